@@ -1,0 +1,64 @@
+"""Named entity recognition with a BiLSTM and a CRF: train, evaluate, plug into spaCy.
+
+Everything here is imported when it is first asked for (PEP 562): reading, checking and
+scoring files never waits for torch or spaCy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ner.evaluation import Report, Score, evaluate
+    from ner.formats import read, write
+    from ner.schemes import SCHEMES, Scheme
+    from ner.sentence import Document, Sentence, Span
+    from ner.tagger import Tagger, load
+    from ner.training import Epoch, train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Document": "ner.sentence",
+    "Epoch": "ner.training",
+    "Report": "ner.evaluation",
+    "SCHEMES": "ner.schemes",
+    "Scheme": "ner.schemes",
+    "Score": "ner.evaluation",
+    "Sentence": "ner.sentence",
+    "Span": "ner.sentence",
+    "Tagger": "ner.tagger",
+    "evaluate": "ner.evaluation",
+    "load": "ner.tagger",
+    "read": "ner.formats",
+    "train": "ner.training",
+    "write": "ner.formats",
+}
+
+__all__ = [  # noqa: RUF022 - the types first, then what is done with them
+    "Document",
+    "Epoch",
+    "Report",
+    "SCHEMES",
+    "Scheme",
+    "Score",
+    "Sentence",
+    "Span",
+    "Tagger",
+    "evaluate",
+    "load",
+    "read",
+    "train",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,85 @@
+"""The command line: ``ner VERB ...``. Each verb is a module of this folder.
+
+Only the module of the verb that was called is imported, so that ``--help`` answers at once.
+A verb module has ``add_arguments(parser)`` and ``run(arguments) -> int``, the exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from ner import __version__
+
+VERBS = {
+    "train": "train a tagger on files and save it",
+    "evaluate": "score predictions or a model against gold annotation",
+    "tag": "find the entities in a stream of text",
+    "check": "say what a corpus is like and what is wrong with it",
+    "compare": "test whether two sets of predictions differ by more than chance",
+    "convert": "turn one format or scheme into another",
+}
+INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb.
+
+    Returns:
+        0; 1 where a check found something wrong; 2 for bad input or settings.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _run(given: list[str]) -> int:
+    parser = Parser(prog="ner", description="Named entity recognition with a BiLSTM and a CRF.")
+    parser.add_argument("--version", action="version", version=f"ner {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    called = given[0] if given and given[0] in VERBS else None
+    for verb, summary in VERBS.items():
+        child = verbs.add_parser(
+            verb,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if verb == called:
+            import_module(f"ner.cli.{verb}").add_arguments(child)
+    parsed = parser.parse_args(given)
+    if parsed.verb is None:
+        parser.print_help()
+        return 0
+    status: int = import_module(f"ner.cli.{parsed.verb}").run(parsed)
+    sys.stdout.flush()
+    return status
+
+
+def _one_line(error: BaseException) -> str:
+    """The message of an error; what the system says of a file, with the file's name."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__

@@ -1,0 +1,161 @@
+"""Tagging schemes: how the spans of a sentence are written as one tag per token.
+
+A scheme is a table that says, of each tag prefix, whether its token opens a span and whether
+it closes one. Writing tags, reading them, and knowing which tag may follow which all come
+from that table, so a new scheme is a new row in ``SCHEMES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ner.sentence import Span
+
+OUTSIDE = "O"
+UNTYPED = "_"  # the label of entities in a file that says only B, I and O
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a prefix says of its token; ``None`` where it leaves that open."""
+
+    opens: bool | None
+    closes: bool | None
+
+
+EDGE = Role(opens=True, closes=True)  # outside any span, and beyond either end of the sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """One way to write spans as tags.
+
+    Attributes:
+        name: What the scheme is called.
+        roles: What each prefix says of its token.
+    """
+
+    name: str
+    roles: Mapping[str, Role]
+
+    def tags(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """Every tag of the scheme for these labels, ``O`` first."""
+        return (OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in self.roles))
+
+    def encode(self, spans: Iterable[Span], length: int) -> tuple[str, ...]:
+        """Write spans as the tags of a sentence of that length.
+
+        Raises:
+            ValueError: A span ends beyond the sentence, or two spans overlap.
+        """
+        tags = [OUTSIDE] * length
+        for span in sorted(spans):
+            if span.end > length:
+                raise ValueError(f"{span} ends beyond its sentence, which has {length} tokens")
+            for position in range(span.start, span.end):
+                if tags[position] != OUTSIDE:
+                    raise ValueError(f"{span} overlaps another span; {self.name} cannot write both")
+                prefix = self.prefix(first=position == span.start, last=position == span.end - 1)
+                tags[position] = f"{prefix}-{span.label}"
+        return self._spell(tags)
+
+    def decode(self, tags: Sequence[str]) -> tuple[Span, ...]:
+        """Read the spans out of tags, repairing ill-formed sequences as ``conlleval`` does.
+
+        Raises:
+            ValueError: A tag is none of the scheme's.
+        """
+        spans: list[Span] = []
+        start, before, label = 0, EDGE, ""
+        for position, tag in enumerate((*tags, OUTSIDE)):
+            role, new_label = self.read(tag)
+            inside = before is not EDGE
+            if inside and not _continues(before, label, role, new_label):
+                spans.append(Span(start, position, label))
+                inside = False
+            if not inside:
+                start = position
+            before, label = role, new_label
+        return tuple(spans)
+
+    def allows(self, before: str, after: str) -> bool:
+        """Whether one tag may come right after another; ``O`` stands for the sentence's ends."""
+        (left, left_label), (right, right_label) = self.read(before), self.read(after)
+        if right.opens is not True and _continues(left, left_label, right, right_label):
+            return True
+        return right.opens is not False and left.closes is not False
+
+    def prefix(self, *, first: bool, last: bool) -> str:
+        """The prefix of a span's token, which may be its first, its last, both or neither."""
+        for prefix, role in self.roles.items():
+            if role.opens in (first, None) and role.closes in (last, None):
+                return prefix
+        raise ValueError(f"{self.name} has no prefix for first={first}, last={last}")
+
+    def read(self, tag: str) -> tuple[Role, str]:
+        """What a tag says of its token, and its label.
+
+        Raises:
+            ValueError: The tag is none of the scheme's.
+        """
+        if tag == OUTSIDE:
+            return EDGE, ""
+        prefix, _, label = tag.partition("-")
+        if prefix not in self.roles or (tag.endswith("-") and not label):
+            raise ValueError(f"{tag!r} is no {self.name} tag; its prefixes are {self._prefixes()}")
+        return self.roles[prefix], label or UNTYPED
+
+    def _spell(self, tags: list[str]) -> tuple[str, ...]:
+        """IOB1 writes B- only where a span of the same label touches the one before."""
+        if self.name != "IOB1":
+            return tuple(tags)
+        spelled = list(tags)
+        for position, tag in enumerate(tags):
+            before = tags[position - 1] if position else OUTSIDE
+            if tag.startswith("B-") and before[2:] != tag[2:]:
+                spelled[position] = "I" + tag[1:]
+        return tuple(spelled)
+
+    def _prefixes(self) -> str:
+        return ", ".join(self.roles)
+
+
+def _continues(before: Role, label: str, after: Role, new_label: str) -> bool:
+    """Whether a token belongs to the span of the token before it."""
+    return (
+        before is not EDGE
+        and after is not EDGE
+        and label == new_label
+        and before.closes is not True
+        and after.opens is not True
+    )
+
+
+def _table(**roles: tuple[bool | None, bool | None]) -> dict[str, Role]:
+    return {prefix: Role(*answers) for prefix, answers in roles.items()}
+
+
+SCHEMES: dict[str, Scheme] = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme("IOB1", _table(B=(True, None), I=(None, None))),
+        Scheme("BIO", _table(B=(True, None), I=(False, None))),
+        Scheme("BIOES", _table(B=(True, False), I=(False, False), E=(False, True), S=(True, True))),
+        Scheme("BILOU", _table(B=(True, False), I=(False, False), L=(False, True), U=(True, True))),
+        Scheme("BMES", _table(B=(True, False), M=(False, False), E=(False, True), S=(True, True))),
+    )
+}
+ALIASES = {"IOB2": "BIO", "IOB": "BIO", "IOBES": "BIOES", "BILUO": "BILOU", "BMESO": "BMES"}
+
+
+def scheme_named(name: str) -> Scheme:
+    """The scheme of that name or of one of its other names.
+
+    Raises:
+        ValueError: No scheme is called so.
+    """
+    known = ALIASES.get(name.upper(), name.upper())
+    if known not in SCHEMES:
+        raise ValueError(f"no scheme is called {name!r}; there are {', '.join(SCHEMES)}")
+    return SCHEMES[known]

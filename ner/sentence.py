@@ -1,0 +1,109 @@
+"""What the whole toolkit speaks of: sentences, the documents they stand in, and spans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+
+NO_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Span:
+    """A labelled stretch of tokens, ``tokens[start:end]``.
+
+    Two spans are equal when their boundaries and label are; the score is only a remark.
+
+    Attributes:
+        start: The first token, counted from 0.
+        end: One past the last token.
+        label: The type of entity.
+        score: The probability of the span, from the CRF's marginals, where it is known.
+
+    Raises:
+        ValueError: Not ``0 <= start < end``.
+    """
+
+    start: int
+    end: int
+    label: str
+    score: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise ValueError(
+                f"a span needs 0 <= start < end, got start={self.start}, end={self.end}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """The tokens of the sentences that belong together, in their order.
+
+    Attributes:
+        tokens: One tuple of tokens per sentence.
+        id: What the file calls the document, or empty.
+    """
+
+    tokens: tuple[tuple[str, ...], ...]
+    id: str = ""
+
+    @cached_property
+    def mentions(self) -> Mapping[str, tuple[tuple[int, int], ...]]:
+        """Where each lower-cased form stands: ``form -> ((sentence, token), ...)``."""
+        places: dict[str, list[tuple[int, int]]] = {}
+        for row, tokens in enumerate(self.tokens):
+            for column, token in enumerate(tokens):
+                places.setdefault(token.lower(), []).append((row, column))
+        return {form: tuple(found) for form, found in places.items()}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"tokens": self.tokens, "id": self.id}  # what is derived is derived again
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """The tokens of a sentence, and what is known of them.
+
+    Attributes:
+        tokens: The tokens, never changed from what the file holds.
+        spans: The entities; ``None`` when nobody has annotated the sentence, and empty when
+            somebody has and found no entity in it.
+        columns: Other columns of the file by name, one value per token.
+        unknown: The tokens of an annotated sentence whose annotation is missing.
+        document: The document the sentence stands in, where that is known.
+        position: Which sentence of its document this is, counted from 0.
+        line: The line of the file the sentence begins on, counted from 1; 0 where unknown.
+        text: The text the tokens were cut from, where that is known.
+        offsets: For each token its ``(start, end)`` characters in ``text``.
+    """
+
+    tokens: tuple[str, ...]
+    spans: tuple[Span, ...] | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default=NO_COLUMNS, compare=False)
+    unknown: frozenset[int] = frozenset()
+    document: Document | None = field(default=None, compare=False, repr=False)
+    position: int = field(default=0, compare=False)
+    line: int = field(default=0, compare=False)
+    text: str | None = field(default=None, compare=False, repr=False)
+    offsets: tuple[tuple[int, int], ...] | None = field(default=None, compare=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = [getattr(self, name) for name in self.__slots__]
+        values[2] = dict(self.columns)  # a mapping proxy cannot be pickled
+        return Sentence, tuple(values)
+
+
+def in_document(sentences: Iterable[Sentence], id: str = "") -> tuple[Sentence, ...]:  # noqa: A002
+    """The same sentences, as one document."""
+    together = tuple(sentences)
+    document = Document(tuple(sentence.tokens for sentence in together), id)
+    return tuple(
+        replace(sentence, document=document, position=position)
+        for position, sentence in enumerate(together)
+    )
