@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
-
-NO_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -82,7 +79,7 @@ class Sentence:
 
     tokens: tuple[str, ...]
     spans: tuple[Span, ...] | None = None
-    columns: Mapping[str, tuple[str, ...]] = field(default=NO_COLUMNS, compare=False)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     unknown: frozenset[int] = frozenset()
     document: Document | None = field(default=None, compare=False, repr=False)
     position: int = field(default=0, compare=False)
@@ -92,11 +89,6 @@ class Sentence:
 
     def __len__(self) -> int:
         return len(self.tokens)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        values = [getattr(self, name) for name in self.__slots__]
-        values[2] = dict(self.columns)  # a mapping proxy cannot be pickled
-        return Sentence, tuple(values)
 
 
 def in_document(sentences: Iterable[Sentence], id: str = "") -> tuple[Sentence, ...]:  # noqa: A002

@@ -9,13 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextlib.contextmanager
-def replacing(path: Path, mode: str = "w", *, encoding: str | None = None) -> Iterator[IO[str]]:
+def replacing(path: Path, mode: str = "w", *, encoding: str | None = None) -> Iterator[IO[Any]]:
     """Open a file that takes its name only when all of it is on disk.
 
     Whatever goes wrong inside the block, the file that had the name before is untouched.
@@ -54,7 +54,7 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file of bytes."""
     with replacing(path, "wb") as file:
-        file.buffer.write(content) if hasattr(file, "buffer") else file.write(content)  # type: ignore[arg-type]
+        file.write(content)
 
 
 @contextlib.contextmanager
@@ -127,7 +127,7 @@ def _exchange(new: Path, path: Path) -> None:
 
 def _swap(one: Path, other: Path) -> bool:
     """Exchange two names in one step (Linux ``renameat2``); whether that was possible."""
-    import ctypes  # noqa: PLC0415 - only where a directory is replaced
+    import ctypes  # costs milliseconds, and only a replaced directory needs it
 
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
