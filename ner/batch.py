@@ -1,0 +1,116 @@
+"""The tensors of several sentences, and which sentences go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Item = TypeVar("Item")
+Arrays = tuple[NDArray[np.int64], ...]
+Tensors = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What a network reads, padded to the longest sentence.
+
+    Attributes:
+        types: What each type embedding reads, one row per distinct token, ``(types, ...)`` each.
+        rows: Which of those rows each token is, ``(batch, length)``; 0 at padding.
+        contexts: What each context embedding reads, ``(batch, length, ...)`` each.
+        lengths: Tokens per sentence, ``(batch,)``.
+        tags: The tag of each token, ``(batch, length)``, where the sentences are annotated.
+        candidates: Which tags each token may carry, ``(batch, length, tags)``, where some
+            sentence is annotated only in part.
+    """
+
+    types: tuple[Tensors, ...]
+    rows: Tensor
+    contexts: tuple[Tensors, ...]
+    lengths: Tensor
+    tags: Tensor | None = None
+    candidates: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+
+        def move(tensors: Tensors) -> Tensors:
+            return tuple(tensor.to(device, non_blocking=True) for tensor in tensors)
+
+        return Batch(
+            tuple(move(part) for part in self.types),
+            self.rows.to(device),
+            tuple(move(part) for part in self.contexts),
+            self.lengths.to(device),
+            None if self.tags is None else self.tags.to(device),
+            None if self.candidates is None else self.candidates.to(device),
+        )
+
+
+def pad(rows: Sequence[NDArray[np.int64]], length: int) -> Tensor:
+    """Arrays ``(tokens, ...)`` of several sentences as one tensor ``(batch, length, ...)``.
+
+    What is beyond a sentence's end is 0.
+    """
+    tail = rows[0].shape[1:]
+    padded = np.zeros((len(rows), length, *tail), dtype=np.int64)
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    padded[np.arange(length) < lengths[:, None]] = np.concatenate(rows)
+    return torch.from_numpy(padded)
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items, so many at a time."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def group_by_length(
+    lengths: Sequence[int],
+    *,
+    sentences: int,
+    tokens: int | None = None,
+    noise: float = 0.0,
+    seed: int | None = None,
+) -> list[list[int]]:
+    """Which sentences share a batch: those of like length, so that little is padding.
+
+    Args:
+        lengths: Tokens per sentence.
+        sentences: The most sentences of a batch.
+        tokens: The most tokens of a batch, padding counted; a longer sentence is alone.
+        noise: Sentences are sorted by their length plus a random number up to this many tokens.
+        seed: Of the noise and of the order of the batches; ``None`` keeps the order by length.
+
+    Returns:
+        The numbers of the sentences of each batch; every sentence is in exactly one.
+    """
+    keys = np.asarray(lengths, dtype=np.float64)
+    random = np.random.default_rng(seed)
+    if seed is not None:
+        keys = keys + random.uniform(0.0, max(noise, 1e-3), len(keys))
+    order = np.argsort(keys, kind="stable").tolist()
+    groups: list[list[int]] = []
+    longest = 0
+    for number in order:
+        longest = max(longest, lengths[number])
+        group = groups[-1] if groups else []
+        full = len(group) >= sentences or (
+            tokens is not None and longest * (len(group) + 1) > tokens
+        )
+        if not group or full:
+            groups.append([number])
+            longest = lengths[number]
+        else:
+            group.append(number)
+    if seed is not None:
+        return [groups[number] for number in random.permutation(len(groups)).tolist()]
+    return groups

@@ -1,0 +1,33 @@
+"""Embeddings: each module has one way to turn tokens into vectors.
+
+A new part is a class with the contract of ``TypeEmbedding`` or ``ContextEmbedding``, a line
+in ``EMBEDDINGS`` and a test.
+"""
+
+from __future__ import annotations
+
+from ner.embeddings.affixes import AffixEmbedding
+from ner.embeddings.base import ContextEmbedding, Embedding, TypeEmbedding
+from ner.embeddings.characters import CharacterCNN, CharacterLSTM
+from ner.embeddings.document import DocumentEmbedding
+from ner.embeddings.words import WordEmbedding
+
+EMBEDDINGS: dict[str, type[Embedding]] = {
+    "words": WordEmbedding,
+    "characters": CharacterCNN,
+    "character_lstm": CharacterLSTM,
+    "affixes": AffixEmbedding,
+    "document": DocumentEmbedding,
+}
+
+__all__ = [
+    "EMBEDDINGS",
+    "AffixEmbedding",
+    "CharacterCNN",
+    "CharacterLSTM",
+    "ContextEmbedding",
+    "DocumentEmbedding",
+    "Embedding",
+    "TypeEmbedding",
+    "WordEmbedding",
+]

@@ -1,0 +1,87 @@
+"""What every embedding can do.
+
+An embedding owns its whole step: it builds its vocabulary, turns text into numbers, numbers
+into vectors, and writes itself down. No other part of the toolkit knows what its numbers mean.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ner.batch import Arrays
+from ner.sentence import Sentence
+
+Table = TypeVar("Table", nn.Embedding, nn.EmbeddingBag)
+
+
+class Embedding(nn.Module, ABC):
+    """Turns tokens into vectors, by way of numbers.
+
+    Attributes:
+        width: The width of its vectors.
+    """
+
+    width: int
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, sentences: Iterable[Sentence], *args: Any, **settings: Any) -> Self:
+        """Build the embedding for the words of these training sentences.
+
+        Its keyword arguments are what a configuration may set (there are no other ``args``).
+        """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make this embedding again, as JSON holds them."""
+
+
+class TypeEmbedding(Embedding):
+    """An embedding that sees the token alone, so each distinct token is looked at once."""
+
+    @abstractmethod
+    def index(self, tokens: Sequence[str]) -> Arrays:
+        """Distinct tokens as numbers: arrays whose first axis is the tokens."""
+
+    # forward(*indices) -> Tensor: those tokens as vectors, (tokens, width)
+
+
+class ContextEmbedding(Embedding):
+    """An embedding that sees where a token stands: its sentence, its document, other columns."""
+
+    @abstractmethod
+    def index(self, sentence: Sentence) -> Arrays:
+        """The tokens of a sentence as numbers: arrays whose first axis is the tokens."""
+
+    # forward(*indices) -> Tensor: the tokens as vectors, (batch, length, width)
+
+
+def spread(table: Table) -> Table:
+    """Start a table of vectors uniformly in ±sqrt(3 / width), so their variance is 1 / width."""
+    bound = math.sqrt(3.0 / table.embedding_dim)
+    nn.init.uniform_(table.weight, -bound, bound)
+    if table.padding_idx is not None:
+        with torch.no_grad():
+            table.weight[table.padding_idx] = 0.0
+    return table
+
+
+def numbers(rows: Iterable[Sequence[int]], width: int, count: int) -> np.ndarray[Any, Any]:
+    """Short rows of numbers as one array ``(count, width)``, padded with 0 on the right."""
+    array = np.zeros((count, width), dtype=np.int64)
+    for number, row in enumerate(rows):
+        array[number, : len(row)] = row
+    return array
+
+
+def vectors_of(table: nn.Module, indices: Tensor) -> Tensor:
+    """Rows of a table, typed."""
+    found: Tensor = table(indices)
+    return found

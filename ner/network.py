@@ -1,0 +1,366 @@
+"""The network: everything between sentences and the distribution over their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ner.batch import Arrays, Batch, Tensors, pad
+from ner.config import ConfigError, call, choose
+from ner.crf import CRF, LinearChain, SpanTags
+from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbedding
+from ner.encoder import Encoder
+from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.sentence import Sentence
+
+WRITABLE = ("BIO", "BIOES", "BILOU", "BMES")  # schemes whose tags alone say where a span begins
+DEFAULT_EMBEDDINGS: Mapping[str, Any] = {
+    "words": {},
+    "characters": {},
+    "affixes": {},
+    "document": {},
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Indexed:
+    """A sentence as numbers.
+
+    Attributes:
+        types: Which distinct token of a ``TypeTable`` each token is, ``(tokens,)``.
+        contexts: What each context embedding made of the sentence.
+        tags: The number of each token's tag, ``(tokens,)``, where the sentence is annotated.
+        unknown: Which tokens' annotation is missing, ``(tokens,)``, where some is.
+    """
+
+    types: NDArray[np.int64]
+    contexts: tuple[Arrays, ...]
+    tags: NDArray[np.int64] | None = None
+    unknown: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+
+class TypeTable:
+    """The distinct tokens met so far, each turned into numbers once."""
+
+    def __init__(self, embeddings: Sequence[TypeEmbedding]) -> None:
+        self._embeddings = embeddings
+        self._rows: dict[str, int] = {}
+        self._arrays: list[list[NDArray[np.int64]]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def index(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.int64]]:
+        """The row of each token of each sentence; new tokens get new rows."""
+        known = self._rows
+        new = {token for tokens in sentences for token in tokens if token not in known}
+        if new:
+            self._add(sorted(new))
+        return [
+            np.fromiter(map(known.__getitem__, tokens), np.int64, len(tokens))
+            for tokens in sentences
+        ]
+
+    def gather(self, rows: NDArray[np.int64]) -> tuple[Tensors, ...]:
+        """What the embeddings read of some rows."""
+        if self._arrays is None:
+            return tuple(() for _ in self._embeddings)
+        return tuple(
+            tuple(torch.from_numpy(array[rows]) for array in parts) for parts in self._arrays
+        )
+
+    def _add(self, tokens: list[str]) -> None:
+        for token in tokens:
+            self._rows[token] = len(self._rows)
+        fresh = [list(embedding.index(tokens)) for embedding in self._embeddings]
+        if self._arrays is None:
+            self._arrays = fresh
+            return
+        self._arrays = [
+            [np.concatenate(pair) for pair in zip(*both, strict=True)]
+            for both in zip(self._arrays, fresh, strict=True)
+        ]
+
+
+class Network(nn.Module):
+    """Embeddings, a BiLSTM, a linear projection and a CRF.
+
+    Args:
+        embeddings: The embeddings by the names of their parts.
+        labels: The labels of entities, in the order of their tags.
+        scheme: How spans are written as tags inside the network.
+        encoder: Settings of the encoder.
+        constrain_training: Whether the normaliser of the loss sums over legal sequences only.
+            Decoding is always constrained.
+    """
+
+    def __init__(
+        self,
+        embeddings: Mapping[str, Embedding],
+        labels: Sequence[str],
+        *,
+        scheme: str = "BIOES",
+        encoder: Mapping[str, Any] | None = None,
+        constrain_training: bool = True,
+    ) -> None:
+        super().__init__()
+        self.scheme = _writable(scheme)
+        self.labels = tuple(labels)
+        self.tags = self.scheme.tags(labels)
+        self._numbers = {tag: number for number, tag in enumerate(self.tags)}
+        self.embeddings = nn.ModuleDict(dict(embeddings))
+        self.type_embeddings = [e for e in embeddings.values() if isinstance(e, TypeEmbedding)]
+        self.context_embeddings = [
+            e for e in embeddings.values() if isinstance(e, ContextEmbedding)
+        ]
+        if not self.type_embeddings:
+            raise ConfigError("model.embeddings: at least one must see the tokens themselves")
+        width = sum(e.width for e in embeddings.values())
+        self.encoder: Encoder = call(Encoder, encoder, width, of="model.encoder")
+        self.projection = nn.Linear(self.encoder.output_width, len(self.tags))
+        nn.init.xavier_uniform_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+        self.constrain_training = constrain_training
+        self.crf = CRF(
+            len(self.tags),
+            batch_first=True,
+            allowed=_allowed(self.scheme, self.tags),
+            constrain_training=constrain_training,
+        )
+        self.span_tags = _span_tags(self.scheme, self.labels, self._numbers)
+
+    def settings(self) -> dict[str, Any]:
+        """What makes this network again, as JSON holds it; ``from_settings`` reads it."""
+        names = {part: name for name, part in EMBEDDINGS.items()}
+        return {
+            "embeddings": {
+                name: {"kind": names[type(part)], **part.settings()}  # type: ignore[index, operator]
+                for name, part in self.embeddings.items()
+            },
+            "labels": list(self.labels),
+            "scheme": self.scheme.name,
+            "encoder": self.encoder.settings(),
+            "constrain_training": self.constrain_training,
+        }
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Network:
+        """Make a network, its weights not yet those of the one that wrote the settings.
+
+        Raises:
+            ConfigError: The settings are not such as a network writes.
+        """
+        rest = dict(settings)
+        embeddings = {}
+        for name, part in rest.pop("embeddings").items():
+            kind = choose(EMBEDDINGS, part["kind"], of="embedding")
+            own = {key: value for key, value in part.items() if key != "kind"}
+            embeddings[name] = call(kind, own, of=f"embedding {name!r}")
+        return call(cls, rest, embeddings, of="network")
+
+    def type_table(self) -> TypeTable:
+        """An empty table of tokens for this network's embeddings."""
+        return TypeTable(self.type_embeddings)
+
+    def index(self, sentences: Sequence[Sentence], table: TypeTable) -> list[Indexed]:
+        """Sentences as numbers.
+
+        Raises:
+            ValueError: A span is not of this network's labels, or spans overlap.
+        """
+        rows = table.index([sentence.tokens for sentence in sentences])
+        return [
+            Indexed(
+                types,
+                tuple(part.index(sentence) for part in self.context_embeddings),
+                self._tags(sentence),
+                _unknown(sentence),
+            )
+            for types, sentence in zip(rows, sentences, strict=True)
+        ]
+
+    def collate(self, indexed: Sequence[Indexed], table: TypeTable) -> Batch:
+        """Indexed sentences, at least one of them with a token, as a batch."""
+        lengths = np.fromiter(map(len, indexed), np.int64, len(indexed))
+        length = int(lengths.max())
+        flat = np.concatenate([sentence.types for sentence in indexed])
+        types, rows = np.unique(flat, return_inverse=True)
+        padded = np.zeros((len(indexed), length), dtype=np.int64)
+        padded[np.arange(length) < lengths[:, None]] = rows
+        contexts = tuple(
+            tuple(pad(arrays, length) for arrays in zip(*parts, strict=True))
+            for parts in zip(*(sentence.contexts for sentence in indexed), strict=True)
+        )
+        tags = [sentence.tags for sentence in indexed if sentence.tags is not None]
+        return Batch(
+            table.gather(types),
+            torch.from_numpy(padded),
+            contexts,
+            torch.from_numpy(lengths),
+            pad(tags, length) if len(tags) == len(indexed) else None,
+            self._candidates(indexed, length),
+        )
+
+    def batch(self, sentences: Sequence[Sentence]) -> Batch:
+        """Sentences as a batch."""
+        table = self.type_table()
+        return self.collate(self.index(sentences, table), table)
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """The vectors of the tokens, ``(batch, length, width)``, in the order of the parts."""
+        types, contexts = iter(batch.types), iter(batch.contexts)
+        vectors = []
+        for part in self.embeddings.values():
+            if isinstance(part, TypeEmbedding):
+                distinct = part(*next(types))  # (types, width)
+                flat = distinct.index_select(0, batch.rows.view(-1))
+                vectors.append(flat.view(*batch.rows.shape, -1))
+            else:
+                vectors.append(part(*next(contexts)))
+        return torch.cat(vectors, dim=2)
+
+    def emissions(self, batch: Batch) -> Tensor:
+        """The score of each tag at each token before the CRF, ``(batch, length, tags)``."""
+        states = self.encoder(self.vectors(batch), batch.lengths)
+        scores: Tensor = self.projection(states)
+        return scores
+
+    def forward(self, batch: Batch) -> LinearChain:
+        """The distribution over the legal tag sequences of each sentence."""
+        return self.crf.chain(self.emissions(batch), batch.lengths)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean over the sentences of the negative log-likelihood of what is annotated.
+
+        Raises:
+            ValueError: Some sentence is not annotated.
+        """
+        if batch.tags is None:
+            raise ValueError("the loss needs annotated sentences; some have spans=None")
+        emissions = self.emissions(batch)
+        if batch.candidates is not None:
+            return self.crf.loss(emissions, batch.lengths, candidates=batch.candidates)
+        return self.crf.loss(emissions, batch.lengths, batch.tags)
+
+    def _tags(self, sentence: Sentence) -> NDArray[np.int64] | None:
+        if sentence.spans is None:
+            return None
+        tags = self.scheme.encode(sentence.spans, len(sentence))
+        try:
+            return np.fromiter(map(self._numbers.__getitem__, tags), np.int64, len(tags))
+        except KeyError as error:
+            raise ValueError(
+                f"the tag {error.args[0]!r} is none of the model's; "
+                f"its labels are {', '.join(self.labels)}"
+            ) from None
+
+    def _candidates(self, indexed: Sequence[Indexed], length: int) -> Tensor | None:
+        """Which tags each token may carry, where the annotation of some token is missing."""
+        if all(sentence.unknown is None for sentence in indexed):
+            return None
+        allowed = np.zeros((len(indexed), length, len(self.tags)), dtype=bool)
+        for row, sentence in zip(allowed, indexed, strict=True):
+            if sentence.tags is not None:
+                row[np.arange(len(sentence)), sentence.tags] = True
+            if sentence.unknown is not None:
+                row[: len(sentence)][sentence.unknown] = True
+        return torch.from_numpy(allowed)
+
+
+def build(
+    sentences: Sequence[Sentence],
+    *,
+    scheme: str = "BIOES",
+    embeddings: Mapping[str, Any] | None = None,
+    encoder: Mapping[str, Any] | None = None,
+    crf: Mapping[str, Any] | None = None,
+) -> Network:
+    """A fresh network for training sentences.
+
+    Its keyword arguments are the section ``model`` of a configuration.
+
+    Args:
+        sentences: The sentences it will be trained on, for the vocabularies and labels.
+        scheme: How spans are written as tags inside the network.
+        embeddings: Settings of each embedding by its name, which is its kind unless ``kind``
+            says otherwise; ``false`` leaves out one of the recipe's.
+        encoder: Settings of the encoder.
+        crf: Settings of the CRF.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+        ValueError: No sentence has an entity.
+    """
+    labels = sorted({span.label for sentence in sentences for span in sentence.spans or ()})
+    if not labels:
+        raise ValueError("no training sentence has an entity")
+    parts = {}
+    for name, settings in {**DEFAULT_EMBEDDINGS, **(embeddings or {})}.items():
+        if settings is False:
+            continue
+        own = dict(settings) if isinstance(settings, Mapping) else settings
+        kind = own.pop("kind", name) if isinstance(own, dict) else name
+        part = choose(EMBEDDINGS, kind, of="embedding")
+        parts[name] = call(part.fit, own, sentences, of=f"model.embeddings.{name}")
+    return call(_with_crf, crf, parts, labels, scheme, encoder, of="model.crf")
+
+
+def _with_crf(
+    parts: Mapping[str, Embedding],
+    labels: Sequence[str],
+    scheme: str,
+    encoder: Mapping[str, Any] | None,
+    *,
+    constrain_training: bool = True,
+) -> Network:
+    return Network(
+        parts, labels, scheme=scheme, encoder=encoder, constrain_training=constrain_training
+    )
+
+
+def _writable(name: str) -> Scheme:
+    scheme = scheme_named(name)
+    if scheme.name not in WRITABLE:
+        raise ConfigError(f"model.scheme: {name} is for reading; use one of {', '.join(WRITABLE)}")
+    return scheme
+
+
+def _allowed(scheme: Scheme, tags: Iterable[str]) -> Tensor:
+    """Which tag may follow which, ``(tags + 1, tags + 1)``; the last are the sentence's ends."""
+    ends = (*tags, OUTSIDE)
+    return torch.tensor([[scheme.allows(left, right) for right in ends] for left in ends])
+
+
+def _span_tags(scheme: Scheme, labels: Sequence[str], numbers: Mapping[str, int]) -> SpanTags:
+    """The tags that spell a span of each label."""
+
+    def column(*, first: bool, last: bool) -> Tensor:
+        prefix = scheme.prefix(first=first, last=last)
+        return torch.tensor([numbers[f"{prefix}-{label}"] for label in labels])
+
+    closed = all(role.closes is not None for role in scheme.roles.values())
+    inside = column(first=False, last=False)
+    return SpanTags(
+        single=column(first=True, last=True),
+        first=column(first=True, last=False),
+        inside=inside,
+        last=column(first=False, last=True),
+        prolonging=torch.full_like(inside, -1) if closed else inside,
+    )
+
+
+def _unknown(sentence: Sentence) -> NDArray[np.bool_] | None:
+    if not sentence.unknown:
+        return None
+    missing = np.zeros(len(sentence), dtype=bool)
+    missing[list(sentence.unknown)] = True
+    return missing
