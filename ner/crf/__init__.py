@@ -1,0 +1,61 @@
+"""The linear-chain conditional random field. It knows tags as numbers, and nothing else.
+
+The names are imported when first asked for, so that `ner.crf.viterbi_numpy` can be used
+where torch is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ner.crf.chain import LinearChain as LinearChain
+    from ner.crf.decoding import DECODERS as DECODERS
+    from ner.crf.decoding import Decoder as Decoder
+    from ner.crf.decoding import greedy as greedy
+    from ner.crf.decoding import n_best as n_best
+    from ner.crf.decoding import posterior as posterior
+    from ner.crf.decoding import viterbi as viterbi
+    from ner.crf.layer import CRF as CRF
+    from ner.crf.paths import Paths as Paths
+    from ner.crf.spans import SpanTags as SpanTags
+
+_HOMES = {
+    "CRF": "ner.crf.layer",
+    "DECODERS": "ner.crf.decoding",
+    "Decoder": "ner.crf.decoding",
+    "LinearChain": "ner.crf.chain",
+    "Paths": "ner.crf.paths",
+    "SpanTags": "ner.crf.spans",
+    "greedy": "ner.crf.decoding",
+    "n_best": "ner.crf.decoding",
+    "posterior": "ner.crf.decoding",
+    "viterbi": "ner.crf.decoding",
+}
+
+__all__ = [
+    "CRF",
+    "DECODERS",
+    "Decoder",
+    "LinearChain",
+    "Paths",
+    "SpanTags",
+    "greedy",
+    "n_best",
+    "posterior",
+    "viterbi",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import the home of a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
