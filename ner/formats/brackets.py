@@ -1,0 +1,134 @@
+r"""Inline brackets: one sentence a line, entities marked in the text itself.
+
+``[PER Ada Obi] joined [ORG Kestrel Foods] .`` has the tokens parted by blanks. A document
+begins with a line ``-DOCSTART- its-id``; empty lines part nothing. A backslash keeps the
+character after it: ``\[``, ``\]``, ``\\``, and ``\n`` and ``\r`` for line ends. ``[? ...]``
+marks tokens nobody has annotated.
+
+The format has no place for other columns, scores, or the text the tokens were cut from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ner.sentence import Sentence, Span
+
+BOUNDARY = "-DOCSTART-"
+UNKNOWN = "?"  # the label of tokens whose annotation is missing
+
+_PIECE = re.compile(r"(?:\\.|[^ \t\\])+|\\")
+_PARTS = re.compile(r"(\[?)((?:\\.|[^\\\[\]])*)(\]?)")
+_ESCAPED = re.compile(r"\\(.)")
+_SPECIAL = re.compile(r"[\\\[\] \t\n\r]")
+_LINE_ENDS = {"n": "\n", "r": "\r"}
+_SPELLED = {"\n": r"\n", "\r": r"\r"}
+
+
+def parse(text: str) -> Sentence:
+    """Read one sentence.
+
+    Raises:
+        ValueError: The brackets do not pair, or stand within a token.
+    """
+    tokens: list[str] = []
+    spans: list[Span] = []
+    unknown: set[int] = set()
+    label, start = "", 0
+    for piece in _PIECE.findall(text):
+        opens, body, closes = _parts(piece)
+        _check(piece, opens, body, closes, label)
+        if opens:
+            label, start = body, len(tokens)
+            continue
+        tokens.append(_plain(body))
+        if closes and label == UNKNOWN:
+            unknown.update(range(start, len(tokens)))
+        elif closes:
+            spans.append(Span(start, len(tokens), _plain(label)))
+        label = "" if closes else label
+    if label:
+        raise ValueError(f"'[{label}' is never closed; end its last token with ']'")
+    if tokens and len(unknown) == len(tokens):
+        return Sentence(tuple(tokens))
+    return Sentence(tuple(tokens), tuple(spans), unknown=frozenset(unknown))
+
+
+def spell(sentence: Sentence) -> str:
+    """Write one sentence, without its line end.
+
+    Raises:
+        ValueError: A token is empty, or two spans overlap.
+    """
+    pieces = [_token(token, first=not place) for place, token in enumerate(sentence.tokens)]
+    end = 0
+    for start, stop, label in sorted([*_marked(sentence), *_unknown(sentence)]):
+        if start < end or stop > len(pieces):
+            raise ValueError(
+                f"tokens {start} to {stop} ({label}) overlap another span or leave the sentence, "
+                f"which has {len(pieces)} tokens; brackets cannot write that"
+            )
+        pieces[start] = f"[{label} {pieces[start]}"
+        pieces[stop - 1] += "]"
+        end = stop
+    return " ".join(pieces)
+
+
+def _parts(piece: str) -> tuple[str, str, str]:
+    """The opening bracket, what follows, the closing bracket; each may be empty."""
+    found = _PARTS.fullmatch(piece)
+    if found is None:
+        raise ValueError(
+            f"{piece!r} has a bracket or backslash within; write \\[ \\] \\\\ for the characters"
+        )
+    opens, body, closes = found.groups()
+    return opens, body, closes
+
+
+def _check(piece: str, opens: str, body: str, closes: str, label: str) -> None:
+    """Refuse what opens or closes at the wrong place."""
+    if opens and (closes or not body):
+        raise ValueError(f"{piece!r} should be '[' and a label, then a blank and the tokens")
+    if opens and label:
+        raise ValueError(f"{piece!r} opens an entity inside '[{label}', which is not closed yet")
+    if closes and not label:
+        raise ValueError(f"{piece!r} closes an entity that is not open; write \\] for a bracket")
+    if closes and not body:
+        raise ValueError("']' stands alone; it belongs to the end of the entity's last token")
+
+
+def _marked(sentence: Sentence) -> list[tuple[int, int, str]]:
+    return [
+        (span.start, span.end, r"\?" if span.label == UNKNOWN else _escaped(span.label))
+        for span in sentence.spans or ()
+    ]
+
+
+def _unknown(sentence: Sentence) -> Iterable[tuple[int, int, str]]:
+    """The runs of tokens whose annotation is missing."""
+    length = len(sentence.tokens)
+    places = sorted(sentence.unknown) if sentence.spans is not None else range(length)
+    start = end = -1
+    for place in places:
+        if place != end and end > start:
+            yield start, end, UNKNOWN
+        start, end = (start if place == end else place), place + 1
+    if end > start:
+        yield start, end, UNKNOWN
+
+
+def _token(token: str, *, first: bool) -> str:
+    if not token:
+        raise ValueError("a token is empty; brackets cannot write that")
+    return "\\" + token if first and token == BOUNDARY else _escaped(token)
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(lambda found: _SPELLED.get(found[0], "\\" + found[0]), text)
+
+
+def _plain(text: str) -> str:
+    if "\\" not in text:
+        return text
+    return _ESCAPED.sub(lambda found: _LINE_ENDS.get(found[1], found[1]), text)
