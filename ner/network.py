@@ -248,8 +248,10 @@ class Network(nn.Module):
             raise ValueError("the loss needs annotated sentences; some have spans=None")
         emissions = self.emissions(batch)
         if batch.candidates is not None:
-            return self.crf.loss(emissions, batch.lengths, candidates=batch.candidates)
-        return self.crf.loss(emissions, batch.lengths, batch.tags)
+            partial: Tensor = self.crf.loss(emissions, batch.lengths, candidates=batch.candidates)
+            return partial
+        loss: Tensor = self.crf.loss(emissions, batch.lengths, batch.tags)
+        return loss
 
     def _tags(self, sentence: Sentence) -> NDArray[np.int64] | None:
         if sentence.spans is None:

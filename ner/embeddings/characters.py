@@ -83,12 +83,27 @@ class CharacterCNN(CharacterEmbedding):
 
     Args:
         characters: The characters it knows.
+        width: The number of filters, which is the width of the vectors of tokens.
+        character_width: The width of the vectors of characters.
+        character_dropout: How often a character becomes the unknown one in training.
         window: How many characters a filter sees.
-        **settings: Those of ``CharacterEmbedding``.
     """
 
-    def __init__(self, characters: Sequence[str], *, window: int = 3, **settings: Any) -> None:
-        super().__init__(characters, **settings)
+    def __init__(
+        self,
+        characters: Sequence[str],
+        *,
+        width: int = 50,
+        character_width: int = 25,
+        character_dropout: float = 0.0,
+        window: int = 3,
+    ) -> None:
+        super().__init__(
+            characters,
+            width=width,
+            character_width=character_width,
+            character_dropout=character_dropout,
+        )
         if window % 2 == 0:
             raise ValueError(f"window must be odd, got {window}")
         self.window = window
@@ -131,8 +146,20 @@ class CharacterCNN(CharacterEmbedding):
 class CharacterLSTM(CharacterEmbedding):
     """The last states of an LSTM in either direction over the characters (Lample et al. 2016)."""
 
-    def __init__(self, characters: Sequence[str], **settings: Any) -> None:
-        super().__init__(characters, **settings)
+    def __init__(
+        self,
+        characters: Sequence[str],
+        *,
+        width: int = 50,
+        character_width: int = 25,
+        character_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            characters,
+            width=width,
+            character_width=character_width,
+            character_dropout=character_dropout,
+        )
         if self.width % 2:
             raise ValueError(f"width must be even, for two directions, got {self.width}")
         self.ahead = nn.LSTM(self.vectors.embedding_dim, self.width // 2, batch_first=True)

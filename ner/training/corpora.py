@@ -1,0 +1,81 @@
+"""The sentences of a run, as its settings name them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from ner.formats import read
+from ner.sample import path as sample_path
+from ner.sentence import Document, Sentence
+from ner.training.settings import SAMPLE, DataSettings, Files
+
+
+@dataclass(frozen=True, slots=True)
+class Corpora:
+    """The sentences to train on, to choose the best epoch by, and to score at the end."""
+
+    train: tuple[Sentence, ...]
+    development: tuple[Sentence, ...]
+    test: tuple[Sentence, ...]
+
+
+def read_corpora(settings: DataSettings, seed: int) -> Corpora:
+    """Read all files of a run.
+
+    Raises:
+        ValueError: A file is bad, or has no sentence, or training has no entity.
+        OSError: A file cannot be read.
+    """
+    train = _read(settings.train, settings)
+    if not any(sentence.spans for sentence in train):
+        raise ValueError(f"{_named(settings.train)}: no sentence has an entity, nothing to learn")
+    development = _read(settings.development, settings) if settings.development else ()
+    if settings.development_fraction is not None:
+        train, development = hold_out(train, settings.development_fraction, seed)
+    test = _read(settings.test, settings) if settings.test else ()
+    return Corpora(train, development, test)
+
+
+def hold_out(
+    sentences: Sequence[Sentence], share: float, seed: int
+) -> tuple[tuple[Sentence, ...], tuple[Sentence, ...]]:
+    """Part sentences into those kept and about that share held out, by whole documents.
+
+    Raises:
+        ValueError: There is only one document.
+    """
+    groups: dict[int | Document, list[Sentence]] = {}
+    for number, sentence in enumerate(sentences):
+        groups.setdefault(sentence.document or number, []).append(sentence)
+    keys = list(groups)
+    if len(keys) < 2:
+        raise ValueError("development_fraction needs at least two documents to part")
+    Random(seed).shuffle(keys)
+    held: set[int | Document] = set()
+    taken = 0
+    for key in keys[:-1]:
+        if taken >= share * len(sentences):
+            break
+        held.add(key)
+        taken += len(groups[key])
+    kept = [s for key, group in groups.items() if key not in held for s in group]
+    out = [s for key, group in groups.items() if key in held for s in group]
+    return tuple(kept), tuple(out)
+
+
+def _read(files: Files, settings: DataSettings) -> tuple[Sentence, ...]:
+    names = [files] if isinstance(files, str) else files
+    paths = [
+        str(sample_path(name.removeprefix(SAMPLE))) if name.startswith(SAMPLE) else name
+        for name in names
+    ]
+    sentences = tuple(read(paths, format=settings.format, **settings.reader))
+    if not sentences:
+        raise ValueError(f"no sentences in {_named(files)}")
+    return sentences
+
+
+def _named(files: Files) -> str:
+    return files if isinstance(files, str) else ", ".join(files)

@@ -1,0 +1,160 @@
+"""What a configuration file holds, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ner.config import ConfigError, call, load, override
+from ner.training.optimisation import OPTIMIZERS, SCHEDULES
+
+SAMPLE = "sample:"  # before the name of a split of the bundled corpus
+
+Files = str | list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """The section ``data``: which files.
+
+    Attributes:
+        train: The files to train on: paths, patterns, or ``sample:train`` of the bundled corpus.
+        development: The files to choose the best epoch by.
+        test: The files to score the finished model on.
+        development_fraction: Without files for development, the share of the training documents
+            (sentences where there are no documents) held out for it. Nothing is held out unasked.
+        format: The format of the files, where their endings do not tell.
+        reader: Options of that format's reader.
+    """
+
+    train: Files
+    development: Files | None = None
+    test: Files | None = None
+    development_fraction: float | None = None
+    format: str | None = None
+    reader: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        share = self.development_fraction
+        if share is not None and not 0.0 < share < 1.0:
+            raise ValueError(f"development_fraction must be between 0 and 1, got {share}")
+        if share is not None and self.development is not None:
+            raise ValueError("give development or development_fraction, not both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """The section ``training``: how to train. The defaults are the published recipe.
+
+    Attributes:
+        seed: Drives initial weights, the order of sentences, and dropout.
+        epochs: How often every sentence is seen.
+        batch_size: Sentences a batch.
+        batch_tokens: The most tokens a batch, padding counted; no limit where it is null.
+        length_noise: Sentences of a batch have like length: their length plus a random number
+            up to this many tokens decides.
+        optimizer: ``adamw``, ``adam``, ``nadam`` or ``sgd``.
+        learning_rate: The highest.
+        weight_decay: Of all weights.
+        momentum: Of ``sgd``.
+        schedule: How the learning rate goes: ``one_cycle``, ``linear``, ``cosine``, ``constant``.
+        warmup: The share of the steps over which the learning rate rises.
+        gradient_clip: The longest gradient; a longer one is shortened to it.
+        average: The decay of a moving average of the weights, which is what is scored and saved;
+            0 for none.
+        patience: Stop after so many epochs without a better development F1; null for never.
+        threads: How many threads the CPU uses; null leaves torch's choice.
+    """
+
+    seed: int = 1
+    epochs: int = 5
+    batch_size: int = 32
+    batch_tokens: int | None = None
+    length_noise: float = 3.0
+    optimizer: str = "adamw"
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    schedule: str = "one_cycle"
+    warmup: float = 0.1
+    gradient_clip: float = 5.0
+    average: float = 0.0
+    patience: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "gradient_clip"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+        for name in ("warmup", "average"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(
+                    f"{name} must be at least 0 and below 1, got {getattr(self, name)}"
+                )
+        for name, shelf in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in shelf:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(shelf)}, got {getattr(self, name)!r}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """A whole configuration.
+
+    Attributes:
+        data: Which files.
+        model: The settings of ``ner.network.build``.
+        training: How to train.
+        output: The model directory to write; null for none.
+    """
+
+    data: DataSettings
+    model: dict[str, Any] = field(default_factory=dict)
+    training: TrainingSettings = TrainingSettings()
+    output: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as a configuration file holds them, defaults written out."""
+
+        def plain(section: Any) -> dict[str, Any]:
+            return {one.name: getattr(section, one.name) for one in fields(section)}
+
+        return {
+            "data": plain(self.data),
+            "model": self.model,
+            "training": plain(self.training),
+            "output": self.output,
+        }
+
+
+def read_settings(
+    config: Path | str | Mapping[str, Any], assignments: Sequence[str] = ()
+) -> RunSettings:
+    """The settings of a run, from a file or a mapping, with ``KEY=VALUE`` assignments made.
+
+    Raises:
+        ConfigError: Something cannot be used; the message names file and key.
+        OSError: The file cannot be read.
+    """
+    is_mapping = isinstance(config, Mapping)
+    raw = dict(config) if is_mapping else load(Path(config))  # type: ignore[arg-type]
+    try:
+        return _checked(override(raw, assignments))
+    except ConfigError as error:
+        if is_mapping:
+            raise
+        raise ConfigError(f"{config}: {error}") from error
+
+
+def _checked(raw: Mapping[str, Any]) -> RunSettings:
+    sections = dict(raw)
+    if "data" in sections:
+        sections["data"] = call(DataSettings, sections["data"], of="data")
+    if "training" in sections:
+        sections["training"] = call(TrainingSettings, sections["training"], of="training")
+    if sections.get("model", {}) is None:
+        sections["model"] = {}
+    return call(RunSettings, sections, of="the configuration")
