@@ -11,19 +11,80 @@ The format has no place for other columns, scores, or the text the tokens were c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
 
-from ner.sentence import Sentence, Span
+from ner.formats.lines import Faults, read_blocks, title
+from ner.sentence import Document, Sentence, Span, in_document
 
 BOUNDARY = "-DOCSTART-"
 UNKNOWN = "?"  # the label of tokens whose annotation is missing
 
+_BOUNDARY = re.compile(rf"[ \t]*{BOUNDARY}(?![^ \t])[ \t]*(.*?)[ \t]*$")
 _PIECE = re.compile(r"(?:\\.|[^ \t\\])+|\\")
 _PARTS = re.compile(r"(\[?)((?:\\.|[^\\\[\]])*)(\]?)")
 _ESCAPED = re.compile(r"\\(.)")
 _SPECIAL = re.compile(r"[\\\[\] \t\n\r]")
 _LINE_ENDS = {"n": "\n", "r": "\r"}
 _SPELLED = {"\n": r"\n", "\r": r"\r"}
+
+
+def read(
+    source: str | Path, *, encoding: str = "utf-8", faults: Faults | None = None
+) -> Iterator[Sentence]:
+    """Read the sentences of a file; bad lines are told all together, at its end.
+
+    Args:
+        source: A path or ``"-"``.
+        encoding: Of the file.
+        faults: Where bad lines are noted instead.
+
+    Raises:
+        DataError: Lines cannot be decoded, or their brackets do not pair.
+    """
+    noted = Faults(title(source)) if faults is None else faults
+    document: list[Sentence] | None = None
+    name = ""
+    for line, text in _lines(source, encoding, noted):
+        boundary = _BOUNDARY.match(text)
+        if boundary:
+            yield from in_document(document or (), name)
+            document, name = [], _plain(boundary[1])
+            continue
+        try:
+            sentence = replace(parse(text), line=line)
+        except ValueError as error:
+            noted.add(line, str(error))
+            continue
+        if document is None:
+            yield sentence
+        else:
+            document.append(sentence)
+    yield from in_document(document or (), name)
+    if faults is None:
+        noted.check()
+
+
+def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
+    """Write sentences, and a boundary line wherever another document begins.
+
+    Raises:
+        ValueError: A sentence or a token is empty, or spans overlap.
+    """
+    before: Document | None = None
+    for sentence in sentences:
+        document = sentence.document
+        if document is not before:
+            name = _escaped(document.id, keep=" ") if document else ""
+            file.write(f"{BOUNDARY} {name}".rstrip() + "\n")
+        before = document
+        try:
+            file.write(spell(sentence) + "\n")
+        except ValueError as error:
+            where = f"the sentence of line {sentence.line}: " if sentence.line else ""
+            raise ValueError(where + str(error)) from error
 
 
 def parse(text: str) -> Sentence:
@@ -59,8 +120,10 @@ def spell(sentence: Sentence) -> str:
     """Write one sentence, without its line end.
 
     Raises:
-        ValueError: A token is empty, or two spans overlap.
+        ValueError: The sentence or a token is empty, or two spans overlap.
     """
+    if not sentence.tokens:
+        raise ValueError("a sentence has no tokens; brackets cannot write that")
     pieces = [_token(token, first=not place) for place, token in enumerate(sentence.tokens)]
     end = 0
     for start, stop, label in sorted([*_marked(sentence), *_unknown(sentence)]):
@@ -73,6 +136,15 @@ def spell(sentence: Sentence) -> str:
         pieces[stop - 1] += "]"
         end = stop
     return " ".join(pieces)
+
+
+def _lines(source: str | Path, encoding: str, faults: Faults) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers."""
+    number = 0
+    for block in read_blocks(source, encoding=encoding, faults=faults):
+        for number, text in enumerate(block, number + 1):  # noqa: B020 - goes on counting
+            if text.strip(" \t"):
+                yield number, text
 
 
 def _parts(piece: str) -> tuple[str, str, str]:
@@ -124,8 +196,11 @@ def _token(token: str, *, first: bool) -> str:
     return "\\" + token if first and token == BOUNDARY else _escaped(token)
 
 
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(lambda found: _SPELLED.get(found[0], "\\" + found[0]), text)
+def _escaped(text: str, keep: str = "") -> str:
+    def spell_one(found: re.Match[str]) -> str:
+        return found[0] if found[0] in keep else _SPELLED.get(found[0], "\\" + found[0])
+
+    return _SPECIAL.sub(spell_one, text)
 
 
 def _plain(text: str) -> str:
