@@ -1,0 +1,282 @@
+"""Annotation by characters, brought to tokens; what does not fit is told, never lost quietly."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from ner.formats.lines import SHOWN, DataWarning
+from ner.formats.tokenization import Tokenizer
+from ner.sentence import Sentence, Span
+
+Offsets = Sequence[tuple[int, int]]  # the first character of each token, and one past its last
+
+HOW = ("strict", "expand", "contract")
+
+BOUNDARY = "not on token boundaries"
+BLANKS = "begin or end with white space"
+OVERLAP = "overlap a longer span"
+PIECES = "in several pieces"
+
+
+@dataclass(frozen=True, slots=True)
+class Characters:
+    """A labelled stretch of characters, ``text[start:end]``.
+
+    Attributes:
+        start: The first character, counted from 0.
+        end: One past the last character.
+        label: The type of entity.
+        score: The probability of the span, where it is known.
+        pieces: How many pieces it is in; more than one where the annotation leaves gaps.
+    """
+
+    start: int
+    end: int
+    label: str
+    score: float | None = None
+    pieces: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A span of characters that is no span of tokens, and what became of it.
+
+    Attributes:
+        reason: Why it does not fit.
+        start: Its first character, in the text of its line.
+        end: One past its last character.
+        label: The type of entity.
+        text: What it says.
+        tokens: The tokens it touches, or the nearest one.
+        kept: What the tokens of the span it became say; empty where it was left out.
+        line: The line of the file.
+    """
+
+    reason: str
+    start: int
+    end: int
+    label: str
+    text: str
+    tokens: tuple[str, ...]
+    kept: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        nearest = " ".join(map(repr, self.tokens)) or "none"
+        became = f"read as {self.kept!r}" if self.kept else "left out"
+        place = f"({self.start}, {self.end})"
+        return f"{self.text!r} {place} {self.label}, nearest tokens {nearest}: {became}"
+
+
+@dataclass
+class Misfits:
+    """Collects the spans of one file that do not fit its tokens.
+
+    Attributes:
+        path: What the file is called in messages.
+        line: The line of the file that is being read.
+        base: Where in the text of that line the characters are counted from.
+        spans: How many spans were looked at.
+        counts: How many misfits there are of each reason.
+    """
+
+    path: str
+    line: int = 0
+    base: int = 0
+    spans: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    _shown: list[Misfit] = field(default_factory=list)
+
+    def add(self, misfit: Misfit) -> None:
+        """Note a misfit; the first 20 are listed, the others counted."""
+        start, end = misfit.start + self.base, misfit.end + self.base
+        misfit = replace(misfit, line=self.line, start=start, end=end)
+        self.counts[misfit.reason] += 1
+        if len(self._shown) < SHOWN:
+            self._shown.append(misfit)
+
+    def warn(self) -> None:
+        """Tell all that was noted in one warning, if anything was."""
+        if not self._shown:
+            return
+        counted = ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
+        lines = [f"{self.path}: of {self.spans} spans, {counted}"]
+        lines += [f"{self.path}:{one.line}: {one}" for one in self._shown]
+        more = self.counts.total() - len(self._shown)
+        lines += [f"{self.path}: and {more} more"] if more else []
+        warnings.warn("\n".join(lines), DataWarning, stacklevel=2)
+
+
+def check_how(how: str) -> None:
+    """Refuse a way to align that there is not.
+
+    Raises:
+        ValueError: It is none of strict, expand and contract.
+    """
+    if how not in HOW:
+        raise ValueError(f"align is one of {', '.join(HOW)}, got {how!r}")
+
+
+def align(
+    text: str,
+    offsets: Offsets,
+    spans: Iterable[Characters],
+    how: str = "strict",
+    misfits: Misfits | None = None,
+) -> tuple[Span, ...]:
+    """Bring spans of characters to tokens.
+
+    Args:
+        text: The text.
+        offsets: The characters of each token, in order.
+        spans: Spans within the text.
+        how: What becomes of a span that begins or ends within a token: it is left out
+            (``strict``), takes in the tokens it touches (``expand``), or keeps the tokens that
+            lie wholly in it (``contract``).
+        misfits: Where every span that is changed or left out is noted.
+
+    Returns:
+        Spans that do not overlap; of those that did, the longer one.
+    """
+    noted = Misfits("") if misfits is None else misfits
+    starts = {start: place for place, (start, _) in enumerate(offsets)}
+    ends = {end: place for place, (_, end) in enumerate(offsets, 1)}
+    found: list[tuple[Span, Characters]] = []
+    for one in _trimmed(text, spans, noted):
+        noted.spans += 1
+        first, last = starts.get(one.start), ends.get(one.end)
+        reason = PIECES if one.pieces > 1 else ""
+        if first is None or last is None or first >= last:
+            first, last = _nearby(offsets, one, how)
+            reason = BOUNDARY
+        elif one.pieces > 1 and how == "strict":
+            first = last = 0
+        if first < last:
+            found.append((Span(first, last, one.label, one.score), one))
+        if reason:
+            kept = text[offsets[first][0] : offsets[last - 1][1]] if first < last else ""
+            noted.add(_misfit(text, offsets, one, reason, kept))
+    return _apart(text, offsets, found, noted)
+
+
+def cut(
+    text: str,
+    spans: Sequence[Characters] | None,
+    tokenizer: Tokenizer,
+    how: str = "strict",
+    misfits: Misfits | None = None,
+) -> Iterator[Sentence]:
+    """The lines of a text as sentences, with their spans; no line end parts an entity.
+
+    Lines without a token are left out. Each sentence knows its text and offsets in it.
+    """
+    noted = Misfits("") if misfits is None else misfits
+    waiting = _trimmed(text, spans or (), noted)
+    waiting.sort(key=lambda one: (one.start, -one.end), reverse=True)
+    for start, end in _stretches(text, list(waiting)):
+        inside = []
+        while waiting and waiting[-1].start < end:
+            one = waiting.pop()
+            inside.append(replace(one, start=one.start - start, end=one.end - start))
+        line, noted.base = text[start:end], start
+        offsets = tokenizer(line)
+        if not offsets:
+            continue
+        found = align(line, offsets, inside, how, noted)
+        tokens = tuple(line[first:last] for first, last in offsets)
+        yield Sentence(tokens, None if spans is None else found, text=line, offsets=tuple(offsets))
+
+
+def locate(text: str, tokens: Sequence[str]) -> tuple[tuple[int, int], ...] | None:
+    """Where tokens stand in the text they were cut from; ``None`` where they do not fit it."""
+    offsets: list[tuple[int, int]] = []
+    end = 0
+    for token in tokens:
+        start = text.find(token, end)
+        if start < 0 or text[end:start].strip():
+            return None
+        end = start + len(token)
+        offsets.append((start, end))
+    return tuple(offsets)
+
+
+def _trimmed(text: str, spans: Iterable[Characters], misfits: Misfits) -> list[Characters]:
+    """The spans, each once, without white space at their ends."""
+    kept: list[Characters] = []
+    for one in dict.fromkeys(spans):
+        inside = text[one.start : one.end]
+        bare = inside.strip()
+        if len(bare) != len(inside):
+            misfits.add(
+                Misfit(BLANKS, one.start, one.end, one.label, inside, tuple(bare.split()), bare)
+            )
+        if bare:
+            start = one.start + len(inside) - len(inside.lstrip())
+            kept.append(replace(one, start=start, end=start + len(bare)))
+        else:
+            misfits.spans += 1
+    return kept
+
+
+def _touched(offsets: Offsets, span: Characters) -> tuple[int, int]:
+    """The tokens that share a character with the span."""
+    first = bisect_right(offsets, span.start, key=lambda token: token[1])
+    return first, bisect_left(offsets, span.end, key=lambda token: token[0])
+
+
+def _nearby(offsets: Offsets, span: Characters, how: str) -> tuple[int, int]:
+    """The tokens a span becomes that does not fit; none where the first is not before the last."""
+    first, last = _touched(offsets, span)
+    if how == "strict":
+        return 0, 0
+    if how == "contract":
+        while first < last and offsets[first][0] < span.start:
+            first += 1
+        while first < last and offsets[last - 1][1] > span.end:
+            last -= 1
+    return first, last
+
+
+def _misfit(text: str, offsets: Offsets, span: Characters, reason: str, kept: str) -> Misfit:
+    first, last = _touched(offsets, span)
+    if first >= last:  # between two tokens: name both
+        first, last = max(0, last - 1), first + 1
+    tokens = tuple(text[start:end] for start, end in offsets[first:last])
+    says = text[span.start : span.end]
+    return Misfit(reason, span.start, span.end, span.label, says, tokens, kept)
+
+
+def _apart(
+    text: str, offsets: Offsets, found: list[tuple[Span, Characters]], misfits: Misfits
+) -> tuple[Span, ...]:
+    """Spans that do not overlap: the longer before the shorter, then the earlier."""
+    taken: set[int] = set()
+    kept: list[Span] = []
+    for span, given in sorted(found, key=lambda one: (one[0].start - one[0].end, one[0].start)):
+        places = range(span.start, span.end)
+        if taken.isdisjoint(places):
+            taken.update(places)
+            kept.append(span)
+        elif span not in kept:
+            misfits.add(_misfit(text, offsets, given, OVERLAP, ""))
+    return tuple(sorted(kept))
+
+
+def _stretches(text: str, spans: Iterable[Characters]) -> Iterator[tuple[int, int]]:
+    """The lines of a text, joined where a span runs over their end."""
+    reach = sorted((one.start, one.end) for one in spans)
+    start = place = covered = 0
+    for found in re.finditer(r"\r\n|\r|\n", text):
+        while place < len(reach) and reach[place][0] < found.end():
+            covered = max(covered, reach[place][1])
+            place += 1
+        if covered > found.end():
+            continue
+        yield start, found.start()
+        start = found.end()
+    yield start, len(text)

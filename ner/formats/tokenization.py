@@ -1,0 +1,97 @@
+"""Where the tokens of a raw text are."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+
+Tokenizer = Callable[[str], list[tuple[int, int]]]
+
+DEFAULT = "en"
+
+# Scripts written without blanks: each character is a token, as in the usual corpora of them.
+_UNSPACED = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao; Tibetan; Myanmar; Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, Han
+    "\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_SPACED_BY_SPACY = ("ja", "th", "zh")  # languages whose spaCy tokenizer finds the words itself
+
+
+@cache
+def tokenizer_named(name: str) -> Tokenizer:
+    """A function from a text to the characters of its tokens.
+
+    Args:
+        name: A language spaCy knows, for its blank tokenizer (white space is no token);
+            ``plain`` for runs of letters and digits, and single other characters, without
+            spaCy; ``blanks`` for whatever stands between white space.
+
+    Raises:
+        ValueError: There is no such tokenizer, or spaCy lacks a package it needs.
+    """
+    if name in TOKENIZERS:
+        return TOKENIZERS[name]
+    return _spacy_tokenizer(name)
+
+
+def _plain(text: str) -> list[tuple[int, int]]:
+    return [found.span() for found in _plain_pattern().finditer(text)]
+
+
+def _blanks(text: str) -> list[tuple[int, int]]:
+    return [found.span() for found in re.finditer(r"\S+", text)]
+
+
+TOKENIZERS: dict[str, Tokenizer] = {"plain": _plain, "blanks": _blanks}
+
+
+@cache
+def _plain_pattern() -> re.Pattern[str]:
+    r"""Characters of scripts without blanks, words with their marks, numbers, and the rest.
+
+    ``\w`` knows no combining marks, without which no Hindi word is whole.
+    """
+    marks = "".join(
+        chr(code) for code in range(0x300, 0x1E900) if unicodedata.category(chr(code))[0] == "M"
+    )
+    word = rf"(?:(?![{_UNSPACED}])[\w{marks}])"
+    return re.compile(rf"[{_UNSPACED}]|\d+(?:[.,:]\d+)+|{word}+|\S")
+
+
+def _spacy_tokenizer(language: str) -> Tokenizer:
+    import spacy  # seconds, and only raw text needs it
+
+    try:
+        tokenizer = spacy.blank(language).tokenizer
+    except (ImportError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"spaCy has no tokenizer for {language!r} here ({reason}); "
+            f"name another language, or {' or '.join(TOKENIZERS)}"
+        ) from error
+
+    def tokenize(text: str) -> list[tuple[int, int]]:
+        offsets = [
+            (token.idx, token.idx + len(token))
+            for token in tokenizer(text)
+            if not token.text.isspace()
+        ]
+        if language in _SPACED_BY_SPACY or not _unspaced().search(text):
+            return offsets
+        return [part for one in offsets for part in _cut_unspaced(text, *one)]
+
+    return tokenize
+
+
+@cache
+def _unspaced() -> re.Pattern[str]:
+    return re.compile(f"[{_UNSPACED}]")
+
+
+def _cut_unspaced(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    if not _unspaced().search(text, start, end):
+        return [(start, end)]
+    return [found.span() for found in _plain_pattern().finditer(text, start, end)]
