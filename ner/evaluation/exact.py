@@ -1,0 +1,57 @@
+"""Exact spans: right is what has the gold span's start, end and label (CoNLL-2003)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ner.evaluation.pairs import Pair
+from ner.evaluation.score import Score
+from ner.schemes import Scheme
+from ner.sentence import Span
+
+
+def label_scores(pairs: Iterable[Pair]) -> dict[str, Score]:
+    """The score of each label that occurs on either side, labels in alphabetical order."""
+    correct: Counter[str] = Counter()
+    predicted: Counter[str] = Counter()
+    gold: Counter[str] = Counter()
+    for pair in pairs:
+        if not pair.gold and not pair.predicted:
+            continue
+        gold.update(span.label for span in pair.gold)
+        predicted.update(span.label for span in pair.predicted)
+        correct.update(span.label for span in set(pair.gold).intersection(pair.predicted))
+    return {
+        label: Score(correct[label], predicted[label], gold[label])
+        for label in sorted(gold.keys() | predicted.keys())
+    }
+
+
+def surface_score(pairs: Iterable[Pair]) -> Score:
+    """The surface score of the WNUT 2017 shared task: each form of a label counts once.
+
+    Correct are the different forms of correctly placed entities (Derczynski et al. 2017).
+    """
+    correct: set[tuple[str, tuple[str, ...]]] = set()
+    predicted: set[tuple[str, tuple[str, ...]]] = set()
+    gold: set[tuple[str, tuple[str, ...]]] = set()
+    for pair in pairs:
+        gold.update(_forms(pair, pair.gold))
+        predicted.update(_forms(pair, pair.predicted))
+        correct.update(_forms(pair, set(pair.gold).intersection(pair.predicted)))
+    return Score(len(correct), len(predicted), len(gold))
+
+
+def _forms(pair: Pair, spans: Iterable[Span]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    return ((span.label, pair.tokens[span.start : span.end]) for span in spans)
+
+
+def strict_spans(tags: Sequence[str], scheme: Scheme) -> tuple[Span, ...]:
+    """The spans that are spelled without a fault, which are all that seqeval's strict mode sees."""
+    kept = []
+    for span in scheme.decode(tags):
+        whole = scheme.encode([Span(0, span.end - span.start, span.label)], span.end - span.start)
+        if tuple(tags[span.start : span.end]) == whole:
+            kept.append(span)
+    return tuple(kept)

@@ -1,0 +1,133 @@
+"""Counts of right, predicted and gold spans, and the figures made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """``part / whole``, or ``None`` where there is nothing to divide by."""
+    return part / whole if whole else None
+
+
+def harmonic(precision: float, recall: float) -> float:
+    """F1 from precision and recall, 0 where both are 0; the arithmetic is seqeval's to the bit."""
+    return 2.0 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How many spans are right, of how many predicted and how many in the gold annotation.
+
+    Scores add up: the score of two files is the sum of theirs. A figure that divides by zero is
+    0.0 here, as ``conlleval`` and seqeval print it, so that scores can always be compared;
+    ``as_json`` says ``None`` for it, and what is printed says ``n/a``.
+
+    Attributes:
+        correct: Spans that are both predicted and gold.
+        predicted: Spans predicted.
+        gold: Spans of the gold annotation.
+
+    Raises:
+        ValueError: More spans are correct than were predicted or than there are.
+    """
+
+    correct: int = 0
+    predicted: int = 0
+    gold: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= min(self.predicted, self.gold):
+            raise ValueError(
+                f"a score needs 0 <= correct <= predicted and gold, got correct={self.correct}, "
+                f"predicted={self.predicted}, gold={self.gold}"
+            )
+
+    def __add__(self, other: Score) -> Score:
+        return Score(
+            self.correct + other.correct,
+            self.predicted + other.predicted,
+            self.gold + other.gold,
+        )
+
+    def __radd__(self, other: int) -> Score:
+        """Let ``sum`` begin with its 0."""
+        return self if other == 0 else NotImplemented
+
+    @property
+    def precision(self) -> float:
+        """The share of predicted spans that are right; 0.0 where none is predicted."""
+        return ratio(self.correct, self.predicted) or 0.0
+
+    @property
+    def recall(self) -> float:
+        """The share of gold spans that are found; 0.0 where there is none."""
+        return ratio(self.correct, self.gold) or 0.0
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of precision and recall; 0.0 where no span is right."""
+        return harmonic(self.precision, self.recall)
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """The six figures: fractions, ``None`` where undefined, and the counts."""
+        return {
+            "precision": ratio(self.correct, self.predicted),
+            "recall": ratio(self.correct, self.gold),
+            "f1": self.f1 if self.predicted + self.gold else None,
+            "correct": self.correct,
+            "predicted": self.predicted,
+            "gold": self.gold,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """A mean of the figures of several labels.
+
+    Attributes:
+        precision: The mean precision.
+        recall: The mean recall.
+        f1: The mean F1, which is not the F1 of the other two.
+        gold: How many gold spans the labels have together (seqeval's support).
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    gold: int
+
+    def as_json(self) -> dict[str, float | int]:
+        """The figures, as fractions."""
+        return {
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "gold": self.gold,
+        }
+
+
+def macro(labels: Mapping[str, Score]) -> Average:
+    """The mean over labels, each counting the same; undefined figures count as 0 (seqeval)."""
+    return _mean(labels.values(), [1.0] * len(labels))
+
+
+def weighted(labels: Mapping[str, Score]) -> Average:
+    """The mean over labels, each counting as often as it occurs in the gold annotation."""
+    return _mean(labels.values(), [float(score.gold) for score in labels.values()])
+
+
+def _mean(scores: Iterable[Score], weights: list[float]) -> Average:
+    held = list(scores)
+    total = sum(weights) or 1.0
+
+    def mean(values: Iterable[float]) -> float:
+        return sum(w * value for w, value in zip(weights, values, strict=True)) / total
+
+    return Average(
+        mean(score.precision for score in held),
+        mean(score.recall for score in held),
+        mean(score.f1 for score in held),
+        sum(score.gold for score in held),
+    )
