@@ -1,6 +1,6 @@
 """Training: a loop the caller can see. ``for epoch in train(config): print(epoch)``."""
 
-from ner.training.loop import Epoch, Run, train
+from ner.training.loop import Epoch, Run, score_tagger, train
 from ner.training.settings import DataSettings, RunSettings, TrainingSettings, read_settings
 
 __all__ = [
@@ -10,5 +10,6 @@ __all__ = [
     "RunSettings",
     "TrainingSettings",
     "read_settings",
+    "score_tagger",
     "train",
 ]

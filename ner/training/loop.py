@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,37 @@ class Run(Iterator[Epoch]):
         self.network.eval()
         return Tagger(self.network, metrics=self.metrics(), config=self.settings.as_dict())
 
+    @property
+    def sentences(self) -> int:
+        """How many sentences an epoch trains on."""
+        return len(self._train)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or patience is at its end."""
+        training = self.settings.training
+        if len(self.epochs) >= training.epochs:
+            return True
+        if training.patience is None or self.best is None:
+            return False
+        return len(self.epochs) - self.best.number >= training.patience
+
     def __next__(self) -> Epoch:
-        if self._finished():
+        if self.finished:
             raise StopIteration
+        return self.train_epoch()
+
+    def train_epoch(self, done: Callable[[int], None] = lambda sentences: None) -> Epoch:
+        """Train one epoch and score it.
+
+        Args:
+            done: Told, after each batch, how many sentences it had.
+        """
         began = time.perf_counter()
-        total = sum(self.losses())
+        total = 0.0
+        for loss, count in self._losses():
+            total += loss
+            done(count)
         seconds = time.perf_counter() - began
         score = self._score()
         number = len(self.epochs) + 1
@@ -111,8 +137,8 @@ class Run(Iterator[Epoch]):
             self._keep(epoch)
         return epoch
 
-    def losses(self) -> Iterator[float]:
-        """Train one epoch; the summed loss of each batch as it is done."""
+    def _losses(self) -> Iterator[tuple[float, int]]:
+        """Train one epoch; the summed loss of each batch and how many sentences it had."""
         training = self.settings.training
         schedule = SCHEDULES[training.schedule]
         self.network.train()
@@ -131,7 +157,7 @@ class Run(Iterator[Epoch]):
             if self._average:
                 self._average.update(self.network.named_parameters())
             self.step += 1
-            yield value * len(numbers)
+            yield value * len(numbers), len(numbers)
 
     def metrics(self) -> dict[str, Any]:
         """What is known of the best epoch, as JSON holds it."""
@@ -139,7 +165,7 @@ class Run(Iterator[Epoch]):
             return {}
         known: dict[str, Any] = {"epoch": self.best.number, "loss": self.best.loss}
         if self.best.score is not None:
-            known["development"] = score_as_json(self.best.score)
+            known["development"] = self.best.score.as_json()
         return known
 
     def _batches(self, epoch: int) -> list[list[int]]:
@@ -176,7 +202,8 @@ class Run(Iterator[Epoch]):
     def _is_best(self, score: Score | None) -> bool:
         if score is None or self.best is None or self.best.score is None:
             return True
-        return score.f1 > self.best.score.f1
+        better: bool = score.f1 > self.best.score.f1
+        return better
 
     def _keep(self, epoch: Epoch) -> None:
         self.best = epoch
@@ -190,14 +217,6 @@ class Run(Iterator[Epoch]):
         own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.tagger.save(path)
         self.network.load_state_dict(own)
-
-    def _finished(self) -> bool:
-        training = self.settings.training
-        if len(self.epochs) >= training.epochs:
-            return True
-        if training.patience is None or self.best is None:
-            return False
-        return len(self.epochs) - self.best.number >= training.patience
 
 
 def train(config: Path | str | Mapping[str, Any] | RunSettings, *, device: str = "auto") -> Run:
@@ -215,16 +234,10 @@ def train(config: Path | str | Mapping[str, Any] | RunSettings, *, device: str =
     return Run(settings, device=device)
 
 
-def score_as_json(score: Score) -> dict[str, Any]:
-    """The six figures of a score."""
-    return {
-        "precision": score.precision,
-        "recall": score.recall,
-        "f1": score.f1,
-        "correct": score.correct,
-        "predicted": score.predicted,
-        "gold": score.gold,
-    }
+def score_tagger(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """How well a tagger finds the spans of annotated sentences: the six figures of exact spans."""
+    gold = [sentence.spans or () for sentence in sentences]
+    return evaluate(gold, tagger.predict(sentences)).exact.as_json()
 
 
 def _build(sentences: Sequence[Sentence], model: Mapping[str, Any]) -> Network:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +131,14 @@ class RunSettings:
 
 
 def read_settings(
-    config: Path | str | Mapping[str, Any], assignments: Sequence[str] = ()
+    config: Path | str | Mapping[str, Any],
+    assignments: Sequence[str] = (),
+    *,
+    output: str | None = None,
 ) -> RunSettings:
     """The settings of a run, from a file or a mapping, with ``KEY=VALUE`` assignments made.
+
+    ``output``, where given, goes before the configuration's own.
 
     Raises:
         ConfigError: Something cannot be used; the message names file and key.
@@ -142,11 +147,12 @@ def read_settings(
     is_mapping = isinstance(config, Mapping)
     raw = dict(config) if is_mapping else load(Path(config))  # type: ignore[arg-type]
     try:
-        return _checked(override(raw, assignments))
+        settings = _checked(override(raw, assignments))
     except ConfigError as error:
         if is_mapping:
             raise
         raise ConfigError(f"{config}: {error}") from error
+    return settings if output is None else replace(settings, output=output)
 
 
 def _checked(raw: Mapping[str, Any]) -> RunSettings:
