@@ -12,8 +12,9 @@ first used.
 
 from __future__ import annotations
 
-import contextlib
-import glob
+import difflib
+import inspect
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,13 +28,14 @@ from ner.formats.lines import (
     DataError,
     DataWarning,
     compressing,
+    expand,
 )
 from ner.sentence import Sentence
 from ner.storage import replacing, replacing_directory
 
-__all__ = ["FORMATS", "DataError", "DataWarning", "Format", "guess", "read", "sources", "write"]
+__all__ = ["FORMATS", "DataError", "DataWarning", "Format", "format_of", "read", "write"]
 
-Source = str | Path
+Kind = Literal["text", "binary", "folder"]
 
 
 @dataclass(frozen=True)
@@ -53,27 +55,34 @@ class Format:
     endings: tuple[str, ...]
     read: Callable[..., Iterator[Sentence]]
     write: Callable[..., None]
-    kind: Literal["text", "binary", "folder"]
+    kind: Kind
     summary: str
 
 
-def _format(
-    name: str,
-    endings: tuple[str, ...],
-    summary: str,
-    kind: Literal["text", "binary", "folder"] = "text",
-) -> Format:
+def _format(name: str, endings: str, summary: str, kind: Kind = "text") -> Format:
     """A format whose module, ``ner.formats.<name>``, is imported when it is first used."""
-    module = f"ner.formats.{name}"
 
-    def read_later(source: Source, **options: Any) -> Iterator[Sentence]:
-        found: Iterator[Sentence] = import_module(module).read(source, **options)
+    def read_later(source: str | Path, **options: Any) -> Iterator[Sentence]:
+        function = _function(name, "read", options)
+        found: Iterator[Sentence] = function(source, **options)
         return found
 
     def write_later(target: Any, sentences: Iterable[Sentence], **options: Any) -> None:
-        import_module(module).write(target, sentences, **options)
+        _function(name, "write", options)(target, sentences, **options)
 
-    return Format(name, endings, read_later, write_later, kind, summary)
+    return Format(name, tuple(endings.split()), read_later, write_later, kind, summary)
+
+
+def _function(name: str, verb: str, options: Iterable[str]) -> Callable[..., Any]:
+    """What a format reads or writes with, which must have these options."""
+    function: Callable[..., Any] = getattr(import_module(f"ner.formats.{name}"), verb)
+    known = list(inspect.signature(function).parameters)[verb == "write" :][1:]
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise ValueError(f"the {name} format cannot {verb} with option {option!r}; {hint}")
+    return function
 
 
 FORMATS: dict[str, Format] = {
@@ -81,15 +90,115 @@ FORMATS: dict[str, Format] = {
     for format in (
         _format(
             "conll",
-            (".conll", ".txt", ".tsv", ".bio", ".iob", ".iob1", ".iob2", ".bioes", ".iobes")
-            + (".bilou", ".bmes", ".io", ".train", ".testa", ".testb", ".conll03", ".conll02"),
-            "one token a line, its tag in the last column, as in CoNLL-2002 and CoNLL-2003",
+            ".conll .txt .tsv .bio .iob .iob1 .iob2 .bioes .iobes .bilou .bmes .io .train .testa"
+            " .testb .conll02 .conll03",
+            "one token a line, its tag in the last column (CoNLL-2002, CoNLL-2003)",
         ),
-        _format("conllu", (".conllu", ".conllup"), "CoNLL-U and CoNLL-U Plus"),
-        _format("conll2012", (".gold_conll", ".v4_gold_conll"), "CoNLL-2012 / OntoNotes"),
-        _format("jsonl", (".jsonl", ".json", ".ndjson"), "one JSON object a sentence or a text"),
-        _format("brat", (".ann",), "brat standoff: a .txt and an .ann a document", "folder"),
-        _format("docbin", (".spacy",), "spaCy's DocBin", "binary"),
-        _format("brackets", (".brackets",), "inline: [PER Ada Obi] joined [ORG Kestrel] ."),
+        _format("conllu", ".conllu .conllup", "CoNLL-U and CoNLL-U Plus"),
+        _format(
+            "conll2012",
+            ".gold_conll .v4_gold_conll .auto_conll .v4_auto_conll",
+            "CoNLL-2012 and OntoNotes, entities as (PERSON*",
+        ),
+        _format("jsonl", ".jsonl .json .ndjson", "one JSON object a sentence or a text"),
+        _format("brat", ".ann", "brat standoff, a .txt and an .ann file a document", "folder"),
+        _format("docbin", ".spacy", "spaCy's DocBin", "binary"),
+        _format("brackets", ".brackets", "inline: [PER Ada Obi] joined [ORG Kestrel] ."),
     )
 }
+_BY_ENDING = {ending: name for name, format in FORMATS.items() for ending in format.endings}
+
+
+def format_of(path: str | Path, name: str | None = None) -> Format:
+    """The format of that name, or the one the ending of the path tells.
+
+    ``corpus.conll.gz`` is CoNLL, compressed. A folder is brat. What has no ending we know, as
+    standard input has none, is CoNLL: ``eng.train``, ``wnut17``, ``-``.
+
+    Raises:
+        ValueError: No format is called so.
+    """
+    if name is not None:
+        if name not in FORMATS:
+            raise ValueError(f"no format is called {name!r}; there are {', '.join(FORMATS)}")
+        return FORMATS[name]
+    endings = [suffix.lower() for suffix in Path(path).suffixes]
+    if endings and endings[-1] in COMPRESSED:
+        endings.pop()
+    ending = endings[-1] if endings else ""
+    if not ending and path != STREAM and Path(path).is_dir():
+        return FORMATS["brat"]
+    return FORMATS[_BY_ENDING.get(ending, "conll")]
+
+
+def read(
+    source: str | Path | Iterable[str | Path], *, format: str | None = None, **options: Any
+) -> Iterator[Sentence]:
+    """Read the sentences of one or several files, one after the other, as a stream.
+
+    Args:
+        source: A path, a glob such as ``data/*.conll``, several of them, or ``"-"`` for standard
+            input. Files ending in .gz, .bz2, .xz and .zst are decompressed.
+        format: A key of ``FORMATS``; without it each file's ending tells.
+        options: What the format's own ``read`` takes.
+
+    Raises:
+        DataError: A file is not what it should be; the message says where (a ``ValueError``).
+        ValueError: No such format or option.
+        OSError: A file cannot be opened.
+    """
+    paths = expand(source)
+    readers = [(format_of(path, format).read, path) for path in paths]
+    return (sentence for reader, path in readers for sentence in reader(path, **options))
+
+
+def write(
+    path: str | Path,
+    sentences: Iterable[Sentence],
+    *,
+    format: str | None = None,
+    scheme: str | None = None,
+    **options: Any,
+) -> None:
+    """Write sentences to a file that takes its name only when it is whole.
+
+    Args:
+        path: Where to; ``"-"`` is standard output. Compressed as its ending says.
+        sentences: What to write; never held in memory as a whole.
+        format: A key of ``FORMATS``; without it the ending of the path tells.
+        scheme: How tags are written, where the format has tags. Without it as the file that
+            the sentences came from had them, or BIO.
+        options: What the format's own ``write`` takes.
+
+    Raises:
+        ValueError: A sentence cannot be written so, or there is no such format or option.
+        OSError: The file cannot be written.
+    """
+    chosen = format_of(path, format)
+    if scheme is not None:
+        options["scheme"] = scheme
+    if chosen.kind == "folder":
+        if path == STREAM:
+            raise ValueError(f"{chosen.name} is a folder of files; standard output cannot hold it")
+        with replacing_directory(Path(path)) as folder:
+            chosen.write(folder, sentences, **options)
+    elif path == STREAM:
+        _write_stream(chosen, sys.stdout.buffer, sentences, options)
+        sys.stdout.buffer.flush()
+    else:
+        with replacing(Path(path), "wb") as file, compressing(file, path) as packed:
+            _write_stream(chosen, packed, sentences, options)
+
+
+def _write_stream(
+    format: Format, file: Any, sentences: Iterable[Sentence], options: dict[str, Any]
+) -> None:
+    if format.kind == "binary":
+        format.write(file, sentences, **options)
+        return
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=False)
+    try:
+        format.write(text, sentences, **options)
+        text.flush()
+    finally:
+        text.detach()

@@ -7,20 +7,19 @@ import codecs
 import contextlib
 import glob
 import gzip
-import io
+import itertools
 import lzma
 import shutil
-import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 STREAM = "-"  # standard input or standard output
 SHOWN = 20  # bad lines an error lists before it counts the rest
 BLOCK = 1 << 20  # bytes read at a time
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -42,15 +41,15 @@ class Faults:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
+        self.path = title(path)
         self.lines = 0
         self._last = 0
         self._shown: list[str] = []
 
     def add(self, line: int, message: str) -> None:
-        """Note what is wrong with a line, counted from 1."""
+        """Note what is wrong with a line, counted from 1; one message a line is enough."""
         if line == self._last:
-            return  # one message a line
+            return
         self._last = line
         self.lines += 1
         if len(self._shown) < SHOWN:
@@ -67,3 +66,222 @@ class Faults:
         more = self.lines - len(self._shown)
         tail = [f"{self.path}: and {more} more bad line{'s' * (more > 1)}"] if more else []
         raise DataError("\n".join(self._shown + tail))
+
+
+def title(source: str | Path) -> str:
+    """What a source is called in messages."""
+    return "standard input" if source == STREAM else str(source)
+
+
+def expand(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """The files meant by a path, a glob such as ``data/*.conll``, or several of them.
+
+    Raises:
+        FileNotFoundError: A glob matches no file.
+    """
+    if isinstance(source, str | Path):
+        source = [source]
+    found: list[str | Path] = []
+    for one in source:
+        if not glob.has_magic(str(one)) or Path(one).exists():
+            found.append(one)
+            continue
+        matches = sorted(glob.glob(str(one), recursive=True))  # noqa: PTH207 - absolute globs too
+        if not matches:
+            raise FileNotFoundError(2, "no file matches", str(one))
+        found.extend(matches)
+    return found
+
+
+def _zstd(file: IO[bytes], mode: str) -> IO[bytes]:
+    try:
+        import zstandard  # an extra: few corpora are compressed so
+    except ImportError as error:
+        raise ValueError(
+            f"{getattr(file, 'name', 'a .zst file')} needs zstandard: pip install ner-crf[zstd]"
+        ) from error
+    opened: IO[bytes] = zstandard.open(file, mode, closefd=False)
+    return opened
+
+
+_COMPRESSORS: dict[str, Callable[[IO[bytes], Any], Any]] = {
+    ".gz": lambda file, mode: gzip.GzipFile("", mode, fileobj=file, mtime=0),
+    ".bz2": lambda file, mode: bz2.BZ2File(file, mode),
+    ".xz": lambda file, mode: lzma.LZMAFile(file, mode),
+    ".zst": _zstd,
+}
+COMPRESSED = tuple(_COMPRESSORS)
+
+
+@contextlib.contextmanager
+def opened(source: str | Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed by its ending, or of standard input (``-``)."""
+    if source == STREAM:
+        yield sys.stdin.buffer
+        return
+    with Path(source).open("rb") as file:
+        unpack = _COMPRESSORS.get(Path(source).suffix.lower())
+        if unpack is None:
+            yield file
+            return
+        with unpack(file, "rb") as unpacked:
+            yield unpacked
+
+
+@contextlib.contextmanager
+def compressing(file: IO[bytes], path: str | Path) -> Iterator[IO[bytes]]:
+    """A stream whose bytes reach ``file`` compressed as the ending of ``path`` says."""
+    pack = _COMPRESSORS.get(Path(path).suffix.lower())
+    if pack is None:
+        yield file
+        return
+    with pack(file, "wb") as packed:
+        yield packed
+
+
+@contextlib.contextmanager
+def rereadable(source: str | Path) -> Iterator[str | Path]:
+    """A path with the content of ``source`` that can be read more than once.
+
+    A regular file is its own; standard input or a pipe is first copied to a temporary file.
+    """
+    if source != STREAM and (Path(source).is_file() or not Path(source).exists()):
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "stream"
+        with opened(source) as stream, copy.open("wb") as file:
+            shutil.copyfileobj(stream, file, BLOCK)
+        yield copy
+
+
+def read_blocks(
+    source: str | Path, *, encoding: str = "utf-8", faults: Faults | None = None
+) -> Iterator[list[str]]:
+    """Read a file as blocks of lines, without their ends; a BOM at its start is dropped.
+
+    Lines end at LF, CRLF or CR and nowhere else. A line that cannot be decoded is noted in
+    ``faults`` and given with its bad bytes escaped.
+
+    Args:
+        source: A path or ``"-"``.
+        encoding: Of the file.
+        faults: Where undecodable lines are noted; without it they are raised at the end.
+
+    Raises:
+        DataError: The file is in another encoding altogether, or its compression is broken.
+        ValueError: There is no such encoding.
+    """
+    noted = Faults(source) if faults is None else faults
+    try:
+        cut = _cut_bytes if "\n".encode(encoding) == b"\n" else _cut_text
+    except LookupError as error:
+        raise ValueError(f"there is no text encoding called {encoding!r}") from error
+    first = 1
+    with opened(source) as file:
+        for text in cut(_chunks(file, noted.path), encoding, noted):
+            lines = (text.removeprefix("\ufeff") if first == 1 else text).split("\n")
+            if not lines[-1]:
+                lines.pop()  # what comes after the last line's end
+            yield lines
+            first += len(lines)
+    if faults is None:
+        noted.check()
+
+
+def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
+    """What a stream has to give, as soon as it gives it."""
+    read = getattr(file, "read1", file.read)
+    while True:
+        try:
+            chunk = read(BLOCK)
+        except _broken() as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise DataError(f"{name}: the compressed data is broken: {error}") from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """What decompressors raise of data that is not whole."""
+    zstandard = sys.modules.get("zstandard")
+    extra = (zstandard.ZstdError,) if zstandard else ()
+    return (EOFError, OSError, zlib.error, lzma.LZMAError, *extra)
+
+
+def _cut_bytes(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterator[str]:
+    """Texts of whole lines, in an encoding whose line feed is the byte of ASCII."""
+    line, rest = 1, [b""]
+    for number, chunk in enumerate(chunks):
+        if number == 0 and chunk.startswith(_UTF16) and encoding.lower().startswith("utf"):
+            faults.add(1, f"byte 0x{chunk[0]:02x}: this looks like UTF-16; set encoding: utf-16")
+            faults.check()
+        chunk = rest.pop() + chunk if rest[-1].endswith(b"\r") else chunk
+        # a CR that ends the chunk may be half of a CRLF: it waits for the next one
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r", 0, -1)) + 1
+        if not end:
+            rest.append(chunk)
+            continue
+        text = _lf(_decoded(b"".join((*rest, chunk[:end])), encoding, line, faults))
+        rest = [chunk[end:]]
+        yield text
+        line += text.count("\n")
+    last = b"".join(rest)
+    if last:
+        yield _lf(_decoded(last, encoding, line, faults))
+
+
+def _cut_text(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterator[str]:
+    """Texts of whole lines, in an encoding such as UTF-16, whose line feed is several bytes."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line, rest = 1, [""]
+    for chunk in itertools.chain(chunks, [b""]):
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeError as error:
+            faults.add(line, f"cannot be read as {encoding}: {error}")
+            faults.check()
+        text = rest.pop() + text if rest[-1].endswith("\r") else text
+        end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
+        if not end:
+            rest.append(text)
+            continue
+        whole = _lf("".join((*rest, text[:end])))
+        rest = [text[end:]]
+        yield whole
+        line += whole.count("\n")
+    last = "".join(rest)
+    if last:
+        yield _lf(last)
+
+
+def _decoded(raw: bytes, encoding: str, first: int, faults: Faults) -> str:
+    """The text of whole lines; where it cannot be decoded, line by line."""
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError:
+        lines = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    texts = []
+    for number, line in enumerate(lines, first):
+        try:
+            texts.append(line.decode(encoding))
+        except UnicodeDecodeError as error:
+            faults.add(number, _undecodable(error, encoding))
+            texts.append(line.decode(encoding, "backslashreplace"))
+    return "\n".join(texts)
+
+
+def _undecodable(error: UnicodeDecodeError, encoding: str) -> str:
+    byte = error.object[error.start]
+    other = "latin-1" if encoding.lower().replace("-", "").startswith("utf8") else "utf-8"
+    return (
+        f"byte 0x{byte:02x} at position {error.start + 1} of the line is not {encoding}; "
+        f"if the file is in another encoding, set it, for example encoding: {other}"
+    )
+
+
+def _lf(text: str) -> str:
+    """The same text with LF as the only line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
