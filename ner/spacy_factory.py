@@ -23,7 +23,7 @@ from spacy.language import Language
     },
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
-def make_ner_crf(
+def make_ner_crf(  # noqa: PLR0913 - one argument for each setting, as spaCy wants them
     nlp: Language,
     name: str,
     model: str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,37 @@ class Tagger:
                 "files": {file.name: {"sha256": sha256(file)} for file in files},
             }
             _write_json(folder / DESCRIPTION, description)
+
+    def to_bytes(self) -> bytes:
+        """The tagger as bytes: the files of its model directory, in one."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(Path(folder) / "model")
+            files = {file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()}
+        sizes = json.dumps({name: len(files[name]) for name in sorted(files)}).encode()
+        return b"".join(
+            [len(sizes).to_bytes(8, "little"), sizes, *(files[n] for n in sorted(files))]
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, device: str = "cpu") -> Tagger:
+        """Read a tagger from what ``to_bytes`` gave.
+
+        Raises:
+            ModelError: The bytes are not such.
+        """
+        length = int.from_bytes(data[:8], "little")
+        try:
+            sizes = json.loads(data[8 : 8 + length])
+        except ValueError:
+            raise ModelError("these bytes are not a tagger's") from None
+        place = 8 + length
+        with tempfile.TemporaryDirectory() as folder:
+            for name, size in sizes.items():
+                if Path(name).name != name:
+                    raise ModelError(f"{name!r} is no name of a file of a model")
+                (Path(folder) / name).write_bytes(data[place : place + size])
+                place += size
+            return load(folder, device=device)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         weights = self.network.state_dict()
