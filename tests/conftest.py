@@ -1,11 +1,14 @@
-"""What all tests share: where the optional data folder is."""
+"""What all tests share: where the optional data folder is, and a few sentences."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+
+from ner.sentence import Sentence, Span, in_document
 
 SHARED = Path(os.environ.get("NER_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -16,3 +19,28 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no data folder at {SHARED}; set NER_SHARED to one")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def toy() -> tuple[Sentence, ...]:
+    """A few small sentences in four documents, enough to learn by heart."""
+    lines = [
+        ["[PER Ada Obi] joined [ORG Kestrel Foods] in [LOC Accra] .", "Obi said nothing ."],
+        ["The [MISC Harbour Cup] went to [LOC Ghana] .", "[LOC Ghana] beat [LOC Peru] 2-1 ."],
+        ["[ORG Kestrel Foods] sold its mill .", "Shares fell .", "[PER Lin Ho] resigned ."],
+        ["It rained in [LOC Lima] and [LOC Quito] .", "Nobody from [ORG Tern Bank] called ."],
+    ]
+    documents = [in_document([parse_line(line) for line in document]) for document in lines]
+    return tuple(sentence for document in documents for sentence in document)
+
+
+def parse_line(line: str) -> Sentence:
+    """A sentence with its entities in brackets, in the plainest form."""
+    tokens: list[str] = []
+    spans: list[Span] = []
+    for entity, label, words, token in re.findall(r"(\[(\S+) ([^]]+)\])|(\S+)", line):
+        inner = words.split() if entity else [token]
+        if entity:
+            spans.append(Span(len(tokens), len(tokens) + len(inner), label))
+        tokens += inner
+    return Sentence(tuple(tokens), tuple(spans))

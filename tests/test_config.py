@@ -1,0 +1,102 @@
+"""Settings: YAML as people expect it, checked against what it makes."""
+
+import pytest
+
+from ner.config import ConfigError, call, choose, dump, load, override, parse
+from ner.encoder import Encoder
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("NO", "NO"),
+        ("on", "on"),
+        ("12:30:45", "12:30:45"),
+        ("010", "010"),
+        ("true", True),
+        ("null", None),
+        ("", None),
+        ("3", 3),
+        ("-.5", -0.5),
+        ("2026-01-01", "2026-01-01"),
+        ("[1, PER]", [1, "PER"]),
+    ],
+)
+def test_scalars_are_read_by_the_rules_of_yaml_1_2(text, value):
+    assert parse(f"a: {text}") == {"a": value}
+    assert type(parse(f"a: {text}")["a"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a: 1\na: 2", "line 2: 'a' is there twice"),
+        ("- 1", "found a list"),
+        ("", "found nothing"),
+        ("a: !!python/object/apply:os.system ['true']", "tag"),
+        ("a: &x 1\nb: *x", "aliases"),
+        ("a: [1", "line"),
+        ("a: " + "[" * 50 + "]" * 50, "nested"),
+        ("? [1, 2]\n: 3", "a name must be text"),
+        ("a: '" + "x" * 1_000_001 + "'", "characters"),
+        ("a: \0", "not YAML"),
+    ],
+)
+def test_what_is_no_plain_settings_is_refused(text, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        parse(text)
+
+
+def test_a_bad_file_is_named(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(ConfigError, match=r"a\.yaml"):
+        load(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"a": 1e-3, "b": "NO", "c": "true", "d": "12", "e": "", "f": {"g": [1, 2.5, None, "x: y"]}}],
+)
+def test_written_settings_read_back(settings):
+    assert parse(dump(settings)) == settings
+
+
+def test_assignments_change_what_they_name_and_nothing_else():
+    settings = {"model": {"encoder": {"width": 10, "layers": 2}}}
+    changed = override(settings, ["model.encoder.width=20", "training.seed=3", "data.train=a=b"])
+    assert changed == {
+        "model": {"encoder": {"width": 20, "layers": 2}},
+        "training": {"seed": 3},
+        "data": {"train": "a=b"},
+    }
+    assert settings["model"]["encoder"]["width"] == 10
+
+
+@pytest.mark.parametrize("assignment", ["width", "=3", "a.b=1"])
+def test_assignments_that_assign_nothing_are_refused(assignment):
+    with pytest.raises(ConfigError, match="--set"):
+        override({"a": 1}, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"widht": 3}, "model.encoder has no setting 'widht'; did you mean 'width'"),
+        ({"width": "x"}, "model.encoder.width wants a whole number, got text 'x'"),
+        ({"width": 1.5}, "a whole number, got a number"),
+        ({"width": True}, "a whole number"),
+        ({"bidirectional": 1}, "true or false"),
+        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"dropout": 1}, "dropout"),
+        ([1], "found a list"),
+    ],
+)
+def test_settings_are_checked_against_the_part_they_make(settings, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        call(Encoder, settings, 10, of="model.encoder")
+
+
+def test_a_part_that_is_not_on_the_shelf_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match="no embedding is called 'word'; did you mean 'words'"):
+        choose({"words": 1}, "word", of="embedding")

@@ -1,0 +1,131 @@
+"""Every embedding: fitted, saved, made again, and the same whatever else is in the batch."""
+
+import json
+
+import pytest
+import torch
+
+from ner.embeddings import EMBEDDINGS, ContextEmbedding, TypeEmbedding
+from ner.embeddings.affixes import case, shape
+from ner.embeddings.document import mentions_in
+from ner.embeddings.words import normalise
+from ner.sentence import Document, Sentence, in_document
+
+ODD = ("", "Ada", "x" * 300_000, "\u200b", "１２", "東京", "İstanbul", "a\u00a0b", "\ud83d\ude00")
+
+
+def vectors_of(part, sentence):
+    """The vectors of a sentence's tokens, from either kind of embedding."""
+    if isinstance(part, TypeEmbedding):
+        return part(*(torch.from_numpy(array) for array in part.index(sentence.tokens)))
+    return part(*(torch.from_numpy(array)[None] for array in part.index(sentence)))[0]
+
+
+@pytest.fixture(params=EMBEDDINGS)
+def part(request, toy):
+    torch.manual_seed(0)
+    return EMBEDDINGS[request.param].fit(toy).eval()
+
+
+def test_its_settings_pass_through_json_and_make_it_again(part, toy):
+    again = type(part)(**json.loads(json.dumps(part.settings()))).eval()
+    again.load_state_dict(part.state_dict())
+    assert again.width == part.width
+    for sentence in toy:
+        torch.testing.assert_close(vectors_of(again, sentence), vectors_of(part, sentence))
+
+
+def test_it_gives_a_finite_vector_of_its_width_for_any_token(part):
+    vectors = vectors_of(part, Sentence(ODD))
+    assert vectors.shape == (len(ODD), part.width)
+    assert torch.isfinite(vectors).all()
+
+
+def test_it_is_of_one_kind(part):
+    assert isinstance(part, TypeEmbedding) != isinstance(part, ContextEmbedding)
+
+
+def test_a_token_has_the_same_vector_whatever_tokens_are_beside_it(part, toy):
+    if isinstance(part, TypeEmbedding):
+        tokens = toy[0].tokens
+        together = vectors_of(part, toy[0])
+        for row, token in enumerate(tokens):
+            alone = vectors_of(part, Sentence((token,)))
+            torch.testing.assert_close(alone[0], together[row])
+    else:
+        apart = Sentence(toy[0].tokens)
+        same = vectors_of(part, apart)
+        torch.testing.assert_close(vectors_of(part, Sentence(toy[0].tokens)), same)
+
+
+def test_training_reaches_every_table_with_gradients(part, toy):
+    part.train()
+    loss = sum(vectors_of(part, sentence).square().sum() for sentence in toy)
+    loss.backward()
+    for name, weight in part.named_parameters():
+        assert weight.grad is not None, name
+        assert torch.isfinite(weight.grad).all(), name
+
+
+def test_unknown_words_learn_from_words_seen_once(toy):
+    words = EMBEDDINGS["words"].fit(toy, singleton_dropout=1.0, word_dropout=0.0)
+    counts = {}
+    for sentence in toy:
+        for token in sentence.tokens:
+            counts[normalise(token)] = counts.get(normalise(token), 0) + 1
+    assert words.singletons == sum(count == 1 for count in counts.values())
+    (indices,) = words.index(["resigned", "ghana"])  # seen once, seen twice
+    vectors = words.train()(torch.from_numpy(indices))
+    torch.testing.assert_close(vectors[0], words.vectors.weight[1])
+    torch.testing.assert_close(vectors[1], words.vectors.weight[int(indices[1])])
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [("London", "Xxxx"), ("GPT-4", "XXX-d"), ("1996-08-22", "ddd-dd-dd"), ("", "")],
+)
+def test_shapes(token, expected):
+    assert shape(token) == expected
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [("1", "number"), ("A", "letter"), ("AB", "upper"), ("ab", "lower"), ("Ab", "title"),
+     ("AbC", "capital"), ("aB", "mixed"), ("a1B", "digits"), ("-", "other"), ("", "other")],
+)  # fmt: skip
+def test_cases(token, expected):
+    assert case(token) == expected
+
+
+def test_document_context_sees_the_other_mentions_and_only_those():
+    document = in_document(
+        [Sentence(("Blackburn", "won")), Sentence(("the", "Blackburn", "striker"))]
+    )
+    part = EMBEDDINGS["document"].fit(document, min_count=1, context_dropout=0.0)
+    flags, before, after = part.index(document[0])
+    assert flags[0].tolist() == [2, 1, 2, 1]  # one other; none lower; one in mid-sentence; no caps
+    assert flags[1].tolist() == [0, 0, 0, 0]
+    assert before[0][0] == part.vocabulary["the"]
+    assert after[0][0] == part.vocabulary["striker"]
+    alone = part.index(Sentence(("Blackburn", "won")))
+    assert alone[0][0].tolist() == [1, 1, 1, 1]
+    assert not alone[1].any()
+    assert not alone[2].any()
+
+
+def test_document_context_takes_the_same_time_for_each_mention():
+    """A form with 20,000 mentions is summed up once, not once for each of them."""
+    document = Document(tuple(("Obi", "won") for _ in range(20_000)))
+    assert mentions_in(document)["obi"].count == 20_000
+    part = EMBEDDINGS["document"].fit([])
+    for position in (0, 19_999):
+        sentence = Sentence(("Obi", "won"), document=document, position=position)
+        assert part.index(sentence)[1].shape == (2, 6)
+
+
+def test_hidden_documents_look_like_no_document():
+    document = in_document([Sentence(("Obi", "won")), Sentence(("Mr", "Obi"))])
+    part = EMBEDDINGS["document"].fit(document, min_count=1, context_dropout=1.0 - 1e-9).train()
+    hidden = vectors_of(part, document[0])
+    alone = vectors_of(part.eval(), Sentence(("Obi", "won")))
+    torch.testing.assert_close(hidden, alone)

@@ -1,0 +1,38 @@
+"""Spans, sentences and documents."""
+
+import pickle
+
+import pytest
+
+from ner.sentence import Document, Sentence, Span, in_document
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 1), (1, 1), (2, 1)])
+def test_a_span_refuses_boundaries_that_hold_nothing(start, end):
+    with pytest.raises(ValueError, match=f"start={start}, end={end}"):
+        Span(start, end, "PER")
+
+
+def test_spans_are_equal_whatever_their_scores():
+    assert Span(0, 1, "PER", 0.2) == Span(0, 1, "PER")
+    assert hash(Span(0, 1, "PER", 0.2)) == hash(Span(0, 1, "PER"))
+
+
+def test_a_document_knows_where_each_form_stands():
+    document = Document((("Obi", "left"), ("obi", "OBI")))
+    assert document.mentions["obi"] == ((0, 0), (1, 0), (1, 1))
+
+
+def test_sentences_put_in_a_document_know_their_place():
+    one, other = in_document([Sentence(("a",)), Sentence(("b", "c"))], "news-1")
+    assert one.document is other.document
+    assert other.document.tokens[other.position] == ("b", "c")
+    assert other.document.id == "news-1"
+
+
+def test_a_sentence_survives_pickling():
+    (sentence,) = in_document([Sentence(("a",), (Span(0, 1, "X"),), {"pos": ("N",)})])
+    again = pickle.loads(pickle.dumps(sentence))
+    assert again == sentence
+    assert again.columns == {"pos": ("N",)}
+    assert again.document.tokens == (("a",),)
