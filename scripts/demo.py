@@ -1,0 +1,30 @@
+"""Tag a document through a spaCy pipeline and leave a page to look at: ``demo.py MODEL [PAGE]``."""
+
+import sys
+from pathlib import Path
+
+import spacy
+from spacy import displacy
+
+TEXT = """\
+ACCRA 2031-06-02. Kestrel Foods said on Monday that Ada Obi would lead its Ghanaian business \
+from July. Obi, who was born in Kumasi, spent nine years at Tern Bank in London.
+"She knows every mill between here and Tamale," said Kofi Mensah, chairman of Kestrel. \
+The company also pays for the Harbour Cup, which was won last year by Lagos Rovers.
+"""
+
+
+def main(model: str, page: str = "models/quick.html") -> None:
+    """Tag the text, print its entities, write the page."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_crf", config={"model": model})
+    doc = nlp(TEXT)
+    for ent in doc.ents:
+        print(f"{ent.start_char:4}-{ent.end_char:<4} {ent.label_:5} {ent._.score:.2f}  {ent.text}")
+    Path(page).parent.mkdir(parents=True, exist_ok=True)
+    Path(page).write_text(displacy.render(doc, style="ent", page=True), encoding="utf-8")
+    print(f"the page: {Path(page).resolve()}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

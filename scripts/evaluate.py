@@ -1,0 +1,8 @@
+"""The verb ``ner evaluate``, for people who work from a checkout: the same arguments, the same output."""
+
+import sys
+
+from ner.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(["evaluate", *sys.argv[1:]]))
