@@ -146,7 +146,7 @@ def test_locate_finds_tokens_in_their_text_or_says_that_they_do_not_fit() -> Non
         ("blanks", "Obi's  dog.", ["Obi's", "dog."]),
         ("en", "Obi's dog  left U.S. soil.", ["Obi", "'s", "dog", "left", "U.S.", "soil", "."]),
         ("en", "SPRiNGSと最も。", ["SPRiNGS", "と", "最", "も", "。"]),
-        ("de", "Das z.B. war's.", ["Das", "z.B.", "war", "'s", "."]),
+        ("de", "Das z.B. war gut.", ["Das", "z.B.", "war", "gut", "."]),
     ],
 )
 def test_tokenizers(name: str, text: str, tokens: list[str]) -> None:

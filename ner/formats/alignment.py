@@ -6,7 +6,7 @@ import re
 import warnings
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ner.formats.lines import SHOWN, DataWarning
@@ -147,7 +147,11 @@ def align(
     starts = {start: place for place, (start, _) in enumerate(offsets)}
     ends = {end: place for place, (_, end) in enumerate(offsets, 1)}
     found: list[tuple[Span, Characters]] = []
-    for one in _trimmed(text, spans, noted):
+
+    def fits(one: Characters) -> bool:
+        return one.start in starts and one.end in ends
+
+    for one in _trimmed(text, spans, noted, fits):
         noted.spans += 1
         first, last = starts.get(one.start), ends.get(one.end)
         reason = PIECES if one.pieces > 1 else ""
@@ -161,7 +165,7 @@ def align(
         if reason:
             kept = text[offsets[first][0] : offsets[last - 1][1]] if first < last else ""
             noted.add(_misfit(text, offsets, one, reason, kept))
-    return _apart(text, offsets, found, noted)
+    return apart(text, offsets, found, noted)
 
 
 def cut(
@@ -205,10 +209,18 @@ def locate(text: str, tokens: Sequence[str]) -> tuple[tuple[int, int], ...] | No
     return tuple(offsets)
 
 
-def _trimmed(text: str, spans: Iterable[Characters], misfits: Misfits) -> list[Characters]:
-    """The spans, each once, without white space at their ends."""
+def _trimmed(
+    text: str,
+    spans: Iterable[Characters],
+    misfits: Misfits,
+    fits: Callable[[Characters], bool] = lambda _: False,
+) -> list[Characters]:
+    """The spans, each once, without white space at their ends unless they fit as they are."""
     kept: list[Characters] = []
     for one in dict.fromkeys(spans):
+        if fits(one):
+            kept.append(one)
+            continue
         inside = text[one.start : one.end]
         bare = inside.strip()
         if len(bare) != len(inside):
@@ -251,10 +263,17 @@ def _misfit(text: str, offsets: Offsets, span: Characters, reason: str, kept: st
     return Misfit(reason, span.start, span.end, span.label, says, tokens, kept)
 
 
-def _apart(
+def apart(
     text: str, offsets: Offsets, found: list[tuple[Span, Characters]], misfits: Misfits
 ) -> tuple[Span, ...]:
-    """Spans that do not overlap: the longer before the shorter, then the earlier."""
+    """The spans without those that overlap a longer one, which are noted; or an earlier one.
+
+    Args:
+        text: The text.
+        offsets: The characters of each token.
+        found: Spans, and the characters they come from.
+        misfits: Where the spans left out are noted.
+    """
     taken: set[int] = set()
     kept: list[Span] = []
     for span, given in sorted(found, key=lambda one: (one[0].start - one[0].end, one[0].start)):

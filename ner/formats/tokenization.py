@@ -11,11 +11,12 @@ Tokenizer = Callable[[str], list[tuple[int, int]]]
 
 DEFAULT = "en"
 
-# Scripts written without blanks: each character is a token, as in the usual corpora of them.
+# Scripts written without blanks: each character is a token, as in the usual corpora of them; so
+# is each of their punctuation marks.
 _UNSPACED = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao; Tibetan; Myanmar; Khmer
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, Han
-    "\uff66-\uff9f\U00020000-\U0003ffff"
+    "\u3001-\u303f\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, Han
+    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff9f\U00020000-\U0003ffff"
 )
 _SPACED_BY_SPACY = ("ja", "th", "zh")  # languages whose spaCy tokenizer finds the words itself
 

@@ -1,0 +1,255 @@
+"""JSON: one object a line, or one array of objects, that hold a sentence or a text each.
+
+Read are our own lines (what ``ner tag --to jsonl`` writes), tokens with tags, tokens with
+spans, and texts with spans of characters as Doccano, Prodigy, Label Studio and others write
+them. ``SHAPES`` are those that can be written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from ner.formats.alignment import Misfits, check_how
+from ner.formats.detection import Detection, TagCounts
+from ner.formats.lines import DataWarning, Faults, read_blocks, rereadable
+from ner.formats.records import MISSING, Reading, tags_of
+from ner.formats.shapes import SHAPES, WHOLE
+from ner.formats.tokenization import DEFAULT
+from ner.schemes import OUTSIDE, SCHEMES, Scheme, scheme_named
+from ner.sentence import Document, Sentence, in_document
+
+Value = tuple[int, Any]  # the line a JSON value begins on, and the value
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_TOO_DEEP = "it is nested too deep"
+
+
+def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
+    source: str | Path,
+    *,
+    encoding: str = "utf-8",
+    scheme: str | None = None,
+    align: str = "strict",
+    tokenizer: str = DEFAULT,
+    faults: Faults | None = None,
+    misfits: Misfits | None = None,
+) -> Iterator[Sentence]:
+    """Read the sentences of a file; bad lines are told all together, at its end.
+
+    A text without tokens is cut into its lines, and those into tokens. A record without
+    annotation gives sentences whose ``spans`` are ``None``; so does one that Prodigy's
+    annotators did not accept. Records without a token are left out, and counted.
+
+    Args:
+        source: A path or ``"-"``.
+        encoding: Of the file.
+        scheme: Of the tags; without it the file tells.
+        align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
+            ``contract``, see ``ner.formats.alignment.align``.
+        tokenizer: What cuts raw text, see ``ner.formats.tokenization.tokenizer_named``.
+        faults: Where bad lines are noted instead of raised.
+        misfits: Where spans that do not fit the tokens are noted instead of warned of.
+
+    Raises:
+        DataError: Lines are no JSON, or not what they should be.
+        ValueError: There is no such scheme, way to align, or tokenizer.
+    """
+    check_how(align)
+    noted = Faults(source) if faults is None else faults
+    unfit = Misfits(noted.path) if misfits is None else misfits
+    chosen = None if scheme is None else scheme_named(scheme)
+    with rereadable(source) as path:
+        found = chosen or detect(path, encoding=encoding).scheme
+        reading = Reading(tokenizer, align, found, unfit)
+        yield from _in_documents(_records(path, encoding, reading, noted))
+    if misfits is None:
+        unfit.warn()
+    for reason, count in reading.remarks.items():
+        warnings.warn(f"{noted.path}: {count} {reason}", DataWarning, stacklevel=2)
+    if faults is None:
+        noted.check()
+
+
+def detect(
+    source: str | Path, *, encoding: str = "utf-8", scheme: Scheme | None = None
+) -> Detection:
+    """The scheme of the tags of a file; BIO where it has none."""
+    counts = TagCounts()
+    for _, value in _values(source, encoding, Faults(source)):
+        tags = tags_of(value)
+        if tags:
+            counts.add([OUTSIDE if tag == MISSING else tag for tag in tags])
+    return counts.detect(scheme)
+
+
+def write(
+    file: TextIO, sentences: Iterable[Sentence], *, shape: str = "ner", scheme: str | None = None
+) -> None:
+    """Write one object a line.
+
+    Args:
+        file: An open text.
+        sentences: What to write.
+        shape: ``ner`` (everything a sentence holds), ``tags``, ``doccano``, ``prodigy`` or
+            ``labelstudio``; ``ner.formats.jsonl.read`` reads them all.
+        scheme: Of the tags in the shape ``tags``; BIO where none is given.
+
+    Raises:
+        ValueError: There is no such shape or scheme, or a sentence does not fit it.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f"shape is one of {', '.join(SHAPES)}, got {shape!r}")
+    chosen = SCHEMES["BIO"] if scheme is None else scheme_named(scheme)
+    for sentence in sentences:
+        if shape in WHOLE and sentence.unknown:
+            raise ValueError(
+                f"the sentence of line {sentence.line} has tokens whose annotation is missing; "
+                f"{shape} cannot say that"
+            )
+        record = SHAPES[shape](sentence, chosen)
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _records(
+    source: str | Path, encoding: str, reading: Reading, faults: Faults
+) -> Iterator[Sentence]:
+    """The sentences of every object, bad ones noted."""
+    for line, value in _values(source, encoding, faults):
+        reading.misfits.line = line
+        try:
+            sentences = reading.sentences(value)
+        except ValueError as error:
+            faults.add(line, str(error))
+            continue
+        for sentence in sentences:
+            yield replace(sentence, line=line)
+
+
+def _in_documents(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
+    """Sentences whose records name the same document, one after the other, put together."""
+    waiting: list[Sentence] = []
+    before: Document | None = None
+    for sentence in sentences:
+        document = sentence.document
+        if waiting and (document is None or not _goes_on(sentence, before)):
+            yield from _joined(waiting)
+            waiting = []
+        if document is None:
+            yield sentence
+        else:
+            waiting.append(sentence)
+        before = document
+    yield from _joined(waiting)
+
+
+def _goes_on(sentence: Sentence, document: Document | None) -> bool:
+    """Whether a sentence stands in the document of the sentence before it."""
+    now = sentence.document
+    return now is document or (
+        now is not None and document is not None and sentence.position > 0 and now.id == document.id
+    )
+
+
+def _joined(sentences: list[Sentence]) -> Iterable[Sentence]:
+    if not sentences or sentences[0].document is sentences[-1].document:
+        return sentences
+    document = sentences[0].document
+    return in_document(sentences, document.id if document else "")
+
+
+def _values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
+    """The JSON values of a file: one a line, or those of the array it is."""
+    lines = _numbered(source, encoding, faults)
+    for number, text in lines:
+        bare = text.strip()
+        if not bare:
+            continue
+        if bare.startswith("[") and not _is_record(bare):
+            yield from _elements(number, bare[1:], lines, faults)
+            continue
+        try:
+            yield number, _parsed(bare)
+        except ValueError as error:
+            faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
+
+
+def _is_record(text: str) -> bool:
+    """Whether a line that begins as an array is one record, ``["text", {"entities": ...}]``."""
+    try:
+        value = _parsed(text)
+    except ValueError:
+        return False
+    return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
+
+
+def _elements(
+    first: int, opening: str, lines: Iterator[tuple[int, str]], faults: Faults
+) -> Iterator[Value]:
+    """The elements of an array, as soon as the lines so far hold whole ones."""
+    depth, held, number, text = 0, [], first, opening
+    while True:
+        bare = _STRING.sub("", text)
+        depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
+        held.append(text)
+        if depth < 0:  # the bracket that ends the array
+            inside, _, rest = text.rpartition("]")
+            yield from _whole(first, [*held[:-1], inside], faults)
+            if rest.strip():
+                faults.add(number, f"the array should end here, but {rest.strip()[:80]!r} follows")
+            return
+        if depth == 0:
+            yield from _whole(first, held, faults)
+            held = []
+        number, text = next(lines, (0, ""))
+        if not number:
+            break
+        first = first if held else number
+    faults.add(first, "the array is never closed with ']'")
+
+
+def _whole(first: int, held: list[str], faults: Faults) -> Iterator[Value]:
+    """The values of some lines of an array, with the commas around them."""
+    text = "\n".join(held).strip()
+    text = text.removeprefix(",").removesuffix(",")
+    if not text.strip():
+        return
+    try:
+        values = _parsed(f"[{text}]")
+    except ValueError as error:
+        faults.add(first, f"no JSON: {error}")
+        return
+    for value in values:
+        yield first, value
+
+
+def _parsed(text: str) -> Any:
+    """A JSON value.
+
+    Raises:
+        ValueError: It is none, is nested too deep, or holds half a character.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("it holds half of a surrogate pair, which is no character") from error
+    return value
+
+
+def _numbered(source: str | Path, encoding: str, faults: Faults) -> Iterator[tuple[int, str]]:
+    number = 0
+    for block in read_blocks(source, encoding=encoding, faults=faults):
+        for text in block:
+            number += 1
+            yield number, text
