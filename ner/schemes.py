@@ -66,17 +66,25 @@ class Scheme:
         Raises:
             ValueError: A tag is none of the scheme's.
         """
+        if tags.count(OUTSIDE) == len(tags):
+            return ()
         spans: list[Span] = []
-        start, before, label = 0, EDGE, ""
-        for position, tag in enumerate((*tags, OUTSIDE)):
+        start, before, label = -1, EDGE, ""  # a start of -1: no span is open
+        for position, tag in enumerate(tags):
+            if tag == OUTSIDE:
+                if start >= 0:
+                    spans.append(Span(start, position, label))
+                    start = -1
+                continue
             role, new_label = self.read(tag)
-            inside = before is not EDGE
-            if inside and not _continues(before, label, role, new_label):
+            if start < 0:
+                start = position
+            elif not _continues(before, label, role, new_label):
                 spans.append(Span(start, position, label))
-                inside = False
-            if not inside:
                 start = position
             before, label = role, new_label
+        if start >= 0:
+            spans.append(Span(start, len(tags), label))
         return tuple(spans)
 
     def allows(self, before: str, after: str) -> bool:

@@ -1,0 +1,190 @@
+"""Lines of columns: how a line is cut into fields, and how fields become a line again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ner.formats.lines import DataError
+
+BOUNDARY = "-DOCSTART-"
+EXTRA = "extra"  # the column of what ragged lines hold beyond the others
+FILLED = "_"  # an empty field, where the file needs something there
+CACHED = 100_000  # lines whose fields are remembered
+LONG = 1_000  # characters of a line not worth remembering
+
+Fields = tuple[str, ...]
+BLANK: Fields = ()
+
+
+class Aside:
+    """A line that is no token: a comment, or the boundary before a document.
+
+    It has the length 0, which no line of fields has, so that counting columns finds it.
+
+    Attributes:
+        boundary: The fields of a boundary line after the first; ``None`` of a comment.
+    """
+
+    __slots__ = ("boundary",)
+
+    def __init__(self, boundary: Fields | None) -> None:
+        self.boundary = boundary
+
+    def __len__(self) -> int:
+        return 0
+
+
+Row = Fields | Aside
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which column of a file holds what.
+
+    Attributes:
+        names: The columns in their order, the token's and the tag's among them.
+        token: Where the token stands, counted from 0.
+        tag: Where the tag stands; ``None`` in a file without tags.
+        separator: What stands between two columns, a TAB or a blank.
+        scheme: The scheme of the tags, where it is known.
+        header: Whether the first line names the columns.
+    """
+
+    names: tuple[str, ...]
+    token: int
+    tag: int | None
+    separator: str
+    scheme: str | None = None
+    header: bool = False
+
+
+class Columns(dict[str, tuple[str, ...]]):
+    """The other columns of a sentence by name, with what the file's writer needs to know.
+
+    Attributes:
+        layout: Where the columns stood.
+        tags: The tags as the file spells them; ``None`` in a file without.
+    """
+
+    __slots__ = ("layout", "tags")
+
+    def __init__(
+        self,
+        columns: Iterable[tuple[str, tuple[str, ...]]],
+        layout: Layout,
+        tags: tuple[str, ...] | None,
+    ) -> None:
+        super().__init__(columns)
+        self.layout = layout
+        self.tags = tags
+
+    def __reduce__(self) -> tuple[type[Columns], tuple[object, ...]]:
+        return Columns, (tuple(self.items()), self.layout, self.tags)
+
+
+def split(line: str) -> Fields:
+    """Cut a line into its fields.
+
+    TABs part them if there is one and the last field holds no blank; otherwise runs of blanks
+    and TABs do. No other white space parts anything, and blanks at the end do not count.
+    """
+    line = line.rstrip(" \t")
+    if "\t" in line:
+        fields = line.split("\t")
+        if " " not in fields[-1]:
+            return tuple(fields)
+        line = line.replace("\t", " ")
+    fields = line.split(" ")
+    return tuple(field for field in fields if field) if "" in fields else tuple(fields)
+
+
+class Rows(dict[str, Row]):
+    """The fields of each line, remembered, since most lines of a corpus stand in it often.
+
+    Args:
+        comment_prefix: How lines begin that are skipped.
+        document_prefix: How lines begin, besides ``-DOCSTART-``, that open a document.
+    """
+
+    def __init__(
+        self, comment_prefix: str | None = None, document_prefix: str | None = None
+    ) -> None:
+        super().__init__()
+        self._comment = comment_prefix or None
+        self._document = document_prefix or None
+
+    def __missing__(self, line: str) -> Row:
+        row = self._row(line)
+        if len(self) >= CACHED:
+            self.clear()
+        if len(line) <= LONG:
+            self[line] = row
+        return row
+
+    def _row(self, line: str) -> Row:
+        if self._document is not None and line.startswith(self._document):
+            return Aside((line.removeprefix(self._document).strip(" \t"),))
+        if self._comment is not None and line.startswith(self._comment):
+            return Aside(None)
+        fields = split(line)
+        if fields and fields[0] == BOUNDARY:
+            return Aside(fields[1:])
+        return fields
+
+
+def usual_width(rows: Iterable[Row]) -> int | None:
+    """How many columns most lines have; a line that looks like a comment has no vote.
+
+    Of widths as frequent the first one counts. ``None`` where there is no line with fields.
+    """
+    widths: Counter[int] = Counter()
+    hashes: Counter[int] = Counter()
+    for row in rows:
+        if not isinstance(row, Aside) and row:
+            (hashes if row[0].startswith("#") else widths)[len(row)] += 1
+    votes = widths or hashes
+    return votes.most_common(1)[0][0] if votes else None
+
+
+class Lines(dict[Fields, str]):
+    """The line of some fields, such that cutting it gives the same fields again.
+
+    Args:
+        separator: What is written between fields; a line that holds it takes the other.
+    """
+
+    def __init__(self, separator: str) -> None:
+        super().__init__()
+        self._separators = (separator, "\t", " ")
+
+    def __missing__(self, fields: Fields) -> str:
+        line = self._line(fields)
+        if len(self) >= CACHED:
+            self.clear()
+        if len(line) <= LONG:
+            self[fields] = line
+        return line
+
+    def _line(self, fields: Fields) -> str:
+        if fields[0] == BOUNDARY:
+            raise DataError(f"a first column that is {BOUNDARY} would be read as a boundary")
+        for separator in self._separators:
+            line = separator.join(fields)
+            cut = split(line)
+            whole = cut == fields or (cut and tuple(line.split("\t")) == fields)
+            if whole and "\n" not in line and "\r" not in line:
+                return line
+        raise DataError(
+            f"{fields!r} cannot be a line of columns: a field is empty, or holds a line end, a "
+            "TAB, or (the last one) a blank"
+        )
+
+
+def named(count: int, given: Sequence[str] | None, token: int, tag: int | None) -> tuple[str, ...]:
+    """The names of the columns: those given, or ``token``, ``tag``, and ``column2`` by place."""
+    if given is not None:
+        return tuple(given)
+    special = {token: "token", tag: "tag"}
+    return tuple(special.get(place, f"column{place + 1}") for place in range(count))

@@ -1,0 +1,148 @@
+"""Which tagging scheme a file is written in, told from which tag follows which."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+
+from ner.schemes import OUTSIDE, SCHEMES, Scheme
+
+PREFIXES = frozenset(prefix for scheme in SCHEMES.values() for prefix in scheme.roles)
+
+_TELLING = {"BIOES": "ES", "BILOU": "LU", "BMES": "MES"}  # prefixes that BIO does not have
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """The scheme of a file, and what speaks for it.
+
+    Attributes:
+        scheme: The scheme.
+        support: The share of the telling tags that agree with it, 0 to 1: of the tags that open
+            a span for IOB1 and BIO, of all tags but ``O`` otherwise; 1 where no tag tells.
+        tags: How often each tag stands in the file.
+        illegal: How many tags may not stand where they stand in that scheme.
+    """
+
+    scheme: Scheme
+    support: float
+    tags: Mapping[str, int] = field(repr=False)
+    illegal: int = 0
+
+
+class TagCounts:
+    """Counts which tag follows which; ``O`` stands for the ends of a sentence.
+
+    Args:
+        missing: The tag of a token nobody has annotated, which tells nothing of the scheme.
+
+    Attributes:
+        pairs: How often each tag follows each.
+    """
+
+    def __init__(self, missing: str | None = None) -> None:
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self._missing = missing
+
+    def add(self, tags: Sequence[str]) -> None:
+        """Count the tags of a sentence."""
+        self.pairs.update(pairwise(chain((OUTSIDE,), tags, (OUTSIDE,))))
+
+    def detect(self, scheme: Scheme | None = None) -> Detection:
+        """The scheme of all tags counted, or how they agree with the one that is given."""
+        tags: Counter[str] = Counter()
+        for (_, tag), number in self.pairs.items():
+            tags[tag] += number
+        counts: Counter[str] = Counter()
+        for tag, number in tags.items():
+            counts[tag.partition("-")[0]] += number
+        if scheme is None:
+            scheme = self._scheme(counts)
+        illegal = sum(self.pairs[pair] for pair in self.illegal_pairs(scheme))
+        return Detection(scheme, self._support(scheme, counts), tags, illegal)
+
+    def _scheme(self, counts: Mapping[str, int]) -> Scheme:
+        if counts["M"]:
+            return SCHEMES["BMES"] if counts["M"] >= counts["I"] else SCHEMES["BIOES"]
+        if counts["L"] + counts["U"] > counts["E"] + counts["S"]:
+            return SCHEMES["BILOU"]
+        if counts["E"] or counts["S"]:
+            return SCHEMES["BIOES"]
+        by_i, by_b = self._openings()
+        return SCHEMES["IOB1"] if by_i > by_b else SCHEMES["BIO"]
+
+    def _openings(self) -> tuple[int, int]:
+        """How many spans that could be opened by either prefix are opened by I-, and by B-.
+
+        A span right after another of its label needs B- in IOB1 as in BIO, and tells nothing.
+        """
+        openings: Counter[str] = Counter()
+        for (before, after), number in self.pairs.items():
+            prefix, _, label = after.partition("-")
+            if self._missing in (before, after):
+                continue
+            if after != OUTSIDE and (before == OUTSIDE or before.partition("-")[2] != label):
+                openings[prefix] += number
+        return openings["I"], openings["B"]
+
+    def _support(self, scheme: Scheme, counts: Mapping[str, int]) -> float:
+        if scheme.name in ("IOB1", "BIO"):
+            by_i, by_b = self._openings()
+            agree, telling = (by_i if scheme.name == "IOB1" else by_b), by_i + by_b
+        else:
+            agree = sum(counts[prefix] for prefix in scheme.roles)
+            telling = sum(counts[prefix] for prefix in PREFIXES)
+        return agree / telling if telling else 1.0
+
+    def illegal_pairs(self, scheme: Scheme) -> frozenset[tuple[str, str]]:
+        """The tags that follow each other somewhere although the scheme does not allow it."""
+        return frozenset(
+            (before, after)
+            for before, after in self.pairs
+            if self._missing not in (before, after)
+            and is_tag(before, scheme)
+            and is_tag(after, scheme)
+            and not scheme.allows(before, after)
+        )
+
+
+def is_tag(tag: str, scheme: Scheme) -> bool:
+    """Whether a scheme has such a tag."""
+    prefix, hyphen, label = tag.partition("-")
+    return tag == OUTSIDE or (prefix in scheme.roles and (bool(label) or not hyphen))
+
+
+def complaint(tag: str, scheme: Scheme | None = None) -> str | None:
+    """What is wrong with a tag, and what it may have meant; ``None`` for a good one.
+
+    Args:
+        tag: As the file has it.
+        scheme: The scheme it should be of; without it, any.
+    """
+    prefixes = sorted(PREFIXES) if scheme is None else list(scheme.roles)
+    prefix, hyphen, label = tag.partition("-")
+    if tag == OUTSIDE or (prefix in prefixes and (label or not hyphen)):
+        return None
+    of = f"{scheme.name} tag" if scheme else "tag"
+    meant = _meant(tag, prefixes)
+    if meant is not None:
+        return f"{tag!r} is no {of}; did you mean {meant!r}? tag_map: {{{tag!r}: {meant!r}}}"
+    return (
+        f"{tag!r} is no {of}; prefixes are {', '.join(prefixes)}"
+        f" (if it marks missing annotation, set missing: {tag!r})"
+    )
+
+
+def _meant(tag: str, prefixes: Sequence[str]) -> str | None:
+    """The tag somebody who wrote this one had in mind, if that can be told."""
+    if tag in ("o", "0", "Ο", "О", "OUT", "Other", "OTHER", "other"):  # a Greek and a Cyrillic O
+        return OUTSIDE
+    if tag[:1].upper() in prefixes and tag[1:2] in ("-", "_", ".", ":") and tag[2:]:
+        return f"{tag[0].upper()}-{tag[2:]}"
+    if tag[-2:-1] in ("-", "_") and tag[-1] in prefixes and tag[:-2]:
+        return f"{tag[-1]}-{tag[:-2]}"  # PER-B, as some tools write it
+    if len(tag) > 1 and tag.isalpha() and tag.isupper():
+        return f"B-{tag}"
+    return None

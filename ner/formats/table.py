@@ -1,0 +1,247 @@
+"""Files of columns: how they are to be read, and the sentences in them as rows of fields."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from ner.formats.columns import (
+    BLANK,
+    EXTRA,
+    FILLED,
+    Aside,
+    Fields,
+    Layout,
+    Row,
+    Rows,
+    named,
+    usual_width,
+)
+from ner.formats.lines import DataError, Faults, read_blocks
+
+Column = int | str
+
+_LIKE_COMMENT = re.compile(r"(#+|//|%%?|--)(?=\s)[ \t]?")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a CoNLL file is to be read.
+
+    Attributes:
+        encoding: Of the file.
+        comment_prefix: Lines that begin so are skipped; none are unless it is set.
+        document_prefix: Lines that begin so open a document whose id is the rest of the line,
+            as ``-DOCSTART-`` lines always do.
+        tag_map: Tags to be read as other tags, ``{"o": "O"}``.
+        scheme: The scheme of the tags; without it, it is detected.
+        tagged: Whether the file has tags at all.
+        missing: The tag of a token that nobody has annotated.
+        token_column: Which column holds the tokens: a number from 0, or a name.
+        tag_column: Which column holds the tags; -1 is the last one.
+        columns: The names of all columns.
+        header: Whether the first line names the columns.
+        ragged: Whether lines may have columns beyond the usual number; they are kept, joined by
+            ``|``, in one column named ``extra``.
+        sentence_end: A flag in the last column, among others parted by ``|``, that ends the
+            sentence, as ``EndOfSentence`` does in the HIPE files.
+    """
+
+    encoding: str = "utf-8"
+    comment_prefix: str | None = None
+    document_prefix: str | None = None
+    tag_map: Mapping[str, str] = field(default_factory=dict)
+    scheme: str | None = None
+    tagged: bool = True
+    missing: str = "_"
+    token_column: Column = 0
+    tag_column: Column = -1
+    columns: Sequence[str] | None = None
+    header: bool = False
+    ragged: bool = False
+    sentence_end: str | None = None
+
+
+SHOWN = 100  # characters of a line that a message repeats
+
+
+class Piece(NamedTuple):
+    """The lines of a sentence: where they stand, and their fields."""
+
+    lines: Sequence[int]
+    rows: Sequence[Fields]
+
+
+class Table:
+    """The pieces of a file of columns.
+
+    Args:
+        title: What the file is called in messages.
+        options: How it is read.
+    """
+
+    def __init__(self, title: str, options: Options) -> None:
+        self._layout: Layout | None = None
+        self._title = title
+        self._options = options
+        self._width = 0  # 0: not known yet
+        self._header = 0  # the line that names the columns
+
+    @property
+    def layout(self) -> Layout:
+        """Which column holds what; known once there has been a piece.
+
+        Raises:
+            DataError: There has been none.
+        """
+        if self._layout is None:
+            raise DataError(f"{self._title}: no line has columns")
+        return self._layout
+
+    def pieces(self, path: str | Path, faults: Faults) -> Iterator[Piece | Aside]:
+        """The sentences of a file, and the boundaries between its documents.
+
+        Lines that do not have the right number of columns are noted and left out.
+        """
+        options = self._options
+        fields_of = Rows(options.comment_prefix, options.document_prefix)
+        plain = not (options.ragged or options.sentence_end or options.header)
+        first, lines, rows = 1, list[str](), list[Row]()
+        for block in read_blocks(path, encoding=options.encoding, faults=faults):
+            seen = len(rows)
+            lines += block
+            rows += map(fields_of.__getitem__, block)
+            if not self._width:
+                self._settle(first, lines, rows)
+            width = {self._width}
+            start = 0
+            for end in _blanks(rows, seen):
+                piece = rows[start:end]
+                if plain and set(map(len, piece)) == width:
+                    yield Piece(range(first + start, first + end), cast("list[Fields]", piece))
+                elif piece:
+                    yield from self._sift(first + start, lines[start:end], piece, faults)
+                start = end + 1
+            first += start
+            del lines[:start], rows[:start]
+        if rows:
+            yield from self._sift(first, lines, rows, faults)
+
+    def _settle(self, first: int, lines: Sequence[str], rows: Sequence[Row]) -> None:
+        """Find out from the first lines which column holds what."""
+        options, names = self._options, self._options.columns
+        for line, row in enumerate(rows, first):
+            if options.header and row and not isinstance(row, Aside):
+                self._header, names = line, row
+                break
+        width = len(names) if names else usual_width(rows)
+        if width is None:
+            return  # only blank lines so far
+        self._width = max(width, 1 + options.tagged)
+        token = self._place(options.token_column, names)
+        tag = self._place(options.tag_column, names) if options.tagged else None
+        if token == tag:
+            raise DataError(f"{self._title}: column {token} cannot be both the token and the tag")
+        names = named(self._width, names, token, tag) + (EXTRA,) * options.ragged
+        if len(set(names)) < len(names):
+            raise DataError(f"{self._title}: two columns have the same name: {', '.join(names)}")
+        separator = _separator(lines, rows, width)
+        self._layout = Layout(names, token, tag, separator, header=options.header)
+
+    def _place(self, column: Column, names: Sequence[str] | None) -> int:
+        """Where a column stands, counted from 0."""
+        if isinstance(column, int):
+            if -self._width <= column < self._width:
+                return column % self._width
+            raise DataError(f"{self._title}: has {self._width} columns, and so no column {column}")
+        if names is None:
+            raise DataError(
+                f"{self._title}: no column has a name, so none is called {column!r}; "
+                "set columns, or header: true"
+            )
+        if column in names:
+            return list(names).index(column)
+        near = difflib.get_close_matches(column, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+        raise DataError(f"{self._title}: no column is called {column!r}; {hint}")
+
+    def _sift(
+        self, first: int, lines: Sequence[str], rows: Sequence[Row], faults: Faults
+    ) -> Iterator[Piece | Aside]:
+        """The pieces of lines among which some are no tokens, or have too few columns or more."""
+        piece = Piece([], [])
+        for line, text, row in zip(count(first), lines, rows, strict=False):
+            if isinstance(row, Aside):
+                if row.boundary is not None:
+                    if piece.rows:
+                        yield piece
+                        piece = Piece([], [])
+                    yield row
+                continue
+            if line == self._header:
+                continue
+            fields = self._fitted(text, row)
+            if fields is None:
+                faults.add(line, self._misfit(text, row))
+                continue
+            piece.lines.append(line)
+            piece.rows.append(fields)
+            if self._options.sentence_end in fields[-1].split("|"):
+                yield piece
+                piece = Piece([], [])
+        if piece.rows:
+            yield piece
+
+    def _fitted(self, line: str, row: Fields) -> Fields | None:
+        """The fields of a line in as many columns as there should be, if they can be."""
+        width = self._width
+        if len(row) < width:  # its last fields may be there, but empty
+            whole = tuple(line.split("\t"))
+            return whole if len(whole) == width > 2 and self._named(whole) else None
+        if self._options.ragged:
+            return (*row[:width], "|".join(row[width:]) or FILLED)
+        return row if len(row) == width else None
+
+    def _named(self, row: Fields) -> bool:
+        """Whether a line has its token and its tag."""
+        places = (self.layout.token, self.layout.tag)
+        return all(row[place] for place in places if place is not None)
+
+    def _misfit(self, line: str, row: Fields) -> str:
+        """What to say of a line that has too few columns or too many."""
+        shown = line if len(line) <= SHOWN else line[:SHOWN] + "..."
+        message = f"expected {self._width} columns, found {len(row)}: {shown!r}"
+        if self._options.tagged and len(row) == 1:
+            message += " (a token and its tag; for a file without tags set tagged: false"
+            message += ", and columns are parted by TABs or blanks)" if "," in line else ")"
+        return message + comment_hint(line)
+
+
+def comment_hint(line: str) -> str:
+    """What to add to a message about a line that may be a comment."""
+    found = _LIKE_COMMENT.match(line)
+    return f"; it looks like a comment: set comment_prefix: {found[0]!r}" if found else ""
+
+
+def _blanks(rows: Sequence[Row], start: int) -> Iterator[int]:
+    """Where the empty lines are."""
+    while True:
+        try:
+            start = rows.index(BLANK, start)
+        except ValueError:
+            return
+        yield start
+        start += 1
+
+
+def _separator(lines: Sequence[str], rows: Sequence[Row], width: int) -> str:
+    """What parts the columns of the first line that has the usual number of them."""
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) == width:
+            return "\t" if "\t" in line.rstrip(" \t") else " "
+    return "\t"
