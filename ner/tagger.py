@@ -9,22 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
+from ner import model_directory
 from ner.config import ConfigError, dump
 from ner.inference import PlainEngine
+from ner.model_directory import ModelError
 from ner.network import Network
 from ner.sentence import Sentence, Span
-from ner.storage import recover, replacing_directory, sha256
-
-FORMAT = 1  # of the model directory
-DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
-LARGEST_DESCRIPTION = 1 << 28  # bytes
-
-
-class ModelError(ValueError):
-    """A model directory that cannot be used; the message says why and what to do."""
 
 
 class Tagger:
@@ -63,19 +54,12 @@ class Tagger:
 
     def save(self, path: Path | str) -> None:
         """Write the tagger as a model directory, which is whole or not there at all."""
-        with replacing_directory(Path(path)) as folder:
-            weights = {name: tensor.contiguous().cpu() for name, tensor in self._weights().items()}
-            save_file(weights, folder / WEIGHTS)
-            _write_json(folder / "metrics.json", self.metrics)
-            (folder / "config.yaml").write_text(dump(self.config), encoding="utf-8")
-            (folder / "README.md").write_text(model_card(self), encoding="utf-8")
-            files = sorted(path for path in folder.iterdir())
-            description = {
-                "format": FORMAT,
-                "network": self.network.settings(),
-                "files": {file.name: {"sha256": sha256(file)} for file in files},
-            }
-            _write_json(folder / DESCRIPTION, description)
+        texts = {
+            "metrics.json": json.dumps(self.metrics, indent=1, allow_nan=False) + "\n",
+            "config.yaml": dump(self.config),
+            "README.md": model_card(self),
+        }
+        model_directory.write(Path(path), self.network, texts=texts, more={})
 
     def to_bytes(self) -> bytes:
         """The tagger as bytes: the files of its model directory, in one."""
@@ -108,13 +92,6 @@ class Tagger:
                 place += size
             return load(folder, device=device)
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        weights = self.network.state_dict()
-        for name, tensor in weights.items():
-            if not torch.isfinite(tensor).all():
-                raise ModelError(f"the weights {name} are not finite; the model was not saved")
-        return weights
-
 
 def load(path: Path | str, *, device: str = "cpu") -> Tagger:
     """Read a model directory: offline, without pickle, without running anything in it.
@@ -126,15 +103,9 @@ def load(path: Path | str, *, device: str = "cpu") -> Tagger:
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
-    folder = Path(path)
-    recover(folder)
-    if not folder.is_dir():
-        kind = "a file" if folder.exists() else "missing"
-        raise ModelError(f"{folder}: expected a model directory, it is {kind}")
-    description = _read_description(folder)
-    network = _read_network(folder, description["network"])
-    network.to(pick_device(device)).eval()
-    metrics = _read_json(folder / "metrics.json")
+    network, _ = model_directory.read(Path(path))
+    network.to(pick_device(device))
+    metrics = model_directory.read_json(Path(path) / "metrics.json")
     return Tagger(network, metrics=metrics if isinstance(metrics, dict) else None)
 
 
@@ -175,95 +146,3 @@ def model_card(tagger: Tagger) -> str:
             )
     lines += ["", "```python", "import ner", "", 'tagger = ner.load("PATH")', "```", ""]
     return "\n".join(lines)
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    description = _read_json(folder / DESCRIPTION)
-    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
-        raise ModelError(f"{folder / DESCRIPTION}: describes no tagger")
-    if description["format"] > FORMAT:
-        raise ModelError(
-            f"{folder}: written by a newer version of ner (format {description['format']}, this "
-            f"one reads up to {FORMAT}); upgrade with `pip install -U ner-crf`"
-        )
-    files = description.get("files")
-    if not isinstance(files, dict) or WEIGHTS not in files or "network" not in description:
-        raise ModelError(f"{folder / DESCRIPTION}: describes no tagger")
-    for name, facts in files.items():
-        if Path(name).name != name:
-            raise ModelError(f"{folder / DESCRIPTION}: {name!r} is no name of a file beside it")
-        _verify(folder / name, facts)
-    return description
-
-
-def _verify(file: Path, facts: Any) -> None:
-    if file.is_symlink() or not file.is_file():
-        raise ModelError(f"{file}: missing; copy the model directory again, whole")
-    if not isinstance(facts, dict) or sha256(file) != facts.get("sha256"):
-        raise ModelError(
-            f"{file}: not the file the model was saved with (its SHA-256 differs); "
-            "copy the model directory again, whole"
-        )
-
-
-def _read_network(folder: Path, settings: Any) -> Network:
-    """The network, built only when the file of weights is known to hold just its tensors."""
-    weights = folder / WEIGHTS
-    try:
-        with torch.device("meta"):
-            plan = Network.from_settings(settings).state_dict()
-        _compare(plan, weights)
-        network = Network.from_settings(settings)
-        network.load_state_dict(load_file(weights))
-    except ModelError:
-        raise
-    except (
-        SafetensorError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{folder}: not a usable model: {reason}") from error
-    for name, tensor in network.state_dict().items():
-        if not torch.isfinite(tensor).all():
-            raise ModelError(f"{weights}: the weights {name} are not finite")
-    return network
-
-
-def _compare(plan: Mapping[str, torch.Tensor], weights: Path) -> None:
-    """Check names, shapes and kinds of tensors against the file's header, before any is read."""
-    with safe_open(weights, framework="pt") as file:
-        held = set(file.keys())
-        if held != set(plan):
-            odd = min(held ^ set(plan))
-            raise ModelError(
-                f"{weights}: does not match {DESCRIPTION}: {odd} is in one of them only"
-            )
-        for name, tensor in plan.items():
-            shape = tuple(file.get_slice(name).get_shape())
-            if shape != tuple(tensor.shape):
-                raise ModelError(
-                    f"{weights}: {name} has the shape {shape}, {DESCRIPTION} says "
-                    f"{tuple(tensor.shape)}"
-                )
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        if file.stat().st_size > LARGEST_DESCRIPTION:
-            raise ModelError(f"{file}: larger than any model's")
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{file}: missing; is {file.parent} a model directory?") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{file}: not JSON ({error})") from None
-
-
-def _write_json(file: Path, content: Any) -> None:
-    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
-    file.write_text(text + "\n", encoding="utf-8")

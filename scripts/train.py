@@ -1,4 +1,4 @@
-"""The verb ``ner train``, for people who work from a checkout: the same arguments, the same output."""
+"""The verb ``ner train`` for people who work from a checkout: same arguments, same output."""
 
 import sys
 
