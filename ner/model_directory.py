@@ -8,6 +8,7 @@ file of weights before memory is taken for them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,7 @@ def write(
             "network": network.settings(),
             "files": {file.name: {"sha256": sha256(file)} for file in sorted(folder.iterdir())},
         }
+        description["checksum"] = checksum(description)
         text = json.dumps(description, ensure_ascii=False, indent=1, allow_nan=False)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8", newline="\n")
 
@@ -72,6 +74,12 @@ def read(path: Path) -> tuple[Network, dict[str, Any]]:
         raise ModelError(f"{path}: expected a model directory, it is {kind}")
     description = _read_description(path)
     return _read_network(path, description["network"]).eval(), description
+
+
+def checksum(description: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a description says, its own checksum aside, however it is laid out."""
+    said = {name: value for name, value in description.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def read_json(file: Path) -> Any:
@@ -102,6 +110,10 @@ def _read_description(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{folder}: written by a newer version of ner (format {version}, this one reads up to "
             f"{FORMAT}); upgrade with `pip install -U ner-crf`"
+        )
+    if description.get("checksum") != checksum(description):
+        raise ModelError(
+            f"{file}: damaged (it does not fit its checksum); copy the model directory again, whole"
         )
     files = description.get("files")
     if not isinstance(files, dict) or WEIGHTS not in files or "network" not in description:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -194,20 +194,20 @@ def _opened(path: str) -> Iterator[IO[str]]:
 
 
 def _guess(name: str) -> str:
-    from ner.formats import guess
+    from ner.formats import format_of
 
     if name == STREAM or Path(name).suffix in ("", ".txt"):
         return "text"
-    return "jsonl" if guess(name) == "jsonl" else "conll"
+    return "jsonl" if format_of(name).name == "jsonl" else "conll"
 
 
 def _read_text(arguments: argparse.Namespace) -> Iterator[Sentence]:
     """Each line of a text, cut into sentences and tokens by spaCy; a line is a document."""
-    from ner.formats.lines import lines
+    from ner.formats.lines import read_blocks
     from ner.sentence import Document
 
     nlp = _tokenizer(arguments.language)
-    for _, line in lines(arguments.input):
+    for line in chain.from_iterable(read_blocks(arguments.input)):
         doc = nlp(line)
         tokens = [token for token in doc if not token.is_space]
         if not tokens:

@@ -1,0 +1,71 @@
+"""The frame of the command line: help, errors, exit statuses, light imports."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+import ner
+from ner.cli import VERBS, main
+
+
+def test_without_a_verb_it_prints_help(capsys):
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(verb in printed for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    assert f"ner {verb}" in capsys.readouterr().out
+
+
+def test_it_says_its_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"ner {ner.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["trian"],
+        ["train"],
+        ["train", "missing.yaml"],
+        ["train", "."],
+        ["tag", "missing", "x", "--to", "xml"],
+        ["tag", "missing"],
+        ["tag", "missing", "--min-score", "2"],
+        ["evaluate", "missing.conll", "--predictions", "missing.conll"],
+        ["check", "missing.conll"],
+        ["convert", "missing.conll", "x.jsonl"],
+        ["train", "--wrong"],
+    ],
+)
+def test_bad_calls_are_one_line_and_status_2(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import ner", "import ner.cli", "import ner.cli.check", "from ner.evaluation import Score"],
+)
+def test_reading_checking_and_scoring_never_import_torch_or_spacy(code):
+    heavy = "{'torch', 'spacy', 'sklearn', 'seqeval', 'scipy'}"
+    probe = f"{code}\nimport sys\nassert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-W", "error", "-c", probe], check=True)

@@ -1,0 +1,193 @@
+"""A model directory is whole or not there, and nothing in it can hurt."""
+
+import json
+import shutil
+import struct
+import time
+import tracemalloc
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import ner
+from ner.evaluation import Score
+from ner.model_directory import DESCRIPTION, FORMAT, WEIGHTS, ModelError, checksum
+from ner.network import build
+from ner.storage import sha256
+from ner.tagger import Tagger
+
+SMALL = {
+    "embeddings": {
+        "words": {"width": 4},
+        "characters": {"width": 4, "character_width": 3},
+        "affixes": {"width": 2},
+        "document": {"width": 3, "flag_width": 2},
+    },
+    "encoder": {"width": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory, toy):
+    """A model directory, not to be changed."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "good"
+    Tagger(build(toy, **SMALL).eval(), metrics={"development": Score(1, 2, 2).as_json()}).save(path)
+    return path
+
+
+@pytest.fixture
+def model(good, tmp_path):
+    """A model directory to spoil."""
+    return shutil.copytree(good, tmp_path / "model")
+
+
+def sign(model):
+    """Make the manifest agree with the files again, as somebody who means harm would."""
+    description = json.loads((model / DESCRIPTION).read_text())
+    for name, facts in description["files"].items():
+        facts["sha256"] = sha256(model / name)
+    description["checksum"] = checksum(description)
+    (model / DESCRIPTION).write_text(json.dumps(description))
+
+
+def change(model, edit):
+    """Edit the description of a model, and make its checksum agree again."""
+    description = json.loads((model / DESCRIPTION).read_text())
+    edit(description)
+    description["checksum"] = checksum(description)
+    (model / DESCRIPTION).write_text(json.dumps(description))
+
+
+def test_a_loaded_tagger_predicts_what_the_saved_one_did(good, toy, tmp_path):
+    tagger = ner.load(good)
+    predicted = tagger.predict(toy)
+    tagger.save(tmp_path / "again")
+    again = ner.load(tmp_path / "again")
+    assert again.predict(toy) == predicted
+    assert [s.score for row in again.predict(toy) for s in row] == [
+        s.score for row in predicted for s in row
+    ]
+    for name in (WEIGHTS, DESCRIPTION):
+        assert (tmp_path / "again" / name).read_bytes() == (good / name).read_bytes()
+
+
+def test_it_holds_the_files_of_the_contract(good):
+    names = {file.name for file in good.iterdir()}
+    assert names == {DESCRIPTION, WEIGHTS, "config.yaml", "metrics.json", "README.md"}
+
+
+def test_a_tagger_passes_through_bytes(good, toy):
+    tagger = ner.load(good)
+    assert Tagger.from_bytes(tagger.to_bytes()).predict(toy) == tagger.predict(toy)
+
+
+def test_it_loads_read_only_with_no_home(good, toy, monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    good.chmod(0o555)
+    try:
+        assert ner.load(good).labels == ("LOC", "MISC", "ORG", "PER")
+    finally:
+        good.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (shutil.rmtree, "missing"),
+        (lambda m: (m / WEIGHTS).unlink(), "missing"),
+        (lambda m: (m / DESCRIPTION).unlink(), "missing"),
+        (lambda m: (m / DESCRIPTION).write_text("{"), "not JSON"),
+        (lambda m: (m / DESCRIPTION).write_text("[" * 100_000), "not JSON"),
+        (lambda m: (m / DESCRIPTION).write_text("[]"), "describes no tagger"),
+        (lambda m: (m / DESCRIPTION).write_text('{"format": 1}'), "checksum"),
+        (lambda m: (m / DESCRIPTION).write_bytes(b"\xff\xfe"), "not JSON"),
+        (lambda m: (m / WEIGHTS).write_bytes((m / WEIGHTS).read_bytes()[:-1]), "SHA-256"),
+        (lambda m: change(m, lambda d: d.update(format=FORMAT + 1)), "newer version"),
+        (lambda m: change(m, lambda d: d.update(format=True)), "describes no tagger"),
+        (lambda m: change(m, lambda d: d["files"].update({"../x": {}})), "no name of a file"),
+        (lambda m: change(m, lambda d: d["network"].update(odd=1)), "no setting 'odd'"),
+        (lambda m: change(m, lambda d: d["network"].pop("labels")), "needs the setting 'labels'"),
+        (lambda m: change(m, lambda d: d["network"].update(embeddings=[])), "not a usable model"),
+        (lambda m: change(m, lambda d: d["network"].update(scheme="IOB1")), "not a usable model"),
+        (lambda m: change(m, lambda d: d["network"]["labels"].append("NEW")), "shape"),
+        (
+            lambda m: change(m, lambda d: d["network"]["embeddings"]["words"].update(kind="os")),
+            "no embedding is called 'os'",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_one_clear_error(model, spoil, complaint):
+    spoil(model)
+    with pytest.raises(ModelError, match=complaint) as caught:
+        ner.load(model)
+    assert str(model) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_place_of_a_directory_is_said(tmp_path):
+    (tmp_path / "m").write_text("x")
+    with pytest.raises(ModelError, match="it is a file"):
+        ner.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda d: d["network"]["encoder"].update(width=10_000_000),
+        lambda d: d["network"]["encoder"].update(layers=200),
+        lambda d: d["network"]["embeddings"]["words"].update(width=1_000_000_000),
+        lambda d: d["network"]["embeddings"]["characters"].update(window=99_999_999),
+    ],
+)
+def test_sizes_the_weights_do_not_have_take_no_memory(model, edit):
+    change(model, edit)
+    tracemalloc.start()
+    began = time.monotonic()
+    with pytest.raises(ModelError):
+        ner.load(model)
+    seconds, (_, peak) = time.monotonic() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 << 20
+    assert seconds < 20  # a bound against hanging, not a measurement
+
+
+def test_a_lying_header_of_weights_is_refused(model):
+    header = b'{"x":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'
+    (model / WEIGHTS).write_bytes(struct.pack("<Q", len(header)) + header)
+    sign(model)
+    with pytest.raises(ModelError, match="not a usable model"):
+        ner.load(model)
+
+
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(good, model, tmp_path):
+    tagger = ner.load(good)
+    with torch.no_grad():
+        tagger.network.projection.bias[0] = float("nan")
+    with pytest.raises(ModelError, match=r"projection\.bias are not finite"):
+        tagger.save(tmp_path / "nan")
+    assert not (tmp_path / "nan").exists()
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_mutated_models_are_refused_or_the_same(good, toy, tmp_path, data):
+    """Bytes changed anywhere: only our own error, and never another model unnoticed."""
+    model = tmp_path / "mutated"
+    shutil.rmtree(model, ignore_errors=True)
+    shutil.copytree(good, model)
+    name = data.draw(st.sampled_from(sorted(file.name for file in good.iterdir())))
+    content = bytearray((model / name).read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    (model / name).write_bytes(content)
+    try:
+        tagger = ner.load(model)
+    except ModelError:
+        return
+    assert name == DESCRIPTION  # every other file is under the manifest
+    assert tagger.predict(toy) == ner.load(good).predict(toy)
