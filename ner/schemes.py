@@ -8,11 +8,12 @@ from that table, so a new scheme is a new row in ``SCHEMES``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ner.sentence import Span
 
 OUTSIDE = "O"
+REMEMBERED = 10_000  # tags whose meaning a scheme keeps
 UNTYPED = "_"  # the label of entities in a file that says only B, I and O
 
 
@@ -38,6 +39,9 @@ class Scheme:
 
     name: str
     roles: Mapping[str, Role]
+    _read: dict[str, tuple[Role, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # tags that have been read: a corpus has few, each many times
 
     def tags(self, labels: Iterable[str]) -> tuple[str, ...]:
         """Every tag of the scheme for these labels, ``O`` first."""
@@ -69,6 +73,7 @@ class Scheme:
         if tags.count(OUTSIDE) == len(tags):
             return ()
         spans: list[Span] = []
+        known = self._read
         start, before, label = -1, EDGE, ""  # a start of -1: no span is open
         for position, tag in enumerate(tags):
             if tag == OUTSIDE:
@@ -76,7 +81,7 @@ class Scheme:
                     spans.append(Span(start, position, label))
                     start = -1
                 continue
-            role, new_label = self.read(tag)
+            role, new_label = known.get(tag) or self.read(tag)
             if start < 0:
                 start = position
             elif not _continues(before, label, role, new_label):
@@ -107,10 +112,19 @@ class Scheme:
         Raises:
             ValueError: The tag is none of the scheme's.
         """
+        found = self._read.get(tag)
+        if found is None:
+            found = self._meaning(tag)
+            if len(self._read) >= REMEMBERED:
+                self._read.clear()
+            self._read[tag] = found
+        return found
+
+    def _meaning(self, tag: str) -> tuple[Role, str]:
         if tag == OUTSIDE:
             return EDGE, ""
-        prefix, _, label = tag.partition("-")
-        if prefix not in self.roles or (tag.endswith("-") and not label):
+        prefix, hyphen, label = tag.partition("-")
+        if prefix not in self.roles or (hyphen and not label):
             raise ValueError(f"{tag!r} is no {self.name} tag; its prefixes are {self._prefixes()}")
         return self.roles[prefix], label or UNTYPED
 

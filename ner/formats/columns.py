@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ner.formats.lines import DataError
 
@@ -50,6 +50,7 @@ class Layout:
         separator: What stands between two columns, a TAB or a blank.
         scheme: The scheme of the tags, where it is known.
         header: Whether the first line names the columns.
+        others: The columns that hold neither token nor tag, and where they stand.
     """
 
     names: tuple[str, ...]
@@ -58,6 +59,15 @@ class Layout:
     separator: str
     scheme: str | None = None
     header: bool = False
+    others: tuple[tuple[str, int], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        others = tuple(
+            (name, place)
+            for place, name in enumerate(self.names)
+            if place not in (self.token, self.tag)
+        )
+        object.__setattr__(self, "others", others)
 
 
 class Columns(dict[str, tuple[str, ...]]):
@@ -106,6 +116,9 @@ class Rows(dict[str, Row]):
     Args:
         comment_prefix: How lines begin that are skipped.
         document_prefix: How lines begin, besides ``-DOCSTART-``, that open a document.
+
+    Attributes:
+        hollow: Whether some line had an empty field.
     """
 
     def __init__(
@@ -114,6 +127,7 @@ class Rows(dict[str, Row]):
         super().__init__()
         self._comment = comment_prefix or None
         self._document = document_prefix or None
+        self.hollow = False
 
     def __missing__(self, line: str) -> Row:
         row = self._row(line)
@@ -131,6 +145,7 @@ class Rows(dict[str, Row]):
         fields = split(line)
         if fields and fields[0] == BOUNDARY:
             return Aside(fields[1:])
+        self.hollow = self.hollow or "" in fields
         return fields
 
 

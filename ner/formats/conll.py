@@ -2,44 +2,29 @@
 
 Reads what CoNLL-2002, CoNLL-2003 and their many relatives put on disk; ``docs/formats.md`` has
 the rules. A file is read twice: a quick pass finds its columns, its scheme and everything that
-is wrong with it, before the second one gives the first sentence. Standard input and pipes are
+is wrong with it, before the second one gives the first sentence. (A file of up to half a
+million tokens is held in between instead; memory does not grow beyond that.) Standard input and pipes are
 first copied to a temporary file, unless they are read without tags.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from ner.formats.columns import BOUNDARY, Aside, Columns, Fields, Layout, Lines
-from ner.formats.detection import Detection, TagCounts, complaint
-from ner.formats.lines import DataError, DataWarning, Faults, rereadable, title
+from ner.formats.detection import Detection, Repairs, TagCounts, complaint
+from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
+from ner.formats.lines import DataError, Faults, rereadable, title
 from ner.formats.table import Options, Piece, Table, comment_hint
 from ner.schemes import OUTSIDE, Scheme, scheme_named
-from ner.sentence import Document, Sentence, Span
+from ner.sentence import Document, Sentence
 
-DOCUMENT_TOKENS = 100_000  # a longer document is given in parts, so that memory stays bounded
-FIRST = 3  # repaired tags that a warning shows
+HELD = 500_000  # tokens of a file that is cut into lines only once
 
 _FILLING = {"-X-", "X", "O", "_", "-", "", BOUNDARY}  # in the columns of a boundary line
-
-
-class Part(Document):
-    """A further part of a document that was too long to be given as one."""
-
-
-class Parsed(NamedTuple):
-    """What a sentence is made of, before its document is known."""
-
-    tokens: tuple[str, ...]
-    spans: tuple[Span, ...] | None
-    columns: Columns
-    unknown: frozenset[int]
-    line: int
 
 
 def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
@@ -78,8 +63,10 @@ class Reader:
     def __init__(self, source: str | Path, **options: Any) -> None:
         self.options = Options(**options)
         self._source = source
+        self._table = Table(title(source), self.options)
         self._detection: Detection | None = None
         self._illegal: frozenset[tuple[str, str]] = frozenset()
+        self._held: list[Piece | Aside] = []  # what the first pass saw of a file of modest size
         self._scheme = scheme_named(self.options.scheme) if self.options.scheme else None
 
     @property
@@ -97,29 +84,35 @@ class Reader:
 
     def __iter__(self) -> Iterator[Sentence]:
         if not self.options.tagged:
-            return _in_documents(self._parse(self._source))
+            return in_documents(self._parse(self._source))
         return self._twice()
 
     def _twice(self) -> Iterator[Sentence]:
         with rereadable(self._source) as path:
             self._survey(path)
-            yield from _in_documents(self._parse(path))
+            yield from in_documents(self._parse(path))
 
     def _survey(self, path: str | Path) -> Detection:
         """Find the scheme, and everything that is wrong."""
         if self._detection is not None:
             return self._detection
-        faults = Faults(self._source)
-        table = Table(faults.path, self.options)
+        faults, table = Faults(self._source), self._table
         counts = TagCounts(self.options.missing)
         met: dict[str, int] = {OUTSIDE: 0, self.options.missing: 0}  # where each tag stands first
+        tokens = 0
         for piece in table.pieces(path, faults):
+            if tokens <= HELD:
+                self._held.append(piece)
             if not isinstance(piece, Aside):
-                _refuse_empty(piece, table.layout.token, faults)
-                tags = self._tags(piece, table.layout)
+                tokens += len(piece.rows)
+                if table.hollow:
+                    _refuse_empty(piece, table.layout.token, faults)
+                tags = self._mapped(table.tags(piece))
                 if not met.keys() >= set(tags):
                     _meet(piece, tags, met, faults)
                 counts.add(tags)
+        if tokens > HELD:
+            self._held = []
         found = counts.detect(self._scheme)
         for tag, line in met.items():
             if line and (wrong := complaint(tag, found.scheme)):
@@ -129,25 +122,26 @@ class Reader:
         self._detection = found
         return found
 
-    def _tags(self, piece: Piece, layout: Layout) -> list[str]:
-        place = layout.tag
-        tags = [row[place] for row in piece.rows] if place is not None else []
+    def _mapped(self, tags: Sequence[str]) -> Sequence[str]:
         mapped = self.options.tag_map
         return [mapped.get(tag, tag) for tag in tags] if mapped else tags
 
-    def _parse(self, path: str | Path) -> Iterator[Parsed | Aside]:
+    def _parse(self, path: str | Path) -> Iterator[Parsed | Boundary]:
         """The sentences of a file and the boundaries between its documents."""
-        faults = Faults(self._source)
-        table = Table(faults.path, self.options)
+        faults, table = Faults(self._source), self._table
         repairs = Repairs(faults.path, self._detection, self._illegal)
         layout: Layout | None = None
-        for piece in table.pieces(path, faults):
+        held, self._held = self._held, []
+        for piece in held or table.pieces(path, faults):
             if isinstance(piece, Aside):
-                yield piece
+                yield Boundary(_id(piece.boundary or ()))
                 continue
             if layout is None:
-                layout = replace(table.layout, scheme=repairs.scheme and repairs.scheme.name)
-            _refuse_empty(piece, layout.token, faults)
+                layout = replace(
+                    table.layout, scheme=repairs.scheme.name if repairs.scheme else None
+                )
+            if table.hollow and self._detection is None:
+                _refuse_empty(piece, layout.token, faults)
             if not faults.lines:
                 yield self._parsed(piece, layout, repairs)
         faults.check()
@@ -155,69 +149,21 @@ class Reader:
 
     def _parsed(self, piece: Piece, layout: Layout, repairs: Repairs) -> Parsed:
         values = tuple(zip(*piece.rows, strict=True))
-        others = [
-            (name, values[place])
-            for place, name in enumerate(layout.names)
-            if place not in (layout.token, layout.tag)
-        ]
+        others = [(name, values[place]) for name, place in layout.others]
+        raw = None if layout.tag is None else values[layout.tag]
+        columns = Columns(others, layout, raw)
         tokens, line = values[layout.token], piece.lines[0]
-        if layout.tag is None or repairs.scheme is None:
-            return Parsed(tokens, None, Columns(others, layout, None), frozenset(), line)
-        columns = Columns(others, layout, values[layout.tag])
-        tags, missing = self._tags(piece, layout), self.options.missing
-        repairs.note(piece, tags)
+        if raw is None or repairs.scheme is None:
+            return Parsed(tokens, None, columns, line=line)
+        tags, missing = self._mapped(raw), self.options.missing
+        repairs.note(piece.lines, tags)
         if missing not in tags:
-            return Parsed(tokens, repairs.scheme.decode(tags), columns, frozenset(), line)
+            return Parsed(tokens, repairs.scheme.decode(tags), columns, line=line)
         unknown = frozenset(place for place, tag in enumerate(tags) if tag == missing)
         if len(unknown) == len(tags):
-            return Parsed(tokens, None, columns, frozenset(), line)
+            return Parsed(tokens, None, columns, line=line)
         known = [OUTSIDE if tag == missing else tag for tag in tags]
         return Parsed(tokens, repairs.scheme.decode(known), columns, unknown, line)
-
-
-class Repairs:
-    """Counts the tags that may not stand where they stand.
-
-    Args:
-        path: What the file is called.
-        detection: Its scheme; ``None`` in a file without tags.
-        illegal: The pairs of tags that may not follow each other.
-    """
-
-    def __init__(
-        self, path: str, detection: Detection | None, illegal: frozenset[tuple[str, str]]
-    ) -> None:
-        self.scheme = detection.scheme if detection else None
-        self._path = path
-        self._illegal = illegal
-        self._number = 0
-        self._first: list[str] = []
-
-    def note(self, piece: Piece, tags: Sequence[str]) -> None:
-        """Look for tags of a sentence that need repair."""
-        if not self._illegal:
-            return
-        for place, (before, after) in enumerate(pairwise(chain((OUTSIDE,), tags, (OUTSIDE,)))):
-            if (before, after) in self._illegal:
-                self._number += 1
-                if len(self._first) < FIRST:
-                    line = piece.lines[min(place, len(tags) - 1)]
-                    end = "the end" if place == len(tags) else repr(after)
-                    start = "the start" if place == 0 else repr(before)
-                    self._first.append(f"line {line} ({end} after {start})")
-
-    def warn(self) -> None:
-        """Say in one warning what has been repaired."""
-        if not self._number or self.scheme is None:
-            return
-        more = ", ..." if self._number > len(self._first) else ""
-        warnings.warn(
-            f"{self._path}: repaired {self._number} tag{'s' * (self._number > 1)} that "
-            f"{self.scheme.name} does not allow there, as conlleval does: "
-            f"{', '.join(self._first)}{more}",
-            DataWarning,
-            stacklevel=2,
-        )
 
 
 def _meet(piece: Piece, tags: Sequence[str], met: dict[str, int], faults: Faults) -> None:
@@ -241,34 +187,100 @@ def _refuse_empty(piece: Piece, place: int, faults: Faults) -> None:
                 faults.add(line, "the token is empty")
 
 
-def _in_documents(parsed: Iterable[Parsed | Aside]) -> Iterator[Sentence]:
-    """Sentences that know their document, of which one at a time is held in memory."""
-    make: type[Document] | None = None  # what to make of the sentences held; None: no document
-    held: list[Parsed] = []
-    name, tokens = "", 0
-    for item in parsed:
-        if isinstance(item, Aside):
-            yield from _together(held, make, name)
-            make, held, tokens, name = Document, [], 0, _id(item.boundary or ())
-        elif make is None:
-            yield Sentence(*item[:4], line=item.line)
-        else:
-            held.append(item)
-            tokens += len(item.tokens)
-            if tokens >= DOCUMENT_TOKENS:
-                yield from _together(held, make, name)
-                make, held, tokens = Part, [], 0
-    yield from _together(held, make, name)
-
-
-def _together(held: Sequence[Parsed], make: type[Document] | None, name: str) -> Iterator[Sentence]:
-    if make is None or not held:
-        return
-    document = make(tuple(parsed.tokens for parsed in held), name)
-    for position, parsed in enumerate(held):
-        yield Sentence(*parsed[:4], document, position, parsed.line)
-
-
 def _id(fields: Fields) -> str:
     """What a boundary line calls its document, if it is more than filling."""
     return "" if set(fields) <= _FILLING else " ".join(fields)
+
+
+def write(
+    target: TextIO,
+    sentences: Iterable[Sentence],
+    *,
+    scheme: str | None = None,
+    separator: str | None = None,
+    missing: str = "_",
+) -> None:
+    """Write sentences as lines of columns, an empty line after each.
+
+    Sentences that come from a file of columns are written as they stood in it: the same columns
+    in the same order, the same separator, the same scheme. Others have the token first, then
+    their other columns, then the tag, parted by TABs. A boundary line goes before each document.
+
+    Args:
+        target: An open text stream.
+        sentences: What to write.
+        scheme: How tags are written, whatever the sentences come from.
+        separator: What parts the columns, a TAB or a blank.
+        missing: The tag of tokens that nobody has annotated.
+
+    Raises:
+        DataError: Something cannot be written so that it is read back the same.
+    """
+    chosen, lines = scheme_named(scheme or "BIO"), Lines(separator or "\t")
+    layout: Layout | None = None
+    document: Document | None = None
+    for number, sentence in enumerate(sentences, 1):
+        own = _layout(sentence, separator)
+        if layout is None:
+            layout, lines = own, Lines(own.separator)
+            chosen = scheme_named(scheme or own.scheme or "BIO")
+            if own.header:
+                target.write(lines[own.names] + "\n")
+        try:
+            if own.names != layout.names:
+                raise DataError(
+                    f"has the columns {', '.join(own.names)}; the sentences before it have "
+                    f"{', '.join(layout.names)}"
+                )
+            text = [lines[row] for row in _rows(sentence, layout, chosen, missing)]
+        except ValueError as error:
+            raise DataError(f"sentence {number}: {error}") from error
+        if begins_document(sentence, document):
+            text = [_boundary(sentence, layout), "", *text]
+        document = sentence.document
+        target.write("\n".join(text) + "\n\n")
+
+
+def _layout(sentence: Sentence, separator: str | None) -> Layout:
+    """Where the columns of a sentence stand in the file it came from, or would stand in one."""
+    layout = getattr(sentence.columns, "layout", None)
+    if not isinstance(layout, Layout):
+        names = ("token", *sentence.columns, "tag")
+        layout = Layout(names, 0, len(names) - 1, "\t")
+    elif layout.tag is None and sentence.spans is not None:  # found by somebody since
+        layout = replace(layout, names=(*layout.names, "tag"), tag=len(layout.names))
+    return layout if separator is None else replace(layout, separator=separator)
+
+
+def _rows(
+    sentence: Sentence, layout: Layout, scheme: Scheme, missing: str
+) -> Iterable[tuple[str, ...]]:
+    """The fields of each line of a sentence."""
+    special: dict[int | None, Sequence[str]] = {
+        layout.tag: _tags(sentence, scheme, missing),
+        layout.token: sentence.tokens,
+    }
+    columns = [
+        special[place] if place in special else sentence.columns[name]
+        for place, name in enumerate(layout.names)
+    ]
+    return zip(*columns, strict=True)
+
+
+def _tags(sentence: Sentence, scheme: Scheme, missing: str) -> Sequence[str]:
+    length = len(sentence)
+    if sentence.spans is None:
+        return [missing] * length
+    tags = list(scheme.encode(sentence.spans, length))
+    for place in sentence.unknown:
+        tags[place] = missing
+    return tags
+
+
+def _boundary(sentence: Sentence, layout: Layout) -> str:
+    """The line before a document: its id, or else what CoNLL-2003 puts there."""
+    name = sentence.document.id if sentence.document else ""
+    width = len(layout.names)
+    filling = ["-X-"] * (width - 2) + ["O"] * (width > 1)
+    fields = name.split() or filling
+    return layout.separator.join((BOUNDARY, *fields))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
+from ner.formats.lines import DataWarning
 from ner.schemes import OUTSIDE, SCHEMES, Scheme
 
 PREFIXES = frozenset(prefix for scheme in SCHEMES.values() for prefix in scheme.roles)
 
-_TELLING = {"BIOES": "ES", "BILOU": "LU", "BMES": "MES"}  # prefixes that BIO does not have
+FIRST = 3  # repaired tags that a warning shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,51 @@ class TagCounts:
             and is_tag(before, scheme)
             and is_tag(after, scheme)
             and not scheme.allows(before, after)
+        )
+
+
+class Repairs:
+    """Counts the tags that may not stand where they stand.
+
+    Args:
+        path: What the file is called.
+        detection: Its scheme; ``None`` in a file without tags.
+        illegal: The pairs of tags that may not follow each other.
+    """
+
+    def __init__(
+        self, path: str, detection: Detection | None, illegal: frozenset[tuple[str, str]]
+    ) -> None:
+        self.scheme = detection.scheme if detection else None
+        self._path = path
+        self._illegal = illegal
+        self._number = 0
+        self._first: list[str] = []
+
+    def note(self, lines: Sequence[int], tags: Sequence[str]) -> None:
+        """Look for tags of a sentence that need repair, on these lines of the file."""
+        if not self._illegal:
+            return
+        for place, (before, after) in enumerate(pairwise(chain((OUTSIDE,), tags, (OUTSIDE,)))):
+            if (before, after) in self._illegal:
+                self._number += 1
+                if len(self._first) < FIRST:
+                    line = lines[min(place, len(tags) - 1)]
+                    end = "the end" if place == len(tags) else repr(after)
+                    start = "the start" if place == 0 else repr(before)
+                    self._first.append(f"line {line} ({end} after {start})")
+
+    def warn(self) -> None:
+        """Say in one warning what has been repaired."""
+        if not self._number or self.scheme is None:
+            return
+        more = ", ..." if self._number > len(self._first) else ""
+        warnings.warn(
+            f"{self._path}: repaired {self._number} tag{'s' * (self._number > 1)} that "
+            f"{self.scheme.name} does not allow there, as conlleval does: "
+            f"{', '.join(self._first)}{more}",
+            DataWarning,
+            stacklevel=2,
         )
 
 

@@ -67,6 +67,7 @@ class Options:
     sentence_end: str | None = None
 
 
+VOTING = 10_000  # lines that settle how many columns a file has
 SHOWN = 100  # characters of a line that a message repeats
 
 
@@ -74,7 +75,7 @@ class Piece(NamedTuple):
     """The lines of a sentence: where they stand, and their fields."""
 
     lines: Sequence[int]
-    rows: Sequence[Fields]
+    rows: list[Fields]
 
 
 class Table:
@@ -89,6 +90,7 @@ class Table:
         self._layout: Layout | None = None
         self._title = title
         self._options = options
+        self._fields_of = Rows(options.comment_prefix, options.document_prefix)
         self._width = 0  # 0: not known yet
         self._header = 0  # the line that names the columns
 
@@ -103,22 +105,31 @@ class Table:
             raise DataError(f"{self._title}: no line has columns")
         return self._layout
 
+    @property
+    def hollow(self) -> bool:
+        """Whether some line had an empty field."""
+        return self._fields_of.hollow
+
+    def tags(self, piece: Piece) -> list[str]:
+        """What stands in the column of tags."""
+        place = self.layout.tag
+        return [] if place is None else [row[place] for row in piece.rows]
+
     def pieces(self, path: str | Path, faults: Faults) -> Iterator[Piece | Aside]:
         """The sentences of a file, and the boundaries between its documents.
 
         Lines that do not have the right number of columns are noted and left out.
         """
         options = self._options
-        fields_of = Rows(options.comment_prefix, options.document_prefix)
         plain = not (options.ragged or options.sentence_end or options.header)
         first, lines, rows = 1, list[str](), list[Row]()
         for block in read_blocks(path, encoding=options.encoding, faults=faults):
             seen = len(rows)
             lines += block
-            rows += map(fields_of.__getitem__, block)
+            rows += map(self._fields_of.__getitem__, block)
             if not self._width:
                 self._settle(first, lines, rows)
-            width = {self._width}
+            width = {self._width or None}  # no line has the length None
             start = 0
             for end in _blanks(rows, seen):
                 piece = rows[start:end]
@@ -139,7 +150,7 @@ class Table:
             if options.header and row and not isinstance(row, Aside):
                 self._header, names = line, row
                 break
-        width = len(names) if names else usual_width(rows)
+        width = len(names) if names else usual_width(rows[:VOTING])
         if width is None:
             return  # only blank lines so far
         self._width = max(width, 1 + options.tagged)
@@ -174,28 +185,24 @@ class Table:
         self, first: int, lines: Sequence[str], rows: Sequence[Row], faults: Faults
     ) -> Iterator[Piece | Aside]:
         """The pieces of lines among which some are no tokens, or have too few columns or more."""
-        piece = Piece([], [])
+        places: list[int] = []
+        found: list[Fields] = []
         for line, text, row in zip(count(first), lines, rows, strict=False):
-            if isinstance(row, Aside):
-                if row.boundary is not None:
-                    if piece.rows:
-                        yield piece
-                        piece = Piece([], [])
-                    yield row
-                continue
-            if line == self._header:
-                continue
-            fields = self._fitted(text, row)
-            if fields is None:
+            fields = None if isinstance(row, Aside) else self._fitted(text, row)
+            ends = isinstance(row, Aside) and row.boundary is not None
+            if fields is not None and line != self._header:
+                places.append(line)
+                found.append(fields)
+                ends = self._options.sentence_end in fields[-1].split("|")
+            elif not isinstance(row, Aside) and line != self._header:
                 faults.add(line, self._misfit(text, row))
-                continue
-            piece.lines.append(line)
-            piece.rows.append(fields)
-            if self._options.sentence_end in fields[-1].split("|"):
-                yield piece
-                piece = Piece([], [])
-        if piece.rows:
-            yield piece
+            if ends and found:
+                yield Piece(places, found)
+                places, found = [], []
+            if ends and isinstance(row, Aside):
+                yield row
+        if found:
+            yield Piece(places, found)
 
     def _fitted(self, line: str, row: Fields) -> Fields | None:
         """The fields of a line in as many columns as there should be, if they can be."""
