@@ -118,6 +118,7 @@ def test_a_text_is_cut_at_its_line_ends_but_not_within_an_entity() -> None:
     assert [one.tokens for one in found] == [("Ada", "Obi", "left."), ("Rome",)]
     assert [one.spans for one in found] == [(Span(0, 2, "PER"),), (Span(0, 1, "LOC"),)]
     assert [one.text for one in found] == ["Ada\nObi left.", " Rome"]
+    assert [one.line for one in found] == [1, 4]
 
 
 def test_misfits_of_later_lines_are_told_with_their_place_in_the_whole_text() -> None:

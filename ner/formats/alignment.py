@@ -33,6 +33,7 @@ class Characters:
         label: The type of entity.
         score: The probability of the span, where it is known.
         pieces: How many pieces it is in; more than one where the annotation leaves gaps.
+        line: The line of the file that says so, where spans have lines of their own.
     """
 
     start: int
@@ -40,6 +41,7 @@ class Characters:
     label: str
     score: float | None = None
     pieces: int = 1
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Misfits:
     def add(self, misfit: Misfit) -> None:
         """Note a misfit; the first 20 are listed, the others counted."""
         start, end = misfit.start + self.base, misfit.end + self.base
-        misfit = replace(misfit, line=self.line, start=start, end=end)
+        misfit = replace(misfit, line=misfit.line or self.line, start=start, end=end)
         self.counts[misfit.reason] += 1
         if len(self._shown) < SHOWN:
             self._shown.append(misfit)
@@ -177,12 +179,13 @@ def cut(
 ) -> Iterator[Sentence]:
     """The lines of a text as sentences, with their spans; no line end parts an entity.
 
-    Lines without a token are left out. Each sentence knows its text and offsets in it.
+    Lines without a token are left out. Each sentence knows its line, its text, and where in
+    that its tokens stand.
     """
     noted = Misfits("") if misfits is None else misfits
     waiting = _trimmed(text, spans or (), noted)
     waiting.sort(key=lambda one: (one.start, -one.end), reverse=True)
-    for start, end in _stretches(text, list(waiting)):
+    for number, start, end in _stretches(text, list(waiting)):
         inside = []
         while waiting and waiting[-1].start < end:
             one = waiting.pop()
@@ -192,8 +195,13 @@ def cut(
         if not offsets:
             continue
         found = align(line, offsets, inside, how, noted)
-        tokens = tuple(line[first:last] for first, last in offsets)
-        yield Sentence(tokens, None if spans is None else found, text=line, offsets=tuple(offsets))
+        yield Sentence(
+            tuple(line[first:last] for first, last in offsets),
+            None if spans is None else found,
+            line=number,
+            text=line,
+            offsets=tuple(offsets),
+        )
 
 
 def locate(text: str, tokens: Sequence[str]) -> tuple[tuple[int, int], ...] | None:
@@ -225,7 +233,16 @@ def _trimmed(
         bare = inside.strip()
         if len(bare) != len(inside):
             misfits.add(
-                Misfit(BLANKS, one.start, one.end, one.label, inside, tuple(bare.split()), bare)
+                Misfit(
+                    BLANKS,
+                    one.start,
+                    one.end,
+                    one.label,
+                    inside,
+                    tuple(bare.split()),
+                    bare,
+                    one.line,
+                )
             )
         if bare:
             start = one.start + len(inside) - len(inside.lstrip())
@@ -260,7 +277,7 @@ def _misfit(text: str, offsets: Offsets, span: Characters, reason: str, kept: st
         first, last = max(0, last - 1), first + 1
     tokens = tuple(text[start:end] for start, end in offsets[first:last])
     says = text[span.start : span.end]
-    return Misfit(reason, span.start, span.end, span.label, says, tokens, kept)
+    return Misfit(reason, span.start, span.end, span.label, says, tokens, kept, span.line)
 
 
 def apart(
@@ -286,16 +303,17 @@ def apart(
     return tuple(sorted(kept))
 
 
-def _stretches(text: str, spans: Iterable[Characters]) -> Iterator[tuple[int, int]]:
-    """The lines of a text, joined where a span runs over their end."""
+def _stretches(text: str, spans: Iterable[Characters]) -> Iterator[tuple[int, int, int]]:
+    """The lines of a text, joined where a span runs over their end, with their numbers."""
     reach = sorted((one.start, one.end) for one in spans)
     start = place = covered = 0
-    for found in re.finditer(r"\r\n|\r|\n", text):
+    first = 1
+    for number, found in enumerate(re.finditer(r"\r\n|\r|\n", text), 2):
         while place < len(reach) and reach[place][0] < found.end():
             covered = max(covered, reach[place][1])
             place += 1
         if covered > found.end():
             continue
-        yield start, found.start()
-        start = found.end()
-    yield start, len(text)
+        yield first, start, found.start()
+        first, start = number, found.end()
+    yield first, start, len(text)

@@ -1,0 +1,249 @@
+"""brat standoff: a text in ``x.txt``, and beside it in ``x.ann`` a line for each entity.
+
+``T1<TAB>PER 0 7<TAB>Ada Obi`` counts characters of the whole text. Each line of the text is a
+sentence, each text a document named for its file; a text without an ``.ann`` has not been
+annotated. Lines of relations, events, attributes and notes are not about entities and are
+passed over. An entity in several pieces is told as one that does not fit, unless nothing but
+white space parts them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
+from pathlib import Path
+
+from ner.formats.alignment import Characters, Misfits, check_how, cut
+from ner.formats.lines import STREAM, DataError, Faults, opened, read_blocks
+from ner.formats.records import joined
+from ner.formats.tokenization import DEFAULT, tokenizer_named
+from ner.sentence import Sentence, in_document
+
+_ENTITY = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)(?:\t(.*))?")
+_OTHERS = tuple("REAMN#*")  # what lines of relations, events, attributes and notes begin with
+_LINE_END = re.compile(r"[\r\n]")
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+
+
+def read(
+    source: str | Path,
+    *,
+    encoding: str = "utf-8",
+    align: str = "strict",
+    tokenizer: str = DEFAULT,
+    faults: Faults | None = None,
+    misfits: Misfits | None = None,
+) -> Iterator[Sentence]:
+    """Read the sentences of a text and its annotation, or of all those in a folder.
+
+    Args:
+        source: A folder, or the ``.txt`` or ``.ann`` file of one text.
+        encoding: Of the files.
+        align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
+            ``contract``, see ``ner.formats.alignment.align``.
+        tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
+        faults: Where bad lines are noted instead of raised.
+        misfits: Where spans that do not fit the tokens are noted instead of warned of.
+
+    Raises:
+        DataError: A text cannot be decoded, an annotation contradicts it or has no text.
+        ValueError: There is no such way to align, or tokenizer.
+    """
+    check_how(align)
+    cutter = tokenizer_named(tokenizer)
+    bad: list[str] = []
+    for text_path in texts(source):
+        annotation = text_path.with_suffix(".ann")
+        noted = Faults(annotation) if faults is None else faults
+        unfit = Misfits(str(annotation)) if misfits is None else misfits
+        text = _text(text_path, encoding)
+        spans = _spans(annotation, text, encoding, noted, align)
+        name = _name(source, text_path)
+        yield from in_document(cut(text, spans, cutter, align, unfit), name)
+        if misfits is None:
+            unfit.warn()
+        if faults is None:
+            bad += _said(noted)
+    if bad:
+        raise DataError("\n".join(bad))
+
+
+def texts(source: str | Path) -> list[Path]:
+    """The ``.txt`` files meant by a folder or by the file of one text.
+
+    Raises:
+        DataError: An annotation has no text, or a folder none at all.
+        ValueError: The source is standard input.
+    """
+    if source == STREAM:
+        raise ValueError("brat is two files a text; standard input cannot hold them")
+    path = Path(source)
+    if not path.is_dir():
+        _check_text(path)
+        return [path.with_suffix(".txt")]
+    for annotation in sorted(path.rglob("*.ann")):
+        _check_text(annotation)
+    found = sorted(path.rglob("*.txt"))
+    if not found:
+        raise DataError(f"{path}: the folder has no .txt file")
+    return found
+
+
+def write(folder: Path, sentences: Iterable[Sentence]) -> None:
+    """Write each document's sentences, one a line, and its entities.
+
+    Args:
+        folder: Where to.
+        sentences: What to write; those in no document go together into one text.
+
+    Raises:
+        ValueError: A label or the annotation of a document is nothing brat can hold.
+    """
+    taken: set[str] = set()
+    for document, group in groupby(sentences, lambda one: one.document):
+        name = _unused(document.id if document else "", taken)
+        _write_one(folder / f"{name}.txt", group)
+
+
+def _write_one(path: Path, sentences: Iterable[Sentence]) -> None:
+    """One text and, where it is annotated, its entities."""
+    waiting = iter(sentences)
+    first = next(waiting)
+    number = place = 0
+    lines: list[str] = []
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for sentence in chain([first], waiting):
+            _check(sentence, annotated=first.spans is not None)
+            text, offsets = joined(sentence.tokens)
+            if sentence.text is not None and sentence.offsets is not None:
+                text, offsets = _LINE_END.sub(" ", sentence.text), sentence.offsets
+            file.write(text + "\n")
+            for span in sentence.spans or ():
+                number += 1
+                start, end = offsets[span.start][0], offsets[span.end - 1][1]
+                where = f"{span.label} {place + start} {place + end}"
+                lines.append(f"T{number}\t{where}\t{text[start:end]}\n")
+            place += len(text) + 1
+    if first.spans is not None:
+        path.with_suffix(".ann").write_text("".join(lines), "utf-8", newline="\n")
+
+
+def _check(sentence: Sentence, *, annotated: bool) -> None:
+    where = f"the sentence of line {sentence.line}" if sentence.line else "a sentence"
+    if (sentence.spans is not None) != annotated:
+        raise ValueError(f"{where} is annotated, or not, unlike others of its document")
+    if sentence.unknown:
+        raise ValueError(f"{where} has tokens whose annotation is missing; brat cannot say that")
+    for span in sentence.spans or ():
+        if len(span.label.split()) != 1 or span.label.strip() != span.label:
+            raise ValueError(f"{where} has the label {span.label!r}; brat wants one word")
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """A file name for a document that no other has, on any system."""
+    base = _NOT_IN_NAMES.sub("_", name).strip(".") or f"document-{len(taken) + 1:06}"
+    found, number = base, 1
+    while found.lower() in taken:
+        number += 1
+        found = f"{base}-{number}"
+    taken.add(found.lower())
+    return found
+
+
+def _check_text(path: Path) -> None:
+    if not path.with_suffix(".txt").is_file():
+        if not path.exists():
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        raise DataError(f"{path}: its text should be in {path.with_suffix('.txt').name}, not there")
+
+
+def _name(source: str | Path, path: Path) -> str:
+    if not Path(source).is_dir():
+        return path.stem
+    return path.relative_to(source).with_suffix("").as_posix()
+
+
+def _text(path: Path, encoding: str) -> str:
+    """The text with its line ends as they are, since annotation counts them."""
+    with opened(path) as file:
+        raw = file.read()
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        byte = raw[error.start]
+        raise DataError(f"{path}:{line}: byte 0x{byte:02x} is not {encoding}") from error
+    return " " + text[1:] if text.startswith("\ufeff") else text
+
+
+def _spans(
+    path: Path, text: str, encoding: str, faults: Faults, how: str
+) -> list[Characters] | None:
+    if not path.exists():
+        return None
+    spans: list[Characters] = []
+    number = 0
+    for block in read_blocks(path, encoding=encoding, faults=faults):
+        for line in block:
+            number += 1
+            if not line.strip() or line.startswith(_OTHERS):
+                continue
+            try:
+                spans.append(_span(line, text, how, number))
+            except ValueError as error:
+                faults.add(number, str(error))
+    return spans
+
+
+def _span(line: str, text: str, how: str, number: int) -> Characters:
+    """The span an annotation gives.
+
+    Raises:
+        ValueError: It gives none, or one that is not in the text.
+    """
+    found = _ENTITY.fullmatch(line)
+    if found is None:
+        raise ValueError(f"expected 'T1<TAB>LABEL 0 7<TAB>its text', found {line[:80]!r}")
+    label, places, says = found.groups()
+    pieces = _joined(text, [_pair(piece) for piece in places.split(";")])
+    for start, end in pieces:
+        if not start < end <= len(text):
+            raise ValueError(
+                f"the span {start} to {end} ({label}) is not within the text, "
+                f"which has {len(text)} characters"
+            )
+    inside = " ".join(text[start:end] for start, end in pieces)
+    if says is not None and says.split() != inside.split():
+        raise ValueError(
+            f"the span {places} ({label}) should say {says!r}, "
+            f"but those characters of the text are {inside!r}"
+        )
+    start, end = pieces[0][0], pieces[-1][1]
+    if how == "contract":
+        start, end = max(pieces, key=lambda piece: piece[1] - piece[0])
+    return Characters(start, end, label, pieces=len(pieces), line=number)
+
+
+def _pair(piece: str) -> tuple[int, int]:
+    start, _, end = piece.partition(" ")
+    return int(start), int(end)
+
+
+def _joined(text: str, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pieces with those put together that only white space parts, as brat cuts at line ends."""
+    whole = [min(pieces)]
+    for start, end in sorted(pieces)[1:]:
+        if text[whole[-1][1] : start].strip():
+            whole.append((start, end))
+        else:
+            whole[-1] = (whole[-1][0], max(end, whole[-1][1]))
+    return whole
+
+
+def _said(faults: Faults) -> list[str]:
+    try:
+        faults.check()
+    except DataError as error:
+        return [str(error)]
+    return []
