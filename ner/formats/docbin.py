@@ -1,0 +1,140 @@
+"""spaCy's DocBin: the documents that ``spacy train`` reads.
+
+A sentence here is one of spaCy's where a document has them, else the whole document. spaCy
+reads such a file as a whole, so unlike other formats it is held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ner.formats.lines import DataError, opened, title
+from ner.sentence import Sentence, Span, in_document
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+_NAME = "document"  # the key of a document's name in `Doc.user_data`
+_ATTRIBUTES = ("ORTH", "SPACY", "SENT_START", "ENT_IOB", "ENT_TYPE")
+
+
+def read(source: str | Path, *, language: str = "xx") -> Iterator[Sentence]:
+    """Read the sentences of a file.
+
+    Args:
+        source: A path or ``"-"``.
+        language: The language whose vocabulary the documents are read into.
+
+    Raises:
+        DataError: The file is no DocBin, or a damaged one.
+    """
+    import spacy  # a second, and only this format needs it
+    from spacy.tokens import DocBin
+
+    with opened(source) as file:
+        raw = file.read()
+    vocab = spacy.blank(language).vocab
+    try:
+        for doc in DocBin(store_user_data=True).from_bytes(raw).get_docs(vocab):
+            yield from _sentences(doc)
+    except Exception as error:  # msgpack, zlib and numpy each raise their own
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise DataError(
+            f"{title(source)}: this is no spaCy DocBin, or a damaged one "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+
+
+def write(file: IO[bytes], sentences: Iterable[Sentence], *, language: str = "xx") -> None:
+    """Write a spaCy document for each document, and for each sentence that is in none.
+
+    Args:
+        file: An open binary file.
+        sentences: What to write.
+        language: The language whose vocabulary the documents have.
+
+    Raises:
+        ValueError: Spans overlap, or a token is empty, which spaCy cannot hold.
+    """
+    import spacy
+    from spacy.tokens import DocBin
+
+    vocab = spacy.blank(language).vocab
+    found = DocBin(attrs=_ATTRIBUTES, store_user_data=True)
+    for document, group in groupby(sentences, lambda one: one.document):
+        together = list(group)
+        for part in [together] if document is not None else [[one] for one in together]:
+            doc = _doc(vocab, part)
+            if document is not None:
+                doc.user_data[_NAME] = document.id
+            found.add(doc)
+    file.write(found.to_bytes())
+
+
+def _sentences(doc: Doc) -> tuple[Sentence, ...]:
+    if not len(doc):
+        return ()
+    parts = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
+    found = [_sentence(part, annotated=doc.has_annotation("ENT_IOB")) for part in parts]
+    name = doc.user_data.get(_NAME)
+    if len(found) == 1 and name is None:
+        return tuple(found)
+    return in_document(found, str(name or ""))
+
+
+def _sentence(part: Any, *, annotated: bool) -> Sentence:
+    """A stretch of a document as a sentence; spans do not reach over its ends."""
+    base = part.start_char
+    offsets = tuple((token.idx - base, token.idx - base + len(token)) for token in part)
+    tokens = tuple(token.text for token in part)
+    spans = tuple(
+        Span(ent.start - part.start, ent.end - part.start, ent.label_) for ent in part.ents
+    )
+    unknown = frozenset(place for place, token in enumerate(part) if not token.ent_iob)
+    if not annotated or len(unknown) == len(tokens):
+        return Sentence(tokens, text=part.text, offsets=offsets)
+    return Sentence(tokens, spans, unknown=unknown, text=part.text, offsets=offsets)
+
+
+def _doc(vocab: Any, sentences: Sequence[Sentence]) -> Doc:
+    """A spaCy document of the sentences.
+
+    Raises:
+        ValueError: Spans overlap, or a token is empty.
+    """
+    from spacy.tokens import Doc
+    from spacy.tokens import Span as SpacySpan
+
+    words = [token for one in sentences for token in one.tokens]
+    if "" in words:
+        raise ValueError("a token is empty; spaCy cannot hold that")
+    spaces = [space for one in sentences for space in _spaces(one)]
+    spaces[-1:] = [False] * bool(spaces)
+    starts: list[bool | int | None] = [not n for one in sentences for n in range(len(one))]
+    doc = Doc(vocab, words, spaces, sent_starts=starts)
+    entities, missing = [], []
+    base = 0
+    for one in sentences:
+        unknown = range(len(one)) if one.spans is None else sorted(one.unknown)
+        missing += [doc[base + place : base + place + 1] for place in unknown]
+        entities += [
+            SpacySpan(doc, base + span.start, base + span.end, span.label)
+            for span in one.spans or ()
+        ]
+        base += len(one)
+    try:
+        doc.set_ents(entities, missing=missing, default="outside")
+    except ValueError as error:  # E1010
+        where = f" of line {sentences[0].line}" if sentences[0].line else ""
+        raise ValueError(f"spans of the document{where} overlap; spaCy cannot hold that") from error
+    return doc
+
+
+def _spaces(sentence: Sentence) -> list[bool]:
+    """Whether a blank follows each token, where the text tells; else one does."""
+    if sentence.text is None or sentence.offsets is None:
+        return [True] * len(sentence)
+    return [sentence.text[end : end + 1] == " " for _, end in sentence.offsets[:-1]] + [True]
