@@ -3,8 +3,8 @@
 Reads what CoNLL-2002, CoNLL-2003 and their many relatives put on disk; ``docs/formats.md`` has
 the rules. A file is read twice: a quick pass finds its columns, its scheme and everything that
 is wrong with it, before the second one gives the first sentence. (A file of up to half a
-million tokens is held in between instead; memory does not grow beyond that.) Standard input and pipes are
-first copied to a temporary file, unless they are read without tags.
+million tokens is held in between instead; memory does not grow beyond that.) Standard input
+and pipes are first copied to a temporary file, unless they are read without tags.
 """
 
 from __future__ import annotations
@@ -96,23 +96,16 @@ class Reader:
         """Find the scheme, and everything that is wrong."""
         if self._detection is not None:
             return self._detection
-        faults, table = Faults(self._source), self._table
+        faults = Faults(self._source)
         counts = TagCounts(self.options.missing)
         met: dict[str, int] = {OUTSIDE: 0, self.options.missing: 0}  # where each tag stands first
-        tokens = 0
-        for piece in table.pieces(path, faults):
-            if tokens <= HELD:
-                self._held.append(piece)
-            if not isinstance(piece, Aside):
-                tokens += len(piece.rows)
-                if table.hollow:
-                    _refuse_empty(piece, table.layout.token, faults)
-                tags = self._mapped(table.tags(piece))
-                if not met.keys() >= set(tags):
-                    _meet(piece, tags, met, faults)
-                counts.add(tags)
-        if tokens > HELD:
-            self._held = []
+        for piece in self._kept(self._table.pieces(path, faults)):
+            if self._table.hollow:
+                _refuse_empty(piece, self._table.layout.token, faults)
+            tags = self._mapped(self._table.tags(piece))
+            if not met.keys() >= set(tags):
+                _meet(piece, tags, met, faults)
+            counts.add(tags)
         found = counts.detect(self._scheme)
         for tag, line in met.items():
             if line and (wrong := complaint(tag, found.scheme)):
@@ -121,6 +114,19 @@ class Reader:
         self._illegal = counts.illegal_pairs(found.scheme)
         self._detection = found
         return found
+
+    def _kept(self, pieces: Iterable[Piece | Aside]) -> Iterator[Piece]:
+        """The sentences among the pieces, all of which are held if they are not too many."""
+        self._held = []
+        tokens = 0
+        for piece in pieces:
+            if tokens <= HELD:
+                self._held.append(piece)
+            if not isinstance(piece, Aside):
+                tokens += len(piece.rows)
+                yield piece
+        if tokens > HELD:
+            self._held = []
 
     def _mapped(self, tags: Sequence[str]) -> Sequence[str]:
         mapped = self.options.tag_map

@@ -47,7 +47,8 @@ class Options:
         columns: The names of all columns.
         header: Whether the first line names the columns.
         ragged: Whether lines may have columns beyond the usual number; they are kept, joined by
-            ``|``, in one column named ``extra``.
+            ``|``, in one column named ``extra``. A tag column counted from the end is counted
+            so on every line.
         sentence_end: A flag in the last column, among others parted by ``|``, that ends the
             sentence, as ``EndOfSentence`` does in the HIPE files.
     """
@@ -93,6 +94,7 @@ class Table:
         self._fields_of = Rows(options.comment_prefix, options.document_prefix)
         self._width = 0  # 0: not known yet
         self._header = 0  # the line that names the columns
+        self._single = False  # whether there is no column for the tags that are expected
 
     @property
     def layout(self) -> Layout:
@@ -153,7 +155,8 @@ class Table:
         width = len(names) if names else usual_width(rows[:VOTING])
         if width is None:
             return  # only blank lines so far
-        self._width = max(width, 1 + options.tagged)
+        self._single = width < 1 + options.tagged
+        self._width = width + self._single
         token = self._place(options.token_column, names)
         tag = self._place(options.tag_column, names) if options.tagged else None
         if token == tag:
@@ -211,7 +214,10 @@ class Table:
             whole = tuple(line.split("\t"))
             return whole if len(whole) == width > 2 and self._named(whole) else None
         if self._options.ragged:
-            return (*row[:width], "|".join(row[width:]) or FILLED)
+            end = self._options.tag_column
+            tail = len(row) + end if isinstance(end, int) and end < 0 else len(row)
+            head = width - (len(row) - tail)  # what is beyond stands before the tag, or at the end
+            return (*row[:head], *row[tail:], "|".join(row[head:tail]) or FILLED)
         return row if len(row) == width else None
 
     def _named(self, row: Fields) -> bool:
@@ -223,7 +229,7 @@ class Table:
         """What to say of a line that has too few columns or too many."""
         shown = line if len(line) <= SHOWN else line[:SHOWN] + "..."
         message = f"expected {self._width} columns, found {len(row)}: {shown!r}"
-        if self._options.tagged and len(row) == 1:
+        if self._single:
             message += " (a token and its tag; for a file without tags set tagged: false"
             message += ", and columns are parted by TABs or blanks)" if "," in line else ")"
         return message + comment_hint(line)
