@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, zip_longest
 
 from ner.sentence import Sentence, Span
 
@@ -39,6 +40,9 @@ def pair_up(
 ) -> tuple[Pair, ...]:
     """Bring gold and predicted sentences together.
 
+    Tokens that nobody has annotated are neither right nor wrong: predicted spans on them, and
+    those of sentences without annotation, do not count.
+
     Args:
         gold: Sentences, or the spans of each.
         predicted: The same sentences as somebody predicted them, or the spans of each.
@@ -47,86 +51,104 @@ def pair_up(
 
     Raises:
         ValueError: There are not as many of one as of the other, two sentences that should be
-            the same are not, or a sentence has no annotation.
+            the same are not, a sentence was not predicted, or none has gold annotation.
     """
-    right, said = list(gold), list(predicted)
     pairs = []
-    for number, (one, other) in enumerate(zip(right, said, strict=False)):
-        if isinstance(one, Sentence) and isinstance(other, Sentence):
-            _check_tokens(one, other, (number, names), same_tokens=same_tokens)
-        pairs.append(_pair(one, other, (number, names)))
-    if len(right) != len(said):
-        raise ValueError(_numbers(right, said, names))
+    door = _Door(names, same_tokens)
+    for number, (one, other) in enumerate(zip_longest(gold, predicted)):
+        if one is None or other is None:
+            raise ValueError(door.too_few(number, one or other, gold_ends=one is None))
+        pairs.append(door.pair(number, one, other))
+    door.check_annotation()
     return tuple(pairs)
 
 
-Place = tuple[int, tuple[str, str]]
+class _Door:
+    """What is asked of each pair, and what is said where it does not hold.
 
+    Args:
+        names: What gold and predictions are called.
+        same_tokens: Whether their tokens must be the same.
+    """
 
-def _pair(one: Annotated, other: Annotated, place: Place) -> Pair:
-    number, names = place
-    gold = _spans(one, number, names[0])
-    predicted = _spans(other, number, names[1])
-    if not isinstance(one, Sentence):
-        return Pair(gold, predicted)
-    if one.unknown:
-        predicted = tuple(
-            span for span in predicted if one.unknown.isdisjoint(range(span.start, span.end))
+    def __init__(self, names: tuple[str, str], same_tokens: bool) -> None:
+        self.names = names
+        self.same_tokens = same_tokens
+        self.unannotated = self.annotated = 0
+
+    def pair(self, number: int, one: Annotated, other: Annotated) -> Pair:
+        predicted = self._predicted(number, other)
+        if not isinstance(one, Sentence):
+            self.annotated += 1
+            return Pair(_in_order(one), predicted)
+        if isinstance(other, Sentence):
+            self._check_tokens(number, one, other)
+        self._check_ends(number, one, predicted)
+        if one.spans is None:
+            self.unannotated += 1
+            return Pair((), (), one)
+        self.annotated += 1
+        if one.unknown:
+            predicted = tuple(
+                span for span in predicted if one.unknown.isdisjoint(range(span.start, span.end))
+            )
+        return Pair(_in_order(one.spans), predicted, one)
+
+    def check_annotation(self) -> None:
+        if self.unannotated and not self.annotated:
+            raise ValueError(f"{self.names[0]}: no sentence is annotated, nothing to score against")
+
+    def too_few(self, number: int, extra: Annotated | None, *, gold_ends: bool) -> str:
+        short, long = self.names if gold_ends else self.names[::-1]
+        at = place(long, extra, number) if isinstance(extra, Sentence) else long
+        return (
+            f"{at}: sentence {number + 1} is not in {short}, which ends after {number} sentences; "
+            "both must hold the same sentences in the same order"
         )
-    return Pair(gold, predicted, one)
 
+    def _predicted(self, number: int, other: Annotated) -> tuple[Span, ...]:
+        if not isinstance(other, Sentence):
+            return _in_order(other)
+        if other.spans is None:
+            at = place(self.names[1], other, number)
+            raise ValueError(f"{at}: nothing is predicted for the sentence, not even that it is O")
+        return _in_order(other.spans)
 
-def _spans(annotated: Annotated, number: int, name: str) -> tuple[Span, ...]:
-    if not isinstance(annotated, Sentence):
-        return _in_order(annotated)
-    if annotated.spans is None:
-        raise ValueError(
-            f"{place(name, annotated, number)}: the sentence has no annotation to score"
-        )
-    return _in_order(annotated.spans)
+    def _check_tokens(self, number: int, one: Sentence, other: Sentence) -> None:
+        if len(one) == len(other) and (not self.same_tokens or one.tokens == other.tokens):
+            return
+        token = 0
+        if self.same_tokens:
+            both = zip(one.tokens, other.tokens, strict=False)
+            token = next((at for at, (a, b) in enumerate(both) if a != b), 0)
+        here = place(self.names[0], one, number, token)
+        there = place(self.names[1], other, number, token)
+        if self.same_tokens and one.tokens[token:] and one.tokens[token] != other.tokens[token]:
+            what = f"token {other.tokens[token]!r} where {here} has {one.tokens[token]!r}"
+        else:
+            what = f"{len(other)} tokens in the sentence where {here} has {len(one)}"
+        raise ValueError(f"{there}: {what}; both must hold the same sentences in the same order")
 
-
-def _in_order(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Sorted, each once; most often they are both already, and that is quick to see."""
-    if all(a < b for a, b in zip(spans, spans[1:], strict=False)):
-        return tuple(spans)
-    return tuple(sorted(set(spans)))
-
-
-def _check_tokens(one: Sentence, other: Sentence, where: Place, *, same_tokens: bool) -> None:
-    number, names = where
-    if len(one) == len(other) and (not same_tokens or one.tokens == other.tokens):
-        return
-    differs = next(
-        (at for at, (a, b) in enumerate(zip(one.tokens, other.tokens, strict=False)) if a != b),
-        None,
-    )
-    here, there = place(names[0], one, number), place(names[1], other, number)
-    if differs is None or not same_tokens:
-        what = f"{len(other)} tokens where {here} has {len(one)}"
-    else:
-        here = place(names[0], one, number, differs)
-        there = place(names[1], other, number, differs)
-        what = f"token {other.tokens[differs]!r} where {here} has {one.tokens[differs]!r}"
-    raise ValueError(f"{there}: {what}; both must hold the same sentences in the same order")
+    def _check_ends(self, number: int, one: Sentence, predicted: tuple[Span, ...]) -> None:
+        for name, spans in zip(self.names, (one.spans or (), predicted), strict=True):
+            end = max((span.end for span in spans), default=0)
+            if end > len(one):
+                raise ValueError(
+                    f"{place(name, one, number)}: a span ends at token {end} of a sentence "
+                    f"that has {len(one)}"
+                )
 
 
 def place(name: str, sentence: Sentence, number: int, token: int = 0) -> str:
     """Where a token of a sentence stands: ``name:line``, or which sentence where unknown."""
-    if sentence.line:
-        return f"{name}:{sentence.line + token}"
-    return f"{name}, sentence {number + 1}"
+    if not sentence.line:
+        return f"{name}, sentence {number + 1}"
+    a_line_each = hasattr(sentence.columns, "layout")  # as the reader of columns leaves it
+    return f"{name}:{sentence.line + (token if a_line_each else 0)}"
 
 
-def _numbers(right: list[Annotated], said: list[Annotated], names: tuple[str, str]) -> str:
-    longer, name = (right, names[0]) if len(right) > len(said) else (said, names[1])
-    extra = longer[min(len(right), len(said))]
-    line = f" (the first one too many is at line {extra.line})" if _has_line(extra) else ""
-    return (
-        f"{names[0]} has {len(right)} sentences and {names[1]} has {len(said)}: "
-        f"{name} has more{line}; both must hold the same sentences"
-    )
-
-
-def _has_line(annotated: Annotated) -> bool:
-    return isinstance(annotated, Sentence) and annotated.line > 0
+def _in_order(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Sorted, each once; most often they are both already, and that is quick to see."""
+    if all(a < b for a, b in pairwise(spans)):
+        return tuple(spans)
+    return tuple(sorted(set(spans)))

@@ -1,0 +1,201 @@
+"""Partial credit: the four ways to count of SemEval-2013 task 9 (Segura-Bedmar et al. 2013).
+
+Each predicted span, from left to right, takes one gold span: one that it matches in the sense of
+the mode, the nearest if there are several, or else the first that it overlaps. Spans are put in
+order first, so the figures do not depend on the order they come in; on spans in order they are
+nervaluate's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ner.evaluation.pairs import Pair
+from ner.evaluation.score import harmonic, ratio
+from ner.evaluation.tables import percent, table
+from ner.sentence import Span
+
+LEAST_OVERLAP = 0.01  # of the gold span, for two spans to have to do with each other (nervaluate)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many spans came out how (the MUC-5 categories). Tallies add up.
+
+    Attributes:
+        correct: Predicted spans that match a gold one.
+        incorrect: Those that overlap one but do not match.
+        partial: Those that match half, which counts half.
+        missed: Gold spans that no predicted one took.
+        spurious: Predicted spans that took no gold one.
+    """
+
+    correct: int = 0
+    incorrect: int = 0
+    partial: int = 0
+    missed: int = 0
+    spurious: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.correct + other.correct,
+            self.incorrect + other.incorrect,
+            self.partial + other.partial,
+            self.missed + other.missed,
+            self.spurious + other.spurious,
+        )
+
+    @property
+    def predicted(self) -> int:
+        """All predicted spans."""
+        return self.correct + self.incorrect + self.partial + self.spurious
+
+    @property
+    def gold(self) -> int:
+        """All gold spans."""
+        return self.correct + self.incorrect + self.partial + self.missed
+
+    @property
+    def precision(self) -> float:
+        """The credit per predicted span; 0.0 where there is none."""
+        return ratio(self.correct + 0.5 * self.partial, self.predicted) or 0.0
+
+    @property
+    def recall(self) -> float:
+        """The credit per gold span; 0.0 where there is none."""
+        return ratio(self.correct + 0.5 * self.partial, self.gold) or 0.0
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of precision and recall."""
+        return harmonic(self.precision, self.recall)
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """The figures, ``None`` where undefined, and the counts."""
+        return {
+            "precision": self.precision if self.predicted else None,
+            "recall": self.recall if self.gold else None,
+            "f1": self.f1 if self.predicted + self.gold else None,
+            "correct": self.correct,
+            "incorrect": self.incorrect,
+            "partial": self.partial,
+            "missed": self.missed,
+            "spurious": self.spurious,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A way to count.
+
+    Attributes:
+        matches: Whether a predicted span, the first, is right about a gold one it overlaps.
+        else_partial: Whether it is half right where it is not, and not wrong.
+        meaning: What counts as right, in words.
+    """
+
+    matches: Callable[[Span, Span], bool]
+    else_partial: bool
+    meaning: str
+
+
+def _same_place(one: Span, other: Span) -> bool:
+    return one.start == other.start and one.end == other.end
+
+
+MODES: Mapping[str, Mode] = {
+    "strict": Mode(lambda one, other: one == other, False, "same boundaries and label"),
+    "exact": Mode(_same_place, False, "same boundaries, any label"),
+    "partial": Mode(_same_place, True, "same boundaries; an overlap counts half; any label"),
+    "type": Mode(lambda one, other: one.label == other.label, False, "an overlap of that label"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The tallies of each mode.
+
+    Attributes:
+        overall: By mode.
+        labels: By label, then by mode; each label is counted as if there were no other.
+    """
+
+    overall: Mapping[str, Tally]
+    labels: Mapping[str, Mapping[str, Tally]]
+
+    def __getitem__(self, mode: str) -> Tally:
+        return self.overall[mode]
+
+    def as_json(self) -> dict[str, Any]:
+        """The tallies as JSON holds them."""
+        return {
+            **{mode: tally.as_json() for mode, tally in self.overall.items()},
+            "labels": {
+                label: {mode: tally.as_json() for mode, tally in tallies.items()}
+                for label, tallies in self.labels.items()
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """The tallies as text."""
+        head = ["", "precision", "recall", "F1", "correct", "incorrect", "partial", "missed"]
+        rows: list[list[object]] = [[*head, "spurious", "", ""]]
+        for mode, tally in self.overall.items():
+            said = tally.as_json()
+            figures = [percent(said.pop(name)) for name in ("precision", "recall", "f1")]
+            rows.append([mode, *figures, *said.values(), "", MODES[mode].meaning])
+        width = max(len(str(row[-1])) for row in rows)
+        rows = [[*row[:-1], str(row[-1]).ljust(width)] for row in rows]
+        return ["Partial credit (SemEval-2013)", *table(rows)]
+
+
+def partial_credit(pairs: Iterable[Pair]) -> Partial:
+    """Count in all four modes."""
+    busy = [(pair.gold, pair.predicted) for pair in pairs if pair.gold or pair.predicted]
+    labels = sorted({span.label for both in busy for spans in both for span in spans})
+    per_label = {}
+    for label in labels:
+        own = [(_only(label, gold), _only(label, predicted)) for gold, predicted in busy]
+        per_label[label] = _all_modes(own)
+    return Partial(_all_modes(busy), per_label)
+
+
+def _only(label: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+    return tuple(span for span in spans if span.label == label)
+
+
+def _all_modes(both: Sequence[tuple[Sequence[Span], Sequence[Span]]]) -> dict[str, Tally]:
+    return {
+        name: sum((tally(gold, predicted, mode) for gold, predicted in both), Tally())
+        for name, mode in MODES.items()
+    }
+
+
+def tally(gold: Sequence[Span], predicted: Sequence[Span], mode: Mode) -> Tally:
+    """Count the spans of one sentence, both sides in order."""
+    left = list(gold)
+    correct = overlapping = 0
+    for span in predicted:
+        near = [other for other in left if _overlap(span, other)]
+        right = [other for other in near if mode.matches(span, other)]
+        if right:
+            correct += 1
+            left.remove(min(right, key=lambda other, span=span: _distance(span, other)))  # type: ignore[misc]
+        elif near:
+            overlapping += 1
+            left.remove(near[0])
+    incorrect, partial = (0, overlapping) if mode.else_partial else (overlapping, 0)
+    spurious = len(predicted) - correct - overlapping
+    return Tally(correct, incorrect, partial, len(left), spurious)
+
+
+def _overlap(span: Span, gold: Span) -> bool:
+    """Whether a predicted span covers enough of a gold one to have to do with it."""
+    shared = min(span.end, gold.end) - max(span.start, gold.start)
+    return shared > 0 and shared >= LEAST_OVERLAP * (gold.end - gold.start)
+
+
+def _distance(one: Span, other: Span) -> int:
+    return abs(one.start - other.start) + abs(one.end - other.end)
