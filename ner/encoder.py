@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+DEEPEST = 100  # more layers than anybody stacks: a model file cannot make us build a billion
+
 
 class Encoder(nn.Module):
     """Stacked LSTMs over the full sequence, one output per token.
@@ -36,9 +38,10 @@ class Encoder(nn.Module):
         dropout: float = 0.33,
     ) -> None:
         super().__init__()
-        for name, value in (("width", width), ("layers", layers)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        if width < 1:
+            raise ValueError(f"width must be at least 1, got {width}")
+        if not 1 <= layers <= DEEPEST:
+            raise ValueError(f"layers must be from 1 to {DEEPEST}, got {layers}")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
         self.input_width = input_width

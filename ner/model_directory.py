@@ -43,12 +43,15 @@ def write(
         more: What else the description says.
 
     Raises:
-        ModelError: The weights are not finite.
+        ModelError: The weights are not finite, or the disk does not take them.
     """
     _check_finite(network, str(path))
     with replacing_directory(path) as folder:
         weights = network.state_dict()
-        save_file({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
+        try:
+            save_file({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
+        except SafetensorError as error:
+            raise ModelError(f"{path}: the weights could not be written: {error}") from error
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
         description = {

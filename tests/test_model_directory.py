@@ -137,7 +137,7 @@ def test_a_file_in_place_of_a_directory_is_said(tmp_path):
     "edit",
     [
         lambda d: d["network"]["encoder"].update(width=10_000_000),
-        lambda d: d["network"]["encoder"].update(layers=200),
+        lambda d: d["network"]["encoder"].update(layers=1_000_000_000),
         lambda d: d["network"]["embeddings"]["words"].update(width=1_000_000_000),
         lambda d: d["network"]["embeddings"]["characters"].update(window=99_999_999),
     ],
