@@ -8,44 +8,39 @@ import torch
 from torch import Tensor
 
 from ner.crf.chain import LinearChain
+from ner.crf.expected import best_spans, holding, spell
+from ner.crf.lattice import Lattice
+from ner.crf.nbest import n_best as n_best
+from ner.crf.packed import numbers
 from ner.crf.paths import Paths
 from ner.crf.spans import SpanTags
+from ner.crf.viterbi_numpy import complaint, viterbi_numpy
 
 Decoder = Callable[[LinearChain], Paths]
 
 
-def _best(
-    chain: LinearChain, nodes: Tensor, transitions: Tensor, start: Tensor, end: Tensor
-) -> Tensor:
-    batch, length, tags = nodes.shape
-    if length == 0:
-        return chain.lengths.new_zeros(batch, 0)
-    stay = torch.arange(tags, device=nodes.device)
-    delta = start + nodes[:, 0]
-    pointers = []
-    for t in range(1, length):
-        best, pointer = (delta.unsqueeze(2) + transitions).max(dim=1)
-        here = (t < chain.lengths).unsqueeze(1)
-        delta = torch.where(here, best + nodes[:, t], delta)
-        pointers.append(torch.where(here, pointer, stay))
-    tag = (delta + end).argmax(dim=1)
-    path = [tag]
-    for pointer in reversed(pointers):
-        tag = pointer.gather(1, tag.unsqueeze(1)).squeeze(1)
-        path.append(tag)
-    return torch.where(chain.mask, torch.stack(path[::-1], dim=1), 0)
+def best_tags(lattice: Lattice) -> Tensor:
+    """The tags of the path of greatest score, ``(batch, length)``, 0 at padding.
+
+    Raises:
+        ValueError: where emissions are no numbers, or a sentence has no legal path.
+    """
+    candidates = lattice.candidates
+    tags = viterbi_numpy(
+        numbers(lattice.emissions),
+        lattice.lengths.cpu().numpy(),
+        numbers(lattice.transitions),
+        numbers(lattice.start),
+        numbers(lattice.end),
+        None if candidates is None else candidates.cpu().numpy(),
+    )
+    return torch.from_numpy(tags).to(lattice.emissions.device)
 
 
 @torch.no_grad()
 def viterbi(chain: LinearChain) -> Paths:
-    """The most probable sequence (Viterbi 1967)."""
-    tags = _best(
-        chain,
-        chain.lattice().double(),
-        chain.transitions.double(),
-        chain.start.double(),
-        chain.end.double(),
-    )
+    """The most probable path (Viterbi 1967)."""
+    tags = best_tags(chain)
     return Paths(tags, chain.score(tags))
 
 
@@ -57,59 +52,91 @@ def posterior(
     outside: int = 0,
     threshold: float = 0.5,
 ) -> Paths:
-    """The legal path with the greatest expected number of right tokens."""
-    zero = [
-        torch.zeros_like(s).masked_fill(s == -torch.inf, -torch.inf).double()
-        for s in (chain.transitions, chain.start, chain.end)
-    ]
-    nodes = chain.marginals().masked_fill(chain.lattice() == -torch.inf, -torch.inf)
-    tags = _best(chain, nodes, *zero)
-    return Paths(tags, chain.score(tags))
+    """The path of the greatest expected accuracy.
+
+    Without `span_tags`: the legal path with the greatest expected number of right tags. With
+    them: the spans that do not overlap and have the greatest sum of probability less threshold,
+    which is the choice of greatest expected F1 where the threshold is half of that F1 (Lipton,
+    Elkan and Narayanaswamy 2014); a span less probable than the threshold is never kept. At a
+    threshold of 0.5 or more no two such spans can overlap.
+
+    Where that path is not legal, as when candidates leave a token no `outside`, the sentence
+    gets the most probable path that holds the kept spans.
+
+    Args:
+        chain: The distribution.
+        span_tags: The tags that spell a span of each label.
+        outside: The tag of a token outside all spans.
+        threshold: The least probability of a span, over 0.
+
+    Raises:
+        ValueError: for a threshold outside (0, 1].
+    """
+    if not 0.0 < threshold <= 1.0:
+        raise ValueError(f"threshold must be over 0 and at most 1, got {threshold}")
+    if span_tags is None:
+        tags = best_tags(_expected_tags(chain))
+        return Paths(tags, chain.score(tags))
+    table = span_tags.to(chain.emissions.device)
+    spans = best_spans(chain, chain.messages(), table, threshold)
+    batch, length, _ = chain.emissions.shape
+    tags = torch.where(chain.mask, spell(spans, table, outside, (batch, length)), 0)
+    scores = chain.score(tags)
+    illegal = ~torch.isfinite(scores)  # candidates may leave no room for `outside`
+    if illegal.any():
+        free = best_tags(holding(chain, spans, table))
+        tags = torch.where(illegal.unsqueeze(1), free, tags)
+        scores = chain.score(tags)
+    return Paths(tags, scores)
+
+
+def _expected_tags(chain: LinearChain) -> Lattice:
+    """A lattice whose path scores are expected numbers of right tags."""
+    excluded = chain.nodes() == -torch.inf
+    legal = (
+        torch.where(part == -torch.inf, part, 0.0)
+        for part in (chain.transitions, chain.start, chain.end)
+    )
+    return Lattice(chain.marginals().masked_fill(excluded, -torch.inf), *legal, chain.lengths)
 
 
 @torch.no_grad()
 def greedy(chain: LinearChain) -> Paths:
-    """The best next tag, token by token, with no look ahead."""
-    nodes = chain.lattice().double()
+    """The best next tag, token by token, of those from which a legal end can be reached.
+
+    Raises:
+        ValueError: where emissions are no numbers, or a sentence has no legal path.
+    """
+    nodes, moves = chain.nodes(), chain.transitions.double()
+    open_ = _open(chain, nodes, moves)
     batch, length, _ = nodes.shape
-    path = chain.lengths.new_zeros(batch, length)
-    before = chain.start.double().expand(batch, -1)
+    tags = torch.zeros(batch, length, dtype=torch.long, device=nodes.device)
+    before = chain.start.double()
     for t in range(length):
-        path[:, t] = (before + nodes[:, t]).argmax(dim=1)
-        before = chain.transitions.double()[path[:, t]]
-    path = torch.where(chain.mask, path, 0)
-    return Paths(path, chain.score(path))
+        tags[:, t] = (before + nodes[:, t]).masked_fill(~open_[:, t], -torch.inf).argmax(1)
+        before = moves[tags[:, t]]
+    tags = torch.where(chain.mask, tags, 0)
+    scores = chain.score(tags)
+    lost = (~torch.isfinite(scores)).nonzero()
+    if len(lost):
+        lengths = chain.lengths.cpu().numpy()
+        raise ValueError(complaint(numbers(chain.emissions), lengths, int(lost[0])))
+    return Paths(tags, scores)
 
 
-@torch.no_grad()
-def n_best(chain: LinearChain, n: int) -> Paths:
-    """The `n` paths of greatest score, best first; tags are ``(batch, n, length)``."""
-    nodes, transitions = chain.lattice().double(), chain.transitions.double()
-    batch, length, tags = nodes.shape
-    prefix = (chain.start.double() + nodes[:, 0]).unsqueeze(1)  # (batch, kept, tags)
-    paths = torch.arange(tags, device=nodes.device).expand(batch, 1, tags).unsqueeze(3)
-    for t in range(1, length):
-        step = prefix.unsqueeze(3) + transitions + nodes[:, t][:, None, None]
-        flat = step.flatten(1, 2)
-        best, index = flat.topk(min(n, flat.shape[1]), dim=1)
-        old = paths.flatten(1, 2)
-        new = old.gather(1, index.flatten(1).unsqueeze(2).expand(-1, -1, t)).unflatten(
-            1, index.shape[1:]
-        )
-        tag = torch.arange(tags, device=nodes.device).expand(index.shape).unsqueeze(3)
-        new = torch.cat((new, tag), dim=3)
-        here = (t < chain.lengths)[:, None, None]
-        if best.shape[1] != prefix.shape[1]:
-            pad = best.shape[1] - prefix.shape[1]
-            prefix = torch.cat((prefix, prefix.new_full((batch, pad, tags), -torch.inf)), 1)
-            paths = torch.cat((paths, paths[:, :1].expand(-1, pad, -1, -1)), 1)
-        stay = torch.cat((paths, paths[..., :1]), dim=3)
-        prefix = torch.where(here, best, prefix)
-        paths = torch.where(here.unsqueeze(3), new, stay)
-    flat = (prefix + chain.end.double()).flatten(1)
-    scores, index = flat.topk(min(n, flat.shape[1]), dim=1)
-    chosen = paths.flatten(1, 2).gather(1, index.unsqueeze(2).expand(-1, -1, length))
-    return Paths(torch.where(chain.mask.unsqueeze(1), chosen, 0), scores)
+def _open(lattice: Lattice, nodes: Tensor, moves: Tensor) -> Tensor:
+    """Whether a legal ending follows each tag, bool ``(batch, length, tags)``."""
+    steps = (moves > -torch.inf).double().t()
+    legal = nodes > -torch.inf
+    ends = (lattice.end > -torch.inf).expand(len(nodes), -1)
+    open_ = torch.ones_like(legal)
+    for t in range(nodes.shape[1] - 1, -1, -1):
+        last = (lattice.lengths == t + 1).unsqueeze(1)
+        following = ends
+        if t + 1 < nodes.shape[1]:
+            following = ((open_[:, t + 1] & legal[:, t + 1]).double() @ steps) > 0
+        open_[:, t] = torch.where(last, ends, following)
+    return open_
 
 
 DECODERS: dict[str, Decoder] = {"viterbi": viterbi, "posterior": posterior, "greedy": greedy}

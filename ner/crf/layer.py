@@ -7,18 +7,30 @@ import torchcrf
 from torch import Tensor
 
 from ner.crf.chain import LinearChain
-from ner.crf.decoding import viterbi
+from ner.crf.decoding import best_tags
+from ner.crf.lattice import Lattice
+from ner.crf.likelihood import Question, check_legal, likelihood
 
 
 class CRF(torchcrf.CRF):  # type: ignore[misc]
     """A linear-chain CRF with the parameters and the interface of ``torchcrf.CRF``.
 
+    `forward` and `decode` are those of pytorch-crf 0.7.2: the log likelihood, not the loss, of
+    ``(length, batch)`` unless `batch_first`, with a mask. `chain` and `loss` are the house's own:
+    batch first, with lengths. Everything is computed in float64 whatever the emissions' type;
+    results have the emissions' type, at least float32.
+
     Args:
         num_tags: The number of tags.
         batch_first: Whether `forward` and `decode` take ``(batch, length, ...)``.
-        allowed: ``(num_tags + 1, num_tags + 1)``, bool: which tag may follow which; the last
-            row and column stand for the ends of the sentence.
-        constrain_training: Whether the loss sums over legal sequences alone.
+        allowed: Which tag may follow which, bool ``(num_tags + 1, num_tags + 1)``; the last row
+            and column stand for the ends of the sentence. None: every tag may follow every tag.
+            It is no part of the state, which stays interchangeable with that of ``torchcrf.CRF``.
+        constrain_training: Whether the likelihood is among legal paths alone. Decoding and
+            probabilities always are.
+
+    Raises:
+        ValueError: for a number of tags below 1, and a table that does not fit it.
     """
 
     allowed: Tensor | None
@@ -32,24 +44,31 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         constrain_training: bool = True,
     ) -> None:
         super().__init__(num_tags, batch_first)
-        if allowed is not None and allowed.shape != (num_tags + 1, num_tags + 1):
-            raise ValueError(
-                f"allowed must be {(num_tags + 1, num_tags + 1)}, got {tuple(allowed.shape)}"
-            )
         self.constrain_training = constrain_training
-        allowed = None if allowed is None else allowed.bool().clone()
+        if allowed is not None:
+            size = num_tags + 1
+            if allowed.shape != (size, size) or allowed.dtype != torch.bool:
+                raise ValueError(
+                    f"allowed must be bool {(size, size)}: the tags and the ends of the sentence; "
+                    f"got {allowed.dtype} {tuple(allowed.shape)}"
+                )
+            allowed = allowed.detach().clone()
         self.register_buffer("allowed", allowed, persistent=False)
 
     def chain(
         self, emissions: Tensor, lengths: Tensor, *, candidates: Tensor | None = None
     ) -> LinearChain:
-        """The distribution over legal tag sequences that these emissions give; batch first."""
-        parts = (self.transitions, self.start_transitions, self.end_transitions)
-        if self.allowed is not None:
-            no = ~self.allowed
-            masks = (no[:-1, :-1], no[-1, :-1], no[:-1, -1])
-            parts = tuple(p.masked_fill(m, -torch.inf) for p, m in zip(parts, masks, strict=True))
-        return LinearChain(emissions, *parts, lengths, candidates)
+        """The distribution over legal paths that these emissions give.
+
+        Args:
+            emissions: ``(batch, length, tags)``; anything at padding.
+            lengths: ``(batch,)``; 0 is allowed.
+            candidates: Which tags each token may carry, bool ``(batch, length, tags)``. A given
+                span is a token's only candidates, a forbidden one is missing from them, and an
+                unknown token has them all.
+        """
+        lengths = lengths.to(emissions.device)
+        return LinearChain(emissions, *self._scores(legal=True), lengths, candidates)
 
     def loss(
         self,
@@ -60,40 +79,33 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         candidates: Tensor | None = None,
         reduction: str = "mean",
     ) -> Tensor:
-        """The negative log likelihood; batch first.
+        """The negative log likelihood of gold tags, or of what is known of them.
+
+        With `candidates` it is the log of the sum over all paths, less that over the paths that
+        keep to the candidates (Bellare and McCallum 2007; Tsuboi et al. 2008): 0, and with no
+        gradient, for a sentence of which nothing is known.
 
         Args:
-            emissions: ``(batch, length, tags)``.
-            lengths: ``(batch,)``.
-            tags: the gold tags, ``(batch, length)``; anything at padding.
-            candidates: instead of `tags`, the tags each token may carry,
-                ``(batch, length, tags)``.
-            reduction: ``mean`` over sentences, ``sum`` or ``none``.
+            emissions: ``(batch, length, tags)``; anything at padding.
+            lengths: ``(batch,)``; an empty sentence has loss 0.
+            tags: ``(batch, length)``; anything at padding. Either these or `candidates`.
+            candidates: Which tags each token may carry, bool ``(batch, length, tags)``.
+            reduction: ``mean`` over sentences, ``sum`` or ``none``: ``(batch,)``.
 
         Raises:
-            ValueError: for a gold path that is not legal, naming the sentence.
+            ValueError: where shapes do not fit, gold tags are not legal, no legal path keeps to
+                the candidates, or emissions are no numbers; it names the sentence.
         """
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"invalid reduction: {reduction}; expected mean, sum or none")
         if (tags is None) == (candidates is None):
             raise ValueError("loss takes either tags or candidates")
-        legal = self.chain(emissions, lengths)
-        gold = (
-            legal.score(tags)
-            if tags is not None
-            else self.chain(emissions, lengths, candidates=candidates).log_partition()
-        )
-        illegal = ~torch.isfinite(gold)
-        if illegal.any():
-            raise ValueError(f"sentence {int(illegal.nonzero()[0])}: the gold tags are not legal")
-        if not self.constrain_training:
-            legal = LinearChain(
-                emissions, self.transitions, self.start_transitions, self.end_transitions, lengths
-            )
-        losses = (legal.log_partition() - gold).to(
-            torch.promote_types(emissions.dtype, torch.float32)
-        )
-        return {"mean": losses.mean, "sum": losses.sum, "none": losses.clone}[reduction]()
+        lengths = lengths.to(emissions.device)
+        factor = 1.0 / max(len(lengths), 1) if reduction == "mean" else 1.0
+        summed = reduction != "none"
+        if candidates is not None:
+            return self._partial(emissions, lengths, candidates, factor, summed)
+        return self._likelihood(emissions, lengths, tags, factor, summed)
 
     def forward(
         self,
@@ -102,27 +114,97 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         mask: Tensor | None = None,
         reduction: str = "sum",
     ) -> Tensor:
-        """The log likelihood, as in ``torchcrf.CRF.forward``."""
+        """The log likelihood of gold tags, as ``torchcrf.CRF.forward`` gives it.
+
+        Args:
+            emissions: ``(length, batch, tags)``, or ``(batch, length, tags)`` if `batch_first`.
+            tags: ``(length, batch)``, or ``(batch, length)``; anything at padding.
+            mask: True at tokens, of the shape of `tags`; no token may follow padding.
+            reduction: ``none``: ``(batch,)``; ``sum`` or ``mean`` over sentences;
+                ``token_mean``: the sum over the number of tokens.
+
+        Raises:
+            ValueError: as pytorch-crf does where shapes do not fit, and for a mask with a hole.
+        """
+        self._validate(emissions, tags=tags, mask=mask)
         if reduction not in ("none", "sum", "mean", "token_mean"):
             raise ValueError(f"invalid reduction: {reduction}")
-        self._validate(emissions, tags=tags, mask=mask)
         emissions, lengths = self._batch_first(emissions, mask)
         tags = tags if self.batch_first else tags.transpose(0, 1)
-        likelihoods = -self.loss(emissions, lengths, tags, reduction="none")
-        if reduction == "token_mean":
-            return likelihoods.sum() / lengths.sum()
-        return {"none": likelihoods.clone, "sum": likelihoods.sum, "mean": likelihoods.mean}[
-            reduction
-        ]()
+        count = {"mean": len(lengths), "token_mean": int(lengths.sum())}.get(reduction, 1)
+        return self._likelihood(emissions, lengths, tags, -1.0 / max(count, 1), reduction != "none")
 
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
-        """The best tag sequence of each sentence, as in ``torchcrf.CRF.decode``."""
+        """The best tags of each sentence, as ``torchcrf.CRF.decode`` gives them.
+
+        Args:
+            emissions: ``(length, batch, tags)``, or ``(batch, length, tags)`` if `batch_first`.
+            mask: True at tokens, ``(length, batch)`` or ``(batch, length)``.
+
+        Raises:
+            ValueError: as pytorch-crf does where shapes do not fit, for a mask with a hole, and
+                where emissions are no numbers.
+        """
         self._validate(emissions, mask=mask)
         emissions, lengths = self._batch_first(emissions, mask)
-        return viterbi(self.chain(emissions, lengths)).tolist(lengths)
+        with torch.no_grad():
+            tags = best_tags(Lattice(emissions, *self._scores(legal=True), lengths))
+        rows: list[list[int]] = tags.tolist()
+        return [row[:n] for row, n in zip(rows, lengths.tolist(), strict=True)]
+
+    def _scores(self, *, legal: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """The scores of transitions, starts and ends, minus infinity where they are not legal."""
+        scores = (self.transitions, self.start_transitions, self.end_transitions)
+        if self.allowed is None or not legal:
+            return scores
+        no = ~self.allowed
+        masks = (no[:-1, :-1], no[-1, :-1], no[:-1, -1])
+        moves, start, end = (
+            score.masked_fill(mask, -torch.inf) for score, mask in zip(scores, masks, strict=True)
+        )
+        return moves, start, end
+
+    def _likelihood(
+        self, emissions: Tensor, lengths: Tensor, tags: Tensor, factor: float, summed: bool
+    ) -> Tensor:
+        """The negative log likelihoods times a factor, summed or not."""
+        if tags.shape != emissions.shape[:2]:
+            raise ValueError(
+                f"tags must be (batch, length) = {tuple(emissions.shape[:2])}, "
+                f"got {tuple(tags.shape)}"
+            )
+        dtype = torch.promote_types(emissions.dtype, torch.float32)
+        question = Question(lengths, None, tags.long(), factor, summed, dtype)
+        if self.allowed is not None and not self.constrain_training:
+            check_legal(self.chain(emissions.detach(), lengths).score(question.tags))
+        return likelihood(emissions, *self._scores(legal=self.constrain_training), question)
+
+    def _partial(
+        self, emissions: Tensor, lengths: Tensor, candidates: Tensor, factor: float, summed: bool
+    ) -> Tensor:
+        """The loss of partial annotation, times a factor, summed or not."""
+        dtype = torch.promote_types(emissions.dtype, torch.float32)
+        scores = self._scores(legal=self.constrain_training)
+        among = likelihood(emissions, *scores, Question(lengths, candidates))
+        total = likelihood(emissions, *scores, Question(lengths))
+        inside = torch.arange(emissions.shape[1], device=lengths.device) < lengths.unsqueeze(1)
+        known = (inside.unsqueeze(2) & ~candidates).flatten(1).any(1)
+        losses = torch.where(known, total - among, 0.0) * factor
+        return (losses.sum() if summed else losses).to(dtype)
+
+    def _validate(
+        self, emissions: Tensor, tags: Tensor | None = None, mask: Tensor | None = None
+    ) -> None:
+        """Refuse what pytorch-crf refuses, but for sentences without a token."""
+        super()._validate(emissions, tags=tags)
+        if mask is not None and emissions.shape[:2] != mask.shape:
+            raise ValueError(
+                "the first two dimensions of emissions and mask must match, "
+                f"got {tuple(emissions.shape[:2])} and {tuple(mask.shape)}"
+            )
 
     def _batch_first(self, emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The emissions ``(batch, length, tags)`` and the lengths that the mask means."""
+        """The emissions ``(batch, length, tags)``, and the lengths that the mask means."""
         if not self.batch_first:
             emissions = emissions.transpose(0, 1)
             mask = None if mask is None else mask.transpose(0, 1)
@@ -131,6 +213,11 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
             return emissions, torch.full((batch,), length, device=emissions.device)
         mask = mask.bool()
         lengths = mask.sum(1)
-        if not torch.equal(mask, torch.arange(length, device=mask.device) < lengths[:, None]):
-            raise ValueError("the mask has a hole")
-        return emissions, lengths
+        holes = (mask[:, 1:] & ~mask[:, :-1]).any(1) | ~mask[:, :1].any(1) & (lengths > 0)
+        if holes.any():
+            sentence = int(holes.nonzero()[0])
+            raise ValueError(
+                f"the mask of sentence {sentence} has a hole: a token comes after padding; "
+                "move its tokens together"
+            )
+        return emissions, lengths.to(emissions.device)

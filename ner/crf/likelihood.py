@@ -1,21 +1,48 @@
-"""The log partition function with its analytic gradient."""
+"""The negative log likelihood and the log partition, with their analytic gradients.
+
+The derivative of the log partition with respect to a score is the probability that a path uses
+it (Lafferty, McCallum and Pereira 2001), so the forward and the backward recursion, run together
+in the forward pass, hold the whole gradient; nothing is recorded by autograd.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ner.crf import logspace
+from ner.crf.lattice import Lattice
+from ner.crf.logspace import differentiable_log_partition
+from ner.crf.recursions import Recursions, recursions
+
+_Slow = Callable[[Lattice], Tensor]
 
 
-class LogPartition(torch.autograd.Function):
-    """The log of the summed weights of all tag sequences, ``(batch,)``, in float64.
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What is asked of the scores, beside the scores.
 
-    The gradient with respect to the emissions is the marginals, that with respect to the
-    transitions the expected counts (Lafferty et al. 2001; Eisner 2016).
+    lengths: ``(batch,)``.
+    candidates: ``(batch, length, tags)``, or None.
+    tags: gold tags, ``(batch, length)``, or None: the log partition alone.
+    factor: what every sentence's value is multiplied by.
+    summed: whether the values are summed over sentences.
+    dtype: the type of the result.
     """
+
+    lengths: Tensor
+    candidates: Tensor | None = None
+    tags: Tensor | None = None
+    factor: float = 1.0
+    summed: bool = False
+    dtype: torch.dtype = torch.float64
+
+
+class _Likelihood(torch.autograd.Function):
+    """Log partitions less scores of gold paths."""
 
     @staticmethod
     def forward(
@@ -24,31 +51,112 @@ class LogPartition(torch.autograd.Function):
         transitions: Tensor,
         start: Tensor,
         end: Tensor,
-        lengths: Tensor,
+        question: Question,
     ) -> Tensor:
-        chain = logspace.messages(
-            emissions.double(), transitions.double(), start.double(), end.double(), lengths
+        lattice = Lattice(emissions, transitions, start, end, question.lengths, question.candidates)
+        sums = recursions(lattice)
+        values = sums.log_partition
+        if question.tags is not None:
+            values = values - check_legal(sums.score(question.tags))
+        ctx.save_for_backward(emissions, transitions, start, end)
+        ctx.sums, ctx.question = sums, question
+        values = values * question.factor
+        return (values.sum() if question.summed else values).to(question.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        question: Question = ctx.question
+        inputs: tuple[Tensor, ...] = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: derivatives of these are wanted
+            return (*_differentiable(inputs, question, gradients[0]), None)
+        sums: Recursions = ctx.sums
+        weights = (gradients[0].double() * question.factor).expand(len(question.lengths))
+        found = sums.gradient(weights, question.tags, inputs[0].dtype)
+        moves = (found.transitions, found.start, found.end)
+        small = [part.to(given.dtype) for part, given in zip(moves, inputs[1:], strict=True)]
+        return found.emissions, *small, None
+
+
+def _differentiable(
+    inputs: tuple[Tensor, ...], question: Question, gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradient by plain torch operations, which can be differentiated again."""
+    wanted = [each for each in inputs if each.requires_grad]
+    lattice = Lattice(*inputs, question.lengths, question.candidates)
+    values = differentiable_log_partition(lattice)
+    if question.tags is not None:
+        values = values - lattice.score(question.tags)
+    weights = (gradient.double() * question.factor).expand(len(question.lengths))
+    found = iter(torch.autograd.grad(values, wanted, weights, create_graph=True))
+    return tuple(next(found) if each.requires_grad else None for each in inputs)
+
+
+def check_legal(scores: Tensor) -> Tensor:
+    """Scores of gold paths, if all are legal."""
+    if not torch.isfinite(scores).all():
+        sentence = int((~torch.isfinite(scores)).nonzero()[0])
+        raise ValueError(
+            f"the gold tags of sentence {sentence} are not legal: they hold a forbidden "
+            "transition, start, end or tag"
         )
-        ctx.save_for_backward(emissions, transitions, start, end, lengths)
-        ctx.chain = chain
-        return chain.log_partition
+    return scores
+
+
+@torch.compiler.disable
+def likelihood(
+    emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, question: Question
+) -> Tensor:
+    """Log partitions, less scores of gold paths where the question has gold tags.
+
+    Args:
+        emissions: ``(batch, length, tags)``.
+        transitions: ``(tags, tags)``, minus infinity where forbidden.
+        start: ``(tags,)``, minus infinity where forbidden.
+        end: ``(tags,)``, minus infinity where forbidden.
+        question: What is asked of them.
+
+    Returns:
+        ``(batch,)``, or a scalar where the question wants a sum.
+
+    Raises:
+        ValueError: where an emission is no number, a sentence has no legal path, or gold tags
+            are not legal.
+    """
+    values: Tensor = _Likelihood.apply(emissions, transitions, start, end, question)
+    return values
+
+
+class _SlowGradient(torch.autograd.Function):
+    """A value computed the fast way, whose gradient is that of a slow way to compute it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, slow: _Slow, lattice: Lattice, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*inputs)
+        ctx.slow, ctx.lattice = slow, lattice
+        return value.clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        emissions, transitions, start, end, lengths = ctx.saved_tensors
-        weight = gradient.double()
-        nodes = logspace.node_marginals(ctx.chain, lengths) * weight[:, None, None]
-        pairs = logspace.pair_marginals(
-            ctx.chain, emissions.double(), transitions.double(), lengths
-        )
-        pairs = (pairs * weight[:, None, None, None]).sum(dim=(0, 1))
-        last = (lengths - 1).clamp_min(0)
-        finals = nodes[torch.arange(len(nodes), device=nodes.device), last].sum(0)
-        return (
-            nodes.to(emissions.dtype),
-            pairs.to(transitions.dtype),
-            nodes[:, 0].sum(0).to(start.dtype),
-            finals.to(end.dtype),
-            None,
-        )
+        with torch.enable_grad():
+            inputs = [each.detach().requires_grad_() for each in ctx.saved_tensors]
+            value = ctx.slow(Lattice(*inputs, ctx.lattice.lengths, ctx.lattice.candidates))
+            found = torch.autograd.grad(value, inputs, gradient.to(value.dtype), allow_unused=True)
+        return None, None, None, *found
+
+
+def with_slow_gradient(fast: Callable[[], Tensor], slow: _Slow, lattice: Lattice) -> Tensor:
+    """A value computed the fast way; its gradient, if asked for, by the slow way.
+
+    Args:
+        fast: Computes the value from the lattice.
+        slow: Computes it by differentiable torch operations.
+        lattice: The scores.
+    """
+    with torch.no_grad():
+        value = fast()
+    inputs = (lattice.emissions, lattice.transitions, lattice.start, lattice.end)
+    if not (torch.is_grad_enabled() and any(each.requires_grad for each in inputs)):
+        return value
+    value = _SlowGradient.apply(value, slow, lattice, *inputs)
+    return value

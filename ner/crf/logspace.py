@@ -1,7 +1,6 @@
 """The recursions in log space and float64: slow, and exact whatever the range of the scores.
 
-Every function works on any device, with no synchronisation per token. Forbidden emissions and
-transitions are minus infinity.
+They run on any device, with no synchronisation per token.
 """
 
 from __future__ import annotations
@@ -11,75 +10,149 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ner.crf.lattice import Lattice
+from ner.crf.messages import Gradient, Messages
+
+_LOWEST = -1e30  # takes the place of minus infinity where derivatives must stay numbers
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Messages:
-    """What the two recursions leave behind, in logs and float64.
+class LogSpace:
+    """Sums over the paths of a lattice, in log space.
 
-    log_alpha: the total weight of all beginnings that end in this tag at this token, its
-        emission included, ``(batch, length, tags)``.
-    log_beta: the total weight of all endings that follow this tag at this token, its
-        emission left out, ``(batch, length, tags)``.
-    log_partition: ``(batch,)``, 0 for an empty sentence.
-
-    Beyond a sentence's length the values mean nothing, but are no NaN.
+    log_partition: ``(batch,)``, float64; minus infinity where no path is legal.
     """
 
+    lattice: Lattice
     log_alpha: Tensor
     log_beta: Tensor
     log_partition: Tensor
 
+    @staticmethod
+    def of(lattice: Lattice) -> LogSpace:
+        """Run both recursions."""
+        lengths, nodes = lattice.lengths, lattice.nodes()
+        batch, length, tags = nodes.shape
+        moves, start, end = (
+            part.double() for part in (lattice.transitions, lattice.start, lattice.end)
+        )
+        inside = lattice.mask.t().unsqueeze(2)  # (length, batch, 1)
+        alpha, beta = nodes.new_zeros(2, length, batch, tags).unbind()
+        if length:
+            alpha[0] = start + nodes[:, 0]
+            beta[-1] = end
+        for t in range(1, length):
+            step = torch.logsumexp(alpha[t - 1].unsqueeze(2) + moves, dim=1) + nodes[:, t]
+            alpha[t] = torch.where(inside[t], step, alpha[t - 1])
+        for t in range(length - 1, 0, -1):
+            step = torch.logsumexp(moves + (beta[t] + nodes[:, t]).unsqueeze(1), dim=2)
+            beta[t - 1] = torch.where(inside[t], step, end)
+        total = torch.logsumexp(alpha[-1] + end, dim=1) if length else nodes.new_zeros(batch)
+        total = torch.where(lengths > 0, total, 0.0)
+        return LogSpace(lattice, alpha.transpose(0, 1), beta.transpose(0, 1), total)
 
-def messages(
-    emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor
-) -> Messages:
-    """Both recursions.
+    def score(self, tags: Tensor) -> Tensor:
+        """The score of one path per sentence, ``(batch,)``, float64."""
+        return self.lattice.score(tags)
 
-    Args:
-        emissions: ``(batch, length, tags)``, float64, finite at padding.
-        transitions: ``(tags, tags)``.
-        start: ``(tags,)`` or ``(batch, tags)``.
-        end: ``(tags,)`` or ``(batch, tags)``.
-        lengths: ``(batch,)``.
-    """
-    batch, length, tags = emissions.shape
-    inside = torch.arange(length, device=lengths.device).unsqueeze(1) < lengths  # (length, batch)
-    alpha = emissions.new_empty(length, batch, tags)
-    beta = emissions.new_empty(length, batch, tags)
-    end = end.expand(batch, tags)
-    if length:
-        alpha[0] = start + emissions[:, 0]
-        beta[-1] = end
-    for t in range(1, length):
-        step = torch.logsumexp(alpha[t - 1].unsqueeze(2) + transitions, dim=1) + emissions[:, t]
-        alpha[t] = torch.where(inside[t].unsqueeze(1), step, alpha[t - 1])
-    for t in range(length - 1, 0, -1):
-        following = (beta[t] + emissions[:, t]).unsqueeze(1)
-        step = torch.logsumexp(transitions + following, dim=2)
-        beta[t - 1] = torch.where(inside[t].unsqueeze(1), step, end)
-    total = torch.logsumexp(alpha[-1] + end, dim=1) if length else emissions.new_zeros(batch)
-    total = torch.where(lengths > 0, total, 0.0)
-    return Messages(alpha.transpose(0, 1), beta.transpose(0, 1), total)
+    def gradient(self, weights: Tensor, tags: Tensor | None, dtype: torch.dtype) -> Gradient:
+        """The derivatives of the weighted log partitions, less those of gold paths' scores.
+
+        Args:
+            weights: ``(batch,)``.
+            tags: ``(batch, length)``, or None.
+            dtype: The type of the emissions' derivatives.
+        """
+        lattice, weights = self.lattice, weights.double()
+        nodes_weights = torch.where(lattice.mask, weights.unsqueeze(1), 0.0)
+        nodes = (self.log_alpha + self.log_beta - self.log_partition[:, None, None]).exp()
+        nodes = torch.where(lattice.mask.unsqueeze(2), nodes * weights[:, None, None], 0.0)
+        moves = torch.zeros_like(lattice.transitions, dtype=torch.float64)
+        for t in range(1, nodes.shape[1]):
+            pairs = self.pairs(t, t + 1)[:, 0] * nodes_weights[:, t, None, None]
+            moves += pairs.sum(0)
+        if tags is not None:
+            gold = torch.where(lattice.mask, tags, 0)
+            nodes.scatter_add_(2, gold.unsqueeze(2), -nodes_weights.unsqueeze(2))
+            places = gold[:, :-1] * moves.shape[0] + gold[:, 1:]
+            moves.view(-1).scatter_add_(0, places.reshape(-1), -nodes_weights[:, 1:].reshape(-1))
+        return Gradient(nodes.to(dtype), moves, *_ends(nodes, lattice.lengths))
+
+    def pairs(self, first: int, last: int) -> Tensor:
+        """The probability of each pair of tags at tokens t - 1 and t, for t in [first, last).
+
+        Returns:
+            ``(batch, last - first, tags, tags)``; 0 where token t is padding.
+        """
+        messages = self.messages()
+        return pair_marginals(messages, self.lattice, first, last)
+
+    def messages(self) -> Messages:
+        """The messages, ``(batch, length, tags)``."""
+        return Messages(self.log_alpha, self.log_beta, self.log_partition)
 
 
-def node_marginals(chain: Messages, lengths: Tensor) -> Tensor:
-    """The probability of each tag at each token, ``(batch, length, tags)``; 0 at padding."""
-    length = chain.log_alpha.shape[1]
-    inside = torch.arange(length, device=lengths.device) < lengths.unsqueeze(1)
-    log_p = chain.log_alpha + chain.log_beta - chain.log_partition[:, None, None]
-    return torch.where(inside.unsqueeze(2), log_p.exp(), 0.0)
-
-
-def pair_marginals(
-    chain: Messages, emissions: Tensor, transitions: Tensor, lengths: Tensor
-) -> Tensor:
-    """The probability of each pair of tags at tokens t and t + 1.
+def pair_marginals(messages: Messages, lattice: Lattice, first: int, last: int) -> Tensor:
+    """The probability of each pair of tags at tokens t - 1 and t, for t in [first, last).
 
     Returns:
-        ``(batch, length - 1, tags, tags)``; 0 where token t + 1 is padding.
+        ``(batch, last - first, tags, tags)``, float64; 0 where token t is padding.
     """
-    length = emissions.shape[1]
-    inside = torch.arange(1, length, device=lengths.device) < lengths.unsqueeze(1)
-    before = (chain.log_alpha[:, :-1] - chain.log_partition[:, None, None]).unsqueeze(3)
-    after = (emissions[:, 1:] + chain.log_beta[:, 1:]).unsqueeze(2)
-    return torch.where(inside[:, :, None, None], (before + transitions + after).exp(), 0.0)
+    nodes = lattice.nodes()[:, first:last]
+    before = messages.log_alpha[:, first - 1 : last - 1] - messages.log_partition[:, None, None]
+    behind = nodes + messages.log_beta[:, first:last]
+    pairs = before.unsqueeze(3) + lattice.transitions.double() + behind.unsqueeze(2)
+    return torch.where(lattice.mask[:, first:last, None, None], pairs.exp(), 0.0)
+
+
+def _ends(nodes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The sums of what stands at first and at last tokens, ``(tags,)`` each."""
+    if nodes.shape[1] == 0:
+        empty = nodes.new_zeros(nodes.shape[2])
+        return empty, empty
+    last = (lengths - 1).clamp_min(0)
+    rows = torch.arange(len(nodes), device=nodes.device)
+    return nodes[:, 0].sum(0), nodes[rows, last].sum(0)
+
+
+def differentiable_log_partition(lattice: Lattice, factor: Tensor | None = None) -> Tensor:
+    """The log partition in plain torch operations, ``(batch,)``, for derivatives of any order.
+
+    Args:
+        lattice: The scores.
+        factor: What the scores of each sentence are multiplied by, ``(batch,)``, or None.
+    """
+    by = torch.ones(1, dtype=torch.float64, device=lattice.lengths.device)
+    by = (by if factor is None else factor)[:, None, None]
+    nodes = lattice.nodes().clamp_min(_LOWEST) * by
+    moves, start, end = (
+        part.double().clamp_min(_LOWEST) * (by if part.dim() == 2 else by.squeeze(2))
+        for part in (lattice.transitions, lattice.start, lattice.end)
+    )
+    if nodes.shape[1] == 0:
+        return nodes.sum((1, 2))
+    inside = lattice.mask
+    alpha = start + nodes[:, 0]
+    for t in range(1, nodes.shape[1]):
+        step = torch.logsumexp(alpha.unsqueeze(2) + moves, dim=1) + nodes[:, t]
+        alpha = torch.where(inside[:, t, None], step, alpha)
+    total = torch.logsumexp(alpha + end, dim=1)
+    return torch.where(lattice.lengths > 0, total, 0.0)
+
+
+def differentiable_marginals(lattice: Lattice) -> Tensor:
+    """The probability of each tag at each token, for derivatives."""
+    total = differentiable_log_partition(lattice).sum()
+    (marginals,) = torch.autograd.grad(total, lattice.emissions, create_graph=True)
+    return marginals
+
+
+def differentiable_entropy(lattice: Lattice) -> Tensor:
+    """The log partition less the expected score, ``(batch,)``, for derivatives.
+
+    The expected score is the derivative of the log partition by a common factor of all scores.
+    """
+    factor = torch.ones_like(lattice.lengths, dtype=torch.float64).requires_grad_()
+    total = differentiable_log_partition(lattice, factor)
+    (score,) = torch.autograd.grad(total.sum(), factor, create_graph=True)
+    return total - score

@@ -1,0 +1,109 @@
+"""The scores of all tag sequences of a batch, as numbers: what every recursion reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lattice:
+    """Scores over tag sequences, one set of sequences a sentence.
+
+    emissions: ``(batch, length, tags)``; anything at padding. Minus infinity forbids a tag.
+    transitions: ``(tags, tags)``, from the row's tag to the column's; minus infinity where
+        forbidden.
+    start, end: ``(tags,)``; minus infinity where forbidden.
+    lengths: the tokens of each sentence, ``(batch,)``; 0 is allowed.
+    candidates: which tags each token may carry, bool ``(batch, length, tags)``, or None.
+
+    Raises:
+        ValueError: where shapes or types do not fit, and where a length is no length. (Lengths
+            that live on an accelerator are not looked at here: that would make it wait.)
+    """
+
+    emissions: Tensor
+    transitions: Tensor
+    start: Tensor
+    end: Tensor
+    lengths: Tensor
+    candidates: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def mask(self) -> Tensor:
+        """True at tokens, false at padding, ``(batch, length)``."""
+        positions = torch.arange(self.emissions.shape[1], device=self.lengths.device)
+        return positions < self.lengths.unsqueeze(1)
+
+    def nodes(self) -> Tensor:
+        """The emissions in float64, 0 at padding, minus infinity at tags that are excluded."""
+        inside = self.mask.unsqueeze(2)
+        nodes = torch.where(inside, self.emissions.double(), 0.0)
+        if self.candidates is None:
+            return nodes
+        return nodes.masked_fill(inside & ~self.candidates, -torch.inf)
+
+    def score(self, tags: Tensor) -> Tensor:
+        """The scores of paths, float64; differentiable.
+
+        Args:
+            tags: one path a sentence, ``(batch, length)``, or several, ``(batch, n, length)``;
+                anything at padding.
+
+        Returns:
+            ``(batch,)`` or ``(batch, n)``.
+        """
+        if tags.dim() == 2:
+            return self.score(tags.unsqueeze(1)).squeeze(1)
+        mask = self.mask.unsqueeze(1)
+        tags = torch.where(mask, tags, 0)
+        total = self.nodes().gather(2, tags.transpose(1, 2)).sum(1)
+        if tags.shape[2] == 0:
+            return total
+        moves = self.transitions.double()[tags[..., :-1], tags[..., 1:]]
+        total = total + torch.where(mask[..., 1:], moves, 0.0).sum(2)
+        last = (self.lengths - 1).clamp_min(0)[:, None, None].expand(-1, tags.shape[1], -1)
+        ends = self.end.double()[tags.gather(2, last).squeeze(2)]
+        total = total + self.start.double()[tags[..., 0]] + ends
+        return torch.where(self.lengths.unsqueeze(1) > 0, total, 0.0)
+
+
+def _check(lattice: Lattice) -> None:
+    """Refuse tensors that do not fit one another."""
+    emissions = lattice.emissions
+    if emissions.dim() != 3:
+        raise ValueError(f"emissions must be (batch, length, tags), got {tuple(emissions.shape)}")
+    batch, length, tags = emissions.shape
+    expected = {
+        "transitions": (tags, tags),
+        "start": (tags,),
+        "end": (tags,),
+        "lengths": (batch,),
+        "candidates": (batch, length, tags),
+    }
+    for name, shape in expected.items():
+        value = getattr(lattice, name)
+        if value is not None and value.shape != shape:
+            raise ValueError(
+                f"{name} must be {shape} for emissions {tuple(emissions.shape)}, "
+                f"got {tuple(value.shape)}"
+            )
+    if lattice.candidates is not None and lattice.candidates.dtype != torch.bool:
+        raise ValueError(f"candidates must be bool, got {lattice.candidates.dtype}")
+    _check_lengths(lattice.lengths, length)
+
+
+def _check_lengths(lengths: Tensor, width: int) -> None:
+    """Refuse lengths that are no whole numbers, or fit no sentence."""
+    if lengths.is_floating_point() or lengths.dtype == torch.bool:
+        raise ValueError(f"lengths must be integers, got {lengths.dtype}")
+    if lengths.device.type != "cpu" or not lengths.numel():
+        return
+    values = lengths.numpy()
+    if values.min() < 0 or values.max() > width:
+        raise ValueError(f"lengths must be from 0 to {width}, got {values.tolist()}")

@@ -1,0 +1,262 @@
+"""The recursions with weights in place of their logs, in torch operations, for accelerators.
+
+A time step costs the launch of a few kernels and nothing waits for it. Long sentences are cut
+into pieces that are walked side by side, in the manner of a scan (Sarkka and Garcia-Fernandez
+2021): first every piece gives the matrix that carries a message over it, then messages are
+carried from piece to piece, then every piece is walked again from the messages at its ends. So
+the steps taken one after the other are about the square root of the length.
+
+One more tag, the last, stands for what is no token: the step before the first token and all
+after the last one. With its transitions the recursion needs no mask and no length.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ner.crf.lattice import Lattice
+from ner.crf.messages import Gradient, Messages
+
+_EVERY = 4  # steps between two scalings
+_LEAST = math.exp(-500.0)  # a smaller sum of alpha times beta may have lost terms to underflow
+_WORK = 4e9  # multiplications that carrying messages over all pieces may cost
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weights:
+    """Weights with the extra tag, and the logs of what was divided out.
+
+    nodes: ``(steps, pieces * batch, tags + 1)``. moves: ``(tags + 1, tags + 1)``.
+    shift: ``(batch, length)``, 0 at padding. move_log, start_log, end_log: scalars.
+    """
+
+    nodes: Tensor
+    moves: Tensor
+    shift: Tensor
+    move_log: Tensor
+    start_log: Tensor
+    end_log: Tensor
+
+    @staticmethod
+    def of(lattice: Lattice, steps: int, pieces: int) -> _Weights:
+        """Weigh the scores of a lattice, cut into pieces of `steps` steps."""
+        nodes, mask = lattice.nodes(), lattice.mask
+        batch, length, tags = nodes.shape
+        shift = torch.where(mask, nodes.amax(2), 0.0)
+        weights = nodes.new_zeros(steps * pieces, batch, tags + 1)
+        weights[:, :, tags] = 1.0
+        inside = mask.t()
+        weights[:length, :, :tags] = (
+            (nodes - shift.unsqueeze(2)).exp().transpose(0, 1) * inside.unsqueeze(2)
+        )
+        weights[:length, :, tags] = (~inside).double()
+        weights = weights.view(pieces, steps, batch, tags + 1).transpose(0, 1)
+        moves, move_log = _divided(lattice.transitions)
+        start, start_log = _divided(lattice.start)
+        end, end_log = _divided(lattice.end)
+        mass = torch.maximum(moves.sum(0).amax(), moves.sum(1).amax()).clamp_min(1.0)
+        table = nodes.new_zeros(tags + 1, tags + 1)
+        table[:tags, :tags] = moves / mass
+        table[tags, :tags], table[:tags, tags], table[tags, tags] = start, end, 1.0
+        weights = weights.reshape(steps, pieces * batch, tags + 1)
+        return _Weights(weights, table, shift, move_log + mass.log(), start_log, end_log)
+
+
+def _divided(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The weights of scores divided by the greatest, and its log."""
+    scores = scores.double()
+    greatest = scores.amax()
+    greatest = torch.where(greatest == -torch.inf, 0.0, greatest)
+    return (scores - greatest).exp(), greatest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaled:
+    """Sums over the paths of a lattice, by torch operations on any device.
+
+    pieces: how many pieces every sentence is cut into.
+    reached: what reaches each step forwards, and backwards as seen from a piece's end, before
+        the emission counts, ``(steps, 2, pieces * batch, tags + 1)``.
+    values: the same with the emission.
+    entering: alpha before each piece's first step, ``(pieces * batch, tags + 1)``.
+    logs: the logs of what `values` forwards and `reached` backwards were divided by,
+        ``(steps, 2, pieces * batch)``.
+    log_partition: ``(batch,)``, float64.
+    """
+
+    lattice: Lattice
+    weights: _Weights
+    pieces: int
+    reached: Tensor
+    values: Tensor
+    entering: Tensor
+    logs: Tensor
+    log_partition: Tensor
+
+    @staticmethod
+    def of(lattice: Lattice) -> Scaled | None:
+        """Run both recursions.
+
+        Returns:
+            None where float64 cannot hold the weights, where scores are no numbers, and where a
+            sentence has no legal path. To know that is the one moment the host waits.
+        """
+        batch, length, tags = lattice.emissions.shape
+        if batch == 0 or length == 0:
+            return None
+        steps, pieces = _cut(batch, length, tags)
+        weights = _Weights.of(lattice, steps, pieces)
+        entering, leaving, ends = _carry(weights, pieces)
+        reached, values, divided = _walk(weights, entering, leaving)
+        logs = divided.cumsum(0).add_(ends)
+        last = values[-1, 0, -batch:, tags].log() + logs[-1, 0, -batch:]
+        some = lattice.lengths > 0
+        total = last + weights.shift.sum(1) + (lattice.lengths - 1) * weights.move_log
+        total = torch.where(some, total + weights.start_log + weights.end_log, 0.0)
+        sums = (reached[:, 0] * values[:, 1].flip(0)).sum(2)
+        sound = (sums.amin() >= _LEAST) & torch.isfinite(total).all()
+        if not bool(sound & (lattice.lengths <= length).all()):
+            return None
+        logs[:, 1] -= divided[:, 1]  # what is looked at backwards has not been divided yet
+        return Scaled(lattice, weights, pieces, reached, values, entering, logs, total)
+
+    def score(self, tags: Tensor) -> Tensor:
+        """The score of one path per sentence, ``(batch,)``, float64."""
+        return self.lattice.score(tags)
+
+    def gradient(self, weights: Tensor, tags: Tensor | None, dtype: torch.dtype) -> Gradient:
+        """The derivatives of the weighted log partitions, less those of gold paths' scores.
+
+        Args:
+            weights: ``(batch,)``.
+            tags: ``(batch, length)``, or None.
+            dtype: The type of the emissions' derivatives.
+        """
+        batch, length, count = self.lattice.emissions.shape
+        following = self.values[:, 1].flip(0)
+        nodes = self.reached[:, 0] * following
+        by = weights.double().repeat(self.pieces).unsqueeze(1) / nodes.sum(2, keepdim=True)
+        before = torch.cat((self.entering.unsqueeze(0), self.values[:-1, 0])) * by
+        pairs = before.flatten(0, 1).t() @ following.flatten(0, 1) * self.weights.moves
+        nodes = self._in_order(nodes * by)[:, :, :count].contiguous()
+        if tags is not None:
+            inside = self.lattice.mask
+            gold = torch.where(inside, tags, 0)
+            minus = torch.where(inside, -weights.double().unsqueeze(1), 0.0)
+            nodes.scatter_add_(2, gold.unsqueeze(2), minus.unsqueeze(2))
+            gold = torch.where(inside, tags, count)
+            edge = torch.full_like(gold[:, :1], count)
+            gold = torch.cat((edge, gold, edge), dim=1)
+            places = (gold[:, :-1] * (count + 1) + gold[:, 1:]).flatten()
+            minus = -weights.double().repeat_interleave(length + 1)
+            pairs = pairs.flatten().scatter_add(0, places, minus).view_as(pairs)
+        return Gradient(nodes.to(dtype), pairs[:-1, :-1], pairs[-1, :-1], pairs[:-1, -1])
+
+    def messages(self) -> Messages:
+        """The messages, ``(batch, length, tags)``."""
+        weights, count = self.weights, self.lattice.emissions.shape[2]
+        alpha = self.values[:, 0].log() + self.logs[:, 0].unsqueeze(2)
+        beta = (self.reached[:, 1].log() + self.logs[:, 1].unsqueeze(2)).flip(0)
+        passed = weights.shift.cumsum(1)
+        place = torch.arange(passed.shape[1], device=passed.device)
+        before = passed + place * weights.move_log + weights.start_log
+        left = (self.lattice.lengths.unsqueeze(1) - 1 - place) * weights.move_log
+        behind = passed[:, -1:] - passed + left + weights.end_log
+        return Messages(
+            self._in_order(alpha)[:, :, :count] + before.unsqueeze(2),
+            self._in_order(beta)[:, :, :count] + behind.unsqueeze(2),
+            self.log_partition,
+        )
+
+    def _in_order(self, values: Tensor) -> Tensor:
+        """What stands at tokens, ``(batch, length, tags + 1)``, of ``(steps, pieces * batch)``."""
+        batch, length, _ = self.lattice.emissions.shape
+        values = values.unflatten(1, (self.pieces, batch)).transpose(0, 1).flatten(0, 1)
+        return values[:length].transpose(0, 1)
+
+
+def _cut(batch: int, length: int, tags: int) -> tuple[int, int]:
+    """How many steps a piece has, and how many pieces there are, for length + 1 steps."""
+    total = length + 1
+    if batch * total * (tags + 1) ** 3 > _WORK or total < 16:
+        return total, 1
+    steps = math.ceil(math.sqrt(0.6 * total))  # a step inside pieces costs more than one between
+    return steps, math.ceil(total / steps)
+
+
+def _carry(weights: _Weights, pieces: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The messages at the pieces' ends.
+
+    Returns:
+        What enters each piece forwards and backwards, ``(pieces * batch, tags + 1)`` each, and
+        the logs of what they were divided by, ``(2, pieces * batch)``.
+    """
+    nodes = weights.nodes
+    rows, tags = nodes.shape[1:]
+    batch = rows // pieces
+    message = nodes.new_zeros(2, batch, tags)
+    message[:, :, -1] = 1.0
+    log = nodes.new_zeros(2, batch)
+    found, logs = [message], [log]
+    if pieces > 1:
+        matrices, matrix_logs = _matrices(weights)
+        matrices = matrices.view(pieces, batch, tags, tags)
+        matrix_logs = matrix_logs.view(pieces, batch)
+        both = torch.stack((matrices, matrices.transpose(2, 3).flip(0)), dim=1).flatten(1, 2)
+        both_logs = torch.stack((matrix_logs, matrix_logs.flip(0)), dim=1)
+        for matrix, matrix_log in zip(both[:-1], both_logs[:-1], strict=True):
+            message = torch.bmm(message.view(2 * batch, 1, tags), matrix).view(2, batch, tags)
+            mass = message.sum(2, keepdim=True)
+            message = message / mass
+            log = log + matrix_log + mass.squeeze(2).log()
+            found.append(message)
+            logs.append(log)
+    stacked, all_logs = torch.stack(found, dim=1), torch.stack(logs, dim=1)
+    entering, leaving = stacked[0], stacked[1].flip(0)
+    all_logs = torch.stack((all_logs[0], all_logs[1].flip(0)))
+    return entering.flatten(0, 1), leaving.flatten(0, 1), all_logs.flatten(1, 2)
+
+
+def _matrices(weights: _Weights) -> tuple[Tensor, Tensor]:
+    """The matrix that carries a message over each piece, and the log of what it was divided by.
+
+    Returns:
+        ``(pieces * batch, tags + 1, tags + 1)`` and ``(pieces * batch,)``.
+    """
+    steps, rows, tags = weights.nodes.shape
+    matrix = torch.eye(tags, dtype=weights.nodes.dtype, device=weights.nodes.device)
+    matrix = matrix.expand(rows, tags, tags).contiguous()
+    log = weights.nodes.new_zeros(rows)
+    for step, node in enumerate(weights.nodes.unsqueeze(2), 1):
+        matrix = (matrix.view(-1, tags) @ weights.moves).view(rows, tags, tags).mul_(node)
+        if step % _EVERY == 0 or step == steps:
+            mass = matrix.amax((1, 2))
+            matrix = matrix / mass[:, None, None]
+            log = log + mass.log()
+    return matrix, log
+
+
+def _walk(weights: _Weights, entering: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Walk over all pieces from both their ends; see `Scaled` for what is given back."""
+    steps, rows, tags = weights.nodes.shape
+    nodes = torch.stack((weights.nodes, weights.nodes.flip(0)), dim=1)
+    moves = torch.stack((weights.moves, weights.moves.t()))
+    reached, values = torch.empty_like(nodes), torch.empty_like(nodes)
+    logs = nodes.new_zeros(steps, 2, rows)
+    reached[0, 0], reached[0, 1] = entering @ weights.moves, leaving
+    torch.mul(reached[0], nodes[0], out=values[0])
+    each = zip(reached.unbind(), nodes.unbind(), values.unbind(), strict=True)
+    for step, (before, node, value) in enumerate(each):
+        if step:
+            torch.bmm(previous, moves, out=before)
+            torch.mul(before, node, out=value)
+        if step % _EVERY == _EVERY - 1:
+            mass = value.sum(2, keepdim=True)
+            value.div_(mass)
+            torch.log(mass.squeeze(2), out=logs[step])
+        previous = value
+    return reached, values, logs
