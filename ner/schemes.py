@@ -171,6 +171,18 @@ SCHEMES: dict[str, Scheme] = {
 ALIASES = {"IOB2": "BIO", "IOB": "BIO", "IOBES": "BIOES", "BILUO": "BILOU", "BMESO": "BMES"}
 
 
+def outermost(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """The spans that no scheme would have to nest: of those that overlap, the first and longest.
+
+    Nested annotation so keeps its outer layer.
+    """
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.label)):
+        if not kept or span.start >= kept[-1].end:
+            kept.append(span)
+    return tuple(kept)
+
+
 def scheme_named(name: str) -> Scheme:
     """The scheme of that name or of one of its other names.
 

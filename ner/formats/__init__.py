@@ -17,8 +17,9 @@ import inspect
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,8 +76,11 @@ def _format(name: str, endings: str, summary: str, kind: Kind = "text") -> Forma
 
 def _function(name: str, verb: str, options: Iterable[str]) -> Callable[..., Any]:
     """What a format reads or writes with, which must have these options."""
-    function: Callable[..., Any] = getattr(import_module(f"ner.formats.{name}"), verb)
-    known = list(inspect.signature(function).parameters)[verb == "write" :][1:]
+    module = import_module(f"ner.formats.{name}")
+    function: Callable[..., Any] = getattr(module, verb)
+    known = list(inspect.signature(function).parameters)[1 + (verb == "write") :]
+    if known == ["options"]:  # too many to be parameters
+        known = [field.name for field in fields(module.Options)]
     for option in options:
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
@@ -86,8 +90,8 @@ def _function(name: str, verb: str, options: Iterable[str]) -> Callable[..., Any
 
 
 FORMATS: dict[str, Format] = {
-    format.name: format
-    for format in (
+    shelved.name: shelved
+    for shelved in (
         _format(
             "conll",
             ".conll .txt .tsv .bio .iob .iob1 .iob2 .bioes .iobes .bilou .bmes .io .train .testa"
@@ -106,7 +110,7 @@ FORMATS: dict[str, Format] = {
         _format("brackets", ".brackets", "inline: [PER Ada Obi] joined [ORG Kestrel] ."),
     )
 }
-_BY_ENDING = {ending: name for name, format in FORMATS.items() for ending in format.endings}
+_BY_ENDING = {ending: name for name, kind in FORMATS.items() for ending in kind.endings}
 
 
 def format_of(path: str | Path, name: str | None = None) -> Format:
@@ -132,7 +136,10 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
 
 
 def read(
-    source: str | Path | Iterable[str | Path], *, format: str | None = None, **options: Any
+    source: str | Path | Iterable[str | Path],
+    *,
+    format: str | None = None,  # noqa: A002 - the word users know
+    **options: Any,
 ) -> Iterator[Sentence]:
     """Read the sentences of one or several files, one after the other, as a stream.
 
@@ -147,16 +154,19 @@ def read(
         ValueError: No such format or option.
         OSError: A file cannot be opened.
     """
-    paths = expand(source)
-    readers = [(format_of(path, format).read, path) for path in paths]
-    return (sentence for reader, path in readers for sentence in reader(path, **options))
+    readers = []
+    for path in expand(source):
+        if path != STREAM:
+            Path(path).stat()  # a missing file is told at once, not when the first is read
+        readers.append(format_of(path, format).read(path, **options))
+    return chain.from_iterable(readers)
 
 
 def write(
     path: str | Path,
     sentences: Iterable[Sentence],
     *,
-    format: str | None = None,
+    format: str | None = None,  # noqa: A002 - the word users know
     scheme: str | None = None,
     **options: Any,
 ) -> None:
@@ -191,14 +201,14 @@ def write(
 
 
 def _write_stream(
-    format: Format, file: Any, sentences: Iterable[Sentence], options: dict[str, Any]
+    chosen: Format, file: Any, sentences: Iterable[Sentence], options: dict[str, Any]
 ) -> None:
-    if format.kind == "binary":
-        format.write(file, sentences, **options)
+    if chosen.kind == "binary":
+        chosen.write(file, sentences, **options)
         return
     text = io.TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=False)
     try:
-        format.write(text, sentences, **options)
+        chosen.write(text, sentences, **options)
         text.flush()
     finally:
         text.detach()

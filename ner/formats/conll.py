@@ -262,6 +262,8 @@ def _rows(
     sentence: Sentence, layout: Layout, scheme: Scheme, missing: str
 ) -> Iterable[tuple[str, ...]]:
     """The fields of each line of a sentence."""
+    if not sentence.tokens:
+        raise DataError("has no tokens")
     special: dict[int | None, Sequence[str]] = {
         layout.tag: _tags(sentence, scheme, missing),
         layout.token: sentence.tokens,

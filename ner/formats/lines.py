@@ -106,8 +106,8 @@ def _zstd(file: IO[bytes], mode: str) -> IO[bytes]:
 
 _COMPRESSORS: dict[str, Callable[[IO[bytes], Any], Any]] = {
     ".gz": lambda file, mode: gzip.GzipFile("", mode, fileobj=file, mtime=0),
-    ".bz2": lambda file, mode: bz2.BZ2File(file, mode),
-    ".xz": lambda file, mode: lzma.LZMAFile(file, mode),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
     ".zst": _zstd,
 }
 COMPRESSED = tuple(_COMPRESSORS)

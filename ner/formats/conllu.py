@@ -1,0 +1,248 @@
+"""CoNLL-U and CoNLL-U Plus: treebanks, with entities in a column or in MISC.
+
+Entities are tags (``NER=B-PER`` in MISC, or a column called NER) or parentheses
+(``Entity=(1-person-new``, as in GUM and CorefUD). Words are the tokens; the lines of multiword
+tokens and empty nodes, and the comments, are kept beside them and written back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from ner.formats.detection import Repairs
+from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
+from ner.formats.lines import DataError, Faults, rereadable
+from ner.formats.marks import EMPTY, OUTSIDE_TOO, Marks, Survey
+from ner.formats.parentheses import Losses, parse
+from ner.formats.treebank import (
+    FORM,
+    ID,
+    MISC,
+    NAMES,
+    UPOS,
+    Group,
+    Groups,
+    Options,
+    Treebank,
+    values_at,
+    with_misc,
+)
+from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.sentence import Document, Sentence, Span
+
+WRITTEN = "NER"  # the key of MISC that entities are written to
+
+
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
+    """Read the sentences of a file.
+
+    Of nested entities the outermost are kept; those that go beyond their sentence are left out;
+    a warning says how many.
+
+    Args:
+        source: A path or ``"-"``.
+        options: See `ner.formats.treebank.Options`.
+
+    Raises:
+        DataError: Lines are not what they should be; all of them in one message.
+    """
+    return in_documents(_parsed(source, Options(**options)))
+
+
+def _parsed(source: str | Path, options: Options) -> Iterator[Parsed | Boundary]:
+    with rereadable(source) as path:
+        faults = Faults(source)
+        groups = Groups(faults.path, options)
+        survey = Survey(groups, options)
+        for group in groups.read(path, faults):
+            if isinstance(group, Group):
+                survey.add(group)
+        marks = survey.marks(faults)
+        faults.check()
+        parser = _Parser(groups, marks, options, faults)
+        for group in groups.read(path, faults):
+            yield group if isinstance(group, Boundary) else parser.parsed(group)
+        faults.check()
+        parser.warn()
+
+
+class _Parser:
+    """Makes sentences of groups in which nothing is wrong any more."""
+
+    def __init__(self, groups: Groups, marks: Marks, options: Options, faults: Faults) -> None:
+        self._groups = groups
+        self._marks = marks
+        self._named = options.named
+        self._losses = Losses(faults.path)
+        self._repairs = Repairs(faults.path, marks.detection, marks.illegal)
+
+    def warn(self) -> None:
+        self._losses.warn()
+        self._repairs.warn()
+
+    def parsed(self, group: Group) -> Parsed:
+        names, marks = self._groups.names, self._marks
+        values = tuple(zip(*group.rows, strict=True))
+        place = marks.place if marks.detection else None  # parentheses stay as they are
+        others = [
+            (name, values[column])
+            for column, name in enumerate(names)
+            if name not in (ID, FORM, place)
+        ]
+        columns = Treebank(others, names, tuple(group.comments), tuple(group.asides), place)
+        tokens = values[names.index(FORM)]
+        spans, unknown = self._spans(group)
+        text = _text(group.comments)
+        offsets = _offsets(text, tokens)
+        if offsets is None:
+            text = None
+        return Parsed(tokens, spans, columns, unknown, group.lines[0], text, offsets)
+
+    def _spans(self, group: Group) -> tuple[tuple[Span, ...] | None, frozenset[int]]:
+        marks = self._marks
+        if marks.place is None:
+            return None, frozenset()
+        values = values_at(group, marks.place, self._groups.names)
+        if marks.detection is None:
+            return self._in_parentheses(group, values), frozenset()
+        if marks.explicit and all(value in (None, EMPTY) for value in values):
+            return None, frozenset()
+        tags = [OUTSIDE if value in OUTSIDE_TOO else value or OUTSIDE for value in values]
+        if not marks.explicit:
+            tags = [OUTSIDE if tag == EMPTY else tag for tag in tags]
+        self._repairs.note(group.lines, tags)
+        unknown = frozenset(place for place, tag in enumerate(tags) if tag == EMPTY)
+        known = [OUTSIDE if tag == EMPTY else tag for tag in tags]
+        return marks.detection.scheme.decode(known), unknown
+
+    def _in_parentheses(self, group: Group, values: Sequence[str | None]) -> tuple[Span, ...]:
+        marks, line = self._marks, group.lines[0]
+        found = parse(values, marks.id_of)
+        self._losses.crossing(len(found.open), line)
+        spans = [span for span in found.spans if not self._named or self._is_named(group, span)]
+        labelled = [Span(span.start, span.end, marks.label_of(span.label)) for span in spans]
+        return self._losses.flat(labelled, line)
+
+    def _is_named(self, group: Group, span: Span) -> bool:
+        names = self._groups.names
+        if UPOS not in names:
+            return self._marks.has_identity(span.label)
+        column = names.index(UPOS)
+        proper = any(row[column] == "PROPN" for row in group.rows[span.start : span.end])
+        return proper and self._marks.has_identity(span.label)
+
+
+def _text(comments: Iterable[str]) -> str | None:
+    """The text of a sentence, if a comment has it."""
+    for comment in comments:
+        key, equals, text = comment.partition("=")
+        if equals and key.strip("# \t") == "text":
+            return text.strip(" \t")
+    return None
+
+
+def _offsets(text: str | None, tokens: Sequence[str]) -> tuple[tuple[int, int], ...] | None:
+    """Where the tokens stand in the text, if it is made of them and blanks."""
+    offsets, end = [], 0
+    for token in tokens if text is not None else ():
+        start = (text or "").find(token, end)
+        if start < 0 or (text or "")[end:start].strip():
+            return None
+        end = start + len(token)
+        offsets.append((start, end))
+    return tuple(offsets) if text is not None else None
+
+
+def write(target: TextIO, sentences: Iterable[Sentence], *, scheme: str | None = None) -> None:
+    """Write sentences as CoNLL-U, with the entities as ``NER=B-PER`` in MISC.
+
+    Sentences read from CoNLL-U keep their comments, columns and multiword tokens. Where they had
+    their entities as tags in a column, as CoNLL-U Plus has, they are written there.
+
+    Args:
+        target: An open text stream.
+        sentences: What to write.
+        scheme: How tags are written; without it BIO.
+
+    Raises:
+        DataError: A token or another column holds a TAB or a line end, or spans overlap.
+    """
+    chosen = scheme_named(scheme or "BIO")
+    names: tuple[str, ...] | None = None
+    document: Document | None = None
+    for number, sentence in enumerate(sentences, 1):
+        columns = sentence.columns
+        own = columns.names if isinstance(columns, Treebank) else NAMES
+        if names is None:
+            names = own
+            if names != NAMES and not _declares(columns):
+                target.write(f"# global.columns = {' '.join(names)}\n")
+        try:
+            if own != names:
+                raise DataError(f"has other columns than those before it: {' '.join(own)}")
+            lines = [*_comments(sentence, document), *_words(sentence, names, chosen)]
+        except ValueError as error:
+            raise DataError(f"sentence {number}: {error}") from error
+        document = sentence.document
+        target.write("\n".join(lines) + "\n\n")
+
+
+def _declares(columns: object) -> bool:
+    """Whether the comments of a sentence name the columns."""
+    comments = columns.comments if isinstance(columns, Treebank) else ()
+    return any("global.columns" in comment for comment in comments)
+
+
+def _comments(sentence: Sentence, before: Document | None) -> list[str]:
+    kept = list(sentence.columns.comments) if isinstance(sentence.columns, Treebank) else []
+    text = sentence.text
+    if not kept and text is not None and text == " ".join(text.split()):
+        kept = [f"# text = {text}"]
+    if begins_document(sentence, before) and not any("newdoc" in comment for comment in kept):
+        name = " ".join(sentence.document.id.split()) if sentence.document else ""
+        kept.insert(0, f"# newdoc id = {name}" if name else "# newdoc")
+    return kept
+
+
+def _words(sentence: Sentence, names: Sequence[str], scheme: Scheme) -> Iterator[str]:
+    """The lines of a sentence."""
+    columns = sentence.columns
+    asides = list(columns.asides) if isinstance(columns, Treebank) else []
+    place = columns.place if isinstance(columns, Treebank) else None
+    marks = _marks(sentence, scheme)
+    if not sentence.tokens:
+        raise DataError("has no tokens")
+    if MISC not in names and place not in names:
+        raise DataError(f"the columns {' '.join(names)} have no place for entities")
+    for number, token in enumerate(sentence.tokens):
+        while asides and asides[0][0] <= number:
+            yield asides.pop(0)[1]
+        row = {name: columns[name][number] for name in names if name in columns}
+        row |= {ID: str(number + 1), FORM: token}
+        if place in names:
+            row[str(place)] = marks[number] or EMPTY
+        else:
+            row[MISC] = with_misc(row.get(MISC, EMPTY), place or WRITTEN, marks[number])
+        yield _line([row.get(name, EMPTY) for name in names])
+    yield from (line for _, line in asides)
+
+
+def _marks(sentence: Sentence, scheme: Scheme) -> list[str | None]:
+    """What stands for the entities at each word; nothing where nobody has looked for any."""
+    if sentence.spans is None:
+        return [None] * len(sentence)
+    marks: list[str | None] = list(scheme.encode(sentence.spans, len(sentence)))
+    for number in sentence.unknown:
+        marks[number] = EMPTY
+    if any("|" in span.label or not span.label for span in sentence.spans):
+        raise DataError("a label is empty or holds '|', which MISC cannot hold")
+    return marks
+
+
+def _line(fields: Sequence[str]) -> str:
+    line = "\t".join(fields)
+    if line.count("\t") != len(fields) - 1 or "\n" in line or "\r" in line or not all(fields):
+        raise DataError(f"{fields!r} has an empty field, or one with a TAB or a line end")
+    return line

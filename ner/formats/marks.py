@@ -1,0 +1,172 @@
+"""Where in a CoNLL-U file the entities are, and how they are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ner.formats.detection import Detection, TagCounts, complaint
+from ner.formats.lines import Faults
+from ner.formats.parentheses import parse
+from ner.formats.treebank import MISC, Group, Groups, Options, values_at
+from ner.schemes import OUTSIDE, scheme_named
+
+LIKELY = ("NER", "NE", "ENTITY", "ENTITIES")  # columns or keys of MISC, the likeliest first
+EMPTY = "_"
+OUTSIDE_TOO = ("*", None)  # how a token outside any entity is written, besides O
+
+_KEY = re.compile(r"(?:^|\|)(" + "|".join(LIKELY) + r")=", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How the entities of a file are written.
+
+    Attributes:
+        place: The column or key of MISC they are in; ``None`` in a file without any.
+        detection: The scheme of the tags; ``None`` where they are parentheses.
+        illegal: The pairs of tags that follow each other though they may not.
+        explicit: Whether words outside any entity have a tag that says so.
+        attributes: What the file says is in the parentheses, if it says so.
+    """
+
+    place: str | None
+    detection: Detection | None = None
+    illegal: frozenset[tuple[str, str]] = frozenset()
+    explicit: bool = False
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> str | None:
+        """The tag of a token nobody has annotated; where no O is written, ``_`` is O."""
+        return EMPTY if self.explicit else None
+
+    def label_of(self, opening: str) -> str:
+        """The label of an entity, given what its opening parenthesis says."""
+        parts = self._parts(opening)
+        if "etype" in self.attributes and len(parts) > self.attributes.index("etype"):
+            return parts[self.attributes.index("etype")] or EMPTY
+        if not self.attributes and len(parts) > 1 and parts[0].isdigit():
+            return parts[1] or EMPTY
+        return parts[0] or EMPTY
+
+    def id_of(self, opening: str) -> str:
+        """What the closing parenthesis of an entity calls it."""
+        parts = self._parts(opening)
+        if "GRP" in self.attributes and len(parts) > self.attributes.index("GRP"):
+            return parts[self.attributes.index("GRP")]
+        return parts[0] if parts[0].isdigit() else opening
+
+    def has_identity(self, opening: str) -> bool:
+        """Whether an entity says who or what it is; true of all where the file has no such thing.
+
+        GUM links entities to Wikipedia pages so.
+        """
+        if "identity" not in self.attributes:
+            return True
+        parts = self._parts(opening)
+        return len(parts) > self.attributes.index("identity")
+
+    def _parts(self, opening: str) -> list[str]:
+        return opening.split("-", len(self.attributes) - 1 if self.attributes else -1)
+
+
+class Survey:
+    """Looks through a file for the place and the notation of its entities.
+
+    Args:
+        groups: The groups of the file.
+        options: How it is read.
+    """
+
+    def __init__(self, groups: Groups, options: Options) -> None:
+        self._groups = groups
+        self._options = options
+        self._tallies: dict[str, _Tally] = {}
+
+    def add(self, group: Group) -> None:
+        """Look at a sentence."""
+        for place in self._candidates(group):
+            values = values_at(group, place, self._groups.names)
+            self._tallies.setdefault(place, _Tally()).add(values, group.lines)
+
+    def marks(self, faults: Faults) -> Marks:
+        """What has been found; what is wrong with it is noted."""
+        used = [place for place, tally in self._tallies.items() if tally.used]
+        if not used:
+            return Marks(self._options.entities, attributes=self._groups.attributes)
+        place = min(used, key=self._rank)
+        tally = self._tallies[place]
+        for line, message in tally.broken if tally.parentheses else ():
+            faults.add(line, message)
+        if tally.parentheses:
+            return Marks(place, attributes=self._groups.attributes)
+        return self._tagged(place, tally, faults)
+
+    def _tagged(self, place: str, tally: _Tally, faults: Faults) -> Marks:
+        counts = tally.counts()
+        given = self._options.scheme
+        found = counts.detect(scheme_named(given) if given else None)
+        for tag, line in tally.met.items():
+            wrong = None if tag == EMPTY else complaint(tag, found.scheme)
+            if wrong:
+                faults.add(line, wrong)
+        return Marks(place, found, counts.illegal_pairs(found.scheme), tally.explicit)
+
+    def _candidates(self, group: Group) -> Iterator[str]:
+        names = self._groups.names
+        if self._options.entities is not None:
+            yield self._options.entities
+            return
+        yield from (name for name in names if _tail(name) in LIKELY)
+        if MISC in names:
+            column = names.index(MISC)
+            keys = {match[1] for row in group.rows for match in _KEY.finditer(row[column])}
+            yield from (keys | self._tallies.keys()) - set(names)
+
+    def _rank(self, place: str) -> tuple[bool, int]:
+        tail = _tail(place)
+        return place not in self._groups.names, LIKELY.index(tail) if tail in LIKELY else -1
+
+
+class _Tally:
+    """What stands at one place."""
+
+    def __init__(self) -> None:
+        self.used = self.explicit = self.parentheses = False
+        self.met: dict[str, int] = {}
+        self.broken: list[tuple[int, str]] = []
+        self._counts = TagCounts(EMPTY)
+
+    def add(self, values: Sequence[str | None], lines: Sequence[int]) -> None:
+        """Count the values of a sentence."""
+        self.explicit = self.explicit or OUTSIDE in values or "*" in values
+        tags = [OUTSIDE if value in OUTSIDE_TOO else value or EMPTY for value in values]
+        self._counts.add(tags)
+        for tag, value, line in zip(tags, values, lines, strict=True):
+            self.used = self.used or value not in (None, EMPTY)
+            if tag in self.met:
+                continue
+            self.met[tag] = line
+            if (tag[0] == "(" or tag[-1] == ")") and complaint(tag) is not None:
+                self.parentheses = True
+            try:
+                parse([tag if tag != OUTSIDE else None])
+            except ValueError as error:
+                self.broken.append((line, str(error)))
+
+    def counts(self) -> TagCounts:
+        """Which tag follows which; where no O is written, ``_`` is one."""
+        if self.explicit:
+            return self._counts
+        counts = TagCounts()
+        for (before, after), number in self._counts.pairs.items():
+            pair = tuple(OUTSIDE if tag == EMPTY else tag for tag in (before, after))
+            counts.pairs[pair[0], pair[1]] += number
+        return counts
+
+
+def _tail(name: str) -> str:
+    """A name without its prefix and its case: ``UNER:NER`` is NER."""
+    return name.rpartition(":")[2].upper()

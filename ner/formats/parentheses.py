@@ -1,0 +1,145 @@
+"""Spans written as parentheses that open at their first token and close at their last.
+
+``(PERSON*`` and ``*)`` of CoNLL-2012, ``(1-person-new(2-place)`` and ``1)`` of CoNLL-U: one
+notation, in which any number of spans may open and close at a token.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ner.formats.lines import DataWarning
+from ner.schemes import outermost
+from ner.sentence import Span
+
+_EVENT = re.compile(r"\(([^()]*)|([^()]*)\)")
+_NOTHING = ("_", "*", "-", "", None)  # how a token without parentheses is written
+
+
+@dataclass(slots=True)
+class Found:
+    """What the parentheses of a sentence say.
+
+    Attributes:
+        spans: The spans, nested ones too, with what stands after the opening parenthesis as
+            their label.
+        open: The places of spans that do not close in the sentence.
+        strays: The places of closing parentheses that nothing has opened.
+    """
+
+    spans: list[Span] = field(default_factory=list)
+    open: list[int] = field(default_factory=list)
+    strays: list[int] = field(default_factory=list)
+
+
+def parse(values: Sequence[str | None], id_of: Callable[[str], str] = str) -> Found:
+    """Read the spans of a sentence.
+
+    Args:
+        values: What each token has.
+        id_of: What a span's closing parenthesis calls it, given what its opening one said; a
+            closing parenthesis that names nothing closes the span opened last.
+
+    Raises:
+        ValueError: A value is no such notation; the message does not say where.
+    """
+    found = Found()
+    stack: list[tuple[str, int]] = []
+    for place, value in enumerate(values):
+        if value is None or value in _NOTHING:
+            continue
+        for name, closes in _events(value):
+            if not closes:
+                stack.append((name, place))
+                continue
+            match = _opener(stack, name, id_of)
+            if match is None:
+                found.strays.append(place)
+            else:
+                label, start = stack.pop(match)
+                found.spans.append(Span(start, place + 1, label))
+    found.open = [place for _, place in stack]
+    return found
+
+
+def spell(spans: Iterable[Span], length: int) -> list[str]:
+    """Write spans as CoNLL-2012 does: ``(PERSON*``, ``*``, ``*)``, ``(PERSON)``."""
+    values = ["*"] * length
+    for span in sorted(spans, reverse=True):
+        if any(character in "()* \t\r\n" for character in span.label) or not span.label:
+            raise ValueError(f"the label {span.label!r} cannot stand in parentheses")
+        values[span.start] = f"({span.label}" + values[span.start]
+        values[span.end - 1] += ")"
+    return [value.replace("*)", ")") if value[0] == "(" else value for value in values]
+
+
+def _events(value: str) -> list[tuple[str, bool]]:
+    """What opens (its name) and closes (its name, or nothing) at a token."""
+    events, end = list[tuple[str, bool]](), 0
+    for match in _EVENT.finditer(value):
+        if match.start() != end:
+            break
+        end = match.end()
+        opens, closes = match.groups()
+        events.append((opens.rstrip("*"), False) if closes is None else (closes.strip("*"), True))
+    if end != len(value):
+        raise ValueError(f"{value!r} is no row of parentheses such as '(PERSON*' or '*)'")
+    return events
+
+
+def _opener(stack: Sequence[tuple[str, int]], name: str, id_of: Callable[[str], str]) -> int | None:
+    """Which of the open spans is meant by a closing parenthesis."""
+    for place in range(len(stack) - 1, -1, -1):
+        if name in ("", id_of(stack[place][0])):
+            return place
+    return None
+
+
+class Losses:
+    """Counts the spans a flat sentence cannot hold.
+
+    Args:
+        path: What the file is called.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._nested = 0
+        self._crossing = 0
+        self._first = 0
+
+    def flat(self, spans: Sequence[Span], line: int) -> tuple[Span, ...]:
+        """The outermost of the spans of a sentence; the others are counted."""
+        kept = outermost(spans)
+        self._nested += len(spans) - len(kept)
+        if len(kept) < len(spans):
+            self._first = self._first or line
+        return kept
+
+    def crossing(self, number: int, line: int) -> None:
+        """Count spans that go beyond their sentence."""
+        self._crossing += number
+        if number:
+            self._first = self._first or line
+
+    def warn(self) -> None:
+        """Say in one warning what was left out."""
+        if not self._first:
+            return
+        parts = [
+            f"{number} spans {how}"
+            for number, how in (
+                (self._nested, "inside or across another, of which the outermost are kept"),
+                (self._crossing, "that go beyond their sentence"),
+            )
+            if number
+        ]
+        warnings.warn(
+            f"{self._path}: left out {', and '.join(parts)} (first in the sentence of line "
+            f"{self._first})",
+            DataWarning,
+            stacklevel=2,
+        )
