@@ -1,15 +1,33 @@
-"""``ner evaluate``: score predictions or a model against gold annotation."""
+"""``ner evaluate``: everything about how good predictions are."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ner.cli.console import Progress, percent, write_json
+from ner.cli.console import Progress, write_json
+from ner.cli.scoring import (
+    Model,
+    add_reading,
+    read_gold,
+    read_predictions,
+    scheme_of,
+    strict,
+    tags_of,
+)
+from ner.sentence import Sentence
+
+if TYPE_CHECKING:
+    from ner.evaluation import Report, Score
 
 EXAMPLE = """\
 example:
   ner evaluate test.conll --model models/conll2003
-  ner evaluate test.conll --predictions predicted.conll --json scores.json
+  ner evaluate test.conll --predictions predicted.jsonl --train train.conll --html report.html
+  ner evaluate both.txt --two-columns --conlleval
 """
 
 
@@ -20,30 +38,229 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", metavar="MODEL", help="a model directory to tag GOLD with")
     which.add_argument("--predictions", metavar="FILE", help="GOLD as somebody predicted it")
-    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - for stdout")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    which.add_argument(
+        "--two-columns",
+        action="store_true",
+        help="GOLD holds both: gold tags in the last column but one, predicted ones in the last",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu (the default), cuda or auto")
+    parser.add_argument(
+        "--train", metavar="FILE", help="training sentences, to tell seen mentions from unseen"
+    )
+    parser.add_argument(
+        "--perturb",
+        metavar="NAMES",
+        help="score on spoiled text too: lower,upper,title,typos,no-punctuation or all",
+    )
+    drawing = parser.add_argument_group("intervals")
+    drawing.add_argument("--resamples", type=int, default=2000, metavar="N", help="default 2000")
+    drawing.add_argument("--seed", type=int, default=0, help="of all that is drawn; default 0")
+    drawing.add_argument("--level", type=float, default=0.95, help="of intervals; default 0.95")
+    showing = parser.add_argument_group("showing")
+    showing.add_argument("--brief", action="store_true", help="print the table of scores alone")
+    showing.add_argument("--conlleval", action="store_true", help="print what conlleval prints")
+    showing.add_argument("--json", metavar="PATH", help="write everything as JSON; - for stdout")
+    showing.add_argument("--html", metavar="PATH", help="write everything as a page to look at")
+    showing.add_argument("--plots", metavar="DIR", help="write the plots as SVG files")
+    showing.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_reading(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Score."""
-    from ner.evaluation import evaluate
+    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    task = _task(arguments, show)
+    if arguments.conlleval:
+        show.line(task.conlleval())
+    else:
+        show.line("\n".join(task.lines(brief=arguments.brief)))
+    if arguments.json:
+        write_json(task.as_json(), arguments.json)
+    if arguments.html:
+        from ner.evaluation.page import write_page
+
+        write_page(Path(arguments.html), task.report, task.notes())
+    if arguments.plots:
+        from ner.evaluation.plots import write_plots
+
+        write_plots(Path(arguments.plots), task.report)
+    return 0
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Gold and predictions, and all that is told of them.
+
+    Attributes:
+        gold: The sentences with gold spans.
+        predicted: The sentences with predicted spans.
+        report: Of the two.
+        perturbed: The reports on spoiled text.
+    """
+
+    gold: Sequence[Sentence]
+    predicted: Sequence[Sentence]
+    report: Report
+    perturbed: dict[str, Report] = field(default_factory=dict)
+
+    def strict(self) -> Score:
+        """What seqeval's strict mode says."""
+        from ner.evaluation import evaluate
+
+        return evaluate(map(strict, self.gold), map(strict, self.predicted)).exact
+
+    def schemes(self) -> tuple[str | None, str | None]:
+        """The schemes that gold and predictions were read in."""
+        return scheme_of(self.gold), scheme_of(self.predicted)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        said = self.report.as_json(full=True)
+        said["predictions_scheme"] = self.schemes()[1]
+        said["seqeval_strict"] = self.strict().as_json()
+        if self.perturbed:
+            said["perturbations"] = {
+                name: report.exact.as_json() for name, report in self.perturbed.items()
+            }
+        return said
+
+    def conlleval(self) -> str:
+        """What conlleval prints."""
+        from ner.evaluation.exact import token_accuracy
+        from ner.evaluation.text import conlleval_report
+
+        accuracy = token_accuracy(map(tags_of, self.gold), map(tags_of, self.predicted))
+        tokens = self.report.tokens
+        return conlleval_report(self.report, tokens=tokens, accuracy=accuracy).rstrip("\n")
+
+    def lines(self, *, brief: bool) -> list[str]:
+        """What is printed."""
+        from ner.evaluation.text import headline, seqeval_report
+
+        said = [*self.notes(), "", seqeval_report(self.report)]
+        if brief:
+            return [*said[:-1], said[-1].rstrip("\n")]
+        said += headline(self.report)
+        said.append(self._strict_line())
+        sections = self.report.sections()
+        if "document_intervals" in sections:
+            del sections["intervals"]  # the headline has them; those of documents are wider
+        for section in sections.values():
+            said += ["", *section.lines()]
+        if self.perturbed:
+            from ner.evaluation.text import perturbation_lines
+
+            said += ["", *perturbation_lines(self.report, self.perturbed)]
+        return said
+
+    def notes(self) -> list[str]:
+        """What was read."""
+        report = self.report
+        gold, predicted = self.schemes()
+        counted = (
+            f"{report.sentences:,} sentences, {report.tokens:,} tokens, "
+            f"{report.exact.gold:,} gold and {report.exact.predicted:,} predicted spans"
+        )
+        schemes = f"scheme of the gold tags: {gold or 'none, spans were read'}"
+        if predicted not in (None, gold):
+            schemes += f"; of the predicted tags: {predicted}"
+        return [counted, schemes]
+
+    def _strict_line(self) -> str:
+        from ner.evaluation.tables import percent
+
+        score, exact = self.strict(), self.report.exact
+        if score == exact:
+            return "seqeval's strict mode counts the same: all tags are well-formed"
+        return (
+            f"seqeval's strict mode: precision {percent(score.precision)}, recall "
+            f"{percent(score.recall)}, F1 {percent(score.f1)}; it leaves out "
+            f"{exact.gold - score.gold} gold and {exact.predicted - score.predicted} predicted "
+            "spans whose tags are ill-formed"
+        )
+
+
+def _task(arguments: argparse.Namespace, show: Progress) -> _Task:
+    from ner.evaluation import Settings
+
+    names = _perturbations(arguments)
+    settings = Settings(
+        train=_training(arguments),
+        resamples=arguments.resamples,
+        seed=arguments.seed,
+        level=arguments.level,
+    )
+    if arguments.two_columns:
+        gold = read_gold(arguments, tag_column=-2)
+        predicted = read_gold(arguments, tag_column=-1)
+        return _Task(gold, predicted, _report(arguments, gold, predicted, settings))
+    gold = read_gold(arguments)
+    if arguments.predictions:
+        predicted = read_predictions(arguments.predictions, arguments)
+        return _Task(gold, predicted, _report(arguments, gold, predicted, settings))
+    model = Model.load(arguments.model, arguments.device, show)
+    predicted = model.predict(gold)
+    report = _report(arguments, gold, predicted, settings)
+    return _Task(gold, predicted, report, _spoiled(gold, model, names, settings))
+
+
+def _report(
+    arguments: argparse.Namespace,
+    gold: Sequence[Sentence],
+    predicted: Sequence[Sentence],
+    settings: Any,
+) -> Report:
+    from ner.evaluation import Report
+    from ner.evaluation.exact import label_scores
+    from ner.evaluation.pairs import pair_up
+
+    pairs = pair_up(
+        gold,
+        predicted,
+        same_tokens=not arguments.ignore_tokens,
+        names=(arguments.gold, arguments.predictions or arguments.model or arguments.gold),
+    )
+    return Report(pairs, label_scores(pairs), scheme_of(gold), settings)
+
+
+def _training(arguments: argparse.Namespace) -> list[Sentence] | None:
+    if not arguments.train:
+        return None
     from ner.formats import read
 
-    gold = list(read(arguments.gold))
-    if arguments.model:
-        from ner.tagger import load
+    return list(read(arguments.train))
 
-        predicted = load(arguments.model).predict(gold)
-        report = evaluate(gold, predicted)
-    else:
-        report = evaluate(gold, list(read(arguments.predictions)))
-    show = Progress(quiet=arguments.quiet or arguments.json == "-")
-    show.line(f"{'label':>16} {'precision':>9} {'recall':>9} {'F1':>9} {'gold':>9}")
-    for label, score in [*sorted(report.labels.items()), ("all", report.exact)]:
-        show.line(
-            f"{label:>16} {percent(score.precision):>9} {percent(score.recall):>9} "
-            f"{percent(score.f1):>9} {score.gold:9}"
-        )
-    if arguments.json:
-        write_json(report.as_json(), arguments.json)
-    return 0
+
+def _perturbations(arguments: argparse.Namespace) -> list[str]:
+    """The perturbations asked for.
+
+    Raises:
+        ValueError: There is no such, or no model to tag spoiled text with.
+    """
+    from ner.evaluation.perturbations import PERTURBATIONS
+
+    if not arguments.perturb:
+        return []
+    if not arguments.model:
+        raise ValueError("--perturb needs --model: spoiled text must be tagged anew")
+    if arguments.perturb == "all":
+        return list(PERTURBATIONS)
+    names = [name.strip() for name in arguments.perturb.split(",") if name.strip()]
+    for name in names:
+        if name not in PERTURBATIONS:
+            known = ", ".join(PERTURBATIONS)
+            raise ValueError(f"--perturb: no perturbation is called {name!r}; there are {known}")
+    return names
+
+
+def _spoiled(
+    gold: Sequence[Sentence], model: Model, names: Sequence[str], settings: Any
+) -> dict[str, Report]:
+    from ner.evaluation import evaluate
+    from ner.evaluation.perturbations import perturb
+
+    reports = {}
+    for name in names:
+        sentences = perturb(gold, name, seed=settings.seed)
+        reports[name] = evaluate(sentences, model.predict(sentences, f"tagging ({name})"))
+    return reports

@@ -10,6 +10,8 @@ from ner.evaluation.score import Score
 from ner.schemes import Scheme
 from ner.sentence import Span
 
+Form = tuple[str, tuple[str, ...]]
+
 
 def label_scores(pairs: Iterable[Pair]) -> dict[str, Score]:
     """The score of each label that occurs on either side, labels in alphabetical order."""
@@ -33,9 +35,9 @@ def surface_score(pairs: Iterable[Pair]) -> Score:
 
     Correct are the different forms of correctly placed entities (Derczynski et al. 2017).
     """
-    correct: set[tuple[str, tuple[str, ...]]] = set()
-    predicted: set[tuple[str, tuple[str, ...]]] = set()
-    gold: set[tuple[str, tuple[str, ...]]] = set()
+    correct: set[Form] = set()
+    predicted: set[Form] = set()
+    gold: set[Form] = set()
     for pair in pairs:
         gold.update(_forms(pair, pair.gold))
         predicted.update(_forms(pair, pair.predicted))
@@ -43,15 +45,31 @@ def surface_score(pairs: Iterable[Pair]) -> Score:
     return Score(len(correct), len(predicted), len(gold))
 
 
-def _forms(pair: Pair, spans: Iterable[Span]) -> Iterable[tuple[str, tuple[str, ...]]]:
+def _forms(pair: Pair, spans: Iterable[Span]) -> Iterable[Form]:
     return ((span.label, pair.tokens[span.start : span.end]) for span in spans)
 
 
 def strict_spans(tags: Sequence[str], scheme: Scheme) -> tuple[Span, ...]:
-    """The spans that are spelled without a fault, which are all that seqeval's strict mode sees."""
+    """The spans that are spelled without a fault, which are all that seqeval's strict mode sees.
+
+    The mode knows IOB2, IOBES and BILOU; what it makes of tags is in ``seqeval.scheme``.
+
+    Raises:
+        ValueError: A tag is none of the scheme's.
+    """
     kept = []
     for span in scheme.decode(tags):
-        whole = scheme.encode([Span(0, span.end - span.start, span.label)], span.end - span.start)
+        length = span.end - span.start
+        whole = scheme.encode([Span(0, length, span.label)], length)
         if tuple(tags[span.start : span.end]) == whole:
             kept.append(span)
     return tuple(kept)
+
+
+def token_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> float:
+    """The share of tokens with the right tag, as ``conlleval`` prints it; 0.0 of no tokens."""
+    right = tokens = 0
+    for one, other in zip(gold, predicted, strict=True):
+        tokens += len(one)
+        right += sum(a == b for a, b in zip(one, other, strict=True))
+    return right / tokens if tokens else 0.0

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ner.evaluation.exact import label_scores
+from ner.evaluation.exact import label_scores, surface_score
 from ner.evaluation.pairs import Annotated, Pair, pair_up
 from ner.evaluation.score import Average, Score, macro, weighted
+from ner.sentence import Sentence
+
+if TYPE_CHECKING:
+    from ner.evaluation.buckets import Buckets
+    from ner.evaluation.calibration import Calibration
+    from ner.evaluation.errors import Errors
+    from ner.evaluation.intervals import Intervals
+    from ner.evaluation.partial import Partial
+
+SECTIONS = ("intervals", "document_intervals", "partial", "errors", "buckets", "calibration")
+
+
+class Section(Protocol):
+    """A part of a report that is more than one score."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What it found, as JSON holds it."""
+        ...
+
+    def lines(self) -> list[str]:
+        """What it found, as text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the sections of a report need to know.
+
+    Attributes:
+        train: The training sentences, to tell seen mentions from unseen ones; ``None`` where
+            they are not at hand.
+        resamples: How many bootstrap samples to draw.
+        seed: Of everything that is drawn.
+        level: Of the intervals.
+    """
+
+    train: Sequence[Sentence] | None = None
+    resamples: int = 2000
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1:
+            raise ValueError(f"resamples is at least 1, got {self.resamples}")
+        if not 0.0 < self.level < 1.0:
+            raise ValueError(f"level is between 0 and 1, got {self.level}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +66,13 @@ class Report:
         pairs: The gold and predicted spans of each sentence.
         labels: The score of each label that occurs on either side.
         scheme: The scheme the gold tags were read in, where that is known.
+        settings: What the further sections need to know.
     """
 
     pairs: tuple[Pair, ...]
-    labels: dict[str, Score]
+    labels: Mapping[str, Score]
     scheme: str | None = None
+    settings: Settings = field(default_factory=Settings)
 
     @cached_property
     def exact(self) -> Score:
@@ -53,12 +101,68 @@ class Report:
 
     @cached_property
     def tokens(self) -> int:
-        """How many tokens they have, where the tokens are known."""
+        """How many tokens they have, as far as the tokens are known."""
         return sum(len(pair.tokens) for pair in self.pairs)
 
-    def as_json(self) -> dict[str, Any]:
-        """The scores as JSON holds them: fractions, ``None`` where undefined."""
-        return {
+    @cached_property
+    def surface(self) -> Score | None:
+        """Each form of a label counted once (WNUT 2017); ``None`` of bare spans."""
+        if any(pair.sentence is None for pair in self.pairs):
+            return None
+        return surface_score(self.pairs)
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """Bootstrap intervals, drawing sentences."""
+        return self._bootstrap("sentence")
+
+    @cached_property
+    def document_intervals(self) -> Intervals | None:
+        """Bootstrap intervals, drawing documents; ``None`` where not even two are known."""
+        from ner.evaluation.intervals import documents
+
+        return self._bootstrap("document") if documents(self.pairs) > 1 else None
+
+    @cached_property
+    def partial(self) -> Partial:
+        """Partial credit, in the four ways of SemEval-2013."""
+        from ner.evaluation.partial import partial_credit
+
+        return partial_credit(self.pairs)
+
+    @cached_property
+    def errors(self) -> Errors:
+        """What goes wrong, span by span."""
+        from ner.evaluation.errors import find_errors
+
+        return find_errors(self.pairs)
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        """Scores of spans that have something in common."""
+        from ner.evaluation.buckets import bucket_scores
+
+        return bucket_scores(self.pairs, self.settings.train)
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What the scores of spans are worth; ``None`` where they have none."""
+        from ner.evaluation.calibration import calibrate
+
+        return calibrate(self.pairs)
+
+    def sections(self) -> dict[str, Section]:
+        """All further sections that there is anything to say in."""
+        found = {name: getattr(self, name) for name in SECTIONS}
+        return {name: section for name, section in found.items() if section is not None}
+
+    def as_json(self, *, full: bool = False) -> dict[str, Any]:
+        """The scores as JSON holds them: fractions, ``None`` where undefined.
+
+        Args:
+            full: Compute all sections.
+        """
+        said: dict[str, Any] = {
             "scheme": self.scheme,
             "sentences": self.sentences,
             "tokens": self.tokens,
@@ -67,20 +171,42 @@ class Report:
             "macro": self.macro.as_json(),
             "weighted": self.weighted.as_json(),
         }
+        if full:
+            said["surface"] = self.surface.as_json() if self.surface else None
+            said.update((name, section.as_json()) for name, section in self.sections().items())
+        return said
+
+    def _bootstrap(self, unit: str) -> Intervals:
+        from ner.evaluation.intervals import bootstrap
+
+        settings = self.settings
+        return bootstrap(
+            self.pairs,
+            unit=unit,
+            resamples=settings.resamples,
+            seed=settings.seed,
+            level=settings.level,
+        )
 
 
 def evaluate(
-    gold: Iterable[Annotated], predicted: Iterable[Annotated], *, scheme: str | None = None
+    gold: Iterable[Annotated],
+    predicted: Iterable[Annotated],
+    *,
+    scheme: str | None = None,
+    settings: Settings | None = None,
 ) -> Report:
-    """Score predictions against gold annotation, by exact spans.
+    """Score predictions against gold annotation.
 
     Args:
         gold: Sentences, or the spans of each.
         predicted: The same sentences as somebody predicted them, or the spans of each.
-        scheme: The scheme of the tags both were read from, to be told in the report.
+        scheme: The scheme of the tags the gold spans were read from, to be told in the report.
+        settings: What further sections of the report need to know.
 
     Raises:
-        ValueError: The two are not the same sentences, or one has no annotation.
+        ValueError: The two are not the same sentences, one was not predicted, or no sentence
+            has gold annotation.
     """
     pairs = pair_up(gold, predicted)
-    return Report(pairs, label_scores(pairs), scheme)
+    return Report(pairs, label_scores(pairs), scheme, settings or Settings())

@@ -1,0 +1,142 @@
+"""How a tagger bears text that is written otherwise: the same sentences, spoiled on purpose.
+
+A perturbation changes or takes away tokens and keeps the gold spans on what is left of them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from ner.sentence import Document, Sentence, Span
+
+TYPO_SHARE = 0.1  # of the words of four letters and more that get a typing error
+SHORTEST = 4
+KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # neighbours lie side by side
+
+Rewrite = Callable[[str, Random], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Perturbation:
+    """A way to spoil sentences.
+
+    Attributes:
+        summary: What it does.
+        rewrite: The token in place of a token; empty where it goes away.
+    """
+
+    summary: str
+    rewrite: Rewrite
+
+
+def _typo(token: str, rng: Random) -> str:
+    """Sometimes swap, drop, double or mistype a letter inside a word."""
+    if len(token) < SHORTEST or not token.isalpha() or rng.random() >= TYPO_SHARE:
+        return token
+    at = rng.randrange(1, len(token) - 1)
+    before, letter, after = token[:at], token[at], token[at + 1 :]
+    return rng.choice(
+        [
+            before + after[0] + letter + after[1:],
+            before + after,
+            before + letter + letter + after,
+            before + _neighbour(letter, rng) + after,
+        ]
+    )
+
+
+def _neighbour(letter: str, rng: Random) -> str:
+    """A letter beside it on the keyboard; the letter twice where it is on no key there."""
+    for row in KEYBOARD:
+        at = row.find(letter.lower())
+        if at >= 0:
+            near = rng.choice(row[max(at - 1, 0) : at] + row[at + 1 : at + 2])
+            return near.upper() if letter.isupper() else near
+    return letter * 2
+
+
+def _is_punctuation(token: str) -> bool:
+    return all(unicodedata.category(sign).startswith("P") for sign in token)
+
+
+PERTURBATIONS: Mapping[str, Perturbation] = {
+    "lower": Perturbation("all letters small", lambda token, rng: token.lower()),
+    "upper": Perturbation("all letters large", lambda token, rng: token.upper()),
+    "title": Perturbation(
+        "the first letter of each token large",
+        lambda token, rng: token[:1].upper() + token[1:].lower(),
+    ),
+    "typos": Perturbation(f"a typing error in {TYPO_SHARE:.0%} of the longer words", _typo),
+    "no-punctuation": Perturbation(
+        "no tokens of punctuation", lambda token, rng: "" if _is_punctuation(token) else token
+    ),
+}
+
+
+def perturb(sentences: Iterable[Sentence], name: str, *, seed: int = 0) -> list[Sentence]:
+    """The same sentences in the same documents, spoiled.
+
+    A span is kept on what is left of its tokens; where nothing would be left of it, its tokens
+    stay as they are. Text and offsets are no longer known.
+
+    Args:
+        sentences: What to spoil; it is not changed.
+        name: A key of ``PERTURBATIONS``.
+        seed: The same seed gives the same errors.
+
+    Raises:
+        ValueError: No perturbation is called so.
+    """
+    if name not in PERTURBATIONS:
+        raise ValueError(
+            f"no perturbation is called {name!r}; there are {', '.join(PERTURBATIONS)}"
+        )
+    rewrite, rng = PERTURBATIONS[name].rewrite, Random(seed)
+    spoiled: list[Sentence] = []
+    documents: dict[Document, list[int]] = {}
+    for sentence in sentences:
+        if sentence.document is not None:
+            documents.setdefault(sentence.document, []).append(len(spoiled))
+        spoiled.append(_rewritten(sentence, rewrite, rng))
+    for document, numbers in documents.items():
+        _rejoin(spoiled, document, numbers)
+    return spoiled
+
+
+def _rejoin(spoiled: list[Sentence], document: Document, numbers: list[int]) -> None:
+    """Let sentences know the new tokens of their document; those not given stay as they are."""
+    tokens = list(document.tokens)
+    for number in numbers:
+        tokens[spoiled[number].position] = spoiled[number].tokens
+    changed = Document(tuple(tokens), document.id)
+    for number in numbers:
+        spoiled[number] = replace(spoiled[number], document=changed)
+
+
+def _rewritten(sentence: Sentence, rewrite: Rewrite, rng: Random) -> Sentence:
+    tokens = [rewrite(token, rng) for token in sentence.tokens]
+    for span in sentence.spans or ():
+        inside = slice(span.start, span.end)
+        if not any(tokens[inside]):
+            tokens[inside] = sentence.tokens[inside]
+    left = [at for at, token in enumerate(tokens) if token]
+    place = {at: number for number, at in enumerate(left)}
+    return replace(
+        sentence,
+        tokens=tuple(tokens[at] for at in left),
+        spans=None if sentence.spans is None else tuple(_moved(s, place) for s in sentence.spans),
+        columns={
+            name: tuple(values[at] for at in left) for name, values in sentence.columns.items()
+        },
+        unknown=frozenset(place[at] for at in sentence.unknown if at in place),
+        text=None,
+        offsets=None,
+    )
+
+
+def _moved(span: Span, place: Mapping[int, int]) -> Span:
+    inside = [place[at] for at in range(span.start, span.end) if at in place]
+    return Span(inside[0], inside[-1] + 1, span.label, span.score)
