@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ner.ensemble import from_settings
 from ner.network import Network
 from ner.storage import recover, replacing_directory, sha256
 
@@ -142,9 +143,9 @@ def _read_network(folder: Path, settings: Any) -> Network:
     """The network, built only when the file of weights is known to hold just its tensors."""
     try:
         with torch.device("meta"):  # takes no memory, whatever the settings say
-            plan = Network.from_settings(settings).state_dict()
+            plan = from_settings(settings).state_dict()
         _compare(plan, folder / WEIGHTS)
-        network = Network.from_settings(settings)
+        network = from_settings(settings)
         network.load_state_dict(load_file(folder / WEIGHTS))
     except ModelError:
         raise

@@ -10,6 +10,7 @@ from ner.embeddings.affixes import AffixEmbedding
 from ner.embeddings.base import ContextEmbedding, Embedding, TypeEmbedding
 from ner.embeddings.characters import CharacterCNN, CharacterLSTM
 from ner.embeddings.document import DocumentEmbedding
+from ner.embeddings.topic import TopicEmbedding
 from ner.embeddings.words import WordEmbedding
 
 EMBEDDINGS: dict[str, type[Embedding]] = {
@@ -18,6 +19,7 @@ EMBEDDINGS: dict[str, type[Embedding]] = {
     "character_lstm": CharacterLSTM,
     "affixes": AffixEmbedding,
     "document": DocumentEmbedding,
+    "topic": TopicEmbedding,
 }
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "ContextEmbedding",
     "DocumentEmbedding",
     "Embedding",
+    "TopicEmbedding",
     "TypeEmbedding",
     "WordEmbedding",
 ]

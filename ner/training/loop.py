@@ -13,9 +13,10 @@ import torch
 
 from ner.batch import group_by_length
 from ner.config import call
+from ner.ensemble import build
 from ner.evaluation import Score, evaluate
 from ner.inference import PlainEngine
-from ner.network import Network, build
+from ner.network import Network
 from ner.sentence import Sentence
 from ner.tagger import Tagger, pick_device
 from ner.training.corpora import Corpora, read_corpora

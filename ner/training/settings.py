@@ -106,7 +106,7 @@ class RunSettings:
 
     Attributes:
         data: Which files.
-        model: The settings of ``ner.network.build``.
+        model: The settings of ``ner.ensemble.build``.
         training: How to train.
         output: The model directory to write; null for none.
     """
