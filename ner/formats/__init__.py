@@ -34,7 +34,16 @@ from ner.formats.lines import (
 from ner.sentence import Sentence
 from ner.storage import replacing, replacing_directory
 
-__all__ = ["FORMATS", "DataError", "DataWarning", "Format", "format_of", "read", "write"]
+__all__ = [
+    "FORMATS",
+    "DataError",
+    "DataWarning",
+    "Format",
+    "format_of",
+    "options_of",
+    "read",
+    "write",
+]
 
 Kind = Literal["text", "binary", "folder"]
 
@@ -50,6 +59,7 @@ class Format:
         write: Writes sentences to an open stream, or into an empty folder.
         kind: What ``write`` writes to.
         summary: One line for ``--help`` and the documentation.
+        columns: The columns a file has a place for; ``None`` where it has one for any.
     """
 
     name: str
@@ -58,9 +68,16 @@ class Format:
     write: Callable[..., None]
     kind: Kind
     summary: str
+    columns: tuple[str, ...] | None = ()
 
 
-def _format(name: str, endings: str, summary: str, kind: Kind = "text") -> Format:
+def _format(
+    name: str,
+    endings: str,
+    summary: str,
+    kind: Kind = "text",
+    columns: tuple[str, ...] | None = (),
+) -> Format:
     """A format whose module, ``ner.formats.<name>``, is imported when it is first used."""
 
     def read_later(source: str | Path, **options: Any) -> Iterator[Sentence]:
@@ -71,21 +88,29 @@ def _format(name: str, endings: str, summary: str, kind: Kind = "text") -> Forma
     def write_later(target: Any, sentences: Iterable[Sentence], **options: Any) -> None:
         _function(name, "write", options)(target, sentences, **options)
 
-    return Format(name, tuple(endings.split()), read_later, write_later, kind, summary)
+    return Format(name, tuple(endings.split()), read_later, write_later, kind, summary, columns)
 
 
-def _function(name: str, verb: str, options: Iterable[str]) -> Callable[..., Any]:
-    """What a format reads or writes with, which must have these options."""
+def options_of(name: str, verb: Literal["read", "write"]) -> list[str]:
+    """The options a format can be read or written with."""
     module = import_module(f"ner.formats.{name}")
-    function: Callable[..., Any] = getattr(module, verb)
-    known = list(inspect.signature(function).parameters)[1 + (verb == "write") :]
+    known = list(inspect.signature(getattr(module, verb)).parameters)[1 + (verb == "write") :]
     if known == ["options"]:  # too many to be parameters
-        known = [field.name for field in fields(module.Options)]
+        return [field.name for field in fields(module.Options)]
+    return known
+
+
+def _function(
+    name: str, verb: Literal["read", "write"], options: Iterable[str]
+) -> Callable[..., Any]:
+    """What a format reads or writes with, which must have these options."""
+    known = options_of(name, verb)
     for option in options:
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
             raise ValueError(f"the {name} format cannot {verb} with option {option!r}; {hint}")
+    function: Callable[..., Any] = getattr(import_module(f"ner.formats.{name}"), verb)
     return function
 
 
@@ -97,14 +122,24 @@ FORMATS: dict[str, Format] = {
             ".conll .txt .tsv .bio .iob .iob1 .iob2 .bioes .iobes .bilou .bmes .io .train .testa"
             " .testb .conll02 .conll03",
             "one token a line, its tag in the last column (CoNLL-2002, CoNLL-2003)",
+            columns=None,
         ),
-        _format("conllu", ".conllu .conllup", "CoNLL-U and CoNLL-U Plus"),
+        _format(
+            "conllu",
+            ".conllu .conllup",
+            "CoNLL-U and CoNLL-U Plus",
+            columns=tuple("LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC".split()),
+        ),
         _format(
             "conll2012",
             ".gold_conll .v4_gold_conll .auto_conll .v4_auto_conll",
             "CoNLL-2012 and OntoNotes, entities as (PERSON*",
+            columns=tuple("document part pos parse lemma frameset sense speaker".split())
+            + ("arguments", "coreference"),
         ),
-        _format("jsonl", ".jsonl .json .ndjson", "one JSON object a sentence or a text"),
+        _format(
+            "jsonl", ".jsonl .json .ndjson", "one JSON object a sentence or a text", columns=None
+        ),
         _format("brat", ".ann", "brat standoff, a .txt and an .ann file a document", "folder"),
         _format("docbin", ".spacy", "spaCy's DocBin", "binary"),
         _format("brackets", ".brackets", "inline: [PER Ada Obi] joined [ORG Kestrel] ."),
@@ -116,7 +151,7 @@ _BY_ENDING = {ending: name for name, kind in FORMATS.items() for ending in kind.
 def format_of(path: str | Path, name: str | None = None) -> Format:
     """The format of that name, or the one the ending of the path tells.
 
-    ``corpus.conll.gz`` is CoNLL, compressed. A folder is brat. What has no ending we know, as
+    ``corpus.conll.gz`` is CoNLL, compressed. A folder with ``.ann`` files is brat. What has no ending we know, as
     standard input has none, is CoNLL: ``eng.train``, ``wnut17``, ``-``.
 
     Raises:
@@ -130,7 +165,7 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
     if endings and endings[-1] in COMPRESSED:
         endings.pop()
     ending = endings[-1] if endings else ""
-    if not ending and path != STREAM and Path(path).is_dir():
+    if path != STREAM and Path(path).is_dir() and any(Path(path).rglob("*.ann")):
         return FORMATS["brat"]
     return FORMATS[_BY_ENDING.get(ending, "conll")]
 
@@ -190,6 +225,8 @@ def write(
     if chosen.kind == "folder":
         if path == STREAM:
             raise ValueError(f"{chosen.name} is a folder of files; standard output cannot hold it")
+        if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
+            raise ValueError(f"{path}: is there already; {chosen.name} needs a folder of its own")
         with replacing_directory(Path(path)) as folder:
             chosen.write(folder, sentences, **options)
     elif path == STREAM:
