@@ -140,9 +140,13 @@ def model_card(tagger: Tagger) -> str:
         scores = tagger.metrics.get(split)
         if isinstance(scores, dict) and isinstance(scores.get("f1"), float):
             lines.append(
-                f"- {split}: F1 {100 * scores['f1']:.2f}, precision "
-                f"{100 * scores['precision']:.2f}, recall {100 * scores['recall']:.2f}, "
+                f"- {split}: F1 {_percent(scores['f1'])}, precision "
+                f"{_percent(scores['precision'])}, recall {_percent(scores['recall'])}, "
                 f"{scores['gold']} entities, exact spans"
             )
     lines += ["", "```python", "import ner", "", 'tagger = ner.load("PATH")', "```", ""]
     return "\n".join(lines)
+
+
+def _percent(fraction: float | None) -> str:
+    return "n/a" if fraction is None else f"{100 * fraction:.2f}"

@@ -148,10 +148,13 @@ class Run(Iterator[Epoch]):
             rate = training.learning_rate * schedule(self.step / self.steps, training.warmup)
             set_learning_rate(self._optimizer, rate)
             self._optimizer.zero_grad()
-            loss = self.network.loss(batch.to(self.device))
+            try:
+                loss = self.network.loss(batch.to(self.device))
+            except ValueError as error:  # the CRF refuses emissions that are no numbers
+                raise ValueError(self._diverged(str(error), numbers)) from error
             value = loss.item()
             if not math.isfinite(value):
-                raise ValueError(_not_finite(value, self.step, self.corpora.train, numbers))
+                raise ValueError(self._diverged(f"the loss is {value}", numbers))
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
             self._optimizer.step()
@@ -159,6 +162,14 @@ class Run(Iterator[Epoch]):
                 self._average.update(self.network.named_parameters())
             self.step += 1
             yield value * len(numbers), len(numbers)
+
+    def _diverged(self, what: str, numbers: Sequence[int]) -> str:
+        sentences = self.corpora.train
+        lines = ", ".join(str(sentences[number].line or number + 1) for number in numbers[:5])
+        return (
+            f"{what}; at step {self.step + 1}, in the batch of the training sentences at lines "
+            f"{lines}; a lower learning_rate or gradient_clip helps"
+        )
 
     def metrics(self) -> dict[str, Any]:
         """What is known of the best epoch, as JSON holds it."""
@@ -243,13 +254,3 @@ def score_tagger(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any
 
 def _build(sentences: Sequence[Sentence], model: Mapping[str, Any]) -> Network:
     return call(build, model, sentences, of="model")
-
-
-def _not_finite(
-    value: float, step: int, sentences: Sequence[Sentence], numbers: Sequence[int]
-) -> str:
-    lines = ", ".join(str(sentences[number].line or number + 1) for number in numbers[:5])
-    return (
-        f"the loss is {value} at step {step + 1}, in the batch of the training sentences at lines "
-        f"{lines}; a lower learning_rate or gradient_clip helps"
-    )

@@ -1,0 +1,141 @@
+"""A run: learns, gives the same bytes for the same seed, and saves what it logged."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training_runs import config, write_config
+
+import ner
+from ner.sentence import Sentence, Span
+from ner.training import Run, read_settings, score_tagger
+from ner.training.corpora import Corpora
+
+
+def run_of(sentences, development=None, **training):
+    output = training.pop("output", None)
+    corpora = Corpora(sentences, sentences if development is None else development, ())
+    settings = read_settings(config(**training), output=None if output is None else str(output))
+    return Run(settings, device="cpu", corpora=corpora)
+
+
+def weights_of(run):
+    return {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+
+
+def test_it_learns_a_few_sentences_by_heart(toy):
+    run = run_of(toy, epochs=60, learning_rate=0.02)
+    assert [epoch.number for epoch in run] == list(range(1, 61))
+    assert run.best.score.f1 == 1.0
+    assert score_tagger(run.tagger, toy)["f1"] == 1.0
+    assert run.epochs[-1].loss < run.epochs[0].loss / 20
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(toy, tmp_path):
+    digests = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        list(run_of(toy, output=tmp_path / name, seed=seed))
+        digests.append(hashlib.sha256((tmp_path / name / "weights.safetensors").read_bytes()))
+    first, second, other = (digest.hexdigest() for digest in digests)
+    assert first == second
+    assert first != other
+
+
+def test_the_order_of_hashing_changes_nothing(tmp_path):
+    """Two processes with other PYTHONHASHSEED, from the files to the model directory."""
+    digests = set()
+    for seed in ("0", "4242"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        write_config(folder, sentences=12, epochs=1)
+        subprocess.run(
+            [sys.executable, "-m", "ner", "train", "run.yaml", "--quiet", "--device", "cpu"],
+            check=True,
+            cwd=folder,
+            env={**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+        )
+        digests.add(tuple(digest_of(folder / "model").items()))
+    assert len(digests) == 1
+
+
+def digest_of(folder: Path):
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_the_saved_model_scores_what_the_log_said(toy, tmp_path):
+    run = run_of(toy, epochs=12, learning_rate=0.02, output=tmp_path / "model")
+    list(run)
+    tagger = ner.load(tmp_path / "model")
+    assert score_tagger(tagger, toy) == run.best.score.as_json() == tagger.metrics["development"]
+
+
+def test_the_best_epoch_is_kept_not_the_last(toy, monkeypatch):
+    run = run_of(toy, epochs=3)
+    scores = iter([ner.Score(1, 4, 4), ner.Score(3, 4, 4), ner.Score(2, 4, 4)])
+    monkeypatch.setattr(run, "_score", lambda: next(scores), raising=True)
+    kept = [weights_of(run) for _ in run]
+    assert run.best.number == 2
+    assert [epoch.best for epoch in run.epochs] == [True, True, False]
+    found = run.tagger.network.state_dict()
+    assert all(torch.equal(found[name], kept[1][name]) for name in found)
+    assert not all(torch.equal(found[name], kept[2][name]) for name in found)
+
+
+def test_patience_stops_a_run_that_no_longer_gets_better(toy, monkeypatch):
+    run = run_of(toy, epochs=20, patience=2)
+    f1 = iter([1, 2, 2, 2, 3])
+    monkeypatch.setattr(run, "_score", lambda: ner.Score(next(f1), 4, 4), raising=True)
+    assert len(list(run)) == 4
+    assert run.best.number == 2
+
+
+def test_without_development_sentences_the_last_epoch_is_kept(toy):
+    run = run_of(toy, development=(), epochs=2)
+    assert [(epoch.score, epoch.best) for epoch in run] == [(None, True)] * 2
+    assert run.best.number == 2
+    assert "development" not in run.metrics()
+
+
+def test_every_sentence_is_trained_on_once_an_epoch(toy):
+    run = run_of(toy, batch_size=4, batch_tokens=20)
+    seen = []
+    run.train_epoch(seen.append)
+    assert sum(seen) == len(toy) == run.sentences
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_sentences(toy):
+    lined = tuple(replace(sentence, line=10 * n) for n, sentence in enumerate(toy, start=1))
+    run = run_of(lined, batch_size=len(toy))
+    with torch.no_grad():
+        run.network.projection.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"nan.* at step 1, .* lines \d0, "):
+        run.train_epoch()
+
+
+def test_the_average_is_what_is_scored_and_saved(toy):
+    run = run_of(toy, epochs=2, average=0.9)
+    list(run)
+    own = weights_of(run)
+    kept = run.tagger.network.state_dict()
+    assert not all(torch.equal(own[name], kept[name]) for name in own)
+    assert run.best.score.as_json() == score_tagger(run.tagger, toy)
+
+
+def test_a_sentence_of_other_labels_in_development_is_refused(toy):
+    odd = Sentence(("a",), (Span(0, 1, "DRUG"),))
+    with pytest.raises(ValueError, match="DRUG"):
+        run_of(toy, development=(odd,))
+
+
+def test_a_model_that_finds_nothing_can_be_saved(toy, tmp_path):
+    """Its precision is undefined, which the model card says too."""
+    run = run_of(toy, epochs=1, learning_rate=1e-9, output=tmp_path / "model")
+    run._score = lambda: ner.Score(0, 0, 9)
+    list(run)
+    assert "precision n/a" in (tmp_path / "model" / "README.md").read_text()

@@ -1,0 +1,72 @@
+"""Schedules, averages and the settings of training."""
+
+import pytest
+import torch
+
+from ner.config import ConfigError
+from ner.training import read_settings
+from ner.training.optimisation import FIRST, LAST, OPTIMIZERS, SCHEDULES, Average
+
+DATA = {"data": {"train": "x"}}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_rises_to_1_and_never_after(name):
+    schedule = SCHEDULES[name]
+    factors = [schedule(step / 100, 0.1) for step in range(101)]
+    assert factors[0] == pytest.approx(FIRST)
+    assert factors[10] == pytest.approx(1.0)
+    assert factors[:11] == sorted(factors[:11])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert schedule(0.0, 0.0) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "middle", "end"),
+    [("one_cycle", (1 + LAST) / 2, LAST), ("linear", 0.5, 0.0), ("cosine", 0.5, 0.0),
+     ("constant", 1.0, 1.0)],
+)  # fmt: skip
+def test_schedules_go_where_their_names_say(name, middle, end):
+    assert SCHEDULES[name](0.5, 0.0) == pytest.approx(middle)
+    assert SCHEDULES[name](1.0, 0.0) == pytest.approx(end, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_walks_down_a_bowl(name):
+    place = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
+    optimizer = OPTIMIZERS[name]([place], 0.05, 0.0, 0.9)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (place**2).sum().backward()
+        optimizer.step()
+    assert place.abs().max() < 0.1
+
+
+def test_an_average_of_weights_is_the_recurrence_written_out():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    average = Average(layer, 0.9)
+    expected = layer.weight.item()
+    for step in range(1, 200):
+        with torch.no_grad():
+            layer.weight.fill_(float(step))
+        average.update(layer.named_parameters())
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+    assert average.weights["weight"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("training", "complaint"),
+    [
+        ({"epochs": 0}, "epochs must be more than 0, got 0"),
+        ({"optimizer": "adm"}, "optimizer must be one of adamw.* got 'adm'"),
+        ({"schedule": "wavy"}, "schedule must be one of one_cycle"),
+        ({"average": 1.0}, "average must be at least 0 and below 1"),
+        ({"warmup": -0.1}, "warmup must be at least 0"),
+        ({"epoch": 3}, "no setting 'epoch'; did you mean 'epochs'"),
+        ({"learning_rate": "big"}, "learning_rate wants a number"),
+    ],
+)
+def test_impossible_settings_are_named(training, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        read_settings({**DATA, "training": training})

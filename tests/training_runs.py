@@ -1,0 +1,43 @@
+"""Small runs for the tests of training: seconds long, with everything a large one has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ner.config import dump
+from ner.sample import path as sample_path
+
+SMALL = {
+    "embeddings": {
+        "words": {"width": 16},
+        "characters": {"width": 8, "character_width": 8},
+        "affixes": {"width": 4},
+    },
+    "encoder": {"width": 12},
+}
+
+
+def config(**training: Any) -> dict[str, Any]:
+    """A configuration whose files are never read: the sentences are given to ``Run``."""
+    return {
+        "data": {"train": "unread"},
+        "model": SMALL,
+        "training": {"epochs": 3, "batch_size": 3, "threads": 1, **training},
+    }
+
+
+def write_config(folder: Path, *, sentences: int = 40, **training: Any) -> Path:
+    """A configuration over the first sentences of the bundled corpus, as a file in a folder."""
+    for split in ("train", "development"):
+        text = sample_path(split).read_text(encoding="utf-8")
+        blocks = [block for block in text.split("\n\n") if block.strip()]
+        few = "\n\n".join(blocks[:sentences]) + "\n"
+        (folder / f"{split}.conll").write_text(few, encoding="utf-8")
+    settings = {
+        **config(**training),
+        "data": {"train": "train.conll", "development": "development.conll"},
+        "output": "model",
+    }
+    (folder / "run.yaml").write_text(dump(settings), encoding="utf-8")
+    return folder / "run.yaml"
