@@ -278,6 +278,13 @@ def test_the_scheme_of_the_whole_file_counts(tmp_path: Path) -> None:
     assert found == [(Span(0, 2, "PER"),), (Span(1, 2, "LOC"), Span(2, 3, "LOC"))]
 
 
+def test_tags_that_may_not_stand_where_they_stand_are_repaired_and_told(tmp_path: Path) -> None:
+    rows = [["B-PER", "I-PER", "O"], ["O", "I-LOC", "O"], ["B-PER", "O", "O"]]
+    path = save(tmp_path, *({"tokens": ["a", "b", "c"], "tags": row} for row in rows))
+    with pytest.warns(DataWarning, match=r"repaired 1 tag .*line 2 \('I-LOC' after 'O'\)"):
+        assert [one.spans for one in read(path)][1] == (Span(1, 2, "LOC"),)
+
+
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4)
 
 

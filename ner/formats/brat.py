@@ -43,8 +43,9 @@ def read(
         align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
             ``contract``, see ``ner.formats.alignment.align``.
         tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
-        faults: Where bad lines are noted instead of raised.
-        misfits: Where spans that do not fit the tokens are noted instead of warned of.
+        faults: Where bad lines are noted instead of raised; its path becomes that of each
+            annotation in turn.
+        misfits: Where spans that do not fit the tokens are noted instead of warned of; likewise.
 
     Raises:
         DataError: A text cannot be decoded, an annotation contradicts it or has no text.
@@ -57,6 +58,7 @@ def read(
         annotation = text_path.with_suffix(".ann")
         noted = Faults(annotation) if faults is None else faults
         unfit = Misfits(str(annotation)) if misfits is None else misfits
+        noted.path = unfit.path = str(annotation)
         text = _text(text_path, encoding)
         spans = _spans(annotation, text, encoding, noted, align)
         name = _name(source, text_path)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ner.formats.alignment import Misfits, check_how
-from ner.formats.detection import Detection, TagCounts
+from ner.formats.detection import Detection, Repairs, TagCounts
 from ner.formats.lines import DataWarning, Faults, read_blocks, rereadable
-from ner.formats.records import MISSING, Reading, tags_of
+from ner.formats.records import MISSING, Columns, Reading, tags_of
 from ner.formats.shapes import SHAPES, WHOLE
 from ner.formats.tokenization import DEFAULT
-from ner.schemes import OUTSIDE, SCHEMES, Scheme, scheme_named
+from ner.schemes import SCHEMES, Scheme, scheme_named
 from ner.sentence import Document, Sentence, in_document
 
 Value = tuple[int, Any]  # the line a JSON value begins on, and the value
@@ -66,9 +66,15 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     unfit = Misfits(noted.path) if misfits is None else misfits
     chosen = None if scheme is None else scheme_named(scheme)
     with rereadable(source) as path:
-        found = chosen or detect(path, encoding=encoding).scheme
-        reading = Reading(tokenizer, align, found, unfit)
-        yield from _in_documents(_records(path, encoding, reading, noted))
+        counts = _count(path, encoding)
+        found = counts.detect(chosen)
+        reading = Reading(tokenizer, align, found.scheme, unfit)
+        repairs = Repairs(noted.path, found, counts.illegal_pairs(found.scheme))
+        for sentence in _in_documents(_records(path, encoding, reading, noted)):
+            if found.illegal and isinstance(sentence.columns, Columns):
+                repairs.note([sentence.line] * len(sentence), sentence.columns.tags)
+            yield sentence
+    repairs.warn()
     if misfits is None:
         unfit.warn()
     for reason, count in reading.remarks.items():
@@ -81,12 +87,16 @@ def detect(
     source: str | Path, *, encoding: str = "utf-8", scheme: Scheme | None = None
 ) -> Detection:
     """The scheme of the tags of a file; BIO where it has none."""
-    counts = TagCounts()
+    return _count(source, encoding).detect(scheme)
+
+
+def _count(source: str | Path, encoding: str) -> TagCounts:
+    counts = TagCounts(MISSING)
     for _, value in _values(source, encoding, Faults(source)):
         tags = tags_of(value)
         if tags:
-            counts.add([OUTSIDE if tag == MISSING else tag for tag in tags])
-    return counts.detect(scheme)
+            counts.add(tags)
+    return counts
 
 
 def write(

@@ -1,0 +1,79 @@
+"""What the labels of all files together give away."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from ner.checks.survey import Survey
+from ner.checks.tables import Use
+
+RARE, RARE_SHARE = 10, 0.05  # a label is rare that has fewer spans than both say
+BELIEVED = 0.9  # the share of a mention's labels that makes the others look like slips
+
+
+def check_labels(survey: Survey) -> None:
+    """Note labels that differ by case only, labels that are rare, mentions with several."""
+    _check_case(survey)
+    _check_rare(survey)
+    _check_conflicts(survey)
+
+
+def _check_case(survey: Survey) -> None:
+    groups: dict[str, list[str]] = {}
+    for label in survey.labels:
+        groups.setdefault(label.casefold(), []).append(label)
+    for labels in groups.values():
+        usual, *others = sorted(labels, key=lambda label: -survey.labels[label].count)
+        for label in others:
+            use = survey.labels[label]
+            told = f"the label {label!r} ({_times(use)}) differs by case from {usual!r} "
+            told += f"({_times(survey.labels[usual])})"
+            survey.findings.add("label-case", *use.places[0], told + _also(use))
+
+
+def _check_rare(survey: Survey) -> None:
+    total = sum(use.count for use in survey.labels.values())
+    for label, use in sorted(survey.labels.items(), key=lambda item: item[1].count):
+        if use.count >= RARE or use.count > RARE_SHARE * total:
+            continue
+        told = f"the label {label!r} occurs {_times(use)} among {total:,} spans"
+        others = [other for other in survey.labels if survey.labels[other].count > use.count]
+        near = get_close_matches(label, others, n=1, cutoff=0.7)
+        told += f"; is it {near[0]!r}?" if near else ""
+        survey.findings.add("rare-label", *use.places[0], told + _also(use))
+
+
+def _check_conflicts(survey: Survey) -> None:
+    """Note mentions with several labels, those first whose rarer labels look like slips."""
+    found = []
+    for form, uses in survey.mentions.conflicts():
+        ranked = sorted(uses.items(), key=lambda item: -item[1].count)
+        total = sum(use.count for _, use in ranked)
+        share = ranked[0][1].count / total
+        found.append((share < BELIEVED, -total, " ".join(form), ranked))
+    for _, _, words, ranked in sorted(found, key=lambda one: one[:3]):
+        told = ", ".join(f"{label} {_times(use)}{_places(use)}" for label, use in ranked)
+        place = ranked[-1][1].places[0]
+        survey.findings.add("label-conflict", *place, f"{words!r} is {told}")
+
+
+def _times(use: Use) -> str:
+    return "once" if use.count == 1 else f"{use.count:,} times"
+
+
+def _places(use: Use) -> str:
+    return f" ({_named(use, 0)})"
+
+
+def _also(use: Use) -> str:
+    """Where else a label stands, beyond the first place."""
+    return f"; also {_named(use, 1)}" if len(use.places) > 1 else ""
+
+
+def _named(use: Use, first: int) -> str:
+    """The places that are remembered, the name of a file not repeated."""
+    shown, before = [], ""
+    for path, line in use.places[first:]:
+        shown.append(str(line) if path == before else f"{path}:{line}")
+        before = path
+    return ", ".join([*shown, "..."] if use.count > len(use.places) else shown)

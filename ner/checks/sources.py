@@ -1,0 +1,261 @@
+"""A file to be checked: its sentences with their lines and tags, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ner.checks.findings import Findings
+from ner.formats import format_of
+from ner.formats.alignment import OVERLAP, Misfit, Misfits
+from ner.formats.columns import Aside, Layout
+from ner.formats.detection import Detection, TagCounts, complaint
+from ner.formats.lines import DataError, Faults
+from ner.formats.records import MISSING
+from ner.formats.table import Options, Table
+from ner.schemes import OUTSIDE, Role, Scheme
+from ner.sentence import Document, Span
+
+_NO_OPTIONS = ("source", "faults", "misfits")  # which a reader takes besides
+HELD = 500_000  # tokens of a file that is read only once
+
+# A tag decodes to the same spans in every scheme that has it, so one table does for all of them.
+ANY = Scheme(
+    "any",
+    {
+        "B": Role(opens=True, closes=None),
+        "I": Role(opens=None, closes=None),
+        "M": Role(opens=False, closes=None),
+        "E": Role(opens=False, closes=True),
+        "L": Role(opens=False, closes=True),
+        "S": Role(opens=True, closes=True),
+        "U": Role(opens=True, closes=True),
+    },
+)
+
+
+class Item(NamedTuple):
+    """A sentence as it stands in its file.
+
+    Attributes:
+        path: The file.
+        lines: The line of each token, or one line for all of them.
+        tokens: The tokens.
+        spans: The entities; ``None`` where nobody has annotated.
+        tags: The tags as the file has them, where it has tags.
+        unknown: How many tokens nobody has annotated.
+        opens: Whether a document begins with the sentence.
+    """
+
+    path: str
+    lines: Sequence[int]
+    tokens: tuple[str, ...]
+    spans: tuple[Span, ...] | None
+    tags: Sequence[str] | None
+    unknown: int
+    opens: bool
+
+    def line(self, place: int) -> int:
+        """The line of a token."""
+        return self.lines[place] if len(self.lines) > 1 else self.lines[0]
+
+
+class Collected(Faults):
+    """Bad lines as findings, none of which ends the reading."""
+
+    def __init__(self, path: str | Path, findings: Findings | None) -> None:
+        super().__init__(path)
+        self._findings = findings
+        self._before = ("", 0)
+
+    def add(self, line: int, message: str) -> None:
+        """Note a bad line, once."""
+        if (self.path, line) == self._before:
+            return
+        self._before = self.path, line
+        self.lines += 1
+        if self._findings is not None:
+            self._findings.add("bad-line", self.path, line, message)
+
+    def check(self) -> None:
+        """End the reading of a file that is in another encoding altogether."""
+        raise DataError(f"{self.path}: the file cannot be read further than line {self._before[1]}")
+
+
+class CollectedMisfits(Misfits):
+    """Spans that do not fit as findings."""
+
+    def __init__(self, path: str, findings: Findings | None) -> None:
+        super().__init__(path)
+        self._findings = findings
+
+    def add(self, misfit: Misfit) -> None:
+        """Note a misfit."""
+        kind = "overlapping" if misfit.reason == OVERLAP else "misaligned"
+        if self._findings is not None:
+            line = misfit.line or self.line
+            self._findings.add(kind, self.path, line, f"{misfit.reason}: {misfit}")
+
+
+class Source:
+    """A file, read once or, where it is too large to be held, twice.
+
+    Args:
+        path: A path that can be read more than once.
+        name: What the file is called in findings.
+        format: A key of ``FORMATS``; without it the ending tells.
+        options: Of the format's reader.
+        findings: Where what is wrong with lines is noted.
+
+    Attributes:
+        name: As above.
+        format: What it is read as.
+        layout: The columns of a file of columns.
+        documents: How many boundaries of documents there are.
+        counts: Which tag follows which.
+        missing: The tag of a token nobody has annotated.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        name: str,
+        format: str | None,  # noqa: A002 - as everywhere
+        options: Mapping[str, Any],
+        findings: Findings,
+    ) -> None:
+        self.name = name
+        self.format = format_of(name, format).name
+        check_options(self.format, options)
+        self.layout: Layout | None = None
+        self.documents = 0
+        self._mapped, self.missing = options.get("tag_map") or {}, options.get("missing", MISSING)
+        self.counts = TagCounts(self.missing)
+        self._path = path
+        self._findings = findings
+        self._options = options
+        self._held: list[Item] | None = []
+
+    def items(self) -> Iterator[Item]:
+        """The sentences; what is wrong with lines is noted on the way."""
+        tokens = 0
+        for item in self._read(self._findings):
+            if item.tags is not None:
+                self.counts.add(item.tags)
+            tokens += len(item.tokens)
+            if tokens > HELD:
+                self._held = None
+            elif self._held is not None:
+                self._held.append(item)
+            yield item
+
+    def again(self) -> Iterator[Item]:
+        """The same sentences once more, without a finding."""
+        documents = self.documents
+        yield from self._read(None) if self._held is None else self._held
+        self.documents = documents
+
+    def detection(self) -> Detection | None:
+        """The scheme of the tags; ``None`` where the file has none.
+
+        A stray E- or S- in a file of BIO is a slip, and no sign of BIOES: the scheme with the
+        fewest tags that are wrong is taken.
+        """
+        found = self.counts.detect()
+        if not found.tags:
+            return None
+        if found.scheme.name in ("BIO", "IOB1"):
+            return found
+        plain = TagCounts(self.missing)
+        foreign = 0
+        for pair, number in self.counts.pairs.items():
+            strange = sum(tag[:1] in "ELSUM" and tag != OUTSIDE for tag in pair)
+            foreign += number * strange
+            if not strange:
+                plain.pairs[pair] += number
+        other = plain.detect()
+        return other if foreign + other.illegal < found.illegal else found
+
+    def _read(self, findings: Findings | None) -> Iterator[Item]:
+        reader = self._columns if self.format == "conll" else self._sentences
+        return reader(findings)
+
+    def _columns(self, findings: Findings | None) -> Iterator[Item]:
+        """The sentences of a file of columns, without its bad lines."""
+        table = Table(self.name, Options(**self._options))
+        faults = Collected(self.name, findings)
+        opens = False
+        for piece in table.pieces(self._path, faults):
+            if isinstance(piece, Aside):
+                opens = True
+                self.documents += 1
+                continue
+            self.layout = table.layout
+            tokens = tuple(row[table.layout.token] for row in piece.rows)
+            tags = table.tags(piece)
+            if self._mapped:
+                tags = [self._mapped.get(tag, tag) for tag in tags]
+            spans, unknown = decoded(tags, self.missing)
+            yield Item(self.name, piece.lines, tokens, spans, tags or None, unknown, opens)
+            opens = False
+
+    def _sentences(self, findings: Findings | None) -> Iterator[Item]:
+        """The sentences of a file in any other format, as its reader gives them."""
+        reader = import_module(f"ner.formats.{self.format}").read
+        options = dict(self._options) | self._collectors(reader, findings)
+        before: Document | None = None
+        for sentence in reader(self._path, **options):
+            opens = sentence.document is not None and sentence.document is not before
+            self.documents += opens
+            before = sentence.document
+            spans, tags = sentence.spans, getattr(sentence.columns, "tags", None)
+            unknown = len(sentence) if spans is None else len(sentence.unknown)
+            path = self._file(before)
+            yield Item(path, (sentence.line,), sentence.tokens, spans, tags, unknown, opens)
+
+    def _collectors(
+        self, reader: Callable[..., Any], findings: Findings | None
+    ) -> dict[str, Faults | Misfits]:
+        """What a reader can take to note bad lines and misfits in, instead of raising."""
+        takes = inspect.signature(reader).parameters
+        collectors: dict[str, Faults | Misfits] = {
+            "faults": Collected(self.name, findings),
+            "misfits": CollectedMisfits(self.name, findings),
+        }
+        return {name: one for name, one in collectors.items() if name in takes}
+
+    def _file(self, document: Document | None) -> str:
+        """The file that findings in a document are about: brat has one for each."""
+        if self.format == "brat" and document is not None and Path(self._path).is_dir():
+            return str(Path(self._path) / f"{document.id}.txt")
+        return self.name
+
+
+def check_options(format: str, options: Iterable[str]) -> None:  # noqa: A002 - as everywhere
+    """Refuse an option that the reader of a format does not take.
+
+    Raises:
+        ValueError: There is one.
+    """
+    module = import_module(f"ner.formats.{format}")
+    reader = getattr(module, "Options", module.read)
+    known = [name for name in inspect.signature(reader).parameters if name not in _NO_OPTIONS]
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"the reader of {format} has no option {option!r}; it has {', '.join(known)}"
+            )
+
+
+def decoded(tags: Sequence[str], missing: str) -> tuple[tuple[Span, ...] | None, int]:
+    """The spans of tags, what is no tag read as ``O``; and how many tokens nobody annotated."""
+    unknown = tags.count(missing) if missing in tags else 0
+    if unknown == len(tags):
+        return None, unknown
+    try:
+        return ANY.decode(tags), unknown
+    except ValueError:
+        return ANY.decode([OUTSIDE if complaint(tag) else tag for tag in tags]), unknown

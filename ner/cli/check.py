@@ -1,0 +1,260 @@
+"""``ner check``: say what a corpus is like and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ner.cli.console import Progress, write_json
+from ner.cli.scoring import reader_options
+from ner.formats import FORMATS
+
+if TYPE_CHECKING:
+    from ner.checks import Facts, Findings, Report
+    from ner.checks.sources import Item, Source
+
+EXAMPLE = """\
+example:
+  ner check train.conll dev.conll test.conll
+  ner check annotations.jsonl --reader align=expand --json report.json
+
+Later files are compared with earlier ones: give train first. The exit status is 1 where there
+are errors and 2 where a file cannot be read; docs/check.md explains every finding.
+"""
+COLOURS = {"error": "31", "warning": "33", "note": "36", "head": "1"}
+SIZES = (
+    *("file", "format", "scheme", "columns", "documents", "sentences", "longest", "tokens"),
+    *("spans", "per 1,000"),
+)
+OVERLAPS = (
+    *("file", "against", "sentences there too", "mentions unseen there"),
+    "with a word not there",
+)
+SAMPLED = 1 << 16  # bytes from which the number of lines of a file is estimated
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what ``ner check`` takes."""
+    parser.epilog = EXAMPLE
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="files or globs; - is standard input"
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="FORMAT",
+        choices=list(FORMATS),
+        help=f"what the files are, of {', '.join(FORMATS)}; by their endings, else conll",
+    )
+    parser.add_argument(
+        "--reader",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="an option of the reader, such as encoding=latin-1; see docs/formats.md",
+    )
+    parser.add_argument("--json", metavar="PATH", help="write all of it as JSON; - for stdout")
+    parser.add_argument(
+        "--limit", type=int, default=20, metavar="N", help="findings shown of a kind (20); 0: all"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but unreadable files")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check files."""
+    from ner.checks import check
+
+    if arguments.limit < 0:
+        raise ValueError(f"--limit is a number from 0, got {arguments.limit}")
+    bars = Bars(Progress(quiet=arguments.quiet))
+    options = reader_options(arguments.reader)
+    report = check(arguments.files, format=arguments.source, watch=bars.watch, **options)
+    if not arguments.quiet and arguments.json != "-":
+        page = Page(colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+        for line in page.lines(report, arguments.limit):
+            print(line)
+    sys.stdout.flush()
+    for finding in report.findings.of("unreadable"):
+        print(f"error: {finding}", file=sys.stderr)
+    if arguments.json:
+        write_json(report.to_dict(), arguments.json)
+    return report.status
+
+
+class Bars:
+    """Shows how far the reading of each file is.
+
+    Args:
+        progress: Where it is shown.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def watch(self, source: Source, items: Iterable[Item]) -> Iterator[Item]:
+        """The same sentences."""
+        lines, before = _lines_of(source.name), 0
+        with self._progress.bar(lines, f"checking {Path(source.name).name}", "lines") as step:
+            for item in items:
+                line = item.lines[-1]
+                if line - before > 1000:
+                    step(line - before)
+                    before = line
+                yield item
+
+
+def _lines_of(name: str) -> int | None:
+    """About how many lines a file has, from its size and the lines at its beginning."""
+    path = Path(name)
+    if not path.is_file() or path.suffix in (".gz", ".bz2", ".xz", ".zst", ".spacy"):
+        return None
+    with path.open("rb") as file:
+        sample = file.read(SAMPLED)
+    lines = sample.count(b"\n") or sample.count(b"\r")
+    return lines * path.stat().st_size // len(sample) if lines else None
+
+
+class Page:
+    """The report as lines of text.
+
+    Args:
+        colours: Whether severities have colours.
+    """
+
+    def __init__(self, *, colours: bool) -> None:
+        self._colours = colours
+
+    def lines(self, report: Report, limit: int) -> Iterator[str]:
+        """All lines, with so many findings of each kind; 0 is all there are."""
+        files = [facts for facts in report.files if facts.sentences]
+        if not files:
+            return
+        names = _short([facts.path for facts in report.files])
+        yield from self._table(_sizes(files, names))
+        yield ""
+        yield from self._table(_labels(files, names))
+        overlaps = list(_overlaps(files, names))
+        if len(overlaps) > 1:
+            yield ""
+            yield from self._table(overlaps)
+        for name in report.full:
+            yield f"more different {name} than there is room for: later ones were not compared"
+        for kind in report.findings.kinds():
+            yield ""
+            yield from self._findings(report.findings, kind, limit)
+        yield ""
+        yield self._summary(report.findings)
+
+    def _table(self, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+        """Rows as columns: the first one to the left, figures to the right."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for number, row in enumerate(rows):
+            cells = [
+                cell.ljust(width) if place < 2 and not cell[:1].isdigit() else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            line = "  ".join(cells).rstrip()
+            yield self._coloured(line, "head") if number == 0 else line
+
+    def _findings(self, findings: Findings, kind: str, limit: int) -> Iterator[str]:
+        from ner.checks import KINDS
+
+        severity, title = KINDS[kind].severity, KINDS[kind].title
+        yield f"{self._coloured(severity, severity)}: {title} ({findings.counts[kind]:,})"
+        found = findings.of(kind)
+        for finding in found[: limit or None]:
+            yield f"  {_visible(str(finding))}"
+        more = findings.counts[kind] - min(len(found), limit or len(found))
+        if more:
+            yield f"  and {more:,} more"
+
+    def _summary(self, findings: Findings) -> str:
+        parts = [
+            self._coloured(
+                f"{number:,} {severity}{'s' * (number != 1)}", severity if number else ""
+            )
+            for severity in ("error", "warning", "note")
+            for number in [findings.number(severity)]
+        ]
+        return ", ".join(parts)
+
+    def _coloured(self, text: str, name: str) -> str:
+        if not self._colours or name not in COLOURS:
+            return text
+        return f"\033[{COLOURS[name]}m{text}\033[0m"
+
+
+def _sizes(files: Sequence[Facts], names: dict[str, str]) -> list[list[str]]:
+    rows = [list(SIZES)]
+    for facts in files:
+        total = facts.spans.total()
+        rows.append(
+            [
+                names[facts.path],
+                facts.format,
+                _scheme(facts),
+                str(len(facts.columns) or "-"),
+                f"{facts.documents:,}" if facts.documents else "-",
+                f"{facts.sentences:,}",
+                f"{facts.longest:,}",
+                f"{facts.tokens:,}",
+                f"{total:,}",
+                f"{1000 * total / facts.tokens:.1f}",
+            ]
+        )
+    return rows
+
+
+def _scheme(facts: Facts) -> str:
+    """The scheme, and how much of what tells one scheme from another speaks for it."""
+    if facts.detection is None:
+        return "-"
+    support = facts.detection.support
+    shown = f"{100 * support:.0f} %" if support in (0, 1) else f"{100 * support:.2f} %"
+    return f"{facts.detection.scheme.name} ({shown})"
+
+
+def _labels(files: Sequence[Facts], names: dict[str, str]) -> list[list[str]]:
+    labels = sorted({label for facts in files for label in facts.spans})
+    sums = {label: sum(facts.spans[label] for facts in files) for label in labels}
+    tokens = sum(facts.tokens for facts in files)
+    head = ["label", "", *(names[facts.path] for facts in files)]
+    rows = [[*head, "all", "per 1,000"] if len(files) > 1 else [*head, "per 1,000"]]
+    for label in sorted(labels, key=lambda one: -sums[one]):
+        row = [_visible(label), "", *(f"{facts.spans[label]:,}" for facts in files)]
+        row += [f"{sums[label]:,}"] if len(files) > 1 else []
+        rows.append([*row, f"{1000 * sums[label] / tokens:.2f}"])
+    return rows
+
+
+def _overlaps(files: Sequence[Facts], names: dict[str, str]) -> Iterator[list[str]]:
+    yield list(OVERLAPS)
+    for facts in files:
+        for one in facts.overlaps:
+            mentions = facts.spans.total()
+            yield [
+                names[facts.path],
+                names[one.against],
+                _share(one.sentences, facts.sentences),
+                _share(one.unseen, mentions),
+                _share(one.out_of_vocabulary, mentions),
+            ]
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count:,} ({100 * count / total:.1f} %)" if total else f"{count:,}"
+
+
+def _short(paths: Sequence[str]) -> dict[str, str]:
+    """The names of files alone, where no two are the same."""
+    names = [Path(path).name for path in paths]
+    return dict(zip(paths, names if len({*names}) == len({*paths}) else paths, strict=True))
+
+
+def _visible(text: str) -> str:
+    """A text that a terminal shows on one line, and that moves nothing on it."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
