@@ -10,6 +10,7 @@ from ner.embeddings.affixes import AffixEmbedding
 from ner.embeddings.base import ContextEmbedding, Embedding, TypeEmbedding
 from ner.embeddings.characters import CharacterCNN, CharacterLSTM
 from ner.embeddings.document import DocumentEmbedding
+from ner.embeddings.pairs import PairEmbedding
 from ner.embeddings.topic import TopicEmbedding
 from ner.embeddings.words import WordEmbedding
 
@@ -20,6 +21,7 @@ EMBEDDINGS: dict[str, type[Embedding]] = {
     "affixes": AffixEmbedding,
     "document": DocumentEmbedding,
     "topic": TopicEmbedding,
+    "pairs": PairEmbedding,
 }
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "ContextEmbedding",
     "DocumentEmbedding",
     "Embedding",
+    "PairEmbedding",
     "TopicEmbedding",
     "TypeEmbedding",
     "WordEmbedding",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -54,7 +54,14 @@ class TypeEmbedding(Embedding):
 
 
 class ContextEmbedding(Embedding):
-    """An embedding that sees where a token stands: its sentence, its document, other columns."""
+    """An embedding that sees where a token stands: its sentence, its document, other columns.
+
+    Attributes:
+        tokenwise: Whether the vector of a token depends on that token's own numbers alone, so
+            that tokens can be embedded apart from their sentences.
+    """
+
+    tokenwise: ClassVar[bool] = False
 
     @abstractmethod
     def index(self, sentence: Sentence) -> Arrays:

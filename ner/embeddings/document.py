@@ -64,6 +64,8 @@ class DocumentEmbedding(ContextEmbedding):
         context_dropout: How often a sentence's document is hidden in training.
     """
 
+    tokenwise = True
+
     def __init__(
         self,
         words: Sequence[str],

@@ -41,6 +41,8 @@ class TopicEmbedding(ContextEmbedding):
         context_dropout: How often a sentence's document is hidden in training.
     """
 
+    tokenwise = True
+
     def __init__(
         self,
         words: Sequence[str],
