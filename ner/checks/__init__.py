@@ -20,7 +20,7 @@ from ner.checks.labels import check_labels
 from ner.checks.sources import Item, Source
 from ner.checks.survey import Facts, Overlap, Review, Survey
 from ner.formats import DataError, DataWarning
-from ner.formats.lines import expand, opened, rereadable, title
+from ner.formats.lines import STREAM, expand, opened, rereadable, title
 
 __all__ = ["KINDS", "Facts", "Finding", "Findings", "Overlap", "Report", "check"]
 
@@ -89,7 +89,8 @@ def check(
         for file in expand(files):
             with _told(survey.findings, file, caught):
                 _check_mark(survey.findings, file)
-                path = stack.enter_context(rereadable(file))
+                folder = file != STREAM and Path(file).is_dir()
+                path = file if folder else stack.enter_context(rereadable(file))
                 source = Source(path, title(file), format, options, survey.findings)
                 sources.append(source)
                 _drain(look(source, survey.add(source)))
@@ -136,7 +137,7 @@ def _tell(findings: Findings, name: str, message: str) -> None:
 
 def _check_mark(findings: Findings, file: str | Path) -> None:
     """Note a byte order mark at the start of a file."""
-    if title(file) != str(file) or Path(file).is_dir():
+    if file == STREAM or Path(file).is_dir():
         return
     with opened(file) as opening:
         if opening.read(3) == codecs.BOM_UTF8:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 
 from ner.checks.characters import oddities
 from ner.checks.findings import Findings
@@ -103,6 +103,7 @@ class Survey:
         self._sentences = Sentences()
         self._forms = Known(FORMS)
         self._odd: dict[str, list[tuple[str, str]]] = {}
+        self._names: dict[str, int] = {}
 
     @property
     def full(self) -> list[str]:
@@ -155,12 +156,13 @@ class Survey:
 
     def _add_sentence(self, facts: Facts, item: Item, file: int) -> None:
         line = item.lines[0]
-        seen = self._sentences.add(item.tokens, hash(item.spans), file, line)
+        name = self._names.setdefault(item.path, len(self._names))
+        seen = self._sentences.add(item.tokens, hash(item.spans), file, name, line)
         if seen is None:
             return
         for earlier, overlap in enumerate(facts.overlaps):
             overlap.sentences += seen.files >> earlier & 1
-        first = f"{self.files[seen.file].path}:{seen.line}"
+        first = f"{self._name(seen.name)}:{seen.line}"
         told = f"{_shown(item.tokens)}, as in {first}"
         if seen.files >> file & 1:
             facts.duplicates += 1
@@ -170,6 +172,10 @@ class Survey:
         if not seen.same:
             told = f"{_shown(item.tokens)} is annotated otherwise in {first}"
             self.findings.add("annotation-conflict", item.path, line, told)
+
+    def _name(self, number: int) -> str:
+        """What the file of that number is called; there are as many as brat has texts."""
+        return next(islice(self._names, number, None), "")
 
     def _add_span(self, facts: Facts, item: Item, span: Span, file: int) -> None:
         form = item.tokens[span.start : span.end]
@@ -219,12 +225,9 @@ class Review:
     def add(self, source: Source, detection: Detection | None) -> Iterator[Item]:
         """Look at a file once more."""
         illegal = source.counts.illegal_pairs(detection.scheme) if detection else frozenset()
-        wrong = {
-            tag: told
-            for tag in (detection.tags if detection else ())
-            if (told := complaint(tag, detection.scheme if detection else None))
-            and tag != source.missing
-        }
+        met = {tag for _, tag in source.counts.pairs} - {source.missing}
+        scheme = detection.scheme if detection else None
+        wrong = {tag: told for tag in met if (told := complaint(tag, scheme))}
         for item in source.again():
             if detection and item.tags and (illegal or wrong):
                 self._check_tags(item, detection.scheme, illegal, wrong)

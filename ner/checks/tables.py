@@ -10,7 +10,7 @@ FORMS = 500_000
 MENTIONS = 200_000
 PLACES = 3  # lines remembered of each label of a mention
 
-_ANNOTATION, _LINE = (1 << 32) - 1, (1 << 40) - 1
+_ANNOTATION, _LINE, _NAME = (1 << 32) - 1, (1 << 40) - 1, (1 << 24) - 1
 
 Form = tuple[str, ...]
 
@@ -81,13 +81,13 @@ class Seen(NamedTuple):
     """What is known of a sentence that stands somewhere already.
 
     Attributes:
-        file: The file it stands in first, by its number.
+        name: What the file is called that it stands in first, by its number.
         line: The line there.
         files: The files that hold it, one bit each.
         same: Whether it is annotated there as it is here.
     """
 
-    file: int
+    name: int
     line: int
     files: int
     same: bool
@@ -105,19 +105,19 @@ class Sentences:
         self._known: dict[int, int] = {}
         self.full = False
 
-    def add(self, tokens: Form, annotation: int, file: int, line: int) -> Seen | None:
+    def add(self, tokens: Form, annotation: int, file: int, name: int, line: int) -> Seen | None:
         """Note a sentence; what was known of it, if it is not new."""
         key, mark, bit = hash(tokens), annotation & _ANNOTATION, 1 << file
         known = self._known.get(key)
         if known is None:
             if len(self._known) < self._room:
-                self._known[key] = ((bit << 16 | file) << 40 | line) << 32 | mark
+                self._known[key] = ((bit << 24 | name) << 40 | line) << 32 | mark
             else:
                 self.full = True
             return None
-        self._known[key] = known | bit << 88
-        first = known >> 72 & 0xFFFF
-        return Seen(first, known >> 32 & _LINE, known >> 88, known & _ANNOTATION == mark)
+        self._known[key] = known | bit << 96
+        first = known >> 72 & _NAME
+        return Seen(first, known >> 32 & _LINE, known >> 96, known & _ANNOTATION == mark)
 
 
 class Mentions:
