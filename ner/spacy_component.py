@@ -1,97 +1,274 @@
-"""The tagger as a component of a spaCy pipeline: it reads tokens and sets ``doc.ents``."""
+"""The tagger as a trainable component of a spaCy pipeline: it reads tokens and sets ``doc.ents``.
+
+What it finds is a function of the network alone, so ``predict`` leaves documents as they are, and
+``set_annotations`` writes without computing.
+"""
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from spacy.errors import Errors
-from spacy.pipeline import Pipe
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.tokens import Span as DocSpan
-from spacy.training import Example
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import from_bytes as read_parts
 from spacy.util import registry
+from spacy.util import to_bytes as write_parts
 from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer, get_torch_default_device, set_dropout_rate
 
 from ner.batch import batched
-from ner.sentence import Document, Sentence, Span
+from ner.sentence import Sentence, Span
+from ner.spacy_clamping import clampable, tag_pieces
+from ner.spacy_documents import (
+    Piece,
+    annotate,
+    annotate_group,
+    clamped,
+    gold,
+    labels_of,
+    pieces,
+    taken,
+)
+from ner.spacy_layer import NetworkShim, Scored, bilstm_crf, drift, fit, grow, loss
 from ner.tagger import Tagger, load
 
-if not DocSpan.has_extension("score"):
-    DocSpan.set_extension("score", default=None)
+Scorer = Callable[..., dict[str, Any]]
+
+
 if hasattr(os, "register_at_fork"):  # OpenMP's threads do not outlive a fork: torch would hang
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+if not DocSpan.has_extension("score"):
+    DocSpan.set_extension("score", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A sentence of a ``Doc`` without its white space.
+class NerCrf(TrainablePipe):  # type: ignore[misc]
+    """Finds entities in documents with a tagger, and trains it.
 
-    Attributes:
-        sentence: The tokens the tagger sees.
-        places: Where each of them stands in the ``Doc``.
-    """
-
-    sentence: Sentence
-    places: tuple[int, ...]
-
-
-class NerCrf(Pipe):
-    """Finds entities in documents with a tagger.
-
-    Entities that a document already has are kept, and only what is free of them is set.
+    Entities that a document already has are kept: the others are the most probable given these.
 
     Args:
         vocab: Of the pipeline.
+        model: The layer it trains, or a model directory; ``None`` where training or loading
+            brings it.
         name: Of the component.
-        model: A model directory; ``None`` where ``from_disk`` or ``from_bytes`` brings it.
         overwrite_ents: Whether entities set before are forgotten.
         spans_key: Also write all spans to ``doc.spans`` under this key, with
             ``attrs["scores"]``.
         min_score: Keep spans at least so probable.
-        device: Where the tagger runs.
+        use_sents: Whether the sentence boundaries of a document are used where it has them;
+            entities do not cross them.
+        device: Where the tagger runs; ``None`` follows ``spacy.require_gpu``.
+        scorer: How examples are scored.
+        later: Read the model directory only when it is needed: loading may bring another.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each setting, as spaCy wants them
         self,
         vocab: Vocab,
+        model: Model | str | Path | None = None,
         name: str = "ner_crf",
         *,
-        model: str | Path | None = None,
         overwrite_ents: bool = False,
         spans_key: str | None = None,
         min_score: float = 0.0,
-        device: str = "cpu",
+        use_sents: bool = True,
+        device: str | None = None,
+        scorer: Scorer | None = None,
+        later: bool = False,
     ) -> None:
+        path = model if isinstance(model, str | Path) else None
         self.vocab = vocab
         self.name = name
+        self.model: Model = model if isinstance(model, Model) else bilstm_crf({})
+        self.model.attrs["use_sents"] = use_sents
+        self.cfg: dict[str, Any] = {"labels": [], "initialized": False}
         self.overwrite_ents = overwrite_ents
         self.spans_key = spans_key
         self.min_score = min_score
+        self.use_sents = use_sents
         self.device = device
-        self.scorer = registry.scorers.get("spacy.ner_scorer.v1")()
-        self.tagger: Tagger | None = None if model is None else load(model, device=device)
+        self.scorer = scorer or registry.scorers.get("spacy.ner_scorer.v1")()
+        self._rehearsal_model: Model | None = None
+        self._made: tuple[int, Tagger] | None = None
+        self._directory = path
+        self._kept = False  # whether the network came from a directory, to be trained further
+        if not later:
+            self._read_directory()
+
+    @property
+    def shim(self) -> NetworkShim:
+        """What holds the network inside the layer."""
+        self._read_directory()
+        shim: NetworkShim = self.model.shims[0]
+        return shim
+
+    @property
+    def tagger(self) -> Tagger | None:
+        """The tagger; ``None`` before training or loading."""
+        shim = self.shim
+        if shim.network is None:
+            return None
+        made = self._made
+        if made is None or made[0] != shim.version:
+            self._made = made = (shim.version, Tagger(shim.network.eval()))
+        if shim.network.training:  # a caller's doing; dropout is for training alone
+            shim.network.eval()
+        return made[1]
+
+    @tagger.setter
+    def tagger(self, tagger: Tagger | None) -> None:
+        self._directory = None
+        shim = self.shim
+        shim.network = None if tagger is None else tagger.network
+        self._made = None if tagger is None else (shim.version, tagger)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the entities it finds."""
-        return () if self.tagger is None else self.tagger.labels
+        network = self.model.shims[0].network  # loading asks for labels before all is there
+        return tuple(self.cfg["labels"]) if network is None else network.labels
 
     @property
     def label_data(self) -> tuple[str, ...]:
         """The labels, as ``spacy init labels`` writes them."""
         return self.labels
 
-    def __call__(self, doc: Doc) -> Doc:
-        """Find the entities of a document."""
-        for done in self.pipe([doc], batch_size=1):
-            return done
-        return doc
+    def add_label(self, label: str) -> int:
+        """Give the component one label more; 0 if it had it already.
+
+        Raises:
+            ValueError: The label is no text.
+        """
+        if not isinstance(label, str) or not label:
+            raise ValueError(Errors.E187)
+        if label in self.labels:
+            return 0
+        self.vocab.strings.add(label)
+        if self.shim.network is None:
+            self.cfg["labels"].append(label)
+        else:
+            grow(self.model, [label])
+        return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: list[str] | None = None,
+    ) -> None:
+        """Make a fresh network for the words and labels of examples.
+
+        A network read from a model directory is kept, and given the labels it lacks.
+
+        Args:
+            get_examples: Gives the training examples.
+            nlp: The pipeline; not needed.
+            labels: The labels, where they are not to be gathered from the examples.
+        """
+        validate_get_examples(get_examples, "NerCrf.initialize")
+        examples = list(get_examples())
+        wanted = labels_of(examples) if labels is None else list(labels)
+        if self.shim.network is not None and self._kept:
+            for label in wanted:
+                self.add_label(label)
+            return
+        self.shim.network = None
+        self.cfg = {"labels": sorted({*self.cfg["labels"], *wanted}), "initialized": True}
+        sentences = [part.sentence for eg in examples for part in self._pieces(eg.predicted)]
+        if sentences and self.cfg["labels"] and any(eg.reference.ents for eg in examples):
+            self._fit(sentences)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from examples; gradients come together until ``finish_update``.
+
+        Args:
+            examples: What is missing in their annotation is left open.
+            drop: The share of the encoder's input and output set to 0.
+            sgd: The optimizer, to change the weights at once.
+            losses: Where the loss is added, under the component's name: nats a sentence.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        batch = list(examples)
+        validate_examples(batch, "NerCrf.update")
+        batch = [eg for eg in batch if self._pieces(eg.predicted)]
+        if not batch or not self._ready(batch):
+            return losses
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update([eg.predicted for eg in batch])
+        value, gradient = self.get_loss(batch, scores)
+        backprop(gradient)
+        if sgd:
+            self.finish_update(sgd)
+        losses[self.name] += value
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Scored) -> tuple[float, torch.Tensor]:
+        """The loss of scored documents in nats a sentence, and its gradient.
+
+        Raises:
+            ValueError: An entity has a label the component does not have.
+        """
+        network = self.shim.network
+        assert network is not None, "scores are made by a network"
+        rows = zip(examples, scores.pieces, strict=True)
+        annotated = [part for example, row in rows for part in gold(example, row)]
+        lacking = {s.label for p in annotated for s in p.sentence.spans or ()} - set(self.labels)
+        if lacking:
+            raise ValueError(
+                f"{self.name} has no label {min(lacking)!r}; its labels are "
+                f"{', '.join(self.labels)}; give it the label with add_label"
+            )
+        return loss(network, scores, annotated)
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn to score tags as the network did when training was resumed.
+
+        Args:
+            examples: Whose documents are scored; their annotation is not looked at.
+            drop: The share of the encoder's input and output set to 0.
+            sgd: The optimizer.
+            losses: Where the loss is added: the mean squared difference of the emissions.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        docs = [eg.predicted for eg in examples if self._pieces(eg.predicted)]
+        if self._rehearsal_model is None or self.shim.network is None or not docs:
+            return losses
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update(docs)
+        value, gradient = drift(self.model, scores, self._rehearsal_model, docs)
+        backprop(gradient)
+        if sgd:
+            self.finish_update(sgd)
+        losses[self.name] += value
+        return losses
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Find the entities of a stream of documents, in their order."""
@@ -101,93 +278,134 @@ class NerCrf(Pipe):
                 self.set_annotations(docs, self.predict(docs))
             except Exception as error:  # spaCy's handler decides about any error
                 handle(self.name, self, docs, error)
-            yield from docs
+            else:
+                yield from docs
 
     def predict(self, docs: Iterable[Doc]) -> list[tuple[Span, ...]]:
-        """The spans of each document, in its tokens. Changes nothing."""
-        if self.tagger is None:
+        """The spans of each document, in its tokens. Changes nothing.
+
+        Raises:
+            ValueError: There is no network: the component was neither trained nor loaded.
+        """
+        together = list(docs)
+        tagger = self.tagger
+        if tagger is None:
+            if self.cfg["initialized"]:
+                return [()] * len(together)
             raise ValueError(Errors.E109.format(name=self.name))
-        pieces = [list(_pieces(doc)) for doc in docs]
-        spans = iter(self.tagger.predict([piece.sentence for row in pieces for piece in row]))
-        return [
-            tuple(_moved(span, piece.places) for piece in row for span in next(spans))
-            for row in pieces
-        ]
+        rows = [self._pieces(doc) for doc in together]
+        for number, (doc, row) in enumerate(zip(together, rows, strict=True)):
+            if row and not self.overwrite_ents and taken(doc).any():
+                rows[number] = clamped(doc, row, clampable(tagger.network))
+        return tag_pieces(tagger, rows)
 
     def set_annotations(self, docs: Iterable[Doc], spans: Sequence[Sequence[Span]]) -> None:
         """Write spans into the documents. Computes nothing."""
         for doc, found in zip(docs, spans, strict=True):
             kept = [span for span in found if (span.score or 0.0) >= self.min_score]
             if self.spans_key is not None:
-                doc.spans[self.spans_key] = [_doc_span(doc, span) for span in kept]
-                scores = np.array([span.score for span in kept], dtype=np.float64)
-                doc.spans[self.spans_key].attrs["scores"] = scores
-            self._set_ents(doc, kept)
-
-    def _set_ents(self, doc: Doc, spans: Sequence[Span]) -> None:
-        ents = [_doc_span(doc, span) for span in spans]
-        if self.overwrite_ents:
-            doc.set_ents(ents, default="outside")
-            return
-        before = doc.to_array("ENT_IOB")
-        free = [span for span in ents if not np.isin(before[span.start : span.end], (1, 3)).any()]
-        doc.set_ents(free, default="unmodified")
-        after = doc.to_array("ENT_IOB")
-        outside = [doc[int(place) : int(place) + 1] for place in np.flatnonzero(after == 0)]
-        if outside:
-            doc.set_ents(free, outside=outside, default="unmodified")
-
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score the entities of examples, as spaCy's own ``ner`` does."""
-        scores: dict[str, Any] = self.scorer(examples, **kwargs)
-        return scores
+                annotate_group(doc, self.spans_key, kept)
+            annotate(doc, kept, overwrite=self.overwrite_ents)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the tagger as a model directory."""
-        if self.tagger is not None:
-            self.tagger.save(path)
+        """Write the component: its folder is a model directory, which ``ner.load`` reads too."""
+        folder = Path(path)
+        if self.tagger is not None and "model" not in exclude:
+            self.tagger.save(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if "cfg" not in exclude:
+            (folder / "cfg").write_text(json.dumps(self._cfg()), encoding="utf-8")
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> NerCrf:
-        """Read the tagger from a model directory."""
-        self.tagger = load(path, device=self.device)
+        """Read what ``to_disk`` wrote, or any model directory."""
+        folder = Path(path)
+        if (folder / "cfg").is_file() and "cfg" not in exclude:
+            self._take(json.loads((folder / "cfg").read_text(encoding="utf-8")))
+        if "model" not in exclude:
+            untrained = (folder / "cfg").is_file() and not (folder / "tagger.json").exists()
+            self.tagger = None if untrained else load(folder, device=self._device())
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """The tagger as bytes."""
-        return b"" if self.tagger is None else self.tagger.to_bytes()
+        """The component as bytes."""
+        tagger = self.tagger
+        parts = {
+            "cfg": lambda: json.dumps(self._cfg()).encode(),
+            "model": lambda: b"" if tagger is None else tagger.to_bytes(),
+        }
+        data: bytes = write_parts(parts, exclude)
+        return data
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> NerCrf:
-        """Read the tagger from what ``to_bytes`` gave."""
-        self.tagger = Tagger.from_bytes(data, device=self.device) if data else None
+        """Read what ``to_bytes`` gave."""
+
+        def take_model(model: bytes) -> None:
+            self.tagger = Tagger.from_bytes(model, device=self._device()) if model else None
+
+        parts = {"cfg": lambda cfg: self._take(json.loads(cfg)), "model": take_model}
+        read_parts(data, parts, exclude)
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = {
+            name: getattr(self, name)
+            for name in ("overwrite_ents", "spans_key", "min_score", "use_sents", "device")
+        }
+        layer = self.model.attrs["settings"]
+        return _restored, (self.vocab, self.name, layer, settings, self.scorer, self.to_bytes())
 
-def _pieces(doc: Doc) -> Iterator[Piece]:
-    """The sentences of a document, where they are known; else all of it as one."""
-    if not len(doc):
-        return
-    starts = [0]
-    if doc.has_annotation("SENT_START"):
-        flags = doc.to_array("SENT_START")
-        starts = [place for place in range(len(doc)) if place == 0 or flags[place] == 1]
-    words = [token.text for token in doc]
-    rows = [
-        tuple(place for place in range(start, end) if not words[place].isspace())
-        for start, end in zip(starts, [*starts[1:], len(doc)], strict=True)
-    ]
-    rows = [row for row in rows if row]
-    document = Document(tuple(tuple(words[place] for place in row) for row in rows))
-    for position, row in enumerate(rows):
-        tokens = document.tokens[position]
-        yield Piece(Sentence(tokens, document=document, position=position), row)
+    def _pieces(self, doc: Doc) -> list[Piece]:
+        return pieces(doc, use_sents=self.use_sents)
+
+    def _device(self) -> str:
+        return self.device or str(get_torch_default_device())
+
+    def _read_directory(self) -> None:
+        """Read the model directory, if that is still to be done."""
+        if self._directory is not None:
+            path, self._directory = self._directory, None
+            self.tagger = load(path, device=self._device())
+            self._kept = True
+
+    def _cfg(self) -> dict[str, Any]:
+        return {**self.cfg, "labels": list(self.labels)}
+
+    def _take(self, cfg: Mapping[str, Any]) -> None:
+        self.cfg.update({name: cfg[name] for name in ("labels", "initialized") if name in cfg})
+
+    def _fit(self, sentences: Sequence[Sentence]) -> None:
+        fit(self.model, sentences, self.cfg["labels"])
+        if self.device is not None and self.shim.network is not None:
+            self.shim.network.to(self.device)
+
+    def _ready(self, examples: Sequence[Example]) -> bool:
+        """Whether there is a network to train; one is made where only examples were lacking."""
+        if self.shim.network is not None:
+            return True
+        if not self.cfg["initialized"]:
+            raise ValueError(Errors.E109.format(name=self.name))
+        self.cfg["labels"] = sorted({*self.cfg["labels"], *labels_of(examples)})
+        if not self.cfg["labels"]:
+            return False
+        warnings.warn(
+            f"{self.name} was initialized without entities: its words and labels are those of "
+            "the first batch; give nlp.initialize all training examples",
+            stacklevel=4,
+        )
+        self._fit([part.sentence for eg in examples for part in self._pieces(eg.predicted)])
+        return True
 
 
-def _moved(span: Span, places: Sequence[int]) -> Span:
-    """A span of the tokens the tagger saw, in the tokens of the document."""
-    return Span(places[span.start], places[span.end - 1] + 1, span.label, span.score)
-
-
-def _doc_span(doc: Doc, span: Span) -> DocSpan:
-    found = DocSpan(doc, span.start, span.end, label=span.label)
-    found._.score = span.score
-    return found
+def _restored(
+    vocab: Vocab,
+    name: str,
+    layer: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    scorer: Scorer,
+    data: bytes,
+) -> NerCrf:
+    """The component of a pickle; other processes are kept to one thread each."""
+    if multiprocessing.parent_process() is not None:
+        torch.set_num_threads(1)
+    component = NerCrf(vocab, bilstm_crf(layer), name, scorer=scorer, **settings)
+    return component.from_bytes(data)

@@ -1,4 +1,4 @@
-"""The factory ``ner_crf`` by which spaCy finds the component.
+"""What spaCy finds by entry points: the factory ``ner_crf``, its architecture, a reader.
 
 spaCy imports the factories of every installed package whenever a pipeline is made, so this
 module imports nothing but spaCy; the component and torch follow when ``ner_crf`` is added.
@@ -6,41 +6,93 @@ module imports nothing but spaCy; the component and torch follow when ``ner_crf`
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from spacy.language import Language
+from spacy.training import Example
 
 
 @Language.factory(
     "ner_crf",
     assigns=["doc.ents", "token.ent_iob", "token.ent_type"],
     default_config={
-        "model": None,
+        "model": {
+            "@architectures": "ner_crf.BiLSTMCRF.v1",
+            "scheme": "BIOES",
+            "embeddings": {},
+            "encoder": {},
+            "crf": {},
+        },
         "overwrite_ents": False,
         "spans_key": None,
         "min_score": 0.0,
-        "device": "cpu",
+        "use_sents": True,
+        "device": None,
+        "scorer": {"@scorers": "spacy.ner_scorer.v1"},
     },
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
 def make_ner_crf(  # noqa: PLR0913 - one argument for each setting, as spaCy wants them
     nlp: Language,
     name: str,
-    model: str | None,
+    model: Any,
     overwrite_ents: bool,
     spans_key: str | None,
     min_score: float,
-    device: str,
+    use_sents: bool,
+    device: str | None,
+    scorer: Callable[..., Any] | None,
 ) -> Any:
-    """Make the component; ``model`` is a model directory, or ``None`` if it is loaded later."""
+    """Make the component; ``model`` is an architecture, or the path of a model directory."""
     from ner.spacy_component import NerCrf
 
     return NerCrf(
         nlp.vocab,
+        model,
         name,
-        model=model,
         overwrite_ents=overwrite_ents,
         spans_key=spans_key,
         min_score=min_score,
+        use_sents=use_sents,
         device=device,
+        scorer=scorer,
+        later=name in nlp._meta.get("components", ()),  # a saved pipeline brings its own
     )
+
+
+def make_bilstm_crf(
+    scheme: str = "BIOES",
+    embeddings: dict[str, Any] | None = None,
+    encoder: dict[str, Any] | None = None,
+    crf: dict[str, Any] | None = None,
+) -> Any:
+    """The architecture ``ner_crf.BiLSTMCRF.v1``: its settings are those of ``ner train``.
+
+    Args:
+        scheme: How spans are written as tags inside the network.
+        embeddings: Settings of each embedding by its name; ``false`` leaves out one.
+        encoder: Settings of the encoder. Its dropout is what ``[training] dropout`` says.
+        crf: Settings of the CRF.
+    """
+    from ner.spacy_layer import bilstm_crf
+
+    settings = {"scheme": scheme, "embeddings": embeddings, "encoder": encoder, "crf": crf}
+    return bilstm_crf(settings)
+
+
+def make_corpus(
+    path: str | None,
+    format: str | None = None,  # noqa: A002 - as in `ner.read`
+    limit: int = 0,
+) -> Callable[[Language], Iterable[Example]]:
+    """The reader ``ner_crf.Corpus.v1``: files of any format, as documents with sentences.
+
+    Args:
+        path: A file that ``ner.read`` can read.
+        format: Of the file, where its name does not tell.
+        limit: The most documents; 0 for all.
+    """
+    from ner.spacy_corpus import Corpus
+
+    return Corpus(path, format=format, limit=limit)

@@ -1,0 +1,78 @@
+"""Tagging around what is annotated already: the known tokens are clamped in the lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ner.batch import group_by_length
+from ner.inference import PlainEngine
+from ner.network import Network
+from ner.sentence import Sentence, Span
+from ner.spacy_documents import Piece, moved
+from ner.tagger import Tagger
+
+SENTENCES, TOKENS = 256, 8192  # the most of a batch
+
+
+class ClampedEngine(PlainEngine):
+    """Finds the spans of sentences of which some tokens' annotation is known.
+
+    The path of a sentence is the best of those that keep to its annotation, and the score of a
+    span is its probability among them.
+
+    Args:
+        network: The network, in evaluation mode; it is read, never changed.
+    """
+
+    @torch.inference_mode()
+    def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
+        """The spans of each sentence, given ones among them; of known sentences none."""
+        found: list[tuple[Span, ...]] = [()] * len(sentences)
+        open_ = [number for number, sentence in enumerate(sentences) if sentence.unknown]
+        table = self.network.type_table()
+        indexed = self.network.index([sentences[number] for number in open_], table)
+        device = next(self.network.parameters()).device
+        groups = group_by_length(list(map(len, indexed)), sentences=SENTENCES, tokens=TOKENS)
+        for group in groups:
+            batch = self.network.collate([indexed[n] for n in group], table).to(device)
+            chain = self.network.crf.chain(
+                self.network.emissions(batch), batch.lengths, candidates=batch.candidates
+            )
+            for number, spans in zip(group, self._spans(chain), strict=True):
+                found[open_[number]] = spans
+        return found
+
+
+def clampable(network: Network) -> tuple[str, ...]:
+    """The labels whose spans may be given: none where the tags leave a span's end open.
+
+    In such a scheme the token after a given span could prolong it; where the given tokens
+    are outside any entity it cannot.
+    """
+    closed = bool((network.span_tags.prolonging < 0).all())
+    return network.labels if closed else ()
+
+
+def tag_pieces(tagger: Tagger, rows: Sequence[Sequence[Piece]]) -> list[tuple[Span, ...]]:
+    """The spans of documents in their own tokens, without those that are given.
+
+    Args:
+        tagger: The tagger.
+        rows: The pieces of each document; those with annotation are tagged around it.
+    """
+    sentences = [part.sentence for row in rows for part in row]
+    free = [sentence for sentence in sentences if sentence.spans is None]
+    bound = [sentence for sentence in sentences if sentence.spans is not None]
+    found = iter(tagger.predict(free))
+    around = iter(ClampedEngine(tagger.network).predict(bound))
+    return [
+        tuple(
+            moved(span, part.places)
+            for part in row
+            for span in next(found if part.sentence.spans is None else around)
+            if span not in (part.sentence.spans or ())
+        )
+        for row in rows
+    ]

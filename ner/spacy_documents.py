@@ -1,0 +1,163 @@
+"""Between spaCy's documents and the toolkit's sentences and spans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from spacy.tokens import Span as DocSpan
+from spacy.training import Example
+from spacy.training.iob_utils import tags_to_entities
+
+from ner.sentence import Document, Sentence, Span
+
+BEGIN, INSIDE, UNSET = 3, 1, 0  # spaCy's ENT_IOB; BEGIN without a type blocks a token
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A sentence of a document without its white space.
+
+    Attributes:
+        sentence: The tokens the tagger sees.
+        places: Where each of them stands in the document.
+    """
+
+    sentence: Sentence
+    places: tuple[int, ...]
+
+
+def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
+    """The sentences of a document, where they are known and wanted; else all of it as one.
+
+    A stretch that is all white space is no sentence.
+    """
+    words = [token.text for token in doc]
+    starts = [0]
+    if use_sents and doc.has_annotation("SENT_START"):
+        starts += (np.flatnonzero(doc.to_array("SENT_START")[1:] == 1) + 1).tolist()
+    rows = [
+        tuple(place for place in range(start, end) if words[place].strip())
+        for start, end in zip(starts, [*starts[1:], len(words)], strict=True)
+    ]
+    rows = [row for row in rows if row]
+    document = Document(tuple(tuple(words[place] for place in row) for row in rows))
+    return [
+        Piece(Sentence(document.tokens[number], document=document, position=number), row)
+        for number, row in enumerate(rows)
+    ]
+
+
+def taken(doc: Doc) -> NDArray[np.bool_]:
+    """The tokens in entities set before, or blocked, ``(tokens,)``."""
+    found: NDArray[np.bool_] = np.isin(doc.to_array("ENT_IOB"), (BEGIN, INSIDE))
+    return found
+
+
+def clamped(doc: Doc, parts: Sequence[Piece], labels: Iterable[str]) -> list[Piece]:
+    """The pieces with what is set before as their annotation; the other tokens are unknown.
+
+    Entities of none of the labels, and blocked tokens, are annotated as outside any entity.
+
+    Args:
+        doc: The document.
+        parts: Its pieces.
+        labels: Of the entities that may be annotated as such.
+    """
+    known = frozenset(labels)
+    ents = [(ent.start, ent.end, ent.label_) for ent in doc.ents if ent.label_ in known]
+    return _annotated(parts, ents, ~taken(doc))
+
+
+def moved(span: Span, places: Sequence[int]) -> Span:
+    """A span of the tokens the tagger saw, in the tokens of the document."""
+    return Span(places[span.start], places[span.end - 1] + 1, span.label, span.score)
+
+
+def annotate(doc: Doc, spans: Sequence[Span], *, overwrite: bool) -> None:
+    """Set the entities of a document; what was set before is kept unless to be overwritten."""
+    if not len(doc):
+        return
+    if overwrite:
+        doc.set_ents([doc_span(doc, span) for span in spans], default="outside")
+        return
+    iob = doc.to_array("ENT_IOB")
+    fixed, empty = np.isin(iob, (BEGIN, INSIDE)), iob == UNSET
+    free = [span for span in spans if not fixed[span.start : span.end].any()]
+    for span in free:
+        empty[span.start : span.end] = False
+    edges = np.flatnonzero(np.diff(empty.astype(np.int8), prepend=0, append=0)).tolist()
+    outside = [doc[first:last] for first, last in zip(edges[::2], edges[1::2], strict=True)]
+    doc.set_ents([doc_span(doc, s) for s in free], outside=outside, default="unmodified")
+
+
+def annotate_group(doc: Doc, key: str, spans: Sequence[Span]) -> None:
+    """Write spans to ``doc.spans``, with their probabilities as ``attrs["scores"]``."""
+    doc.spans[key] = [doc_span(doc, span) for span in spans]
+    doc.spans[key].attrs["scores"] = np.array([span.score for span in spans], dtype=np.float64)
+
+
+def doc_span(doc: Doc, span: Span) -> DocSpan:
+    """A span of a document, with its score as ``_.score``."""
+    found = DocSpan(doc, span.start, span.end, label=span.label)
+    found._.score = span.score
+    return found
+
+
+def gold(example: Example, parts: Sequence[Piece]) -> list[Piece]:
+    """The pieces of the predicted document, annotated with what is known of its entities.
+
+    Tokens whose annotation is missing, or does not fit the tokens, are unknown; so are those of
+    entities that cross the boundary of a sentence.
+
+    Args:
+        example: An example.
+        parts: The pieces of ``example.predicted``.
+    """
+    tags = ["-" if tag is None else tag for tag in example.get_aligned_ner()]
+    ents = [(first, last + 1, label) for label, first, last in tags_to_entities(tags) if label]
+    return _annotated(parts, ents, np.array([tag == "-" for tag in tags], dtype=bool))
+
+
+def labels_of(examples: Iterable[Example]) -> list[str]:
+    """The labels of the entities of examples, sorted."""
+    return sorted({ent.label_ for example in examples for ent in example.reference.ents})
+
+
+def _annotated(
+    parts: Sequence[Piece], ents: Sequence[tuple[int, int, str]], free: NDArray[np.bool_]
+) -> list[Piece]:
+    """The pieces with entities of the document as their spans, and free tokens as unknown.
+
+    Args:
+        parts: The pieces.
+        ents: Start, end and label of entities; those that cross pieces become unknown.
+        free: The tokens of the document that are unknown, ``(tokens,)``.
+    """
+    owner = np.full(len(free), -1)
+    for number, part in enumerate(parts):
+        owner[list(part.places)] = number
+    position = np.zeros(len(free), dtype=np.int64)
+    for part in parts:
+        position[list(part.places)] = np.arange(len(part.places))
+    spans: list[list[Span]] = [[] for _ in parts]
+    free = free.copy()
+    for start, end, label in ents:
+        places = start + np.flatnonzero(owner[start:end] >= 0)
+        if len(places) and owner[places[0]] == owner[places[-1]]:
+            first, last = position[places[0]], position[places[-1]]
+            spans[owner[places[0]]].append(Span(int(first), int(last) + 1, label))
+        else:
+            free[start:end] = True
+    return [
+        Piece(_known(part.sentence, found, free[list(part.places)]), part.places)
+        for part, found in zip(parts, spans, strict=True)
+    ]
+
+
+def _known(sentence: Sentence, spans: Sequence[Span], free: NDArray[np.bool_]) -> Sentence:
+    unknown = frozenset(np.flatnonzero(free).tolist())
+    return replace(sentence, spans=tuple(spans), unknown=unknown)

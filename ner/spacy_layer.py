@@ -1,0 +1,245 @@
+"""The network as a layer of thinc, which is what spaCy trains.
+
+thinc's own wrapper for torch flips the network between training and evaluation at every
+prediction, which threads that share it would see; writes weights by pickle; and overlooks the
+averaged weights of thinc's optimizers. This one does none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model, Optimizer, Shim, get_torch_default_device
+from thinc.util import torch2xp, xp2torch
+from torch import Tensor
+
+from ner.batch import pad
+from ner.network import Network, build
+from ner.sentence import Sentence, Span
+from ner.spacy_documents import Piece, pieces
+from ner.tagger import Tagger
+
+UNLIKELY = -10.0  # the emission with which the tags of a new label begin
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """What the layer makes of documents.
+
+    Attributes:
+        pieces: The sentences of each document.
+        emissions: Of all of them in their order, ``(sentences, length, tags)``.
+        lengths: Their tokens, ``(sentences,)``.
+    """
+
+    pieces: tuple[tuple[Piece, ...], ...]
+    emissions: Tensor
+    lengths: Tensor
+
+
+class NetworkShim(Shim):  # type: ignore[misc]
+    """Holds a network for thinc: updates it, lends it other weights, writes it down.
+
+    Attributes:
+        version: Grows whenever the weights change, so that what was made of them can be renewed.
+    """
+
+    def __init__(self, network: Network | None = None) -> None:
+        super().__init__(network)
+        self.version = 0
+
+    @property
+    def network(self) -> Network | None:
+        """The network, always in evaluation mode but for the forward pass of an update."""
+        network: Network | None = self._model
+        return network
+
+    @network.setter
+    def network(self, network: Network | None) -> None:
+        self._model = network
+        self.version += 1
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Let thinc's optimizer change the weights by the gradients that have come together."""
+        if self.network is None:
+            return
+        for name, weight in self.network.named_parameters():
+            if weight.grad is None:
+                continue
+            key, gradient = (self.id, name), torch2xp(weight.grad)
+            changed, _ = optimizer(key, torch2xp(weight.data), gradient)
+            weight.data = xp2torch(changed, device=weight.device)
+            weight.grad = None  # not zeroed in place: who asked for the gradient may keep it
+        self.version += 1
+
+    @contextmanager
+    def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
+        """Lend the network other weights, such as an optimizer's averages."""
+        weights = dict(self.network.named_parameters()) if self.network is not None else {}
+        lent = {name: params[self.id, name] for name in weights if (self.id, name) in params}
+        own = {name: weights[name].data for name in lent}
+        for name, value in lent.items():
+            weights[name].data = xp2torch(value, device=weights[name].device).clone()
+        self.version += 1
+        try:
+            yield
+        finally:
+            for name, value in own.items():
+                weights[name].data = value
+            self.version += 1
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        if self.network is not None:
+            self.network.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+
+    def to_bytes(self) -> bytes:
+        """The network as the bytes of a model directory; nothing is pickled."""
+        return b"" if self.network is None else Tagger(self.network).to_bytes()
+
+    def from_bytes(self, data: bytes) -> NetworkShim:
+        device = str(get_torch_default_device())
+        self.network = Tagger.from_bytes(data, device=device).network if data else None
+        return self
+
+
+def bilstm_crf(settings: Mapping[str, Any], network: Network | None = None) -> Model:
+    """A layer that reads documents and gives what ``Scored`` says.
+
+    Args:
+        settings: Of ``ner.network.build``, for when the layer is fitted.
+        network: The network, where there is one already.
+    """
+    return Model(
+        "ner_crf",
+        _forward,
+        attrs={"settings": dict(settings), "use_sents": True, "dropout_rate": 0.0},
+        shims=[NetworkShim(network)],
+    )
+
+
+def fit(model: Model, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
+    """Give the layer a fresh network, whose vocabularies are these sentences'.
+
+    Args:
+        model: The layer.
+        sentences: Of the training documents.
+        labels: Of the entities it is to find.
+    """
+    every = tuple(Span(0, 1, label) for label in labels)
+    plain = [replace(sentence, spans=None, unknown=frozenset()) for sentence in sentences]
+    bearer = replace(plain[0], spans=every)  # build reads the labels off the spans
+    network = build([bearer, *plain[1:]], **model.attrs["settings"])
+    model.shims[0].network = network.eval().to(get_torch_default_device())
+
+
+def grow(model: Model, labels: Sequence[str]) -> None:
+    """Give the network of the layer more labels; what it knows stays bit for bit."""
+    old = _network(model)
+    settings = old.settings()
+    settings["labels"] = [*old.labels, *labels]
+    new = Network.from_settings(settings)
+    places = torch.tensor([new.tags.index(tag) for tag in old.tags])
+    weights = new.state_dict()
+    for name, weight in old.state_dict().items():
+        wide = weights[name]
+        if wide.shape == weight.shape:
+            wide.copy_(weight)
+            continue
+        wide.fill_(UNLIKELY if name == "projection.bias" else 0.0)
+        square = wide.dim() > 1 and wide.shape[1] != weight.shape[1]
+        wide[(places[:, None], places[None, :]) if square else places] = weight.cpu()
+    model.shims[0].network = new.eval().to(next(old.parameters()).device)
+
+
+def loss(network: Network, scored: Scored, gold: Sequence[Piece]) -> tuple[float, Tensor]:
+    """The loss of scored documents, in nats a sentence, and its gradient.
+
+    The gradient of the CRF's own weights is added to them; that of the emissions is given back.
+
+    Args:
+        network: The network that scored them.
+        scored: Documents.
+        gold: Their pieces in the same order, annotated.
+    """
+    emissions = scored.emissions.detach().requires_grad_()
+    number = {tag: place for place, tag in enumerate(network.tags)}
+    spelt = [network.scheme.encode(p.sentence.spans or (), len(p.sentence)) for p in gold]
+    rows = [torch.tensor([number[tag] for tag in tags]).numpy() for tags in spelt]
+    tags = pad(rows, emissions.shape[1])
+    candidates = torch.nn.functional.one_hot(tags, len(network.tags)).bool()
+    for row, part in zip(candidates, gold, strict=True):
+        row[list(part.sentence.unknown)] = True
+    if any(part.sentence.unknown for part in gold):
+        known = {"candidates": candidates.to(emissions.device)}
+    else:
+        known = {"tags": tags.to(emissions.device)}
+    with torch.enable_grad():
+        value = network.crf.loss(emissions, scored.lengths, **known)
+    value.backward()
+    assert emissions.grad is not None
+    return value.item(), emissions.grad
+
+
+def drift(model: Model, scored: Scored, old: Model, docs: Sequence[Doc]) -> tuple[float, Tensor]:
+    """How far the emissions have come from an older layer's: mean square, and half its gradient.
+
+    Tags the older layer does not know are left free.
+
+    Args:
+        model: The layer.
+        scored: What it makes of the documents.
+        old: The older layer.
+        docs: The documents.
+    """
+    before: Tensor = old.predict(docs).emissions
+    tags, known = _network(model).tags, _network(old).tags
+    places = [tags.index(tag) for tag in known]
+    difference = torch.zeros_like(scored.emissions)
+    difference[..., places] = scored.emissions.detach()[..., places] - before
+    tokens = scored.lengths.sum()
+    inside = torch.arange(difference.shape[1], device=difference.device) < scored.lengths[:, None]
+    difference *= inside.unsqueeze(2)
+    return float((difference**2).sum() / tokens), difference / tokens
+
+
+def _forward(
+    model: Model, docs: Sequence[Doc], is_train: bool
+) -> tuple[Scored, Callable[[Tensor], Sequence[Doc]]]:
+    network = _network(model)
+    rows = tuple(tuple(pieces(doc, use_sents=model.attrs["use_sents"])) for doc in docs)
+    device = next(network.parameters()).device
+    batch = network.batch([part.sentence for row in rows for part in row]).to(device)
+    with torch.set_grad_enabled(is_train), _mode(network, model.attrs["dropout_rate"], is_train):
+        emissions = network.emissions(batch)
+
+    def backprop(gradient: Tensor) -> Sequence[Doc]:
+        emissions.backward(gradient)
+        return docs
+
+    return Scored(rows, emissions, batch.lengths), backprop
+
+
+@contextmanager
+def _mode(network: Network, dropout: float, is_train: bool) -> Iterator[None]:
+    """Have the network in training mode, with this dropout, where it is to be trained."""
+    if not is_train:
+        yield
+        return
+    locked = network.encoder.dropout
+    own, locked.share = locked.share, dropout
+    network.train()
+    try:
+        yield
+    finally:
+        network.eval()
+        locked.share = own
+
+
+def _network(model: Model) -> Network:
+    network: Network = model.shims[0].network
+    return network
