@@ -128,14 +128,16 @@ FORMATS: dict[str, Format] = {
             "conllu",
             ".conllu .conllup",
             "CoNLL-U and CoNLL-U Plus",
-            columns=tuple("LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC".split()),
+            columns=("LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC"),
         ),
         _format(
             "conll2012",
             ".gold_conll .v4_gold_conll .auto_conll .v4_auto_conll",
             "CoNLL-2012 and OntoNotes, entities as (PERSON*",
-            columns=tuple("document part pos parse lemma frameset sense speaker".split())
-            + ("arguments", "coreference"),
+            columns=(
+                *("document", "part", "pos", "parse", "lemma", "frameset", "sense", "speaker"),
+                *("arguments", "coreference"),
+            ),
         ),
         _format(
             "jsonl", ".jsonl .json .ndjson", "one JSON object a sentence or a text", columns=None
@@ -151,8 +153,8 @@ _BY_ENDING = {ending: name for name, kind in FORMATS.items() for ending in kind.
 def format_of(path: str | Path, name: str | None = None) -> Format:
     """The format of that name, or the one the ending of the path tells.
 
-    ``corpus.conll.gz`` is CoNLL, compressed. A folder with ``.ann`` files is brat. What has no ending we know, as
-    standard input has none, is CoNLL: ``eng.train``, ``wnut17``, ``-``.
+    ``corpus.conll.gz`` is CoNLL, compressed. A folder with ``.ann`` files is brat. What has no
+    ending we know, as standard input has none, is CoNLL: ``eng.train``, ``wnut17``, ``-``.
 
     Raises:
         ValueError: No format is called so.
@@ -226,7 +228,7 @@ def write(
         if path == STREAM:
             raise ValueError(f"{chosen.name} is a folder of files; standard output cannot hold it")
         if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
-            raise ValueError(f"{path}: is there already; {chosen.name} needs a folder of its own")
+            raise ValueError(f"{path}: exists; {chosen.name} needs a folder of its own")
         with replacing_directory(Path(path)) as folder:
             chosen.write(folder, sentences, **options)
     elif path == STREAM:
