@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small work, quick tests
+
 import pytest
 
 from ner.sentence import Sentence, Span, in_document
