@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
 from strategies import LABELS, spans
 
 from ner.schemes import ALIASES, OUTSIDE, SCHEMES, Scheme, outermost, scheme_named
@@ -74,8 +75,6 @@ def test_ill_formed_tags_are_repaired_as_conlleval_does(name: str) -> None:
 
 @given(st.lists(st.sampled_from(SCHEMES["BIOES"].tags(("X", "Y-Z"))), max_size=12))
 def test_tags_are_read_as_seqeval_reads_them(tags: list[str]) -> None:
-    from seqeval.metrics.sequence_labeling import get_entities
-
     found = [(span.label, span.start, span.end - 1) for span in SCHEMES["BIOES"].decode(tags)]
     assert found == get_entities(tags)
 
