@@ -35,7 +35,7 @@ class Encoder(nn.Module):
         width: int = 128,
         layers: int = 1,
         bidirectional: bool = True,
-        dropout: float = 0.33,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         if width < 1:

@@ -25,6 +25,7 @@ DEFAULT_EMBEDDINGS: Mapping[str, Any] = {
     "characters": {},
     "affixes": {},
     "document": {},
+    "topic": {},
 }
 
 

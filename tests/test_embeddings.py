@@ -8,8 +8,10 @@ import torch
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, TypeEmbedding
 from ner.embeddings.affixes import case, shape
 from ner.embeddings.document import mentions_in
+from ner.embeddings.topic import HEADLINE, TOPIC
 from ner.embeddings.words import normalise
 from ner.sentence import Document, Sentence, in_document
+from ner.vocabulary import UNKNOWN
 
 ODD = ("", "Ada", "x" * 300_000, "\u200b", "１２", "東京", "İstanbul", "a\u00a0b", "\ud83d\ude00")
 
@@ -129,3 +131,71 @@ def test_hidden_documents_look_like_no_document():
     hidden = vectors_of(part, document[0])
     alone = vectors_of(part.eval(), Sentence(("Obi", "won")))
     torch.testing.assert_close(hidden, alone)
+
+
+def test_topic_is_the_same_for_all_tokens_of_a_document_but_for_the_position():
+    document = in_document(
+        [Sentence(("SOCCER", "RESULTS")), Sentence(("Blackburn", "3")), Sentence(("Leeds", "1"))]
+    )
+    part = EMBEDDINGS["topic"].fit(document, min_count=1).eval()
+    (rows,) = part.index(document[1])
+    assert rows[0].tolist() == rows[1].tolist()
+    assert rows[0, 0] == 2  # the second sentence; 0 would be none
+    first = [part.vocabulary[word] for word in ("soccer", "results", "blackburn", "0")]
+    assert rows[0, 1:5].tolist() == first
+    later = part.index(document[2])[0]
+    assert later[0, 1:].tolist() == rows[0, 1:].tolist()
+    vectors = vectors_of(part, document[1])
+    torch.testing.assert_close(vectors[0], vectors[1])
+
+
+def test_a_long_document_fills_the_topic_with_its_rare_words():
+    common = tuple(
+        Sentence(("the", f"word{chr(97 + n // 26)}{chr(97 + n % 26)}")) for n in range(200)
+    )
+    document = in_document([*common, Sentence(("the",) * 20)])
+    part = EMBEDDINGS["topic"].fit(document, min_count=1)
+    (rows,) = part.index(document[0])
+    topic = rows[0, 1 + HEADLINE :]
+    assert len(topic) == TOPIC
+    assert topic.all()
+    assert part.vocabulary["the"] not in topic
+    assert len(set(topic.tolist())) == TOPIC
+
+
+@pytest.mark.parametrize("sentences", [0, 1])
+def test_without_a_document_there_is_no_topic(sentences):
+    document = in_document([Sentence(("Obi", "won"))]) if sentences else [Sentence(("Obi", "won"))]
+    part = EMBEDDINGS["topic"].fit(document, min_count=1).eval()
+    (rows,) = part.index(document[0])
+    assert not rows.any()
+
+
+def test_a_hidden_document_has_no_topic():
+    document = in_document([Sentence(("Obi", "won")), Sentence(("Mr", "Obi"))])
+    part = EMBEDDINGS["topic"].fit(document, min_count=1, context_dropout=1.0 - 1e-9).train()
+    hidden = vectors_of(part, document[0])
+    torch.testing.assert_close(hidden, vectors_of(part.eval(), Sentence(("Obi", "won"))))
+
+
+def test_pairs_are_of_the_token_before_and_of_the_token_after():
+    sentence = Sentence(("中", "国", "人"))
+    part = EMBEDDINGS["pairs"].fit([sentence, Sentence(("中", "国"))], min_count=1)
+    (indices,) = part.index(sentence)
+    known = part.vocabulary
+    assert indices.tolist() == [
+        [known["\t中"], known["中\t国"]],
+        [known["中\t国"], known["国\t人"]],
+        [known["国\t人"], known["人\t"]],
+    ]
+    (other,) = part.index(Sentence(("人", "中")))
+    assert other[0].tolist() == [UNKNOWN, UNKNOWN]
+    assert part.index(Sentence(()))[0].shape == (0, 2)
+
+
+def test_dropped_pairs_are_unknown():
+    sentence = Sentence(("中", "国", "人"))
+    part = EMBEDDINGS["pairs"].fit([sentence], min_count=1, pair_dropout=1.0 - 1e-9).train()
+    vectors = vectors_of(part, sentence)
+    unknown = part.vectors.weight[UNKNOWN]
+    torch.testing.assert_close(vectors, torch.cat([unknown, unknown]).expand(3, -1))

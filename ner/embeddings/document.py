@@ -72,7 +72,7 @@ class DocumentEmbedding(ContextEmbedding):
         *,
         width: int = 50,
         flag_width: int = 5,
-        context_dropout: float = 0.1,
+        context_dropout: float = 0.2,
     ) -> None:
         super().__init__()
         self.vocabulary = Vocabulary(words)
@@ -93,7 +93,7 @@ class DocumentEmbedding(ContextEmbedding):
         min_count: int = 3,
         width: int = 50,
         flag_width: int = 5,
-        context_dropout: float = 0.1,
+        context_dropout: float = 0.2,
     ) -> Self:
         """Build it for the neighbouring words seen at least ``min_count`` times."""
         counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)

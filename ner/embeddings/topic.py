@@ -49,7 +49,7 @@ class TopicEmbedding(ContextEmbedding):
         *,
         width: int = 25,
         position_width: int = 5,
-        context_dropout: float = 0.1,
+        context_dropout: float = 0.2,
     ) -> None:
         super().__init__()
         self.vocabulary = Vocabulary(words)
@@ -70,7 +70,7 @@ class TopicEmbedding(ContextEmbedding):
         min_count: int = 3,
         width: int = 25,
         position_width: int = 5,
-        context_dropout: float = 0.1,
+        context_dropout: float = 0.2,
     ) -> Self:
         """Build it for the words seen at least ``min_count`` times."""
         counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)

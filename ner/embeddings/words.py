@@ -45,7 +45,7 @@ class WordEmbedding(TypeEmbedding):
         *,
         width: int = 100,
         singleton_dropout: float = 0.5,
-        word_dropout: float = 0.05,
+        word_dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.vocabulary = Vocabulary(words)
@@ -63,7 +63,7 @@ class WordEmbedding(TypeEmbedding):
         min_count: int = 1,
         width: int = 100,
         singleton_dropout: float = 0.5,
-        word_dropout: float = 0.05,
+        word_dropout: float = 0.1,
     ) -> Self:
         """Build it for the words seen at least ``min_count`` times."""
         counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ner.config import ConfigError, call, load, override
 from ner.training.optimisation import OPTIMIZERS, SCHEDULES
 
+POSITIVE = (
+    "epochs",
+    "batch_size",
+    "batch_tokens",
+    "learning_rate",
+    "plateau_factor",
+    "gradient_clip",
+    "accumulate",
+    "patience",
+    "threads",
+    "checkpoint_steps",
+    "checkpoint_minutes",
+)
 SAMPLE = "sample:"  # before the name of a split of the bundled corpus
 
 Files = str | list[str]
@@ -50,6 +63,8 @@ class TrainingSettings:
 
     Attributes:
         seed: Drives initial weights, the order of sentences, and dropout.
+        deterministic: On CUDA, whether only operations are used that give the same result every
+            time, some of them slower. On the CPU all do, for the same number of threads.
         epochs: How often every sentence is seen.
         batch_size: Sentences a batch.
         batch_tokens: The most tokens a batch, padding counted; no limit where it is null.
@@ -59,16 +74,25 @@ class TrainingSettings:
         learning_rate: The highest.
         weight_decay: Of all weights.
         momentum: Of ``sgd``.
-        schedule: How the learning rate goes: ``one_cycle``, ``linear``, ``cosine``, ``constant``.
+        schedule: How the learning rate goes: ``one_cycle``, ``linear``, ``cosine``, ``constant``,
+            or ``plateau``, which lowers it when the development F1 no longer rises.
         warmup: The share of the steps over which the learning rate rises.
+        plateau_patience: For how many epochs in a row ``plateau`` suffers no better F1.
+        plateau_factor: What it then multiplies the learning rate by.
         gradient_clip: The longest gradient; a longer one is shortened to it.
+        gradient_normalisation: Whether shorter gradients are lengthened to it too.
+        accumulate: So many batches make one step, as one large batch would.
+        precision: ``float32``, or ``bfloat16`` for the network before the CRF.
         average: The decay of a moving average of the weights, which is what is scored and saved;
             0 for none.
         patience: Stop after so many epochs without a better development F1; null for never.
         threads: How many threads the CPU uses; null leaves torch's choice.
+        checkpoint_steps: A checkpoint every so many steps, beside those at the ends of epochs.
+        checkpoint_minutes: A checkpoint whenever so many minutes have gone by without one.
     """
 
     seed: int = 1
+    deterministic: bool = False
     epochs: int = 5
     batch_size: int = 32
     batch_tokens: int | None = None
@@ -79,15 +103,23 @@ class TrainingSettings:
     momentum: float = 0.9
     schedule: str = "one_cycle"
     warmup: float = 0.1
+    plateau_patience: int = 2
+    plateau_factor: float = 0.5
     gradient_clip: float = 5.0
+    gradient_normalisation: bool = False
+    accumulate: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
     average: float = 0.0
     patience: int | None = None
     threads: int | None = None
+    checkpoint_steps: int | None = None
+    checkpoint_minutes: float | None = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "gradient_clip"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+        for name in POSITIVE:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be more than 0, got {value}")
         for name in ("warmup", "average"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(
