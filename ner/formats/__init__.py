@@ -23,8 +23,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from ner.formats.compression import COMPRESSED
 from ner.formats.lines import (
-    COMPRESSED,
     STREAM,
     DataError,
     DataWarning,

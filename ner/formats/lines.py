@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import contextlib
 import glob
-import gzip
 import itertools
-import lzma
 import shutil
 import sys
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from ner.formats.compression import COMPRESSORS, broken
 
 STREAM = "-"  # standard input or standard output
 SHOWN = 20  # bad lines an error lists before it counts the rest
@@ -93,26 +91,6 @@ def expand(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
     return found
 
 
-def _zstd(file: IO[bytes], mode: str) -> IO[bytes]:
-    try:
-        import zstandard  # an extra: few corpora are compressed so
-    except ImportError as error:
-        raise ValueError(
-            f"{getattr(file, 'name', 'a .zst file')} needs zstandard: pip install ner-crf[zstd]"
-        ) from error
-    opened: IO[bytes] = zstandard.open(file, mode, closefd=False)
-    return opened
-
-
-_COMPRESSORS: dict[str, Callable[[IO[bytes], Any], Any]] = {
-    ".gz": lambda file, mode: gzip.GzipFile("", mode, fileobj=file, mtime=0),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-    ".zst": _zstd,
-}
-COMPRESSED = tuple(_COMPRESSORS)
-
-
 @contextlib.contextmanager
 def opened(source: str | Path) -> Iterator[IO[bytes]]:
     """The bytes of a file, decompressed by its ending, or of standard input (``-``)."""
@@ -120,7 +98,7 @@ def opened(source: str | Path) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
         return
     with Path(source).open("rb") as file:
-        unpack = _COMPRESSORS.get(Path(source).suffix.lower())
+        unpack = COMPRESSORS.get(Path(source).suffix.lower())
         if unpack is None:
             yield file
             return
@@ -131,7 +109,7 @@ def opened(source: str | Path) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def compressing(file: IO[bytes], path: str | Path) -> Iterator[IO[bytes]]:
     """A stream whose bytes reach ``file`` compressed as the ending of ``path`` says."""
-    pack = _COMPRESSORS.get(Path(path).suffix.lower())
+    pack = COMPRESSORS.get(Path(path).suffix.lower())
     if pack is None:
         yield file
         return
@@ -195,20 +173,13 @@ def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
     while True:
         try:
             chunk = read(BLOCK)
-        except _broken() as error:
+        except broken() as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise DataError(f"{name}: the compressed data is broken: {error}") from error
         if not chunk:
             return
         yield chunk
-
-
-def _broken() -> tuple[type[Exception], ...]:
-    """What decompressors raise of data that is not whole."""
-    zstandard = sys.modules.get("zstandard")
-    extra = (zstandard.ZstdError,) if zstandard else ()
-    return (EOFError, OSError, zlib.error, lzma.LZMAError, *extra)
 
 
 def _cut_bytes(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterator[str]:
