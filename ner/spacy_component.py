@@ -40,7 +40,17 @@ from ner.spacy_documents import (
     pieces,
     taken,
 )
-from ner.spacy_layer import NetworkShim, Scored, bilstm_crf, drift, fit, grow, loss
+from ner.spacy_layer import (
+    Layer,
+    NetworkShim,
+    Scored,
+    bilstm_crf,
+    drift,
+    fit,
+    grow,
+    loss,
+    shim_of,
+)
 from ner.tagger import Tagger, load
 
 Scorer = Callable[..., dict[str, Any]]
@@ -76,7 +86,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
     def __init__(  # noqa: PLR0913 - one argument for each setting, as spaCy wants them
         self,
         vocab: Vocab,
-        model: Model | str | Path | None = None,
+        model: Layer | str | Path | None = None,
         name: str = "ner_crf",
         *,
         overwrite_ents: bool = False,
@@ -90,7 +100,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         path = model if isinstance(model, str | Path) else None
         self.vocab = vocab
         self.name = name
-        self.model: Model = model if isinstance(model, Model) else bilstm_crf({})
+        self.model: Layer = model if isinstance(model, Model) else bilstm_crf({})
         self.model.attrs["use_sents"] = use_sents
         self.cfg: dict[str, Any] = {"labels": [], "initialized": False}
         self.overwrite_ents = overwrite_ents
@@ -99,7 +109,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         self.use_sents = use_sents
         self.device = device
         self.scorer = scorer or registry.scorers.get("spacy.ner_scorer.v1")()
-        self._rehearsal_model: Model | None = None
+        self._rehearsal_model: Layer | None = None
         self._made: tuple[int, Tagger] | None = None
         self._directory = path
         self._kept = False  # whether the network came from a directory, to be trained further
@@ -110,8 +120,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
     def shim(self) -> NetworkShim:
         """What holds the network inside the layer."""
         self._read_directory()
-        shim: NetworkShim = self.model.shims[0]
-        return shim
+        return shim_of(self.model)
 
     @property
     def tagger(self) -> Tagger | None:
@@ -136,7 +145,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the entities it finds."""
-        network = self.model.shims[0].network  # loading asks for labels before all is there
+        network = shim_of(self.model).network  # loading asks for labels before all is there
         return tuple(self.cfg["labels"]) if network is None else network.labels
 
     @property
@@ -150,7 +159,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         Raises:
             ValueError: The label is no text.
         """
-        if not isinstance(label, str) or not label:
+        if not label:
             raise ValueError(Errors.E187)
         if label in self.labels:
             return 0

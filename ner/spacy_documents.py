@@ -117,7 +117,8 @@ def gold(example: Example, parts: Sequence[Piece]) -> list[Piece]:
         example: An example.
         parts: The pieces of ``example.predicted``.
     """
-    tags = ["-" if tag is None else tag for tag in example.get_aligned_ner()]
+    told: Sequence[str | None] = example.get_aligned_ner()
+    tags = ["-" if tag is None else tag for tag in told]
     ents = [(first, last + 1, label) for label, first, last in tags_to_entities(tags) if label]
     return _annotated(parts, ents, np.array([tag == "-" for tag in tags], dtype=bool))
 

@@ -24,6 +24,8 @@ from ner.sentence import Sentence, Span
 from ner.spacy_documents import Piece, pieces
 from ner.tagger import Tagger
 
+Layer = Model[Any, Any]
+
 UNLIKELY = -10.0  # the emission with which the tags of a new label begin
 
 
@@ -42,7 +44,7 @@ class Scored:
     lengths: Tensor
 
 
-class NetworkShim(Shim):  # type: ignore[misc]
+class NetworkShim(Shim):
     """Holds a network for thinc: updates it, lends it other weights, writes it down.
 
     Attributes:
@@ -71,8 +73,9 @@ class NetworkShim(Shim):  # type: ignore[misc]
         for name, weight in self.network.named_parameters():
             if weight.grad is None:
                 continue
-            key, gradient = (self.id, name), torch2xp(weight.grad)
-            changed, _ = optimizer(key, torch2xp(weight.data), gradient)
+            own: Any = torch2xp(weight.data)
+            gradient: Any = torch2xp(weight.grad)
+            changed, _ = optimizer((self.id, name), own, gradient)
             weight.data = xp2torch(changed, device=weight.device)
             weight.grad = None  # not zeroed in place: who asked for the gradient may keep it
         self.version += 1
@@ -107,7 +110,7 @@ class NetworkShim(Shim):  # type: ignore[misc]
         return self
 
 
-def bilstm_crf(settings: Mapping[str, Any], network: Network | None = None) -> Model:
+def bilstm_crf(settings: Mapping[str, Any], network: Network | None = None) -> Layer:
     """A layer that reads documents and gives what ``Scored`` says.
 
     Args:
@@ -122,7 +125,14 @@ def bilstm_crf(settings: Mapping[str, Any], network: Network | None = None) -> M
     )
 
 
-def fit(model: Model, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
+def shim_of(model: Layer) -> NetworkShim:
+    """What holds the network of a layer."""
+    shim = model.shims[0]
+    assert isinstance(shim, NetworkShim)
+    return shim
+
+
+def fit(model: Layer, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
     """Give the layer a fresh network, whose vocabularies are these sentences'.
 
     Args:
@@ -134,10 +144,10 @@ def fit(model: Model, sentences: Sequence[Sentence], labels: Sequence[str]) -> N
     plain = [replace(sentence, spans=None, unknown=frozenset()) for sentence in sentences]
     bearer = replace(plain[0], spans=every)  # build reads the labels off the spans
     network = build([bearer, *plain[1:]], **model.attrs["settings"])
-    model.shims[0].network = network.eval().to(get_torch_default_device())
+    shim_of(model).network = network.eval().to(get_torch_default_device())
 
 
-def grow(model: Model, labels: Sequence[str]) -> None:
+def grow(model: Layer, labels: Sequence[str]) -> None:
     """Give the network of the layer more labels; what it knows stays bit for bit."""
     old = _network(model)
     settings = old.settings()
@@ -153,7 +163,7 @@ def grow(model: Model, labels: Sequence[str]) -> None:
         wide.fill_(UNLIKELY if name == "projection.bias" else 0.0)
         square = wide.dim() > 1 and wide.shape[1] != weight.shape[1]
         wide[(places[:, None], places[None, :]) if square else places] = weight.cpu()
-    model.shims[0].network = new.eval().to(next(old.parameters()).device)
+    shim_of(model).network = new.eval().to(next(old.parameters()).device)
 
 
 def loss(network: Network, scored: Scored, gold: Sequence[Piece]) -> tuple[float, Tensor]:
@@ -174,18 +184,20 @@ def loss(network: Network, scored: Scored, gold: Sequence[Piece]) -> tuple[float
     candidates = torch.nn.functional.one_hot(tags, len(network.tags)).bool()
     for row, part in zip(candidates, gold, strict=True):
         row[list(part.sentence.unknown)] = True
-    if any(part.sentence.unknown for part in gold):
-        known = {"candidates": candidates.to(emissions.device)}
-    else:
-        known = {"tags": tags.to(emissions.device)}
+    partial = any(part.sentence.unknown for part in gold)
     with torch.enable_grad():
-        value = network.crf.loss(emissions, scored.lengths, **known)
-    value.backward()
+        value = network.crf.loss(
+            emissions,
+            scored.lengths,
+            None if partial else tags.to(emissions.device),
+            candidates=candidates.to(emissions.device) if partial else None,
+        )
+    value.backward()  # type: ignore[no-untyped-call]
     assert emissions.grad is not None
     return value.item(), emissions.grad
 
 
-def drift(model: Model, scored: Scored, old: Model, docs: Sequence[Doc]) -> tuple[float, Tensor]:
+def drift(model: Layer, scored: Scored, old: Layer, docs: Sequence[Doc]) -> tuple[float, Tensor]:
     """How far the emissions have come from an older layer's: mean square, and half its gradient.
 
     Tags the older layer does not know are left free.
@@ -208,7 +220,7 @@ def drift(model: Model, scored: Scored, old: Model, docs: Sequence[Doc]) -> tupl
 
 
 def _forward(
-    model: Model, docs: Sequence[Doc], is_train: bool
+    model: Layer, docs: Sequence[Doc], is_train: bool
 ) -> tuple[Scored, Callable[[Tensor], Sequence[Doc]]]:
     network = _network(model)
     rows = tuple(tuple(pieces(doc, use_sents=model.attrs["use_sents"])) for doc in docs)
@@ -218,7 +230,7 @@ def _forward(
         emissions = network.emissions(batch)
 
     def backprop(gradient: Tensor) -> Sequence[Doc]:
-        emissions.backward(gradient)
+        emissions.backward(gradient)  # type: ignore[no-untyped-call]
         return docs
 
     return Scored(rows, emissions, batch.lengths), backprop
@@ -240,6 +252,7 @@ def _mode(network: Network, dropout: float, is_train: bool) -> Iterator[None]:
         locked.share = own
 
 
-def _network(model: Model) -> Network:
-    network: Network = model.shims[0].network
+def _network(model: Layer) -> Network:
+    network = shim_of(model).network
+    assert network is not None, "the layer was neither fitted nor loaded"
     return network
