@@ -32,6 +32,8 @@ class PairEmbedding(ContextEmbedding):
         pair_dropout: How often a pair becomes the unknown pair in training.
     """
 
+    tokenwise = True
+
     def __init__(self, pairs: Sequence[str], *, width: int = 50, pair_dropout: float = 0.1) -> None:
         super().__init__()
         self.vocabulary = Vocabulary(pairs)
