@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 
 from ner import model_directory
 from ner.config import ConfigError, dump
-from ner.inference import PlainEngine
+from ner.inference import Decoding, FastEngine, PlainEngine
+from ner.inference.readings import Reading, alternatives
 from ner.model_directory import ModelError
 from ner.network import Network
 from ner.sentence import Sentence, Span
@@ -25,6 +27,7 @@ class Tagger:
         network: The network that scores tags.
         metrics: What is known of how good it is, as JSON holds it.
         config: The settings it was trained with.
+        decoding: How spans are chosen.
     """
 
     def __init__(
@@ -33,8 +36,11 @@ class Tagger:
         *,
         metrics: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         self.network = network
+        self.decoding = decoding or Decoding()
+        self._engine: FastEngine | PlainEngine | None = None
         self.metrics = dict(metrics or {})
         self.config = dict(config or {})
 
@@ -50,16 +56,65 @@ class Tagger:
             sentences: Sentences, or lists of tokens. What is already annotated is not looked at.
         """
         given = [s if isinstance(s, Sentence) else Sentence(tuple(s)) for s in sentences]
-        return PlainEngine(self.network).predict(given)
+        return self.engine().predict(given)
 
-    def save(self, path: Path | str) -> None:
-        """Write the tagger as a model directory, which is whole or not there at all."""
-        texts = {
+    def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
+        """Tag one sentence of any length in bounded memory, on the CPU.
+
+        Yields:
+            Some next tokens of the sentence, and the spans among them, counted from the first of
+            these.
+        """
+        engine = self.engine()
+        if isinstance(engine, FastEngine):
+            yield from engine.stream(tokens)
+        else:
+            own = Sentence(tuple(tokens))
+            yield own.tokens, engine.predict([own])[0]
+
+    def alternatives(
+        self, sentences: Iterable[Sentence | Sequence[str]], count: int
+    ) -> list[tuple[Reading, ...]]:
+        """The most probable readings of each sentence, the best first.
+
+        Args:
+            sentences: Sentences, or lists of tokens.
+            count: The most readings of a sentence.
+
+        Raises:
+            ValueError: ``count`` is below 1.
+        """
+        given = [s if isinstance(s, Sentence) else Sentence(tuple(s)) for s in sentences]
+        return alternatives(self.network, given, count, temperature=self.decoding.temperature)
+
+    def engine(self) -> FastEngine | PlainEngine:
+        """What tags with the network as it is now; the same one as long as it fits."""
+        kind = FastEngine if FastEngine.serves(self.network) else PlainEngine
+        engine = self._engine
+        fits = engine is not None and engine.network is self.network
+        if not fits or type(engine) is not kind or engine.decoding != self.decoding:
+            engine = self._engine = kind(self.network, self.decoding)
+        return engine
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_engine": None}  # made again where it is needed
+
+    def save(self, path: Path | str, *, texts: Mapping[str, str] | None = None) -> None:
+        """Write the tagger as a model directory, which is whole or not there at all.
+
+        Args:
+            path: Where.
+            texts: Other files of text to lie in it, by name.
+        """
+        own = {
             "metrics.json": json.dumps(self.metrics, indent=1, allow_nan=False) + "\n",
             "config.yaml": dump(self.config),
             "README.md": model_card(self),
         }
-        model_directory.write(Path(path), self.network, texts=texts, more={})
+        files = {**(texts or {}), **own}
+        model_directory.write(
+            Path(path), self.network, texts=files, more={"decoding": asdict(self.decoding)}
+        )
 
     def to_bytes(self) -> bytes:
         """The tagger as bytes: the files of its model directory, in one."""
@@ -103,10 +158,16 @@ def load(path: Path | str, *, device: str = "cpu") -> Tagger:
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
-    network, _ = model_directory.read(Path(path))
+    network, description = model_directory.read(Path(path))
     network.to(pick_device(device))
     metrics = model_directory.read_json(Path(path) / "metrics.json")
-    return Tagger(network, metrics=metrics if isinstance(metrics, dict) else None)
+    try:
+        decoding = Decoding.read(description.get("decoding", {}))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path}: not a usable model: {error}") from error
+    return Tagger(
+        network, metrics=metrics if isinstance(metrics, dict) else None, decoding=decoding
+    )
 
 
 def pick_device(name: str) -> torch.device:

@@ -12,8 +12,9 @@ import torch
 from training_runs import config, write_config
 
 import ner
+from ner.batch import group_by_length
 from ner.sentence import Sentence, Span
-from ner.training import Run, read_settings, score_tagger
+from ner.training import Run, TrainingSettings, read_settings, score_tagger
 from ner.training.corpora import Corpora
 
 
@@ -77,8 +78,8 @@ def test_the_saved_model_scores_what_the_log_said(toy, tmp_path):
 
 def test_the_best_epoch_is_kept_not_the_last(toy, monkeypatch):
     run = run_of(toy, epochs=3)
-    scores = iter([ner.Score(1, 4, 4), ner.Score(3, 4, 4), ner.Score(2, 4, 4)])
-    monkeypatch.setattr(run, "_score", lambda: next(scores), raising=True)
+    correct = iter([1, 3, 2])
+    monkeypatch.setattr(run, "_score", lambda: {"PER": ner.Score(next(correct), 4, 4)})
     kept = [weights_of(run) for _ in run]
     assert run.best.number == 2
     assert [epoch.best for epoch in run.epochs] == [True, True, False]
@@ -89,8 +90,8 @@ def test_the_best_epoch_is_kept_not_the_last(toy, monkeypatch):
 
 def test_patience_stops_a_run_that_no_longer_gets_better(toy, monkeypatch):
     run = run_of(toy, epochs=20, patience=2)
-    f1 = iter([1, 2, 2, 2, 3])
-    monkeypatch.setattr(run, "_score", lambda: ner.Score(next(f1), 4, 4), raising=True)
+    correct = iter([1, 2, 2, 2, 3])
+    monkeypatch.setattr(run, "_score", lambda: {"PER": ner.Score(next(correct), 4, 4)})
     assert len(list(run)) == 4
     assert run.best.number == 2
 
@@ -136,6 +137,60 @@ def test_a_sentence_of_other_labels_in_development_is_refused(toy):
 def test_a_model_that_finds_nothing_can_be_saved(toy, tmp_path):
     """Its precision is undefined, which the model card says too."""
     run = run_of(toy, epochs=1, learning_rate=1e-9, output=tmp_path / "model")
-    run._score = lambda: ner.Score(0, 0, 9)
-    list(run)
+    run._score = lambda: {"PER": ner.Score(0, 0, 9)}
+    run.train_epoch()
     assert "precision n/a" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_three_epochs_without_a_prediction_are_remarked_upon(toy, monkeypatch):
+    run = run_of(toy, epochs=4)
+    predicted = iter([0, 0, 0, 1])
+    monkeypatch.setattr(run, "_score", lambda: {"PER": ner.Score(0, next(predicted), 4)})
+    remarks = [epoch.remarks for epoch in run]
+    assert [len(one) for one in remarks] == [0, 0, 1, 0]
+    assert "no entity was predicted" in remarks[2][0]
+
+
+def test_the_tagger_so_far_may_be_used_without_changing_the_training(toy):
+    looked_at = run_of(toy)
+    for _ in looked_at:
+        looked_at.tagger.predict(toy)
+    left_alone = run_of(toy)
+    list(left_alone)
+    for one, other in zip(
+        looked_at.network.parameters(), left_alone.network.parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_accumulated_batches_are_one_large_batch(toy, accumulate):
+    """Without dropout, the gradient is that of all the sentences together."""
+    gradients = []
+    for size, steps in ((12 // accumulate, accumulate), (12, 1)):
+        settings = read_settings(config(batch_size=size, accumulate=steps, gradient_clip=1e9))
+        run = Run(settings, device="cpu", corpora=Corpora((*toy, *toy)[:12], (), ()))
+        run.network.eval()
+        run._take(run._groups(0)[0], 0.0)
+        gradients.append([parameter.grad for parameter in run.network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_bfloat16_goes_about_the_way_float32_goes(toy):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        run = run_of(toy, precision=precision, epochs=10, learning_rate=0.02)
+        losses[precision] = [epoch.loss for epoch in run]
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.2)
+
+
+def test_batches_of_like_length_hold_little_padding(shared):
+    lengths = [len(s) for s in ner.read(shared / "data" / "conll2003" / "train.txt")]
+    defaults = TrainingSettings()
+    batches = group_by_length(
+        lengths, sentences=defaults.batch_size, noise=defaults.length_noise, seed=1
+    )
+    padded = sum(len(batch) * max(lengths[n] for n in batch) for batch in batches)
+    assert sum(lengths) / padded > 0.95

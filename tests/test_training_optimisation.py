@@ -5,7 +5,15 @@ import torch
 
 from ner.config import ConfigError
 from ner.training import read_settings
-from ner.training.optimisation import FIRST, LAST, OPTIMIZERS, SCHEDULES, Average
+from ner.training.optimisation import (
+    FIRST,
+    LAST,
+    OPTIMIZERS,
+    SCHEDULES,
+    Average,
+    plateau_factor,
+    scale_gradients,
+)
 
 DATA = {"data": {"train": "x"}}
 
@@ -24,7 +32,7 @@ def test_a_schedule_rises_to_1_and_never_after(name):
 @pytest.mark.parametrize(
     ("name", "middle", "end"),
     [("one_cycle", (1 + LAST) / 2, LAST), ("linear", 0.5, 0.0), ("cosine", 0.5, 0.0),
-     ("constant", 1.0, 1.0)],
+     ("constant", 1.0, 1.0), ("plateau", 1.0, 1.0)],
 )  # fmt: skip
 def test_schedules_go_where_their_names_say(name, middle, end):
     assert SCHEDULES[name](0.5, 0.0) == pytest.approx(middle)
@@ -70,3 +78,22 @@ def test_an_average_of_weights_is_the_recurrence_written_out():
 def test_impossible_settings_are_named(training, complaint):
     with pytest.raises(ConfigError, match=complaint):
         read_settings({**DATA, "training": training})
+
+
+def test_a_plateau_lowers_the_rate_after_patience_is_at_its_end():
+    f1 = [0.1, 0.3, 0.3, 0.2, 0.3, 0.4, 0.4, 0.4, 0.4]
+    factors = [plateau_factor(f1[:n], 2, 0.5) for n in range(len(f1) + 1)]
+    assert factors == [1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("size", "always", "after"), [(9.0, False, 2.0), (1.0, False, 1.0), (1.0, True, 2.0)]
+)
+def test_gradients_are_shortened_and_where_told_lengthened(size, always, after):
+    parameters = [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)]
+    parameters[0].grad = torch.tensor([0.6, 0.0]) * size
+    parameters[1].grad = torch.tensor([0.0, 0.8]) * size
+    assert scale_gradients(parameters, 2.0, always=always) == pytest.approx(size)
+    found = torch.cat([parameter.grad for parameter in parameters])
+    assert found.norm().item() == pytest.approx(after, rel=1e-4)
+    assert found[3] / found[0] == pytest.approx(4 / 3)

@@ -23,7 +23,7 @@ def config(**training: Any) -> dict[str, Any]:
     return {
         "data": {"train": "unread"},
         "model": SMALL,
-        "training": {"epochs": 3, "batch_size": 3, "threads": 1, **training},
+        "training": {"epochs": 3, "batch_size": 3, "threads": 1, "average": 0.0, **training},
     }
 
 

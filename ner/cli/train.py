@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +13,12 @@ from ner.cli.console import Progress, percent, write_json
 from ner.config import ConfigError
 
 if TYPE_CHECKING:
-    from ner.training import Epoch, Run
+    from ner.training import Epoch, Run, RunSettings
 
 EXAMPLE = """\
 example:
   ner train configs/quick.yaml --set training.epochs=20 --output models/mine
+  ner train configs/quick.yaml --output models/mine --resume
 """
 
 
@@ -31,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change a setting, e.g. model.encoder.width=200; may be repeated",
     )
     parser.add_argument("--output", metavar="DIR", help="the model directory to write")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint of a run that was stopped or killed",
+    )
     parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - for stdout")
@@ -38,56 +47,94 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, reload and score."""
-    from ner.training import Run, read_settings
+    from ner.training import read_settings
 
     assignments = list(arguments.assignments)
     settings = read_settings(arguments.config, assignments, output=arguments.output)
     if settings.output is None:
         raise ConfigError("no output: give --output DIR or `output:` in the configuration")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
-    training = Run(settings, device=arguments.device)
-    show.line(_corpora(training))
-    while not training.finished:
-        with show.bar(training.sentences, f"epoch {len(training.epochs) + 1}", "sentences") as bar:
-            epoch = training.train_epoch(bar)
-        show.line(_line(epoch))
-    path = Path(settings.output)
-    result = finish(training, path)
-    for split in ("development", "test"):
-        if split in result:
-            show.line(f"{split:12} {_scores(result[split])}")
-    show.line(f"saved {path}")
+    result = train_once(settings, arguments, show)
+    if isinstance(result, int):
+        return result
     if arguments.json:
         write_json(result, arguments.json)
     return 0
 
 
-def finish(training: Run, path: Path) -> dict[str, Any]:
-    """Score the model as it lies on disk, and write the figures beside it.
+def train_once(
+    settings: RunSettings, arguments: argparse.Namespace, show: Progress
+) -> dict[str, Any] | int:
+    """Train one model; its figures, or the exit status where the run was asked to stop."""
+    from ner.training import Run, StoppedError
 
-    Raises:
-        RuntimeError: The reloaded model does not score what the log said.
+    path = Path(str(settings.output))
+    if arguments.resume and (known := _finished(path)) is not None:
+        show.line(f"{path} is finished already; train without --resume to begin anew")
+        return {**known, "output": str(path)}
+    training = Run(settings, device=arguments.device, resume=arguments.resume)
+    show.quiet = show.quiet or not training.processes.writes
+    for remark in training.remarks:
+        show.line(remark)
+    show.line(_corpora(training))
+    with _leaving_cleanly(training) as received:
+        try:
+            _train(training, show)
+        except StoppedError:
+            show.line(f"stopped after step {training.position.step}; --resume goes on from there")
+            return 128 + received[0]
+    result = training.finish()
+    for split in ("development", "test"):
+        if split in result:
+            show.line(f"{split:12} {_scores(result[split])}")
+    show.line(f"saved {path}")
+    return {**result, "output": str(path)}
+
+
+def _train(training: Run, show: Progress) -> None:
+    while not training.finished:
+        with show.bar(training.sentences, f"epoch {len(training.epochs) + 1}", "sentences") as bar:
+            epoch = training.train_epoch(bar)
+        show.line(_line(epoch))
+        for remark in epoch.remarks:
+            show.line(f"warning: {remark}")
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    """The figures of a finished run's model, where there is one and nothing to go on with."""
+    from ner.model_directory import ModelError, read_json
+    from ner.training.resumption import run_folder
+
+    if run_folder(path).exists():
+        return None
+    try:
+        known = read_json(path / "metrics.json")
+    except ModelError:
+        return None
+    return known if isinstance(known, dict) else None
+
+
+@contextlib.contextmanager
+def _leaving_cleanly(training: Run) -> Iterator[list[int]]:
+    """While the block runs, the first signal to leave makes the run stop at a checkpoint.
+
+    A second Ctrl-C leaves at once. The block's value lists the signals received.
     """
-    from ner.tagger import load
-    from ner.training import score_tagger
+    received: list[int] = []
 
-    tagger = load(path, device=str(training.device))
-    metrics = training.metrics()
-    for name in ("development", "test"):
-        sentences = getattr(training.corpora, name)
-        if not sentences:
-            continue
-        found = score_tagger(tagger, sentences)
-        if name in metrics and metrics[name] != found:
-            raise RuntimeError(
-                f"{path}: the saved model scores {found['f1']} on development data, "
-                f"training saw {metrics[name]['f1']}"
-            )
-        metrics[name] = found
-    tagger.metrics = metrics
-    tagger.config = training.settings.as_dict()
-    tagger.save(path)
-    return {**metrics, "output": str(path)}
+    def stop(number: int, frame: object) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+        training.stop()
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _corpora(training: Run) -> str:

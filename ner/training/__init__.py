@@ -1,6 +1,8 @@
 """Training: a loop the caller can see. ``for epoch in train(config): print(epoch)``."""
 
-from ner.training.loop import Epoch, Run, score_tagger, train
+from ner.training.epochs import Epoch
+from ner.training.loop import Run, StoppedError, train
+from ner.training.results import score_tagger
 from ner.training.settings import DataSettings, RunSettings, TrainingSettings, read_settings
 
 __all__ = [
@@ -8,6 +10,7 @@ __all__ = [
     "Epoch",
     "Run",
     "RunSettings",
+    "StoppedError",
     "TrainingSettings",
     "read_settings",
     "score_tagger",

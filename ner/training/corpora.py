@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -19,6 +20,16 @@ class Corpora:
     train: tuple[Sentence, ...]
     development: tuple[Sentence, ...]
     test: tuple[Sentence, ...]
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the sentences that training depends on, with their annotation."""
+        digest = hashlib.sha256()
+        for sentences in (self.train, self.development):
+            for s in sentences:
+                spans = s.spans and [(span.start, span.end, span.label) for span in s.spans]
+                digest.update(repr((s.tokens, spans, sorted(s.unknown), s.position)).encode())
+            digest.update(b"\n")
+        return digest.hexdigest()
 
 
 def read_corpora(settings: DataSettings, seed: int) -> Corpora:

@@ -2,98 +2,109 @@
 
 from __future__ import annotations
 
-import math
+import copy
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ner.batch import group_by_length
+from ner.batch import batched, group_by_length
 from ner.config import call
-from ner.ensemble import build
 from ner.evaluation import Score, evaluate
 from ner.inference import PlainEngine
-from ner.network import Network
-from ner.sentence import Sentence
+from ner.network import Network, build
+from ner.storage import write_text
 from ner.tagger import Tagger, pick_device
+from ner.training import checkpoints, resumption
+from ner.training.checkpoints import Checkpoint
 from ner.training.corpora import Corpora, read_corpora
-from ner.training.optimisation import OPTIMIZERS, SCHEDULES, Average, set_learning_rate
+from ner.training.epochs import Epoch, Position, remarks_on
+from ner.training.optimisation import SCHEDULES, plateau_factor
+from ner.training.processes import Processes
+from ner.training.results import finish, history, model_files
 from ner.training.settings import RunSettings, read_settings
+from ner.training.steps import DivergedError, Stepper
+
+Group = list[list[int]]  # the numbers of the sentences of each batch of one step
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What one pass over the training sentences came to.
-
-    Attributes:
-        number: Counted from 1.
-        loss: The mean negative log-likelihood of a sentence, in nats.
-        score: Of the development sentences, exact spans; ``None`` where there are none.
-        seconds: Of training, without scoring.
-        tokens_per_second: Training tokens seen in each of them.
-        best: Whether this is the best epoch so far, which is the one kept.
-    """
-
-    number: int
-    loss: float
-    score: Score | None
-    seconds: float
-    tokens_per_second: float
-    best: bool
+class StoppedError(Exception):
+    """A run was asked to stop; its last checkpoint goes on from there."""
 
 
 class Run(Iterator[Epoch]):
     """A training run. Iterating trains; ``tagger`` is the best tagger so far.
 
+    Where the settings name an output, the best model so far lies there, and beside it, until the
+    run is finished, ``OUTPUT.run`` with the checkpoints.
+
     Args:
         settings: The run's.
         device: Where to train: ``auto``, ``cpu`` or ``cuda``.
         corpora: The sentences, where they have been read already.
+        resume: Go on from the last checkpoint, to the same end as if nothing had happened.
+
+    Attributes:
+        epochs: Those done.
+        best: The best of them.
+        remarks: What the user should know of how the run began.
+
+    Raises:
+        ConfigError: A setting cannot be used, or is not that of the checkpoint.
+        ValueError: A file cannot be used.
     """
 
     def __init__(
-        self, settings: RunSettings, *, device: str = "auto", corpora: Corpora | None = None
+        self,
+        settings: RunSettings,
+        *,
+        device: str = "auto",
+        corpora: Corpora | None = None,
+        resume: bool = False,
     ) -> None:
         self.settings = settings
         training = settings.training
-        self.device = pick_device(device)
-        if training.threads is not None:
-            torch.set_num_threads(training.threads)
+        self.processes = Processes()
+        self.device = self.processes.device(pick_device(device))
+        _set_up(self.device, training.threads, training.deterministic)
         self.corpora = corpora or read_corpora(settings.data, training.seed)
+        self.processes.join(self.device)
         torch.manual_seed(training.seed)
-        self.network: Network = _build(self.corpora.train, settings.model).to(self.device)
+        network = call(build, settings.model, self.corpora.train, of="model")
+        self.network: Network = network.to(self.device)
         self._table = self.network.type_table()
         self._train = self.network.index(self.corpora.train, self._table)
         self._development = self.network.index(self.corpora.development, self._table)
         self._tokens = sum(map(len, self._train))
-        self._optimizer = OPTIMIZERS[training.optimizer](
-            self.network.parameters(),
-            training.learning_rate,
-            training.weight_decay,
-            training.momentum,
-        )
-        self._average = Average(self.network, training.average) if training.average else None
-        self._steps_per_epoch = len(self._batches(0))
-        self.step = 0
+        self._stepper = Stepper(self.network, self._table, training, self.processes)
+        torch.manual_seed(training.seed + self.processes.rank)
+        self.position = Position()
         self.epochs: list[Epoch] = []
         self.best: Epoch | None = None
         self._best_weights: dict[str, torch.Tensor] | None = None
+        self._stopping = False
+        self._written = time.monotonic()
+        self.remarks: list[str] = []
+        if self.folder is not None:
+            self.remarks += resumption.begin(self) if resume else resumption.clear(self)
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     @property
-    def steps(self) -> int:
-        """How many steps the whole run takes, if it is not stopped early."""
-        return self._steps_per_epoch * self.settings.training.epochs
+    def folder(self) -> Path | None:
+        """Where the checkpoints are while the run is under way."""
+        output = self.settings.output
+        return None if output is None else resumption.run_folder(Path(output))
 
     @property
     def tagger(self) -> Tagger:
-        """The best tagger so far."""
+        """The best tagger so far, as the user may keep it while training goes on."""
+        network = copy.deepcopy(self.network)
         if self._best_weights is not None:
-            self.network.load_state_dict(self._best_weights)
-        self.network.eval()
-        return Tagger(self.network, metrics=self.metrics(), config=self.settings.as_dict())
+            network.load_state_dict(self._best_weights)
+        return Tagger(network.eval(), metrics=self.metrics(), config=self.settings.as_dict())
 
     @property
     def sentences(self) -> int:
@@ -111,65 +122,51 @@ class Run(Iterator[Epoch]):
         return len(self.epochs) - self.best.number >= training.patience
 
     def __next__(self) -> Epoch:
-        if self.finished:
-            raise StopIteration
-        return self.train_epoch()
+        if not self.finished:
+            return self.train_epoch()
+        if self.folder is not None and self.folder.exists():
+            self.finish()
+        raise StopIteration
 
     def train_epoch(self, done: Callable[[int], None] = lambda sentences: None) -> Epoch:
-        """Train one epoch and score it.
+        """Train one epoch, or what is left of the one under way, and score it.
 
         Args:
-            done: Told, after each batch, how many sentences it had.
+            done: Told, after each step, how many sentences it had.
+
+        Raises:
+            StoppedError: ``stop`` was called.
+            ValueError: The loss is no longer a finite number.
         """
-        began = time.perf_counter()
-        total = 0.0
-        for loss, count in self._losses():
-            total += loss
-            done(count)
-        seconds = time.perf_counter() - began
-        score = self._score()
-        number = len(self.epochs) + 1
-        best = self._is_best(score)
-        epoch = Epoch(
-            number, total / len(self._train), score, seconds, self._tokens / seconds, best
-        )
-        self.epochs.append(epoch)
-        if best:
-            self._keep(epoch)
-        return epoch
-
-    def _losses(self) -> Iterator[tuple[float, int]]:
-        """Train one epoch; the summed loss of each batch and how many sentences it had."""
-        training = self.settings.training
-        schedule = SCHEDULES[training.schedule]
+        place = self.position
+        groups = self._groups(len(self.epochs))
         self.network.train()
-        for numbers in self._batches(len(self.epochs)):
-            batch = self.network.collate([self._train[number] for number in numbers], self._table)
-            rate = training.learning_rate * schedule(self.step / self.steps, training.warmup)
-            set_learning_rate(self._optimizer, rate)
-            self._optimizer.zero_grad()
-            try:
-                loss = self.network.loss(batch.to(self.device))
-            except ValueError as error:  # the CRF refuses emissions that are no numbers
-                raise ValueError(self._diverged(str(error), numbers)) from error
-            value = loss.item()
-            if not math.isfinite(value):
-                raise ValueError(self._diverged(f"the loss is {value}", numbers))
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
-            self._optimizer.step()
-            if self._average:
-                self._average.update(self.network.named_parameters())
-            self.step += 1
-            yield value * len(numbers), len(numbers)
+        done(sum(map(_sentences, groups[: place.steps_of_epoch])))
+        for group in groups[place.steps_of_epoch :]:
+            began = time.perf_counter()
+            place.loss += self._take(group, place.steps_of_epoch / len(groups))
+            place.step += 1
+            place.steps_of_epoch += 1
+            place.seconds += time.perf_counter() - began
+            done(_sentences(group))
+            self._pause()
+        return self._end_epoch()
 
-    def _diverged(self, what: str, numbers: Sequence[int]) -> str:
-        sentences = self.corpora.train
-        lines = ", ".join(str(sentences[number].line or number + 1) for number in numbers[:5])
-        return (
-            f"{what}; at step {self.step + 1}, in the batch of the training sentences at lines "
-            f"{lines}; a lower learning_rate or gradient_clip helps"
-        )
+    def stop(self) -> None:
+        """Write a checkpoint and leave after the step under way; a signal handler may call it."""
+        self._stopping = True
+
+    def finish(self) -> dict[str, Any]:
+        """Score the best model as it lies on disk, write its figures beside it, tidy up.
+
+        Raises:
+            RuntimeError: The reloaded model does not score what the log said.
+        """
+        found = finish(self)
+        self.processes.wait()
+        if self.folder is not None and self.processes.writes:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return found
 
     def metrics(self) -> dict[str, Any]:
         """What is known of the best epoch, as JSON holds it."""
@@ -180,35 +177,133 @@ class Run(Iterator[Epoch]):
             known["development"] = self.best.score.as_json()
         return known
 
-    def _batches(self, epoch: int) -> list[list[int]]:
-        """The numbers of the sentences of each batch of an epoch, from seed and epoch alone."""
+    def save(self, path: Path, metrics: Mapping[str, Any] | None = None) -> None:
+        """Write the best tagger so far as a model directory.
+
+        Raises:
+            OSError: It cannot be written; what was there is untouched.
+        """
+        tagger = self.tagger
+        tagger.metrics.update(metrics or {})
+        with checkpoints.naming(path):
+            tagger.save(path, texts=model_files(self.epochs))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go to where a checkpoint of this very run was written."""
+        self.position = resumption.restore_stepper(self._stepper, checkpoint, self)
+        self.epochs = resumption.epochs_of(checkpoint)
+        self.best = next((epoch for epoch in reversed(self.epochs) if epoch.best), None)
+        best = checkpoint.part("best")
+        self._best_weights = {name: tensor.to(self.device) for name, tensor in best.items()} or None
+
+    def learning_rate(self, share: float) -> float:
+        """The learning rate when so large a share of the epoch under way is done."""
         training = self.settings.training
-        return group_by_length(
+        done = min((len(self.epochs) + share) / training.epochs, 1.0)
+        rate = training.learning_rate * SCHEDULES[training.schedule](done, training.warmup)
+        if training.schedule == "plateau":
+            f1 = [epoch.score.f1 for epoch in self.epochs if epoch.score is not None]
+            rate *= plateau_factor(f1, training.plateau_patience, training.plateau_factor)
+        return rate
+
+    def _take(self, group: Group, share: float) -> float:
+        """Take a step; the summed loss of its sentences."""
+        batches = [[self._train[number] for number in numbers] for numbers in group]
+        try:
+            return self._stepper.take(batches, self.learning_rate(share))
+        except DivergedError as error:
+            sentences = self.corpora.train
+            lines = [str(sentences[n].line or n + 1) for numbers in group for n in numbers]
+            raise ValueError(
+                f"{error}; at step {self.position.step + 1}, in the batch of the training "
+                f"sentences at lines {', '.join(lines[:8])}{', ...' if len(lines) > 8 else ''}; "
+                "a lower learning_rate or gradient_clip helps"
+            ) from error
+
+    def _pause(self) -> None:
+        """Between two steps: write a checkpoint where one is due, and leave if asked to."""
+        training, stopping = self.settings.training, self.processes.any(self._stopping)
+        minutes = (time.monotonic() - self._written) / 60.0
+        late = training.checkpoint_minutes is not None and minutes >= training.checkpoint_minutes
+        steps = training.checkpoint_steps
+        due = steps is not None and self.position.step % steps == 0
+        if due or stopping or self.processes.any(late):
+            self._checkpoint()
+        if stopping:
+            raise StoppedError
+
+    def _checkpoint(self) -> None:
+        if self.folder is not None:
+            resumption.write(self, self._stepper, self._best_weights)
+        self._written = time.monotonic()
+
+    def _end_epoch(self) -> Epoch:
+        place, labels = self.position, self._score()
+        score = None if labels is None else sum(labels.values(), Score())
+        epoch = Epoch(
+            number=len(self.epochs) + 1,
+            loss=place.loss / len(self._train),
+            score=score,
+            seconds=place.seconds,
+            tokens_per_second=self._tokens / place.seconds,
+            best=self._is_best(score),
+            labels=labels or {},
+            learning_rate=self.learning_rate(1.0 - 1.0 / place.steps_of_epoch),
+            remarks=remarks_on(self.epochs, score),
+        )
+        self.epochs.append(epoch)
+        self.position = Position(step=place.step)
+        if epoch.best:
+            self._keep(epoch)
+        if self.folder is not None and self.processes.writes:
+            write_text(self.folder / "metrics.jsonl", history(self.epochs, timed=True))
+        self._checkpoint()
+        return epoch
+
+    def _groups(self, epoch: int) -> list[Group]:
+        """The batches of each step of an epoch, from seed and epoch alone."""
+        training = self.settings.training
+        batches = group_by_length(
             [len(sentence) for sentence in self._train],
             sentences=training.batch_size,
             tokens=training.batch_tokens,
             noise=training.length_noise,
             seed=training.seed * 1_000_003 + epoch,
         )
+        return list(batched(batches, training.accumulate))
 
-    def _score(self) -> Score | None:
+    def _score(self) -> Mapping[str, Score] | None:
+        """The score of each label in the development sentences, where there are such."""
         if not self._development:
             return None
         weights = self._average_in_place()
         self.network.eval()
-        predicted = PlainEngine(self.network).predict_indexed(self._development, self._table)
-        gold = [sentence.spans or () for sentence in self.corpora.development]
-        score = evaluate(gold, predicted).exact
+        share = self.processes.share
+        engine = PlainEngine(self.network)
+        predicted = engine.predict_indexed(share(self._development), self._table)
         if weights is not None:
             self.network.load_state_dict(weights)
-        return score
+        gold = [sentence.spans or () for sentence in share(self.corpora.development)]
+        return self._together(evaluate(gold, predicted).labels)
+
+    def _together(self, labels: Mapping[str, Score]) -> Mapping[str, Score]:
+        """The scores of all processes added up."""
+        if self.processes.count == 1:
+            return labels
+        own = [labels.get(label, Score()) for label in self.network.labels]
+        counts = torch.tensor([[s.correct, s.predicted, s.gold] for s in own], device=self.device)
+        rows = self.processes.sum(counts).tolist()
+        return {
+            label: Score(*row) for label, row in zip(self.network.labels, rows, strict=True)
+            if any(row)
+        }  # fmt: skip
 
     def _average_in_place(self) -> dict[str, torch.Tensor] | None:
         """Give the network its averaged weights, where there are such; its own, to be put back."""
-        if self._average is None:
+        if self._stepper.average is None:
             return None
         own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self.network.load_state_dict(self._average.weights)
+        self.network.load_state_dict(self._stepper.average.weights)
         return own
 
     def _is_best(self, score: Score | None) -> bool:
@@ -219,38 +314,41 @@ class Run(Iterator[Epoch]):
 
     def _keep(self, epoch: Epoch) -> None:
         self.best = epoch
-        weights = self._average.weights if self._average else self.network.state_dict()
+        average = self._stepper.average
+        weights = average.weights if average else self.network.state_dict()
         self._best_weights = {name: tensor.clone() for name, tensor in weights.items()}
-        if self.settings.output is not None:
+        if self.settings.output is not None and self.processes.writes:
             self.save(Path(self.settings.output))
 
-    def save(self, path: Path) -> None:
-        """Write the best tagger so far as a model directory."""
-        own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self.tagger.save(path)
-        self.network.load_state_dict(own)
 
-
-def train(config: Path | str | Mapping[str, Any] | RunSettings, *, device: str = "auto") -> Run:
+def train(
+    config: Path | str | Mapping[str, Any] | RunSettings,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+) -> Run:
     """Train a tagger, an epoch at each step of the iterator; the best is kept and saved.
 
     Args:
         config: A YAML file, its content as a mapping, or settings.
         device: ``auto``, ``cpu`` or ``cuda``.
+        resume: Go on from the last checkpoint of a run that was stopped.
 
     Raises:
         ConfigError: A setting cannot be used.
         ValueError: A file cannot be used.
     """
     settings = config if isinstance(config, RunSettings) else read_settings(config)
-    return Run(settings, device=device)
+    return Run(settings, device=device, resume=resume)
 
 
-def score_tagger(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """How well a tagger finds the spans of annotated sentences: the six figures of exact spans."""
-    gold = [sentence.spans or () for sentence in sentences]
-    return evaluate(gold, tagger.predict(sentences)).exact.as_json()
+def _sentences(group: Group) -> int:
+    return sum(map(len, group))
 
 
-def _build(sentences: Sequence[Sentence], model: Mapping[str, Any]) -> Network:
-    return call(build, model, sentences, of="model")
+def _set_up(device: torch.device, threads: int | None, deterministic: bool) -> None:
+    """What a run asks of torch itself."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if deterministic and device.type == "cuda":
+        torch.use_deterministic_algorithms(True)

@@ -1,9 +1,9 @@
-"""Optimisers, schedules of the learning rate, and moving averages of weights."""
+"""Optimisers, schedules of the learning rate, gradients, and moving averages of weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,13 +44,67 @@ SCHEDULES: Mapping[str, Schedule] = {
     "linear": _warming(lambda rest: 1.0 - rest),
     "cosine": _warming(lambda rest: 0.5 * (1.0 + math.cos(math.pi * rest))),
     "constant": _warming(lambda rest: 1.0),
+    "plateau": _warming(lambda rest: 1.0),  # times plateau_factor, which knows the scores
 }
+
+
+def plateau_factor(f1: Sequence[float], patience: int, factor: float) -> float:
+    """What the learning rate is multiplied by after epochs with these development scores.
+
+    It falls by ``factor`` whenever there was no better score for more than ``patience`` epochs.
+    """
+    best, waited, total = -math.inf, 0, 1.0
+    for value in f1:
+        waited = 0 if value > best else waited + 1
+        best = max(best, value)
+        if waited > patience:
+            total, waited = total * factor, 0
+    return total
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Give every group of parameters this learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def scale_gradients(parameters: Iterable[Tensor], length: float, *, always: bool) -> float:
+    """Bring the gradient of all parameters, taken as one vector, to a length.
+
+    Args:
+        parameters: What the gradients are of.
+        length: The longest a gradient may be (Pascanu et al. 2013).
+        always: Lengthen shorter ones too (what Reimers and Gurevych 2017 call normalisation).
+
+    Returns:
+        The length it had.
+    """
+    held = [parameter for parameter in parameters if parameter.grad is not None]
+    found = nn.utils.clip_grad_norm_(held, length).item()
+    if always and 0.0 < found < length:
+        for parameter in held:
+            parameter.grad.mul_(length / found)  # type: ignore[union-attr]
+    return found
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser by name: ``NUMBER.KEY``, parameters counted in their order."""
+    return {
+        f"{number}.{key}": value
+        for number, state in optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that ``optimizer_tensors`` told."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 class Average:
@@ -71,3 +125,10 @@ class Average:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, parameter in parameters:
             self.weights[name].lerp_(parameter, 1.0 - decay)
+
+    @torch.no_grad()
+    def restore(self, weights: Mapping[str, Tensor], steps: int) -> None:
+        """Go on from an average that was written down."""
+        self.steps = steps
+        for name, weight in weights.items():
+            self.weights[name].copy_(weight)

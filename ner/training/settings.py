@@ -93,10 +93,10 @@ class TrainingSettings:
 
     seed: int = 1
     deterministic: bool = False
-    epochs: int = 5
+    epochs: int = 8
     batch_size: int = 32
     batch_tokens: int | None = None
-    length_noise: float = 3.0
+    length_noise: float = 2.0
     optimizer: str = "adamw"
     learning_rate: float = 3e-3
     weight_decay: float = 0.0
@@ -109,7 +109,7 @@ class TrainingSettings:
     gradient_normalisation: bool = False
     accumulate: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
-    average: float = 0.0
+    average: float = 0.998
     patience: int | None = None
     threads: int | None = None
     checkpoint_steps: int | None = None

@@ -1,0 +1,109 @@
+"""What an epoch came to, and where in a run one is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from ner.evaluation import Score
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training sentences came to.
+
+    Attributes:
+        number: Counted from 1.
+        loss: The mean negative log-likelihood of a sentence, in nats.
+        score: Of the development sentences, exact spans; ``None`` where there are none.
+        seconds: Of training, without scoring.
+        tokens_per_second: Training tokens seen in each of them.
+        best: Whether this is the best epoch so far, which is the one kept.
+        labels: The score of each label.
+        learning_rate: Of the last step.
+        remarks: What the user should know.
+    """
+
+    number: int
+    loss: float
+    score: Score | None
+    seconds: float
+    tokens_per_second: float
+    best: bool
+    labels: Mapping[str, Score] = field(default_factory=dict)
+    learning_rate: float = 0.0
+    remarks: tuple[str, ...] = ()
+
+    def as_json(self, *, timed: bool = True) -> dict[str, Any]:
+        """The epoch as JSON holds it; what was timed, which is never twice the same, if wanted."""
+        known: dict[str, Any] = {
+            "epoch": self.number,
+            "loss": self.loss,
+            "learning_rate": self.learning_rate,
+            "best": self.best,
+            "development": None if self.score is None else self.score.as_json(),
+            "labels": {label: score.as_json() for label, score in self.labels.items()},
+            "remarks": list(self.remarks),
+        }
+        if timed:
+            known |= {"seconds": self.seconds, "tokens_per_second": self.tokens_per_second}
+        return known
+
+    @classmethod
+    def from_json(cls, known: Mapping[str, Any]) -> Self:
+        """The epoch that ``as_json`` wrote down."""
+        return cls(
+            known["epoch"],
+            known["loss"],
+            _score(known["development"]),
+            known["seconds"],
+            known["tokens_per_second"],
+            known["best"],
+            {label: _counts(counts) for label, counts in known["labels"].items()},
+            known["learning_rate"],
+            tuple(known["remarks"]),
+        )
+
+
+@dataclass(slots=True)
+class Position:
+    """Where in a run one is.
+
+    Attributes:
+        step: Steps taken in the whole run.
+        steps_of_epoch: Steps taken in the epoch under way.
+        loss: The summed loss of its sentences so far.
+        seconds: Spent training on them.
+    """
+
+    step: int = 0
+    steps_of_epoch: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The position as JSON holds it; its fields are the arguments that make it again."""
+        return asdict(self)
+
+
+NONE_FOUND = 3  # epochs in a row without one predicted span, before it is remarked upon
+
+
+def remarks_on(epochs: Sequence[Epoch], score: Score | None) -> tuple[str, ...]:
+    """What there is to say of an epoch with this score that comes after these epochs."""
+    last = [*(epoch.score for epoch in epochs), score][-NONE_FOUND:]
+    if len(last) < NONE_FOUND or any(one is None or one.predicted or not one.gold for one in last):
+        return ()
+    return (
+        f"no entity was predicted in the development sentences {NONE_FOUND} times in a row; "
+        "is the learning_rate right, and is the training annotation complete?",
+    )
+
+
+def _score(counts: Mapping[str, Any] | None) -> Score | None:
+    return None if counts is None else _counts(counts)
+
+
+def _counts(counts: Mapping[str, Any]) -> Score:
+    return Score(counts["correct"], counts["predicted"], counts["gold"])

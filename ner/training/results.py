@@ -1,0 +1,63 @@
+"""What a run leaves behind: the model, scored as it lies on disk, and how it came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ner.evaluation import evaluate
+from ner.sentence import Sentence
+from ner.tagger import Tagger, load
+from ner.training.epochs import Epoch
+
+if TYPE_CHECKING:
+    from ner.training.loop import Run
+
+
+def score_tagger(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """How well a tagger finds the spans of annotated sentences: the six figures of exact spans."""
+    gold = [sentence.spans or () for sentence in sentences]
+    return evaluate(gold, tagger.predict(sentences)).exact.as_json()
+
+
+def finish(run: Run) -> dict[str, Any]:
+    """Score the best model of a run, from the disk where it is saved, and save the figures.
+
+    Raises:
+        RuntimeError: The reloaded model does not score what the log said.
+    """
+    output = run.settings.output
+    if not run.processes.writes:
+        return run.metrics()
+    tagger = run.tagger if output is None else load(output, device=str(run.device))
+    metrics = run.metrics()
+    for name in ("development", "test"):
+        sentences = getattr(run.corpora, name)
+        if not sentences:
+            continue
+        found = score_tagger(tagger, sentences)
+        if name in metrics and metrics[name] != found:
+            raise RuntimeError(
+                f"{output}: the saved model scores {found['f1']} on development data, "
+                f"training saw {metrics[name]['f1']}"
+            )
+        metrics[name] = found
+    if output is not None:
+        run.save(Path(output), metrics)
+    return metrics
+
+
+def history(epochs: Sequence[Epoch], *, timed: bool) -> str:
+    """The epochs as JSON lines."""
+    lines = (json.dumps(epoch.as_json(timed=timed), ensure_ascii=False) for epoch in epochs)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def model_files(epochs: Sequence[Epoch]) -> dict[str, str]:
+    """The files of a model directory that tell how it was trained, by name.
+
+    Nothing in them is timed, so that the same run leaves the same bytes.
+    """
+    return {"metrics.jsonl": history(epochs, timed=False)}

@@ -1,0 +1,138 @@
+"""Stopping a run and going on with it: what a checkpoint holds, and what may continue it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ner.config import ConfigError
+from ner.storage import recover
+from ner.training import checkpoints
+from ner.training.checkpoints import Checkpoint
+from ner.training.epochs import Epoch, Position
+from ner.training.steps import Stepper, random_states, restore_random_states
+
+if TYPE_CHECKING:
+    from ner.training.loop import Run
+
+
+def run_folder(output: Path) -> Path:
+    """Where a run that writes a model there keeps what it needs until it is finished."""
+    return output.with_name(f"{output.name}.run")
+
+
+def write(run: Run, stepper: Stepper, best_weights: Mapping[str, Tensor] | None) -> None:
+    """Write a checkpoint of a run that has a folder.
+
+    Raises:
+        OSError: It cannot be written; those before it are untouched.
+    """
+    tensors = stepper.tensors()
+    tensors |= {f"best.{name}": tensor for name, tensor in (best_weights or {}).items()}
+    for kind, own in random_states(run.device).items():
+        for rank, one in enumerate(run.processes.gather(own)):
+            tensors[f"random-{rank}.{kind}"] = one
+    state = {
+        **_circumstances(run),
+        "settings": run.settings.as_dict(),
+        "position": run.position.as_json(),
+        "epochs": [epoch.as_json() for epoch in run.epochs],
+    }
+    if run.processes.writes:
+        checkpoints.write(_checkpoints(run), run.position.step, Checkpoint(state, tensors))
+    run.processes.wait()
+
+
+def begin(run: Run) -> list[str]:
+    """Bring a fresh run to where its last checkpoint was written; what there is to say of it.
+
+    Raises:
+        ConfigError: The checkpoint is of another run.
+    """
+    folder, output = _checkpoints(run), Path(str(run.settings.output))
+    if run.processes.writes:
+        recover(output)
+        checkpoints.sweep(output)
+        checkpoints.sweep(folder)
+    run.processes.wait()
+    checkpoint, remarks = checkpoints.newest(folder)
+    if checkpoint is None:
+        return [*remarks, f"no checkpoint in {folder}: training from the beginning"]
+    _check_same(run, checkpoint.state)
+    run.restore(checkpoint)
+    if run.processes.writes and run.best is not None:
+        run.save(output)
+    position = run.position
+    return [
+        *remarks,
+        f"going on after step {position.step}: epoch {len(run.epochs) + 1}, "
+        f"{position.steps_of_epoch} steps of it done",
+    ]
+
+
+def clear(run: Run) -> list[str]:
+    """Remove what is left of an unfinished run of the same output."""
+    folder = run.folder
+    if folder is None or not folder.exists():
+        return []
+    if run.processes.writes:
+        shutil.rmtree(folder)
+    return [f"removed the checkpoints of an unfinished run in {folder}; --resume continues one"]
+
+
+def restore_stepper(stepper: Stepper, checkpoint: Checkpoint, run: Run) -> Position:
+    """Give a stepper and the random numbers the states of a checkpoint; where it was written."""
+    position = Position(**checkpoint.state["position"])
+    parts = {name: checkpoint.part(name) for name in ("network", "optimizer", "average")}
+    stepper.restore(parts, position.step)
+    restore_random_states(checkpoint.part(f"random-{run.processes.rank}"), run.device)
+    return position
+
+
+def epochs_of(checkpoint: Checkpoint) -> list[Epoch]:
+    """The epochs that were done when a checkpoint was written."""
+    return [Epoch.from_json(epoch) for epoch in checkpoint.state["epochs"]]
+
+
+def _checkpoints(run: Run) -> Path:
+    return run_folder(Path(str(run.settings.output))) / "checkpoints"
+
+
+def _circumstances(run: Run) -> dict[str, Any]:
+    """What must be the same when a run is continued, beside its settings."""
+    return {
+        "sentences": run.corpora.fingerprint(),
+        "processes": run.processes.count,
+        "device": run.device.type,
+    }
+
+
+def _check_same(run: Run, state: Mapping[str, Any]) -> None:
+    for name, value in _circumstances(run).items():
+        if state[name] != value:
+            raise ConfigError(
+                f"--resume: the {name} are not those of the checkpoint ({state[name]!s:.12}, now "
+                f"{value!s:.12}); train without --resume, or with what was used before"
+            )
+    before, now = _flat(state["settings"]), _flat(json.loads(json.dumps(run.settings.as_dict())))
+    for name in sorted(set(before) | set(now)):
+        if before.get(name) != now.get(name) and name != "output":
+            raise ConfigError(
+                f"--resume: {name} was {before.get(name)!r} when the checkpoint was written, it is "
+                f"{now.get(name)!r}; train without --resume, or with the settings used before"
+            )
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= (
+            _flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
+        )
+    return flat

@@ -1,0 +1,140 @@
+"""One step: the gradient of some sentences, and what the optimiser makes of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ner.network import Indexed, Network, TypeTable
+from ner.training.optimisation import (
+    OPTIMIZERS,
+    Average,
+    optimizer_tensors,
+    restore_optimizer,
+    scale_gradients,
+    set_learning_rate,
+)
+from ner.training.processes import Processes
+from ner.training.settings import TrainingSettings
+
+
+class DivergedError(ValueError):
+    """A loss or a gradient that is no finite number."""
+
+
+class Stepper:
+    """Changes the weights of a network, step by step.
+
+    Attributes:
+        network: The network.
+        table: The distinct tokens of the sentences it is trained on.
+        optimizer: The optimiser.
+        average: The moving average of the weights, where one is wanted.
+    """
+
+    def __init__(
+        self, network: Network, table: TypeTable, settings: TrainingSettings, processes: Processes
+    ) -> None:
+        self.network = network
+        self.table = table
+        self.optimizer = OPTIMIZERS[settings.optimizer](
+            network.parameters(),
+            settings.learning_rate,
+            settings.weight_decay,
+            settings.momentum,
+        )
+        self.average = Average(network, settings.average) if settings.average else None
+        self._settings = settings
+        self._processes = processes
+        self._device = next(network.parameters()).device
+
+    def take(self, batches: Sequence[Sequence[Indexed]], rate: float) -> float:
+        """Take one step for all sentences of these batches, each weighing the same.
+
+        Returns:
+            The sum of the sentences' losses before the step, in nats.
+
+        Raises:
+            DivergedError: The loss or its gradient is not finite; the weights are as they were.
+        """
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.zero_grad()
+        count = sum(map(len, batches))
+        total = 0.0
+        for sentences in batches:
+            if share := self._processes.share(sentences):
+                loss = self._loss(share) * (len(share) / count)
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.item() * count
+        total = self._sum_up(total)
+        if not math.isfinite(total):
+            raise DivergedError(f"the loss is {total}")
+        length = scale_gradients(
+            self.network.parameters(),
+            self._settings.gradient_clip,
+            always=self._settings.gradient_normalisation,
+        )
+        if not math.isfinite(length):
+            raise DivergedError(f"the length of the gradient is {length}")
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.network.named_parameters())
+        return total
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that steps change, by name, as ``restore`` takes it."""
+        parts: dict[str, Mapping[str, Tensor]] = {
+            "network": self.network.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "average": self.average.weights if self.average else {},
+        }
+        return {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
+
+    def restore(self, parts: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        """Go on from tensors that were written down after so many steps."""
+        self.network.load_state_dict(parts["network"])
+        restore_optimizer(self.optimizer, parts["optimizer"])
+        if self.average:
+            self.average.restore(parts["average"], steps)
+
+    def _loss(self, sentences: Sequence[Indexed]) -> Tensor:
+        batch = self.network.collate(sentences, self.table).to(self._device)
+        bfloat16 = self._settings.precision == "bfloat16"
+        try:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
+                return self.network.loss(batch)
+        except ValueError as error:  # the CRF refuses emissions that are no numbers
+            raise DivergedError(str(error)) from error
+
+    def _sum_up(self, total: float) -> float:
+        """Sum gradients and losses over all processes."""
+        if self._processes.count == 1:
+            return total
+        parameters = list(self.network.parameters())
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        last = torch.tensor([total], dtype=torch.float32, device=self._device)
+        flat = self._processes.sum(torch.cat([*(g.reshape(-1) for g in gradients), last]))
+        sizes = [parameter.numel() for parameter in parameters]
+        *summed, last = torch.split(flat, [*sizes, 1])
+        for parameter, gradient in zip(parameters, summed, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+        return float(last.item())
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """The states of the random numbers that training draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_random_states(states: Mapping[str, Any], device: torch.device) -> None:
+    """Go on drawing random numbers from states that were written down."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -1,0 +1,235 @@
+"""Checkpoints: a run that was killed ends in the same bytes as one that was not."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from training_runs import config, write_config
+
+import ner
+from ner.cli import main
+from ner.config import ConfigError
+from ner.training import Run, StoppedError, checkpoints, read_settings
+from ner.training.checkpoints import KEPT, STATE, TENSORS, Checkpoint, DamagedError
+from ner.training.corpora import Corpora
+
+OPTIMIZERS = ("adamw", "nadam", "sgd")
+
+
+def run_of(sentences, folder, *, resume=False, **training):
+    settings = read_settings(config(**training), output=str(folder / "model"))
+    corpora = Corpora(sentences, sentences[:4], ())
+    return Run(settings, device="cpu", corpora=corpora, resume=resume)
+
+
+def bytes_of(folder: Path):
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def without_place(files):
+    """Digests but those of the files that name the output directory."""
+    return {name: files[name] for name in files if name not in ("config.yaml", "tagger.json")}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_run_stopped_anywhere_ends_in_the_same_bytes(toy, tmp_path, optimizer, average):
+    """Stopped after every single step and gone on with in a fresh object."""
+    training = {"optimizer": optimizer, "average": average, "learning_rate": 0.02, "epochs": 3}
+    list(run_of(toy, tmp_path / "whole", **training))
+    broken = tmp_path / "broken"
+    run, stops = run_of(toy, broken, **training), 0
+    while not run.finished:
+        run.stop()
+        with pytest.raises(StoppedError):
+            run.train_epoch()
+        torch.manual_seed(stops)  # whatever happens in between
+        run, stops = run_of(toy, broken, resume=True, **training), stops + 1
+        if run.position.steps_of_epoch == len(run._groups(0)):
+            run.train_epoch()
+    run.finish()
+    assert stops == 9
+    assert without_place(bytes_of(broken / "model")) == without_place(
+        bytes_of(tmp_path / "whole" / "model")
+    )
+
+
+def test_killed_processes_end_in_the_same_bytes(tmp_path):
+    """SIGKILL at random moments, then --resume, until the run is done."""
+    folders = [tmp_path / "whole", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+        write_config(folder, sentences=60, epochs=6, checkpoint_steps=2, average=0.9)
+    call = [sys.executable, "-m", "ner", "train", "run.yaml", "--quiet", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(call, check=True, cwd=folders[0], env=environment)
+    chance, kills = random.Random(5), 0
+    while kills < 2:
+        with subprocess.Popen([*call, "--resume"], cwd=folders[1], env=environment) as process:
+            wanted = _checkpoints(folders[1]) + chance.randint(1, 30)
+            while process.poll() is None and _checkpoints(folders[1]) < wanted:
+                time.sleep(0.01)
+            if process.poll() is not None:
+                break
+            time.sleep(chance.uniform(0.0, 0.02))
+            process.kill()
+        kills += 1
+    subprocess.run([*call, "--resume"], check=True, cwd=folders[1], env=environment)
+    assert kills == 2
+    assert bytes_of(folders[1] / "model") == bytes_of(folders[0] / "model")
+    assert not (folders[1] / "model.run").exists()
+    assert not list(folders[1].glob(".*"))
+
+
+def _checkpoints(folder: Path) -> int:
+    """The newest step with a checkpoint."""
+    found = (folder / "model.run" / "checkpoints").glob("step-*")
+    return max((int(path.name.removeprefix("step-")) for path in found), default=0)
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_word(toy, tmp_path):
+    training = {"epochs": 3, "checkpoint_steps": 1}
+    list(run_of(toy, tmp_path / "whole", **training))
+    run = run_of(toy, tmp_path, **training)
+    run.train_epoch()
+    newest = max((run.folder / "checkpoints").glob("step-*"))
+    content = bytearray((newest / TENSORS).read_bytes())
+    content[len(content) // 2] ^= 1
+    (newest / TENSORS).write_bytes(content)
+    again = run_of(toy, tmp_path, resume=True, **training)
+    assert f"{newest.name}: damaged" in again.remarks[0]
+    assert "using the checkpoint before it" in again.remarks[0]
+    assert again.position.step == run.position.step - 1
+    list(again)
+    assert without_place(bytes_of(tmp_path / "model")) == without_place(
+        bytes_of(tmp_path / "whole" / "model")
+    )
+
+
+@pytest.mark.parametrize("name", [STATE, TENSORS])
+@pytest.mark.parametrize("damage", ["gone", "empty", "short", "flipped"])
+def test_any_damage_is_recognised(tmp_path, name, damage):
+    checkpoints.write(tmp_path, 3, Checkpoint({"a": 1.5}, {"t": torch.arange(100.0)}))
+    file = tmp_path / "step-3" / name
+    content = file.read_bytes()
+    file.unlink()
+    if damage != "gone":
+        flipped = content.replace(b"1.5", b"2.5") if name == STATE else content[:-1] + b"\x01"
+        new = {"empty": b"", "short": content[:-9], "flipped": flipped}[damage]
+        assert new != content
+        file.write_bytes(new)
+    with pytest.raises(DamagedError):
+        checkpoints.read(tmp_path / "step-3")
+    assert checkpoints.newest(tmp_path)[0] is None
+
+
+def test_what_is_written_is_read_and_only_the_newest_are_kept(tmp_path):
+    for step in (2, 4, 10):
+        checkpoints.write(tmp_path, step, Checkpoint({"n": step}, {"t": torch.ones(step)}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-10", "step-4"]
+    assert len(list(tmp_path.iterdir())) == KEPT
+    checkpoint, remarks = checkpoints.newest(tmp_path)
+    assert (checkpoint.state["n"], len(checkpoint.tensors["t"]), remarks) == (10, 10, [])
+
+
+@pytest.mark.parametrize("error", [SafetensorError("No space left"), OSError(28, "No space left")])
+def test_a_full_disk_is_a_clear_error_and_leaves_what_was_there(tmp_path, monkeypatch, error):
+    checkpoints.write(tmp_path, 1, Checkpoint({}, {"t": torch.ones(3)}))
+
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(OSError, match=r"step-2.*cannot be written|cannot be written.*step-2"):
+        checkpoints.write(tmp_path, 2, Checkpoint({}, {"t": torch.ones(3)}))
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
+    assert checkpoints.newest(tmp_path)[0] is not None
+
+
+def test_a_disk_full_at_the_next_checkpoint_leaves_run_and_model_whole(toy, tmp_path, monkeypatch):
+    training = {"epochs": 3}
+    list(run_of(toy, tmp_path / "whole", **training))
+    run = run_of(toy, tmp_path, **training)
+    run.train_epoch()
+    before = bytes_of(tmp_path / "model")
+
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr(ner.model_directory, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        run.train_epoch()
+    monkeypatch.undo()
+    assert bytes_of(tmp_path / "model") == before
+    list(run_of(toy, tmp_path, resume=True, **training))
+    assert without_place(bytes_of(tmp_path / "model")) == without_place(
+        bytes_of(tmp_path / "whole" / "model")
+    )
+
+
+def test_another_run_does_not_continue_this_one(toy, tmp_path):
+    run_of(toy, tmp_path).train_epoch()
+    with pytest.raises(ConfigError, match=r"training.seed was 1 .* it is 2"):
+        run_of(toy, tmp_path, resume=True, seed=2)
+    with pytest.raises(ConfigError, match="the sentences are not those of the checkpoint"):
+        run_of(toy[1:], tmp_path, resume=True)
+
+
+def test_without_resume_an_unfinished_run_is_begun_anew_with_a_word(toy, tmp_path):
+    run_of(toy, tmp_path).train_epoch()
+    run = run_of(toy, tmp_path)
+    assert "removed the checkpoints of an unfinished run" in run.remarks[0]
+    assert (run.epochs, run.position.step) == ([], 0)
+
+
+def test_nothing_to_resume_is_said_and_training_begins(toy, tmp_path):
+    run = run_of(toy, tmp_path, resume=True)
+    assert "no checkpoint" in run.remarks[0]
+    assert len(list(run)) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(number, tmp_path, capsys, monkeypatch):
+    write_config(tmp_path, sentences=12, epochs=2)
+    monkeypatch.chdir(tmp_path)
+    step = Run._take
+    taken = []
+
+    def take(run, group, share):
+        taken.append(group)
+        if len(taken) == 3:
+            signal.raise_signal(number)
+        return step(run, group, share)
+
+    monkeypatch.setattr(Run, "_take", take)
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    assert main(["train", "run.yaml", "--device", "cpu"]) == 128 + number
+    assert "stopped after step 3; --resume goes on" in capsys.readouterr().out
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+    assert main(["train", "run.yaml", "--device", "cpu", "--resume"]) == 0
+    assert "going on after step 3" in capsys.readouterr().out
+    assert not (tmp_path / "model.run").exists()
+
+
+def test_the_log_of_epochs_is_json_lines(toy, tmp_path):
+    run = run_of(toy, tmp_path)
+    run.train_epoch()
+    live = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert live[0]["seconds"] > 0
+    list(run)
+    kept = [json.loads(x) for x in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in kept] == [1, 2, 3]
+    assert not run.folder.exists()
+    assert all(line["development"]["gold"] for line in kept)
