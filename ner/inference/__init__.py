@@ -1,5 +1,21 @@
 """Tagging: from sentences to spans with their probabilities, by way of a network."""
 
-from ner.inference.plain import PlainEngine
+from __future__ import annotations
 
-__all__ = ["PlainEngine"]
+from ner.inference.decoding import Decoding
+from ner.inference.fast import FastEngine
+from ner.inference.plain import PlainEngine
+from ner.network import Network
+
+__all__ = ["Decoding", "FastEngine", "PlainEngine", "engine_for"]
+
+
+def engine_for(network: Network, decoding: Decoding | None = None) -> FastEngine | PlainEngine:
+    """The fastest engine that can tag with a network, as it is now.
+
+    Args:
+        network: The network.
+        decoding: How spans are chosen.
+    """
+    engine = FastEngine if FastEngine.serves(network) else PlainEngine
+    return engine(network, decoding or Decoding())

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import torch
 
 from ner.batch import group_by_length
-from ner.crf import DECODERS, LinearChain
+from ner.crf import LinearChain
+from ner.inference.decoding import Decoding
 from ner.network import Indexed, Network, TypeTable
 from ner.sentence import Sentence, Span
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch
+VITERBI = Decoding()
 
 
 class PlainEngine:
@@ -19,12 +21,12 @@ class PlainEngine:
 
     Args:
         network: The network; it is read, never changed.
-        decode: The name of a decoder: ``viterbi`` or ``posterior``.
+        decoding: How spans are chosen.
     """
 
-    def __init__(self, network: Network, *, decode: str = "viterbi") -> None:
+    def __init__(self, network: Network, decoding: Decoding = VITERBI) -> None:
         self.network = network
-        self.decoder = DECODERS[decode]
+        self.decoding = decoding
         self._label_numbers = {label: number for number, label in enumerate(network.labels)}
 
     @torch.inference_mode()
@@ -47,18 +49,18 @@ class PlainEngine:
         for group in group_by_length(lengths, sentences=SENTENCES, tokens=TOKENS):
             numbers = [filled[place] for place in group]
             batch = self.network.collate([indexed[number] for number in numbers], table)
-            chain = self.network(batch.to(device))
+            chain = self.decoding.tempered(self.network(batch.to(device)))
             for number, spans in zip(numbers, self._spans(chain), strict=True):
                 found[number] = spans
         return found
 
     def _spans(self, chain: LinearChain) -> list[tuple[Span, ...]]:
-        """The spans of the best paths through a chain."""
+        """The spans of the chosen paths through a chain."""
         network = self.network
-        paths, lengths = self.decoder(chain).tags.tolist(), chain.lengths.tolist()
+        paths = self.decoding.paths(chain, network.span_tags).tags.tolist()
         decoded = [
             network.scheme.decode([network.tags[number] for number in path[:length]])
-            for path, length in zip(paths, lengths, strict=True)
+            for path, length in zip(paths, chain.lengths.tolist(), strict=True)
         ]
         places = [(row, span) for row, spans in enumerate(decoded) for span in spans]
         if not places:
@@ -71,7 +73,9 @@ class PlainEngine:
             network.span_tags,
         )
         rest = iter(scores.tolist())
-        return [
-            tuple(Span(span.start, span.end, span.label, next(rest)) for span in spans)
+        scored = [
+            [Span(span.start, span.end, span.label, next(rest)) for span in spans]
             for spans in decoded
         ]
+        least = self.decoding.min_score
+        return [tuple(span for span in spans if (span.score or 0.0) >= least) for spans in scored]

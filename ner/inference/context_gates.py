@@ -1,0 +1,85 @@
+"""What the surroundings of a token give to the gates of the first layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ner.batch import Arrays, pad
+from ner.embeddings import ContextEmbedding
+from ner.inference.layout import Layout, inverse
+from ner.sentence import Sentence
+
+
+class ContextGates:
+    """The share of one context embedding.
+
+    Most tokens of an embedding that works token by token have nothing but zeros to show. What
+    those give is the same for all, so it is part of the bias, and only the others are computed.
+
+    Args:
+        part: The embedding.
+        weights: From its vectors to gates, ``(width, directions * gates)``.
+        directions: How many there are.
+
+    Attributes:
+        constant: What every token gives, ``(directions * gates,)``.
+    """
+
+    def __init__(self, part: ContextEmbedding, weights: Tensor, directions: int) -> None:
+        self.part = part
+        self._weights, self._directions = weights, directions
+        self.constant = weights.new_zeros(weights.shape[1])
+        if part.tokenwise:
+            nothing = tuple(np.zeros_like(a) for a in part.index(Sentence(("x",))))
+            self.constant = self._shares(nothing)[0]
+
+    def add_to(self, gates: Tensor, sentences: Sequence[Arrays], layout: Layout) -> None:
+        """Add to gates in packed order, ``(directions, tokens, gates)``.
+
+        Args:
+            gates: Changed in place.
+            sentences: What the embedding's ``index`` made of each sentence of the layout.
+            layout: Where the tokens stand.
+        """
+        if self.part.tokenwise:
+            arrays = [np.concatenate(arrays) for arrays in zip(*sentences, strict=True)]
+            places = np.flatnonzero(reduce(np.logical_or, map(_rows_with_any, arrays)))
+            if len(places):
+                self._add_some(gates, tuple(a[places] for a in arrays), places, layout)
+            return
+        width = int(layout.lengths[0])
+        vectors = self.part(*(pad(arrays, width) for arrays in zip(*sentences, strict=True)))
+        mask = torch.arange(width) < torch.from_numpy(layout.lengths)[:, None]
+        shares = (vectors[mask] @ self._weights).view(len(layout.forward), self._directions, -1)
+        for direction, order in enumerate(layout.orders[: self._directions]):
+            gates[direction] += shares[torch.from_numpy(order), direction]
+
+    def _add_some(
+        self, gates: Tensor, arrays: Arrays, places: NDArray[np.int64], layout: Layout
+    ) -> None:
+        """Add what tokens at flat places give, less what is in the bias."""
+        differs = reduce(np.logical_or, (_rows_with_any(a[1:] != a[:-1]) for a in arrays))
+        heads = np.flatnonzero(np.concatenate(([True], differs)))  # of runs of equal rows
+        shares = self._shares(tuple(a[heads] for a in arrays)).sub_(self.constant)
+        if len(heads) < len(places):
+            runs = np.repeat(np.arange(len(heads)), np.diff(heads, append=len(places)))
+            shares = shares.index_select(0, torch.from_numpy(runs))
+        shares = shares.view(len(places), self._directions, -1)
+        for direction, order in enumerate(layout.orders[: self._directions]):
+            packed = torch.from_numpy(inverse(order)[places])
+            gates[direction].index_add_(0, packed, shares[:, direction])
+
+    def _shares(self, arrays: Arrays) -> Tensor:
+        """What tokens, each taken as a sentence, give, ``(tokens, directions * gates)``."""
+        vectors = self.part(*(torch.from_numpy(array[:, None]) for array in arrays))
+        return torch.mm(vectors.squeeze(1), self._weights)
+
+
+def _rows_with_any(array: NDArray[np.generic]) -> NDArray[np.bool_]:
+    return np.asarray(array.any(axis=tuple(range(1, array.ndim))), dtype=np.bool_)

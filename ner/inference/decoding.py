@@ -1,0 +1,74 @@
+"""How spans are chosen from the distribution a network gives, and how probable they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ner.config import ConfigError
+from ner.crf import DECODERS, LinearChain, Paths, SpanTags
+from ner.crf.decoding import posterior
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Settings of a tagger that need no training; they are stored with the model.
+
+    Attributes:
+        decode: ``viterbi``, the most probable tag sequence, or ``posterior``, the most probable
+            spans: those above the threshold.
+        threshold: Of ``posterior``: the least probability of a span.
+        temperature: What all scores are divided by before probabilities are taken; fitted on
+            development data by ``ner.inference.calibration``. The best tag sequence is the same
+            at every temperature.
+        min_score: Spans less probable than this are dropped.
+
+    Raises:
+        ConfigError: A setting is out of its range.
+    """
+
+    decode: str = "viterbi"
+    threshold: float = 0.5
+    temperature: float = 1.0
+    min_score: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.decode not in DECODERS:
+            raise ConfigError(f"decode: there are {', '.join(DECODERS)}, got {self.decode!r}")
+        ranges = {
+            "threshold": 0.0 < _number(self.threshold) <= 1.0,
+            "temperature": 0.0 < _number(self.temperature) < float("inf"),
+            "min_score": 0.0 <= _number(self.min_score) <= 1.0,
+        }
+        for name, fits in ranges.items():
+            if not fits:
+                raise ConfigError(f"{name}: {getattr(self, name)!r} is out of its range")
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any]) -> Decoding:
+        """The settings a model directory holds, where it holds any.
+
+        Raises:
+            ConfigError: They are not such settings.
+        """
+        if not set(settings) <= set(cls.__slots__):
+            raise ConfigError(f"decoding: expected {', '.join(cls.__slots__)}, got {settings!r}")
+        return cls(**settings)
+
+    def paths(self, chain: LinearChain, span_tags: SpanTags) -> Paths:
+        """The chosen tags of each sentence; ``chain`` is as hot as ``tempered`` makes it."""
+        if self.decode == "posterior":
+            return posterior(chain, span_tags, threshold=self.threshold)
+        return DECODERS[self.decode](chain)
+
+    def tempered(self, chain: LinearChain) -> LinearChain:
+        """The distribution from which probabilities are taken."""
+        if self.temperature == 1.0:
+            return chain
+        scores = ("emissions", "transitions", "start", "end")
+        return replace(chain, **{name: getattr(chain, name) / self.temperature for name in scores})
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")

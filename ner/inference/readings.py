@@ -1,0 +1,71 @@
+"""Several readings of a sentence, each with its probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ner.batch import group_by_length
+from ner.inference.decoding import Decoding
+from ner.network import Network
+from ner.sentence import Sentence, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a sentence.
+
+    Attributes:
+        spans: All its entities.
+        probability: Of exactly these.
+    """
+
+    spans: tuple[Span, ...]
+    probability: float
+
+
+@torch.inference_mode()
+def alternatives(
+    network: Network, sentences: Sequence[Sentence], count: int, *, temperature: float = 1.0
+) -> list[tuple[Reading, ...]]:
+    """The most probable readings of each sentence, the best first.
+
+    In the schemes a network uses, different legal tag sequences are different readings.
+
+    Args:
+        network: A network in evaluation mode.
+        sentences: The sentences.
+        count: The most readings of a sentence; a short one may not have so many.
+        temperature: What all scores are divided by.
+
+    Raises:
+        ValueError: ``count`` is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"the number of readings must be at least 1, got {count}")
+    decoding = Decoding(temperature=temperature)
+    found: list[tuple[Reading, ...]] = [(Reading((), 1.0),)] * len(sentences)
+    filled = [number for number, sentence in enumerate(sentences) if len(sentence)]
+    lengths = [len(sentences[number]) for number in filled]
+    device = next(network.parameters()).device
+    for group in group_by_length(lengths, sentences=32, tokens=2048):
+        numbers = [filled[place] for place in group]
+        bare = [
+            Sentence(s.tokens, None, s.columns, document=s.document, position=s.position)
+            for s in (sentences[number] for number in numbers)
+        ]
+        chain = decoding.tempered(network(network.batch(bare).to(device)))
+        paths = chain.n_best(count)
+        probabilities = (paths.scores - chain.log_partition().unsqueeze(1)).exp().tolist()
+        for number, rows, own in zip(numbers, paths.tags.tolist(), probabilities, strict=True):
+            length = len(sentences[number])
+            found[number] = tuple(
+                Reading(
+                    network.scheme.decode([network.tags[tag] for tag in row[:length]]), probability
+                )
+                for row, probability in zip(rows, own, strict=True)
+                if probability > 0.0
+            )
+    return found

@@ -1,0 +1,249 @@
+"""The fast road gives what the plain one gives, for any network, text, length and thread."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ner.ensemble import Ensemble
+from ner.inference import Decoding, FastEngine, PlainEngine, engine_for, fast, long
+from ner.inference.found import SpanFinder
+from ner.inference.layout import Layout
+from ner.inference.recurrence import Layer
+from ner.network import build
+from ner.schemes import SCHEMES
+from ner.sentence import Sentence, Span, in_document
+
+SMALL = {"words": {"width": 12}, "characters": {"width": 8}, "document": {"width": 6}}
+
+
+def network_of(sentences, *, seed=0, **settings):
+    """A network of random weights that sees spans all over."""
+    torch.manual_seed(seed)
+    settings = {"embeddings": SMALL, "encoder": {"width": 10}, **settings}
+    network = build(sentences, **settings).eval()
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.copy_(torch.randn_like(weights) * 0.5)
+        for part in network.modules():
+            if getattr(part, "padding_idx", None) is not None:
+                part.weight[part.padding_idx] = 0.0  # as training leaves it
+    return network
+
+
+def texts(toy, count=60, seed=0):
+    """Sentences in documents, some of words nobody knows, some empty, of many lengths."""
+    random = np.random.default_rng(seed)
+    words = sorted({word for sentence in toy for word in sentence.tokens})
+    words += ["Zzyzx", "ACCRA", "3.14", "ünï", "", "x" * 300]
+    documents = []
+    for _ in range(count // 4):
+        lengths = random.choice([0, 1, 2, 3, 7, 12, 40], 4)
+        documents.append([Sentence(tuple(random.choice(words, n).tolist())) for n in lengths])
+    return [sentence for document in documents for sentence in in_document(document)]
+
+
+def assert_same(found, expected):
+    assert found == expected
+    scores = [(a.score, b.score) for x, y in zip(found, expected, strict=True)
+              for a, b in zip(x, y, strict=True)]  # fmt: skip
+    assert sum(map(len, found)) == len(scores) > 0
+    assert max(abs(a - b) for a, b in scores) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"scheme": "BIO"},
+        {"scheme": "BMES"},
+        {"encoder": {"width": 9, "layers": 3}},
+        {"encoder": {"width": 9, "bidirectional": False}},
+        {"encoder": {"width": 9, "layers": 2, "bidirectional": False}},
+        {"embeddings": {"document": False}},
+        {"embeddings": {"topic": {}, "pairs": {"min_count": 1}, "character_lstm": {}}},
+    ],
+)
+def test_it_finds_what_the_plain_road_finds(toy, settings):
+    network = network_of(toy, **settings)
+    sentences = texts(toy)
+    assert_same(FastEngine(network).predict(sentences), PlainEngine(network).predict(sentences))
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        Decoding("posterior", threshold=0.3),
+        Decoding("posterior", threshold=0.2, temperature=0.5),
+        Decoding("greedy"),
+        Decoding(temperature=0.5),
+        Decoding(min_score=0.3),
+    ],
+)
+def test_every_way_to_decode_is_that_of_the_plain_road(toy, decoding):
+    network, sentences = network_of(toy), texts(toy)
+    plain = PlainEngine(network, decoding).predict(sentences)
+    assert_same(FastEngine(network, decoding).predict(sentences), plain)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"decode": "guess"}, {"threshold": 0}, {"temperature": "hot"}, {"min_score": 2}]
+)
+def test_impossible_decodings_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Decoding.read(wrong)
+    with pytest.raises(ValueError, match="decoding"):
+        Decoding.read({"heat": 1.0})
+
+
+def test_an_ensemble_is_tagged_with_as_a_whole(toy):
+    network = Ensemble([network_of(toy, seed=1), network_of(toy, seed=2)]).eval()
+    sentences = texts(toy)
+    assert_same(FastEngine(network).predict(sentences), PlainEngine(network).predict(sentences))
+
+
+def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
+    monkeypatch.setattr("ner.inference.prepared.FEWEST", 64)
+    network = network_of(toy)
+    sentences = [
+        Sentence(tuple(f"Word{number + place}" for place in range(20)))
+        for number in range(0, 400, 20)
+    ]
+    engine = FastEngine(network, cache=0)
+    found = engine.predict(sentences)
+    assert_same(found, PlainEngine(network).predict(sentences))
+    assert len(engine._prepared()._members[0].types) <= 64
+
+
+def test_tokens_too_long_to_be_remembered_are_forgotten(toy, monkeypatch):
+    monkeypatch.setattr("ner.inference.type_gates.CHARACTERS", 1000)
+    engine = FastEngine(network_of(toy))
+    for number in range(10):
+        engine.predict([Sentence((str(number) * 600,))])
+    assert len(engine._prepared()._members[0].types) == 1
+
+
+def test_a_change_of_weights_is_seen(toy):
+    network, sentences = network_of(toy), texts(toy)
+    engine = FastEngine(network)
+    before = engine.predict(sentences)
+    with torch.no_grad():
+        network.embeddings["words"].vectors.weight.mul_(-1.0)
+    after = engine.predict(sentences)
+    assert after != before
+    assert_same(after, PlainEngine(network).predict(sentences))
+    network.load_state_dict(network_of(toy, seed=5).state_dict())
+    assert_same(engine.predict(sentences), PlainEngine(network).predict(sentences))
+
+
+def test_threads_share_an_engine(toy, monkeypatch):
+    monkeypatch.setattr("ner.inference.prepared.FEWEST", 600)
+    network = network_of(toy)
+    work = [texts(toy, seed=seed) for seed in range(8)]
+    plain = PlainEngine(network)
+    expected = [plain.predict(sentences) for sentences in work]
+    engine = FastEngine(network, cache=0)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            for found, right in zip(pool.map(engine.predict, work), expected, strict=True):
+                assert_same(found, right)
+
+
+def test_annotation_is_not_looked_at(toy):
+    network = network_of(toy)
+    bare = [replace(sentence, spans=None) for sentence in toy]
+    odd = [replace(sentence, spans=(Span(0, 1, "NEW"),)) for sentence in toy]
+    assert FastEngine(network).predict(odd) == FastEngine(network).predict(bare)
+
+
+def test_the_engine_fits_the_network(toy):
+    network = network_of(toy)
+    assert isinstance(engine_for(network), FastEngine)
+    assert isinstance(engine_for(network.double()), PlainEngine)
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 1025, 3600])
+def test_windows_keep_every_token_once(length):
+    kept = [place for window in long.windows(length) for place in range(window.first, window.last)]
+    assert kept == list(range(length))
+    for window in long.windows(length):
+        assert window.first - window.start == min(long.OVERLAP, window.first)
+        assert window.end - window.last == min(long.OVERLAP, length - window.last)
+
+
+def test_a_long_sentence_in_windows_is_the_sentence_as_a_whole(toy, monkeypatch):
+    network = network_of(toy, embeddings={**SMALL, "document": False})
+    random = np.random.default_rng(0)
+    words = sorted({word for sentence in toy for word in sentence.tokens})
+    sentence = Sentence(tuple(random.choice(words, 3000).tolist()))
+    whole = PlainEngine(network).predict([sentence])
+    assert_same(FastEngine(network).predict([sentence, *toy])[:1], whole)
+    monkeypatch.setattr(fast, "PIECE", 700)
+    assert_same(FastEngine(network).predict([sentence]), whole)
+
+
+@pytest.mark.parametrize("length", [0, 1, 700, 955, 956, 957, 1700])
+def test_a_stream_gives_every_token_once_in_order(toy, monkeypatch, length):
+    monkeypatch.setattr(fast, "PIECE", 700)
+    tokens = [f"Word{number % 7}" for number in range(length)]
+    pieces = list(FastEngine(network_of(toy)).stream(tokens))
+    assert [token for kept, _ in pieces for token in kept] == tokens
+    assert all(span.end <= len(kept) for kept, spans in pieces for span in spans)
+
+
+@given(st.data(), st.sampled_from(["BIO", "BIOES", "BILOU", "BMES"]))
+def test_spans_are_read_as_the_scheme_reads_them(data, name):
+    scheme, labels = SCHEMES[name], ["A", "B-x"]
+    tags = scheme.tags(labels)
+    rows = data.draw(
+        st.lists(st.lists(st.integers(0, len(tags) - 1), min_size=1, max_size=9), min_size=1)
+    )
+    finder = SpanFinder(scheme, tags, labels)
+    found = finder.find(np.concatenate(rows), np.array(list(map(len, rows))))
+    spans = [[] for _ in rows]
+    for row, start, end, label in zip(
+        found.rows, found.starts, found.ends, found.labels, strict=True
+    ):
+        spans[row].append(Span(start, end, labels[label]))
+    assert [tuple(own) for own in spans] == [scheme.decode([tags[n] for n in row]) for row in rows]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=9), st.integers(0, 99))
+def test_the_recurrence_is_an_lstm(lengths, seed):
+    torch.manual_seed(seed)
+    lengths = np.array(sorted(lengths, reverse=True))
+    lstms = [torch.nn.LSTM(5, 4, batch_first=True), torch.nn.LSTM(5, 4, batch_first=True)]
+    layer, layout = Layer(lstms), Layout.of(lengths)
+    vectors = torch.randn(int(lengths.sum()), 5)
+    with torch.inference_mode():
+        gates = torch.stack(
+            [
+                part[torch.from_numpy(order)]
+                for part, order in zip(layer.gates(vectors).chunk(2, 1), layout.orders, strict=True)
+            ]
+        )
+        outputs = layer.run(gates, layout.counts)
+        for direction, order in enumerate(layout.orders):
+            flat = torch.empty(len(vectors), 4)
+            flat[torch.from_numpy(order)] = 2.0 * outputs[direction]
+            for own, wanted in zip(
+                flat.split(lengths.tolist()), vectors.split(lengths.tolist()), strict=True
+            ):
+                given_ = wanted.flip(0) if direction else wanted
+                right = lstms[direction](given_[None])[0][0]
+                right = right.flip(0) if direction else right
+                torch.testing.assert_close(own, right, atol=1e-5, rtol=0.0)
+
+
+def test_conll2003_is_tagged_as_on_the_plain_road(toy, shared):
+    import ner
+
+    path = shared / "data" / "conll2003" / "test.txt"
+    sentences = [s for s, _ in zip(ner.read(path), range(400), strict=False)]
+    network = network_of(sentences)
+    assert_same(FastEngine(network).predict(sentences), PlainEngine(network).predict(sentences))
