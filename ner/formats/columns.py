@@ -185,11 +185,13 @@ class Lines(dict[Fields, str]):
     def _line(self, fields: Fields) -> str:
         if fields[0] == BOUNDARY:
             raise DataError(f"a first column that is {BOUNDARY} would be read as a boundary")
-        for separator in self._separators:
+        count = len(fields)
+        while count and not fields[count - 1]:
+            count -= 1  # the last fields may be empty, which TABs show
+        cut = fields[:count]
+        for separator in self._separators if count == len(fields) else "\t":
             line = separator.join(fields)
-            cut = split(line)
-            whole = cut == fields or (cut and tuple(line.split("\t")) == fields)
-            if whole and "\n" not in line and "\r" not in line:
+            if split(line) == cut and "\n" not in line and "\r" not in line:
                 return line
         raise DataError(
             f"{fields!r} cannot be a line of columns: a field is empty, or holds a line end, a "

@@ -244,6 +244,8 @@ def write(
         if begins_document(sentence, document):
             text = [_boundary(sentence, layout), "", *text]
         document = sentence.document
+        if number == 1 and text[0].startswith("\ufeff"):
+            target.write("\ufeff")  # a reader takes the first one for a byte order mark
         target.write("\n".join(text) + "\n\n")
 
 
@@ -262,8 +264,12 @@ def _rows(
     sentence: Sentence, layout: Layout, scheme: Scheme, missing: str
 ) -> Iterable[tuple[str, ...]]:
     """The fields of each line of a sentence."""
+    if not all(sentence.tokens):
+        raise DataError("a token is empty")
     if not sentence.tokens:
         raise DataError("has no tokens")
+    if not all(span.label for span in sentence.spans or ()):
+        raise DataError("a label is empty")
     special: dict[int | None, Sequence[str]] = {
         layout.tag: _tags(sentence, scheme, missing),
         layout.token: sentence.tokens,

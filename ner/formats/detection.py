@@ -42,14 +42,17 @@ class TagCounts:
 
     Attributes:
         pairs: How often each tag follows each.
+        sentences: How many sentences have been counted.
     """
 
     def __init__(self, missing: str | None = None) -> None:
         self.pairs: Counter[tuple[str, str]] = Counter()
         self._missing = missing
+        self.sentences = 0
 
     def add(self, tags: Sequence[str]) -> None:
         """Count the tags of a sentence."""
+        self.sentences += 1
         self.pairs.update(pairwise(chain((OUTSIDE,), tags, (OUTSIDE,))))
 
     def detect(self, scheme: Scheme | None = None) -> Detection:
@@ -57,6 +60,8 @@ class TagCounts:
         tags: Counter[str] = Counter()
         for (_, tag), number in self.pairs.items():
             tags[tag] += number
+        tags[OUTSIDE] -= self.sentences  # of which each has one at its end
+        tags = +tags  # without what is not there
         counts: Counter[str] = Counter()
         for tag, number in tags.items():
             counts[tag.partition("-")[0]] += number

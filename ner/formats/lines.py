@@ -9,9 +9,9 @@ import itertools
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ner.formats.compression import COMPRESSORS, broken
 
@@ -42,16 +42,17 @@ class Faults:
         self.path = title(path)
         self.lines = 0
         self._last = 0
-        self._shown: list[str] = []
+        self._first: dict[int, str] = {}
 
     def add(self, line: int, message: str) -> None:
         """Note what is wrong with a line, counted from 1; one message a line is enough."""
-        if line == self._last:
+        if line == self._last or line in self._first:
             return
         self._last = line
         self.lines += 1
-        if len(self._shown) < SHOWN:
-            self._shown.append(f"{self.path}:{line}: {message}")
+        self._first[line] = f"{self.path}:{line}: {message}"
+        if len(self._first) > 2 * SHOWN:
+            self._first = {line: self._first[line] for line in sorted(self._first)[:SHOWN]}
 
     def check(self) -> None:
         """Raise what has been noted, if anything.
@@ -59,11 +60,13 @@ class Faults:
         Raises:
             DataError: At least one line is bad; the first 20 are listed, the others counted.
         """
-        if not self._shown:
+        if not self.lines:
             return
-        more = self.lines - len(self._shown)
-        tail = [f"{self.path}: and {more} more bad line{'s' * (more > 1)}"] if more else []
-        raise DataError("\n".join(self._shown + tail))
+        told = [self._first[line] for line in sorted(self._first)[:SHOWN]]
+        more = self.lines - len(told)
+        if more:
+            told.append(f"{self.path}: and {more} more bad line{'s' * (more > 1)}")
+        raise DataError("\n".join(told))
 
 
 def title(source: str | Path) -> str:

@@ -164,6 +164,7 @@ class _Tally:
         for (before, after), number in self._counts.pairs.items():
             pair = tuple(OUTSIDE if tag == EMPTY else tag for tag in (before, after))
             counts.pairs[pair[0], pair[1]] += number
+        counts.sentences = self._counts.sentences
         return counts
 
 

@@ -1,0 +1,606 @@
+"""The CoNLL reader and writer: every rule of docs/formats.md, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import pickle
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from strategies import sentences
+
+import ner
+from ner.formats import DataError, DataWarning, conll, documents
+from ner.formats.conll import Reader, detect_scheme, read, write
+from ner.schemes import SCHEMES
+from ner.sentence import Document, Sentence, Span, in_document
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "cases" / "conll.jsonl").read_text().splitlines()
+]
+
+
+def save(folder: Path, content: str | bytes, name: str = "x.conll") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def spelled(given: list[Sentence] | tuple[Sentence, ...], **options: Any) -> str:
+    target = io.StringIO()
+    write(target, given, **options)
+    return target.getvalue()
+
+
+@pytest.fixture
+def told() -> Any:
+    """The warnings of a test, which elsewhere are errors."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield found
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_case(case: dict[str, Any], tmp_path: Path, told: list[Any]) -> None:
+    content = base64.b64decode(case["bytes_b64"]) if "bytes_b64" in case else case["text"]
+    reader = Reader(save(tmp_path, content), **case.get("options", {}))
+    if "expect_error_contains" in case:
+        line = case["expect_error_contains"].removeprefix("line ")
+        with pytest.raises(ValueError, match=rf"x\.conll:{line}: "):
+            list(reader)
+        return
+    found = list(reader)
+    pairs = [
+        [
+            [token, tag]
+            for token, tag in zip(one.tokens, one.columns.tags or [None] * len(one), strict=True)
+        ]
+        for one in found
+    ]
+    assert pairs == case.get("expect_sentences", pairs)
+    if "expect_scheme" in case:
+        assert reader.scheme.name == case["expect_scheme"]
+    bio = [list(SCHEMES["BIO"].encode(one.spans or (), len(one))) for one in found]
+    assert bio == case.get("expect_bio", bio)
+    held = {id(one.document) for one in found if one.document is not None}
+    assert len(held) == case.get("expect_n_documents", len(held))
+    assert case.get("expect_warning_contains", "") in "".join(str(one.message) for one in told)
+    assert bool(told) == ("expect_warning_contains" in case)
+
+
+# what is on disk
+
+
+FACTS = {  # documents, sentences, tokens, spans
+    "conll2003/train.txt": (946, 14041, 203621, 23499),
+    "conll2003/valid.txt": (216, 3250, 51362, 5942),
+    "conll2003/test.txt": (231, 3453, 46435, 5648),
+    "conll2003-iob1/eng.train": (946, 14041, 203621, 23499),
+    "conll2003-iob1/eng.testa": (216, 3250, 51362, 5942),
+    "conll2003-iob1/eng.testb": (231, 3453, 46435, 5648),
+    "conll2002_es/esp.train": (0, 8323, 264715, 18798),
+    "conll2002_es/esp.testa": (0, 1915, 52923, 4352),
+    "conll2002_es/esp.testb": (0, 1517, 51533, 3559),
+    "wnut17/wnut17train.conll": (0, 3394, 62730, 1975),
+    "wnut17/emerging.dev.conll": (0, 1009, 15733, 836),
+    "wnut17/emerging.test.annotated": (0, 1287, 23394, 1079),
+    "bc5cdr/train.tsv": (0, 4560, 118170, 9385),
+    "bc5cdr/devel.tsv": (0, 4581, 117453, 9593),
+    "bc5cdr/test.tsv": (0, 4797, 124750, 9809),
+    "crossner_ai/train.txt": (0, 100, 3782, 532),
+    "crossner_ai/dev.txt": (0, 350, 10919, 1549),
+    "crossner_ai/test.txt": (0, 431, 12991, 1809),
+    "crossner_politics/train.txt": (0, 200, 8384, 1304),
+    "crossner_politics/dev.txt": (0, 541, 24624, 3482),
+    "crossner_politics/test.txt": (0, 651, 27585, 4209),
+    "europeana_de/enp_DE.lft.bio": (0, 1, 70259, 7481),
+    "europeana_de/enp_DE.onb.bio": (0, 1, 28012, 3343),
+    "germeval2014/NER-de-dev.tsv": (0, 2200, 41653, 2674),
+    "germeval2014/NER-de-test.tsv": (0, 5100, 96499, 6178),
+    "gum/conll/train.conll": (0, 10224, 177410, 4578),
+    "gum/conll/dev.conll": (0, 1575, 28119, 638),
+    "gum/conll/test.conll": (0, 1464, 28397, 841),
+    "gum/conll/test2.conll": (0, 1334, 17799, 375),
+    "hipe_topres19th_en/HIPE-2022-v2.1-topres19th-dev-en.tsv": (34, 646, 11917, 237),
+    "klue_ko_dev/klue-ner-v1.1_dev.tsv": (0, 5000, 285929, 14257),
+    "mit_restaurant/conll/train.conll": (0, 6894, 63533, 13858),
+    "mit_restaurant/conll/valid.conll": (0, 766, 6992, 1505),
+    "mit_restaurant/conll/test.conll": (0, 1521, 14256, 3151),
+    "nemo_he_token_single/token-single_gold_train.bmes": (0, 4937, 93504, 6282),
+    "nemo_he_token_single/token-single_gold_dev.bmes": (0, 500, 8531, 499),
+    "nemo_he_token_single/token-single_gold_test.bmes": (0, 706, 12619, 932),
+    "resume_zh/train.char.bmes": (0, 3821, 124099, 13440),
+    "resume_zh/dev.char.bmes": (0, 463, 13890, 1497),
+    "resume_zh/test.char.bmes": (0, 477, 15100, 1630),
+    "uner_da_ddt/da_ddt-ud-train.iob2": (0, 4383, 80378, 3028),
+    "uner_da_ddt/da_ddt-ud-dev.iob2": (0, 564, 10332, 379),
+    "uner_da_ddt/da_ddt-ud-test.iob2": (0, 565, 10023, 447),
+    "wojood_sample_ar/train.txt": (0, 1114, 18887, 2312),
+    "wojood_sample_ar/val.txt": (0, 158, 2743, 385),
+    "wojood_sample_ar/test.txt": (0, 357, 5344, 711),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "germeval2014": {"comment_prefix": "#\t", "token_column": 1, "tag_column": 2, "ragged": True},
+    "hipe_topres19th_en": {
+        "comment_prefix": "# ",
+        "document_prefix": "# hipe2022:document_id = ",
+        "header": True,
+        "sentence_end": "EndOfSentence",
+        "tag_column": "NE-COARSE-LIT",
+    },
+    "klue_ko_dev": {"comment_prefix": "## "},
+    "nemo_he_token_single": {"ragged": True},
+    "uner_da_ddt": {"comment_prefix": "# ", "token_column": 1, "tag_column": 2},
+    "wojood_sample_ar": {"tag_column": 1, "ragged": True},
+}
+SCHEME = {"conll2003-iob1": "IOB1", "nemo_he_token_single": "BIOES", "resume_zh": "BMES"}
+ILL_FORMED = {  # how many tags their annotators put where they may not stand
+    "conll2002_es/esp.train": 1,
+    "conll2002_es/esp.testa": 1,
+    "conll2002_es/esp.testb": 1,
+    "europeana_de/enp_DE.lft.bio": 130,
+    "europeana_de/enp_DE.onb.bio": 41,
+    "hipe_topres19th_en/HIPE-2022-v2.1-topres19th-dev-en.tsv": 1,
+    "resume_zh/train.char.bmes": 4,
+    "uner_da_ddt/da_ddt-ud-train.iob2": 6,
+    "uner_da_ddt/da_ddt-ud-test.iob2": 1,
+    "wojood_sample_ar/train.txt": 1,
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_real_file_has_its_published_counts(name: str, shared: Path, told: list[Any]) -> None:
+    path = shared / "data" / name
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    folder = name.split("/")[0]
+    reader = Reader(path, **OPTIONS.get(folder, {}))
+    held, tokens, spans, number = set(), 0, 0, 0
+    for sentence in reader:
+        held.add(sentence.document)
+        number += 1
+        tokens += len(sentence)
+        spans += len(sentence.spans or ())
+    assert (len(held - {None}), number, tokens, spans) == FACTS[name]
+    assert reader.scheme.name == SCHEME.get(folder, "BIO")
+    assert reader.detection.illegal == ILL_FORMED.get(name, 0)
+    assert len(told) == (name in ILL_FORMED)
+
+
+def test_a_file_with_broken_tags_names_its_lines(shared: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        list(read(shared / "data/europeana_de/enp_DE.sbb.bio"))
+    told = str(caught.value).split("\n")
+    assert len(told) == 21
+    assert "enp_DE.sbb.bio:1: expected 2 columns, found 3" in told[0]
+    assert "it looks like a comment: set comment_prefix: '# '" in told[0]
+    assert told[-1].endswith("and 174 more bad lines")
+
+
+@pytest.mark.parametrize(
+    ("bio", "iob1"), [("train", "train"), ("valid", "testa"), ("test", "testb")]
+)
+def test_the_original_conll2003_has_the_same_spans(bio: str, iob1: str, shared: Path) -> None:
+    original = ner.read(shared / f"data/conll2003-iob1/eng.{iob1}")
+    for one, other in zip(ner.read(shared / f"data/conll2003/{bio}.txt"), original, strict=True):
+        assert (one.tokens, one.spans) == (other.tokens, other.spans)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_conll2003_has_the_same_spans_in_every_scheme(
+    scheme: str, shared: Path, tmp_path: Path
+) -> None:
+    gold = list(ner.read(shared / "data/conll2003/test.txt"))
+    ner.write(tmp_path / "x.conll", gold, scheme=scheme)
+    reader = Reader(tmp_path / "x.conll")
+    assert [(one.tokens, one.spans) for one in reader] == [(one.tokens, one.spans) for one in gold]
+    assert reader.scheme.name == scheme
+
+
+@pytest.mark.parametrize(
+    "name", [f"conll2003/{one}.txt" for one in ("train", "valid", "test")] + ["bc5cdr/test.tsv"]
+)
+def test_a_real_file_is_written_back_byte_for_byte(name: str, shared: Path, tmp_path: Path) -> None:
+    path = shared / "data" / name
+    ner.write(tmp_path / "x.conll", list(ner.read(path)))
+    assert (tmp_path / "x.conll").read_bytes() == path.read_bytes()
+
+
+def test_conll2003_test_sentences_that_stand_in_train(shared: Path) -> None:
+    train = {one.tokens for one in ner.read(shared / "data/conll2003/train.txt")}
+    assert sum(one.tokens in train for one in ner.read(shared / "data/conll2003/test.txt")) == 126
+
+
+# columns
+
+
+def test_other_columns_are_kept_by_name(tmp_path: Path) -> None:
+    path = save(tmp_path, "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n")
+    (sentence,) = read(path)
+    assert sentence.columns == {"column2": ("NNP", "VBZ"), "column3": ("B-NP", "B-VP")}
+    (sentence,) = read(path, columns=["word", "pos", "chunk", "ner"])
+    assert sentence.columns == {"pos": ("NNP", "VBZ"), "chunk": ("B-NP", "B-VP")}
+
+
+def test_columns_are_chosen_by_number_or_by_name(tmp_path: Path) -> None:
+    path = save(tmp_path, "id\tner\tform\n1\tB-ORG\tEU\n2\tO\trejects\n")
+    for options in (
+        {"header": True, "token_column": "form", "tag_column": "ner"},
+        {"header": True, "token_column": 2, "tag_column": 1},
+        {"header": True, "token_column": -1, "tag_column": -2},
+    ):
+        (sentence,) = read(path, **options)
+        assert sentence.tokens == ("EU", "rejects")
+        assert sentence.spans == (Span(0, 1, "ORG"),)
+        assert sentence.columns == {"id": ("1", "2")}
+        assert spelled([sentence]) == "id\tner\tform\n1\tB-ORG\tEU\n2\tO\trejects\n\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"token_column": 5}, "has 2 columns, and so no column 5"),
+        ({"tag_column": -3}, "has 2 columns, and so no column -3"),
+        ({"tag_column": 0}, "column 0 cannot be both the token and the tag"),
+        ({"token_column": "form"}, "no column has a name, so none is called 'form'"),
+        ({"columns": ["word", "tag"], "tag_column": "tga"}, "did you mean 'tag'?"),
+        ({"columns": ["word", "word"]}, "two columns have the same name: word, word"),
+        ({"columns": ["word", "x", "y", "tag"]}, "x.conll:1: expected 4 columns, found 2"),
+        ({"scheme": "BIOX"}, "no scheme is called 'BIOX'"),
+        ({"encoding": "klingon"}, "no text encoding called 'klingon'"),
+        ({"widht": 3}, "the conll format cannot read with option 'widht'"),
+        ({"coment_prefix": "#"}, "did you mean 'comment_prefix'?"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = save(tmp_path, "EU B-ORG\nrejects O\n")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        list(ner.read(path, **options))
+
+
+def test_the_usual_number_of_columns_is_right_and_the_others_are_wrong(tmp_path: Path) -> None:
+    path = save(tmp_path, "Word POS Tag Extra\n" + "EU NNP B-ORG\n" * 3)
+    with pytest.raises(DataError, match=r"^\S+:1: expected 3 columns, found 4: 'Word POS Tag Ext"):
+        list(read(path))
+
+
+def test_all_bad_lines_are_told_in_one_run(tmp_path: Path) -> None:
+    path = save(tmp_path, "ok O\n" * 50 + "a b O\n" * 15 + "x Q-PER\n" + "c\n" * 9 + "\u00e9 o\n")
+    with pytest.raises(DataError) as caught:
+        list(read(path))
+    told = str(caught.value).split("\n")
+    assert [line.split(":")[1] for line in told[:-1]] == [str(line) for line in range(51, 71)]
+    assert told[-1].endswith("and 6 more bad lines")
+
+
+def test_an_empty_token_is_refused(tmp_path: Path) -> None:
+    for tagged in (True, False):
+        path = save(tmp_path, "EU\tO\n\tO\n")
+        with pytest.raises(DataError, match=r"x\.conll:2: the token is empty"):
+            list(read(path, tagged=tagged))
+
+
+def test_last_columns_may_be_empty_where_tabs_say_so(tmp_path: Path) -> None:
+    path = save(tmp_path, "token\ttag\tmisc\nEU\tB-ORG\tx\nsays\tO\t\n")
+    (sentence,) = read(path, header=True, tag_column=1)
+    assert sentence.columns == {"misc": ("x", "")}
+    assert spelled([sentence]) == path.read_text() + "\n"
+
+
+def test_ragged_lines_are_kept_whole(tmp_path: Path) -> None:
+    path = save(tmp_path, "a O\nb B-X I-Y B-Z\nc O\n")
+    (first,) = read(path, ragged=True, tag_column=1)
+    assert first.spans == (Span(1, 2, "X"),)
+    assert first.columns == {"extra": ("_", "I-Y|B-Z", "_")}
+    path = save(tmp_path, "a O\nb x y B-Z\nc O\n")
+    (last,) = read(path, ragged=True)
+    assert last.spans == (Span(1, 2, "Z"),)
+    assert last.columns == {"extra": ("_", "x|y", "_")}
+
+
+# tags
+
+
+@pytest.mark.parametrize(
+    ("tag", "meant"),
+    [
+        ("o", "O"),
+        ("0", "O"),
+        ("PER", "B-PER"),
+        ("b-PER", "B-PER"),
+        ("B_PER", "B-PER"),
+        ("B.PER", "B-PER"),
+        ("PER-B", "B-PER"),
+    ],
+)
+def test_a_wrong_tag_comes_with_what_it_may_have_meant(
+    tag: str, meant: str, tmp_path: Path
+) -> None:
+    path = save(tmp_path, f"EU B-ORG\n\nObi {tag}\n")
+    with pytest.raises(DataError) as caught:
+        list(read(path))
+    assert str(caught.value) == (
+        f"{path}:3: {tag!r} is no tag; did you mean {meant!r}? tag_map: {{{tag!r}: {meant!r}}}"
+    )
+    found = list(read(path, tag_map={tag: meant}))
+    assert found[1].spans == SCHEMES["BIO"].decode([meant])
+
+
+def test_prefixes_of_two_schemes_are_an_error_of_the_rarer_one(tmp_path: Path) -> None:
+    path = save(tmp_path, "a B-X\nb I-X\nc E-X\nd S-Y\ne S-Y\nf U-Z\n")
+    with pytest.raises(DataError, match=r"^\S+:6: 'U-Z' is no BIOES tag"):
+        list(read(path))
+
+
+def test_the_scheme_can_be_given(tmp_path: Path) -> None:
+    path = save(tmp_path, "a I-X\nb I-X\nc O\n")
+    assert detect_scheme(path).scheme.name == "IOB1"
+    with pytest.warns(DataWarning, match="repaired 1 tag that BIO does not allow"):
+        found = list(read(path, scheme="BIO"))
+    assert found[0].spans == (Span(0, 2, "X"),)
+    path = save(tmp_path, "a S-X\n")
+    with pytest.raises(DataError, match=r"x\.conll:1: 'S-X' is no BIO tag; prefixes are B, I"):
+        list(read(path, scheme="IOB2"))
+
+
+def test_one_warning_counts_the_repairs_and_shows_three(tmp_path: Path) -> None:
+    path = save(tmp_path, "a B-X\nb O\n\n" * 9 + "c I-X\nd O\n\n" * 5)
+    with pytest.warns(DataWarning) as told:
+        list(read(path))
+    assert [str(one.message) for one in told] == [
+        f"{path}: repaired 5 tags that BIO does not allow there, as conlleval does: "
+        "line 28 ('I-X' after the start), line 31 ('I-X' after the start), "
+        "line 34 ('I-X' after the start), ..."
+    ]
+
+
+def test_a_span_that_does_not_end_is_a_repair_too(tmp_path: Path) -> None:
+    path = save(tmp_path, "a S-X\nb B-X\n")
+    with pytest.warns(DataWarning, match=r"repaired 1 tag .* line 2 \(the end after 'B-X'\)"):
+        (sentence,) = read(path)
+    assert sentence.spans == (Span(0, 1, "X"), Span(1, 2, "X"))
+
+
+def test_detection_says_how_sure_it_is(tmp_path: Path) -> None:
+    found = detect_scheme(save(tmp_path, "a I-X\nb O\nc I-X\nd O\ne I-X\nf O\ng B-X\n"))
+    assert (found.scheme.name, found.support) == ("IOB1", 0.75)
+    assert found.tags == {"I-X": 3, "B-X": 1, "O": 3}
+    found = detect_scheme(save(tmp_path, "a O\n"))
+    assert (found.scheme.name, found.support) == ("BIO", 1.0)
+
+
+def test_missing_annotation_is_not_outside(tmp_path: Path) -> None:
+    path = save(tmp_path, "a B-X\nb _\nc I-X\nd O\n\ne _\nf _\n\ng O\n")
+    partly, never, empty = read(path)
+    assert partly.spans == (Span(0, 1, "X"), Span(2, 3, "X"))
+    assert partly.unknown == {1}
+    assert never.spans is None
+    assert never.unknown == frozenset()
+    assert empty.spans == ()
+    assert spelled([never, empty], separator=" ") == "e _\nf _\n\ng O\n\n"
+    path = save(tmp_path, "a B-X\nb -\n")
+    (sentence,) = read(path, missing="-")
+    assert sentence.unknown == {1}
+
+
+def test_files_without_tags_have_no_spans(tmp_path: Path) -> None:
+    path = save(tmp_path, "EU NNP\nrejects VBZ\n")
+    (sentence,) = read(path, tagged=False)
+    assert sentence.spans is None
+    assert sentence.columns == {"column2": ("NNP", "VBZ")}
+    assert spelled([sentence]) == "EU NNP\nrejects VBZ\n\n"
+
+
+def test_predictions_are_added_as_the_last_column(tmp_path: Path) -> None:
+    (sentence,) = read(save(tmp_path, "EU NNP\nrejects VBZ\n"), tagged=False)
+    predicted = replace(sentence, spans=(Span(0, 1, "ORG"),))
+    assert spelled([predicted]) == "EU NNP B-ORG\nrejects VBZ O\n\n"
+
+
+# documents
+
+
+def test_documents_are_kept_with_their_sentences(tmp_path: Path) -> None:
+    path = save(tmp_path, "before O\n\n-DOCSTART- (1 EU)\n\na O\n\nb O\n\n-DOCSTART- -X- O\nc O\n")
+    before, a, b, c = read(path)
+    assert before.document is None
+    assert a.document is b.document
+    assert a.document is not None
+    assert c.document is not None
+    assert (a.document.id, a.document.tokens) == ("(1 EU)", (("a",), ("b",)))
+    assert (c.document.id, c.document.tokens) == ("", (("c",),))
+    assert [one.position for one in (a, b, c)] == [0, 1, 0]
+    assert [one.line for one in (before, a, b, c)] == [1, 5, 7, 10]
+
+
+def test_a_long_document_is_given_in_parts_and_written_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "DOCUMENT_TOKENS", 4)
+    text = "-DOCSTART- O\n\n" + "".join(f"a{number} O\nb O\n\n" for number in range(5))
+    found = list(read(save(tmp_path, text)))
+    assert [one.tokens[0] for one in found] == [f"a{number}" for number in range(5)]
+    assert [one.position for one in found] == [0, 1, 0, 1, 0]
+    assert len({id(one.document) for one in found}) == 3
+    assert spelled(found) == text
+
+
+def test_copies_of_a_document_are_one_document() -> None:
+    given = in_document([Sentence(("a",), ()), Sentence(("b",), ())], "x")
+    copies = [pickle.loads(pickle.dumps(one)) for one in given]
+    assert spelled(copies) == spelled(given) == "-DOCSTART-\tx\n\na\tO\n\nb\tO\n\n"
+
+
+def test_a_sentence_survives_pickling_with_its_layout(tmp_path: Path) -> None:
+    (sentence,) = read(save(tmp_path, "EU NNP S-ORG\n"))
+    copy = pickle.loads(pickle.dumps(sentence))
+    assert spelled([copy]) == "EU NNP S-ORG\n\n"
+
+
+# streams
+
+
+def test_a_large_file_is_read_as_a_small_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "-DOCSTART- O\n\na B-X\nb I-X\n\nc O\n\n-DOCSTART- O\n\nd B-Y\n\n"
+    path = save(tmp_path, text)
+    held = list(read(path))
+    monkeypatch.setattr(conll, "HELD", 1)
+    assert list(read(path)) == held
+    assert spelled(held) == text
+
+
+def test_a_reader_can_be_read_again(tmp_path: Path) -> None:
+    reader = Reader(save(tmp_path, "a B-X\n\nb O\n"))
+    assert list(reader) == list(reader)
+    assert reader.scheme.name == "BIO"
+    broken = Reader(save(tmp_path, "a B-X\nb Q\n"))
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"x\.conll:2: 'Q' is no tag"):
+            list(broken)
+
+
+def test_nothing_is_given_of_a_file_with_a_bad_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        next(read(save(tmp_path, "a O\n\n" * 10_000 + "b\n")))
+
+
+def test_standard_input_is_read_twice_as_a_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(b"a I-X\n\nb I-X\nc X\n")
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    with pytest.raises(DataError, match=r"^standard input:4: 'X' is no tag"):
+        list(ner.read("-"))
+    Stdin.buffer = io.BytesIO(b"a I-X\n\nb I-X\n")
+    assert [one.spans for one in ner.read("-")] == [(Span(0, 1, "X"),)] * 2
+
+
+def test_standard_input_without_tags_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Trickle(io.RawIOBase):
+        given = iter([b"a\nb\n\n", b"c\n"])
+
+        def readable(self) -> bool:
+            return True
+
+        def read1(self, size: int) -> bytes:
+            return next(self.given, b"")
+
+    class Stdin:
+        buffer = Trickle()
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    stream = ner.read("-", tagged=False)
+    assert next(stream).tokens == ("a", "b")
+    assert next(Trickle.given) == b"c\n"  # still there when the first sentence was
+
+
+# round trips
+
+
+@given(st.lists(sentences(), min_size=1, max_size=4), st.sampled_from(sorted(SCHEMES)))
+@example([Sentence((" ", "a b"), (Span(0, 2, "X"),))], "BIO")
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, given: list[Sentence], scheme: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "written.conll"
+    if given[0].tokens[0].startswith("\ufeff"):
+        return  # at the start of a file this is a byte order mark: see below
+    ner.write(path, given, scheme=scheme)
+    found = list(ner.read(path, scheme=scheme))
+    assert [(one.tokens, one.spans, one.unknown) for one in found] == [
+        (one.tokens, one.spans, one.unknown) for one in given
+    ]
+    assert spelled(found) == path.read_text(encoding="utf-8")
+
+
+def test_a_token_like_a_byte_order_mark_at_the_start_is_kept(tmp_path: Path) -> None:
+    ner.write(tmp_path / "x.conll", [Sentence(("\ufeffa",), ())])
+    assert [one.tokens for one in ner.read(tmp_path / "x.conll")] == [("\ufeffa",)]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        Sentence(("a\tb", "c"), ()),
+        Sentence(("a\nb",), ()),
+        Sentence(("a\rb",), ()),
+        Sentence(("",), ()),
+        Sentence((), ()),
+        Sentence(("-DOCSTART-",), ()),
+        Sentence(("a",), (Span(0, 1, "Tax Amount"),)),
+        Sentence(("a",), (Span(0, 1, ""),)),
+        Sentence(("a", "b"), (Span(0, 2, "X"), Span(1, 2, "Y"))),
+        Sentence(("a",), (Span(0, 2, "X"),)),
+    ],
+    ids=repr,
+)
+def test_what_could_not_be_read_back_is_not_written(sentence: Sentence, tmp_path: Path) -> None:
+    path = save(tmp_path, "old")
+    with pytest.raises(DataError, match=r"^sentence 2: "):
+        ner.write(path, [Sentence(("fine",), ()), sentence])
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sentences_of_other_columns_are_not_mixed() -> None:
+    mixed = [Sentence(("a",), (), {"pos": ("N",)}), Sentence(("a",), ())]
+    with pytest.raises(DataError, match="sentence 2: has the columns token, tag; the sentences"):
+        spelled(mixed)
+
+
+def test_sentences_from_elsewhere_have_token_columns_tag() -> None:
+    sentence = Sentence(("Ada", "Obi"), (Span(0, 2, "PER"),), {"pos": ("N", "N")})
+    assert spelled([sentence]) == "Ada\tN\tB-PER\nObi\tN\tI-PER\n\n"
+    assert spelled([sentence], scheme="BILOU", separator=" ") == "Ada N B-PER\nObi N L-PER\n\n"
+
+
+def test_a_document_without_an_id_is_bounded_as_in_conll2003() -> None:
+    sentence = Sentence(("a",), (), {"pos": ("N",)}, document=Document((("a",),)))
+    assert spelled([sentence], separator=" ") == "-DOCSTART- -X- O\n\na N O\n\n"
+
+
+# whatever comes
+
+
+PIECES = ["\n", "\n", " ", "\t", "a", "O", "B-X", "I-X", "S-X", "-DOCSTART-", "#", "_", "\r"]
+
+
+def read_or_complain(path: Path, **options: Any) -> list[Sentence]:
+    """The sentences of a file, or none where it is told what is wrong with it."""
+    try:
+        return list(ner.read(path, **options))
+    except DataError as error:
+        told = str(error)
+    assert told.startswith(str(path))
+    return []
+
+
+@given(st.binary(max_size=60) | st.lists(st.sampled_from(PIECES)).map("".join).map(str.encode))
+def test_no_bytes_raise_anything_but_a_data_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.conll"
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        read_or_complain(path, ragged=True)  # the columns it adds are read as any others
+        for options in ({}, {"tagged": False}, {"header": True}):
+            found = read_or_complain(path, **options)
+            again = spelled(found)
+            path.with_suffix(".again").write_text(again, encoding="utf-8")
+            reread = list(ner.read(path.with_suffix(".again"), format="conll", **options))
+            assert [one.tokens for one in reread] == [one.tokens for one in found]
+            assert [one.spans for one in reread] == [one.spans for one in found]
