@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ner.ensemble import Ensemble
-from ner.evaluation import evaluate
+from ner.evaluation import Score, evaluate
 from ner.sentence import Sentence, Span
 from ner.tagger import Tagger, load
 from ner.training import Run, read_settings
@@ -112,7 +112,7 @@ def scored(sentences: Sequence[Sentence], found: Sequence[Sequence[Span]]) -> di
     return {"f1": f1_of(report.exact), "interval": ends}
 
 
-def f1_of(score: Any) -> float:
+def f1_of(score: Score) -> float:
     """F1 in percent."""
     return round(100 * score.f1, 2)
 

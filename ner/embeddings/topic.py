@@ -105,10 +105,10 @@ class TopicEmbedding(ContextEmbedding):
         if self.training and self.context_dropout > 0.0:
             hidden = torch.rand(len(first), 1, device=rows.device) < self.context_dropout
             first = first.masked_fill(hidden, PADDING)
-        position, headline, topic = first.split([1, HEADLINE, TOPIC], dim=1)
+        headline, topic = first[:, 1 : 1 + HEADLINE], first[:, 1 + HEADLINE :]
         vectors = torch.cat(
             [
-                vectors_of(self.position, position.squeeze(1)),
+                vectors_of(self.position, first[:, 0]),
                 self.headline(headline),
                 self.topic(topic),
             ],
