@@ -234,10 +234,11 @@ class _Tests:
         self, one: Counts, other: Counts, resamples: int, rng: np.random.Generator
     ) -> None:
         units, self._labels, _ = one.shape
-        both = np.stack([one, other], axis=1).reshape(units, -1)
+        width = 3 * self._labels
+        both = np.stack([one, other], axis=1).reshape(units, 2 * width)
         self._one, self._other = one.sum(axis=0), other.sum(axis=0)
         self._drawn = resample(both, resamples, rng).reshape(resamples, 2, self._labels, 3)
-        self._gain = _swap((other - one).reshape(units, -1), resamples, rng)
+        self._gain = _swap((other - one).reshape(units, width), resamples, rng)
         self._gain = self._gain.reshape(resamples, self._labels, 3)
 
     def sums(self, labels: slice) -> _Sums:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ner.evaluation.pairs import Pair
 from ner.evaluation.score import Score
-from ner.schemes import Scheme
+from ner.schemes import UNTYPED, Scheme
 from ner.sentence import Span
 
 Form = tuple[str, tuple[str, ...]]
@@ -61,9 +61,15 @@ def strict_spans(tags: Sequence[str], scheme: Scheme) -> tuple[Span, ...]:
     for span in scheme.decode(tags):
         length = span.end - span.start
         whole = scheme.encode([Span(0, length, span.label)], length)
-        if tuple(tags[span.start : span.end]) == whole:
+        if tuple(map(_labelled, tags[span.start : span.end])) == whole:
             kept.append(span)
     return tuple(kept)
+
+
+def _labelled(tag: str) -> str:
+    """A tag with a label, which bare prefixes have not."""
+    prefix, _, label = tag.partition("-")
+    return tag if label else f"{prefix}-{UNTYPED}"
 
 
 def token_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> float:

@@ -45,6 +45,8 @@ class Score:
             )
 
     def __add__(self, other: Score) -> Score:
+        if not isinstance(other, Score):
+            return NotImplemented
         return Score(
             self.correct + other.correct,
             self.predicted + other.predicted,
