@@ -118,7 +118,7 @@ def test_document_context_sees_the_other_mentions_and_only_those():
 def test_document_context_takes_the_same_time_for_each_mention():
     """A form with 20,000 mentions is summed up once, not once for each of them."""
     document = Document(tuple(("Obi", "won") for _ in range(20_000)))
-    assert mentions_in(document)["obi"].count == 20_000
+    assert mentions_in(document)["Obi"].count == 20_000
     part = EMBEDDINGS["document"].fit([])
     for position in (0, 19_999):
         sentence = Sentence(("Obi", "won"), document=document, position=position)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ner.batch import Arrays
 from ner.embeddings.affixes import case
-from ner.embeddings.base import ContextEmbedding, numbers, spread, vectors_of
+from ner.embeddings.base import ContextEmbedding, spread, vectors_of
 from ner.embeddings.words import normalise
 from ner.sentence import Document, Sentence
 from ner.vocabulary import PADDING, Vocabulary, frequent
@@ -84,6 +84,7 @@ class DocumentEmbedding(ContextEmbedding):
         size = len(self.vocabulary) + len(CLASSES)
         self.before = spread(nn.EmbeddingBag(size, width, mode="mean", padding_idx=PADDING))
         self.after = spread(nn.EmbeddingBag(size, width, mode="mean", padding_idx=PADDING))
+        self._last: tuple[Document, dict[tuple[int, int], tuple[int, int]]] | None = None
 
     @classmethod
     def fit(
@@ -112,21 +113,23 @@ class DocumentEmbedding(ContextEmbedding):
         """Flags ``(tokens, 4)``, words before and words after ``(tokens, OTHERS)``."""
         document = sentence.document or Document((sentence.tokens,))
         here = sentence.position if sentence.document else 0
-        mentions = mentions_in(document)
+        mentions, beside = mentions_in(document), self._beside(document)
         count = len(sentence)
         flags = np.zeros((count, len(FLAGS)), dtype=np.int64)
-        before: list[list[int]] = [[] for _ in range(count)]
-        after: list[list[int]] = [[] for _ in range(count)]
-        for position, token in enumerate(sentence.tokens):
-            found = mentions.get(token.lower()) if is_name_like(token) else None
+        before = np.zeros((count, OTHERS), dtype=np.int64)
+        after = np.zeros((count, OTHERS), dtype=np.int64)
+        for position, (token, found) in enumerate(
+            zip(sentence.tokens, map(mentions.get, sentence.tokens), strict=True)
+        ):
             if found is None:
                 continue
             flags[position] = _flags(found, token, position)
-            for row, column in _others(found, (here, position)):
-                words = document.tokens[row]
-                before[position].append(self._number(words, column - 1))
-                after[position].append(self._number(words, column + 1))
-        return flags, numbers(before, OTHERS, count), numbers(after, OTHERS, count)
+            others = _others(found, (here, position))
+            if others:
+                words = [beside.get(place) or self._look(document, place) for place in others]
+                before[position, : len(words)] = [word for word, _ in words]
+                after[position, : len(words)] = [word for _, word in words]
+        return flags, before, after
 
     def forward(self, flags: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """Vectors of the tokens, ``(batch, length, width)``."""
@@ -138,6 +141,21 @@ class DocumentEmbedding(ContextEmbedding):
         vectors = [vectors_of(table, column) for table, column in columns]
         vectors += [_bags(self.before, before), _bags(self.after, after)]
         return torch.cat(vectors, dim=2)
+
+    def _beside(self, document: Document) -> dict[tuple[int, int], tuple[int, int]]:
+        """The numbers of the words beside places of a document, as far as they are known."""
+        last = self._last
+        if last is None or last[0] is not document:  # sentences come document by document
+            last = self._last = document, {}
+        return last[1]
+
+    def _look(self, document: Document, place: tuple[int, int]) -> tuple[int, int]:
+        """The numbers of the words before and after a place, remembered."""
+        row, column = place
+        words = document.tokens[row]
+        found = self._number(words, column - 1), self._number(words, column + 1)
+        self._beside(document)[place] = found
+        return found
 
     def _number(self, words: Sequence[str], position: int) -> int:
         if not 0 <= position < len(words):
@@ -160,19 +178,41 @@ _MENTIONS: WeakKeyDictionary[Document, dict[str, Mentions]] = WeakKeyDictionary(
 
 
 def mentions_in(document: Document) -> dict[str, Mentions]:
-    """How each form that is name-like somewhere is written in a document, computed once."""
+    """How the form of each name-like token is written in a document, computed once.
+
+    The keys are the name-like tokens as they stand; tokens of one form share what is said.
+    """
     known = _MENTIONS.get(document)
     if known is None:
-        known = {
-            form: _summary(document, places)
-            for form, places in document.mentions.items()
-            if any(is_name_like(document.tokens[row][column]) for row, column in places)
-        }
+        forms = _places(document)
+        found = {form: _summary(document, places) for form, places in forms.items()}
+        tokens = {token for words in document.tokens for token in words}
+        known = {token: found[token.lower()] for token in tokens if is_name_like(token)}
         _MENTIONS[document] = known
     return known
 
 
+def _places(document: Document) -> dict[str, list[tuple[int, int]]]:
+    """Where each form that is name-like somewhere stands: its sentences and tokens."""
+    distinct = {token for words in document.tokens for token in words}
+    places: dict[str, list[tuple[int, int]]] = {
+        token.lower(): [] for token in distinct if is_name_like(token)
+    }
+    lists = {token: places.get(token.lower()) for token in distinct}
+    for row, words in enumerate(document.tokens):
+        for column, own in enumerate(map(lists.__getitem__, words)):
+            if own is not None:
+                own.append((row, column))
+    return places
+
+
+# of a form with one mention: what it says of others is nothing, whatever its own case
+_ONCE = tuple(Mentions(1, lower, 0, 0, ()) for lower in (0, 1))
+
+
 def _summary(document: Document, places: Sequence[tuple[int, int]]) -> Mentions:
+    if len(places) == 1:
+        return _ONCE[document.tokens[places[0][0]][places[0][1]].islower()]
     written = [document.tokens[row][column] for row, column in places]
     capitalised = [
         (len(token) > 1 and token.isupper(), place)
