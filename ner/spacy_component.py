@@ -36,6 +36,7 @@ from ner.spacy_documents import (
     annotate_group,
     clamped,
     gold,
+    has_words,
     labels_of,
     pieces,
     taken,
@@ -219,7 +220,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         losses.setdefault(self.name, 0.0)
         batch = list(examples)
         validate_examples(batch, "NerCrf.update")
-        batch = [eg for eg in batch if self._pieces(eg.predicted)]
+        batch = [eg for eg in batch if has_words(eg.predicted)]
         if not batch or not self._ready(batch):
             return losses
         set_dropout_rate(self.model, drop)
@@ -267,7 +268,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
-        docs = [eg.predicted for eg in examples if self._pieces(eg.predicted)]
+        docs = [eg.predicted for eg in examples if has_words(eg.predicted)]
         if self._rehearsal_model is None or self.shim.network is None or not docs:
             return losses
         set_dropout_rate(self.model, drop)

@@ -51,6 +51,11 @@ def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
     ]
 
 
+def has_words(doc: Doc) -> bool:
+    """Whether a document has a token that is not white space."""
+    return any(token.text.strip() for token in doc)
+
+
 def taken(doc: Doc) -> NDArray[np.bool_]:
     """The tokens in entities set before, or blocked, ``(tokens,)``."""
     found: NDArray[np.bool_] = np.isin(doc.to_array("ENT_IOB"), (BEGIN, INSIDE))
@@ -117,10 +122,18 @@ def gold(example: Example, parts: Sequence[Piece]) -> list[Piece]:
         example: An example.
         parts: The pieces of ``example.predicted``.
     """
-    told: Sequence[str | None] = example.get_aligned_ner()
-    tags = ["-" if tag is None else tag for tag in told]
-    ents = [(first, last + 1, label) for label, first, last in tags_to_entities(tags) if label]
-    return _annotated(parts, ents, np.array([tag == "-" for tag in tags], dtype=bool))
+    reference = example.reference
+    if not _same_tokens(example.predicted, reference):
+        tags = [tag or "-" for tag in example.get_aligned_ner()]
+        ents = [(first, last + 1, label) for label, first, last in tags_to_entities(tags) if label]
+        return _annotated(parts, ents, np.array([tag == "-" for tag in tags], dtype=bool))
+    ents = [(ent.start, ent.end, ent.label_) for ent in reference.ents]
+    return _annotated(parts, ents, reference.to_array("ENT_IOB") == UNSET)
+
+
+def _same_tokens(one: Doc, other: Doc) -> bool:
+    """Whether two documents have the same tokens: then nothing need be aligned, which is slow."""
+    return len(one) == len(other) and bool((one.to_array("ORTH") == other.to_array("ORTH")).all())
 
 
 def labels_of(examples: Iterable[Example]) -> list[str]:

@@ -1,0 +1,133 @@
+"""`ner_crf` against spaCy's own `ner`, trained on the same file for the same time.
+
+Both are trained by `spacy train` side by side, one thread each, from the same corpus reader; `ner`
+is stopped once it has had as much processor time as `ner_crf` took, and its best model by
+development F1 is kept. Then both are scored on the test documents, and both tag them, in turn, so
+that the speeds are a ratio within one run.
+
+    python benchmarks/spacy_ner.py TRAIN DEVELOPMENT TEST [--work FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONFIG = Path(__file__).parents[1] / "configs" / "spacy.cfg"
+NAMES = ("ner_crf", "ner")
+DROPPED = ("max_length", "gold_preproc", "augmenter")  # settings of spaCy's reader
+
+
+def main() -> None:
+    """Train both, score both, time both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("train")
+    parser.add_argument("development")
+    parser.add_argument("test")
+    parser.add_argument("--work", type=Path, default=None, help="keep the models here")
+    given = parser.parse_args()
+    work = given.work or Path(tempfile.mkdtemp())
+    work.mkdir(parents=True, exist_ok=True)
+    seconds = train(given, work)
+    report(given.test, work, seconds)
+
+
+def train(given: argparse.Namespace, work: Path) -> dict[str, float]:
+    """Train both; the processor seconds of each."""
+    processes = {
+        name: start(config, given, work / name, work / f"{name}.log")
+        for name, config in (("ner_crf", CONFIG), ("ner", own_config(work / "ner.cfg")))
+    }
+    seconds = dict.fromkeys(NAMES, 0.0)
+    while processes["ner_crf"].poll() is None:
+        seconds["ner_crf"] = processor_seconds(processes["ner_crf"].pid)
+        time.sleep(0.5)
+    while processes["ner"].poll() is None and seconds["ner"] < seconds["ner_crf"]:
+        seconds["ner"] = processor_seconds(processes["ner"].pid)
+        time.sleep(0.5)
+    if processes["ner"].poll() is None:
+        processes["ner"].send_signal(signal.SIGINT)
+    processes["ner"].wait()
+    return seconds
+
+
+def own_config(path: Path) -> Path:
+    """The configuration spaCy itself makes for its `ner`, reading with our reader."""
+    spacy_command("init", "config", str(path), "--pipeline", "ner", "--force")
+    kept = [
+        line
+        for line in path.read_text("utf-8").splitlines()
+        if not line.startswith(tuple(f"{name} =" for name in DROPPED))
+    ]
+    text = "\n".join(kept).replace("spacy.Corpus.v1", "ner_crf.Corpus.v1")
+    path.write_text(text, "utf-8")
+    return path
+
+
+def start(config: Path, given: argparse.Namespace, output: Path, log: Path) -> subprocess.Popen:
+    """Begin `spacy train` with one thread."""
+    command = [sys.executable, "-m", "spacy", "train", str(config), "--output", str(output)]
+    command += ["--paths.train", given.train, "--paths.dev", given.development]
+    if config != CONFIG:
+        for name in ("max_epochs", "max_steps", "patience"):
+            command += [f"--training.{name}", "0"]
+    with log.open("w") as file:
+        return subprocess.Popen(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=file, stderr=file
+        )
+
+
+def spacy_command(*arguments: str) -> None:
+    """Run a command of spaCy's."""
+    subprocess.run([sys.executable, "-m", "spacy", *arguments], check=True, capture_output=True)
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time a process has had; as before where it is gone (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def report(test: str, work: Path, seconds: dict[str, float]) -> None:
+    """Score both and time both in turn."""
+    import spacy
+    import torch
+
+    torch.set_num_threads(1)
+    reader = spacy.registry.readers.get("ner_crf.Corpus.v1")(test)
+    pipelines = {name: spacy.load(work / name / "model-best") for name in NAMES}
+    rates: dict[str, dict[str, list[float]]] = {name: {"texts": [], "tokens": []} for name in NAMES}
+    for _ in range(5):
+        for name, nlp in pipelines.items():
+            examples = list(reader(nlp))
+            texts = [eg.reference.text for eg in examples]
+            words = sum(len(eg.reference) for eg in examples)
+            for kind, inputs in (("texts", texts), ("tokens", [eg.predicted for eg in examples])):
+                began = time.process_time()
+                for _doc in nlp.pipe(inputs):
+                    pass
+                rates[name][kind].append(words / (time.process_time() - began))
+    print("| component | processor s | test F1 | words/s, texts | words/s, tokens |")
+    print("|---|---|---|---|---|")
+    for name, nlp in pipelines.items():
+        f1 = 100 * nlp.evaluate(list(reader(nlp)))["ents_f"]
+        speeds = [statistics.median(rates[name][kind]) for kind in ("texts", "tokens")]
+        print(
+            f"| `{name}` | {seconds[name]:.0f} | {f1:.2f} | {speeds[0]:,.0f} | {speeds[1]:,.0f} |"
+        )
+    for kind in ("texts", "tokens"):
+        ratio = statistics.median(
+            ours / own for ours, own in zip(rates["ner_crf"][kind], rates["ner"][kind], strict=True)
+        )
+        print(f"ner_crf / ner, {kind}: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
