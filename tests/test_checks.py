@@ -267,7 +267,10 @@ def test_tables_that_are_full_say_so_and_grow_no_more(
     assert again
     assert (again.files, again.same) == (0b1001, True)
     known = Known(1)
-    assert [known.add(word, 1) for word in "aab"] == [True, False, True]
+    assert [known.add(word, 1) for word in "aab"] == [["a"], [], ["b"]]
+    assert known.full
+    assert known.add("a", 2) == ["a"]
+    assert known.files("a") == 3
     mentions = Mentions(1)
     mentions.add(("a",), "X", Place("x", 1))
     mentions.add(("b",), "X", Place("x", 1))

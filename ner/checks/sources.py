@@ -193,8 +193,9 @@ class Source:
                 opens = True
                 self.documents += 1
                 continue
-            self.layout = table.layout
-            tokens = tuple(row[table.layout.token] for row in piece.rows)
+            self.layout = layout = table.layout
+            place = layout.token
+            tokens = tuple([row[place] for row in piece.rows])
             tags = table.tags(piece)
             if self._mapped:
                 tags = [self._mapped.get(tag, tag) for tag in tags]

@@ -101,7 +101,7 @@ class Survey:
         self.labels: dict[str, Use] = {}
         self.mentions = Mentions()
         self._sentences = Sentences()
-        self._forms = Known(FORMS)
+        self._forms: Known[str] = Known(FORMS)
         self._odd: dict[str, list[tuple[str, str]]] = {}
         self._names: dict[str, int] = {}
 
@@ -144,11 +144,10 @@ class Survey:
             self._add_span(facts, item, span, file)
 
     def _add_forms(self, item: Item, bit: int) -> None:
-        for token in item.tokens:
-            if self._forms.add(token, bit) and token not in self._odd:
-                found = list(oddities(token))
-                if found:
-                    self._odd[token] = found
+        for token in self._forms.add(item.tokens, bit):
+            found = self._odd.get(token) or list(oddities(token))
+            if found and len(self._odd) < FORMS:
+                self._odd[token] = found
         if self._odd and not self._odd.keys().isdisjoint(item.tokens):
             for place, token in enumerate(item.tokens):
                 for kind, message in self._odd.get(token, ()):
@@ -184,7 +183,7 @@ class Survey:
         self.labels.setdefault(span.label, Use()).add(*place)
         self._compare(facts, form)
         self.mentions.add(form, span.label, place)
-        self.mentions.known.add(form, 1 << file)
+        self.mentions.known.add((form,), 1 << file)
         for message, kind in edges(form):
             told = f"{' '.join(form)!r} ({span.label}) {message}"
             self.findings.add(kind, *place, told)
@@ -247,9 +246,9 @@ class Review:
 
     def _seek(self, item: Item) -> None:
         """Note the mentions among the tokens outside entities."""
-        inside = {place for span in item.spans or () for place in range(span.start, span.end)}
         for start, form in self._seekers.among(item.tokens):
-            if inside.isdisjoint(range(start, start + len(form))):
+            end = start + len(form)
+            if not any(span.start < end and start < span.end for span in item.spans or ()):
                 places = self._outside.setdefault(form, [])
                 if CERTAIN * len(places) <= self._counts[form]:  # one more settles it
                     places.append(Place(item.path, item.line(start)))

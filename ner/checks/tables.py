@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Generic, NamedTuple, TypeVar
 
 SENTENCES = 1_000_000
 FORMS = 500_000
@@ -13,6 +13,7 @@ PLACES = 3  # lines remembered of each label of a mention
 _ANNOTATION, _LINE, _NAME = (1 << 32) - 1, (1 << 40) - 1, (1 << 24) - 1
 
 Form = tuple[str, ...]
+Thing = TypeVar("Thing", bound=Hashable)
 
 
 class Place(NamedTuple):
@@ -43,7 +44,7 @@ class Use:
             self.places.append(Place(path, line))
 
 
-class Known:
+class Known(Generic[Thing]):
     """Which files hold something, for as many different things as there is room for.
 
     Args:
@@ -55,26 +56,26 @@ class Known:
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._files: dict[object, int] = {}
+        self._files: dict[Thing, int] = {}
         self.full = False
 
-    def files(self, thing: object) -> int:
+    def files(self, thing: Thing) -> int:
         """The files that hold it, one bit each."""
         return self._files.get(thing, 0)
 
-    def add(self, thing: object, file: int) -> bool:
-        """Note that a file holds it; whether that is new."""
-        known = self._files.get(thing)
-        if known is None:
-            if len(self._files) >= self._room:
+    def add(self, things: Iterable[Thing], file: int) -> list[Thing]:
+        """Note what a file holds; those things that are new in it, or have no room."""
+        files, new = self._files, list[Thing]()
+        for thing in things:
+            known = files.get(thing)
+            if known is not None and known & file:
+                continue
+            new.append(thing)
+            if known is not None or len(files) < self._room:
+                files[thing] = (known or 0) | file
+            else:
                 self.full = True
-                return True
-            self._files[thing] = file
-            return True
-        if known & file:
-            return False
-        self._files[thing] = known | file
-        return True
+        return new
 
 
 class Seen(NamedTuple):
@@ -130,7 +131,7 @@ class Mentions:
     def __init__(self, room: int = MENTIONS) -> None:
         self._room = room
         self._uses: dict[Form, dict[str, Use]] = {}
-        self.known = Known(room)
+        self.known: Known[Form] = Known(room)
 
     def add(self, form: Form, label: str, place: Place) -> None:
         """Count a mention."""
