@@ -13,7 +13,7 @@ import torch
 
 from ner import model_directory
 from ner.config import ConfigError, dump
-from ner.inference import Decoding, FastEngine, PlainEngine
+from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.readings import Reading, alternatives
 from ner.model_directory import ModelError
 from ner.network import Network
@@ -89,11 +89,10 @@ class Tagger:
 
     def engine(self) -> FastEngine | PlainEngine:
         """What tags with the network as it is now; the same one as long as it fits."""
-        kind = FastEngine if FastEngine.serves(self.network) else PlainEngine
         engine = self._engine
-        fits = engine is not None and engine.network is self.network
-        if not fits or type(engine) is not kind or engine.decoding != self.decoding:
-            engine = self._engine = kind(self.network, self.decoding)
+        made_for = None if engine is None else (engine.network, engine.decoding)
+        if engine is None or made_for != (self.network, self.decoding) or not engine.fits():
+            engine = self._engine = engine_for(self.network, self.decoding)
         return engine
 
     def __getstate__(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ read without Python looking at any token. Long sentences are read in overlapping
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice
 from threading import Lock
 
@@ -23,6 +23,7 @@ from ner.inference.found import Found, SpanFinder
 from ner.inference.long import MARGIN, PIECE, Piece, seam, windows
 from ner.inference.plain import VITERBI
 from ner.inference.prepared import CACHE, Prepared
+from ner.inference.probabilities import SpanTable, Weights, span_probabilities
 from ner.network import Network
 from ner.sentence import Sentence, Span
 
@@ -54,16 +55,22 @@ class FastEngine:
         self.network = network
         self.decoding = decoding
         self.cache = cache
+        self._parameters = list(network.parameters())  # to go through the modules takes time
         self._finder = SpanFinder(network.scheme, network.tags, network.labels)
+        self._table = SpanTable(
+            *(getattr(network.span_tags, f.name).cpu().numpy() for f in fields(SpanTable))
+        )
         self._lock = Lock()
         self._current: tuple[tuple[int, ...], Prepared] | None = None
 
     @staticmethod
     def serves(network: Network) -> bool:
         """Whether it can tag with this network, as it is now."""
-        weights = list(network.parameters())
-        usual = all(w.device.type == "cpu" and w.dtype == torch.float32 for w in weights)
-        return usual and not network.training and not any(w.is_inference() for w in weights)
+        return not network.training and _usual(list(network.parameters()))
+
+    def fits(self) -> bool:
+        """Whether it can tag with its network, as that is now."""
+        return not self.network.training and _usual(self._parameters)
 
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
@@ -113,9 +120,7 @@ class FastEngine:
 
     def _prepared(self) -> Prepared:
         """The weights as they are now."""
-        state = tuple(
-            part for w in self.network.parameters() for part in (w.data_ptr(), w._version)
-        )
+        state = tuple([part for w in self._parameters for part in (w.data_ptr(), w._version)])
         current = self._current
         if current is None or current[0] != state:
             with self._lock:
@@ -151,15 +156,23 @@ class FastEngine:
         if not len(found):
             return []
         some, of = np.unique(found.rows, return_inverse=True)
-        kept = torch.from_numpy(some)
-        fewer = replace(chain, emissions=chain.emissions[kept], lengths=chain.lengths[kept])
-        rows, starts, ends, labels = map(
-            torch.from_numpy, (of, found.starts, found.ends, found.labels)
+        emissions, lengths = chain.emissions.numpy()[some], chain.lengths.numpy()[some]
+        moves, start, end = (p.numpy() for p in (chain.transitions, chain.start, chain.end))
+        weights = Weights.of(moves, start, end, self.decoding.temperature)
+        there = replace(found, rows=of)
+        if len(emissions[0]) <= LONG:
+            fast = span_probabilities(emissions, lengths, weights, there, self._table)
+            if fast is not None:
+                quick: list[float] = fast.tolist()
+                return quick
+        kept = self.decoding.tempered(
+            replace(chain, emissions=torch.from_numpy(emissions), lengths=torch.from_numpy(lengths))
         )
-        tempered = self.decoding.tempered(fewer)
+        places = (there.rows, there.starts, there.ends, there.labels)
+        rows, starts, ends, labels = map(torch.from_numpy, places)
         tags = self.network.span_tags
-        scores: list[float] = tempered.span_probability(rows, starts, ends, labels, tags).tolist()
-        return scores
+        slow: list[float] = kept.span_probability(rows, starts, ends, labels, tags).tolist()
+        return slow
 
     def _listed(self, found: Found, scores: Sequence[float], count: int) -> list[tuple[Span, ...]]:
         """The spans of each of so many sentences."""
@@ -229,6 +242,13 @@ class FastEngine:
         around = replace(whole, start=start, end=end)
         there = replace(found, starts=found.starts + piece.before, ends=found.ends + piece.before)
         return tags, self._listed(found, self._probabilities(around, there), 1)[0]
+
+
+def _usual(weights: list[torch.nn.Parameter]) -> bool:
+    return all(
+        w.dtype is torch.float32 and w.device.type == "cpu" and not w.is_inference()
+        for w in weights
+    )
 
 
 def _bare(sentence: Sentence) -> Sentence:

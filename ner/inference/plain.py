@@ -29,6 +29,10 @@ class PlainEngine:
         self.decoding = decoding
         self._label_numbers = {label: number for number, label in enumerate(network.labels)}
 
+    def fits(self) -> bool:
+        """Whether no other engine would serve the network better, as it is now."""
+        return self.network.training or next(self.network.parameters()).device.type != "cpu"
+
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
         """The spans of each sentence, each with its probability."""
