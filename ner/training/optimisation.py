@@ -79,11 +79,12 @@ def scale_gradients(parameters: Iterable[Tensor], length: float, *, always: bool
     Returns:
         The length it had.
     """
-    held = [parameter for parameter in parameters if parameter.grad is not None]
-    found = nn.utils.clip_grad_norm_(held, length).item()
-    if always and 0.0 < found < length:
-        for parameter in held:
-            parameter.grad.mul_(length / found)  # type: ignore[union-attr]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+    found = float(torch.linalg.vector_norm(norms).item())
+    if found > length or (always and found > 0.0):  # else they need not be touched
+        for gradient in gradients:
+            gradient.mul_(length / found)
     return found
 
 
