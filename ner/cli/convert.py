@@ -87,6 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_EMPTY = frozenset(("", "_", "-", "*"))  # how a column says nothing
+
+
 @dataclass
 class Counts:
     """How much has been converted.
@@ -96,7 +99,7 @@ class Counts:
         tokens: How many tokens.
         spans: How many spans were written.
         nested: How many spans were left out since they overlap another one.
-        columns: The names of all other columns.
+        columns: The names of all other columns that say something.
     """
 
     sentences: int = 0
@@ -116,7 +119,9 @@ class Counts:
                 self.spans += len(kept)
             self.sentences += 1
             self.tokens += len(sentence)
-            self.columns.update(sentence.columns)
+            self.columns.update(
+                name for name, values in sentence.columns.items() if not _EMPTY.issuperset(values)
+            )
             step(1)
             yield sentence
 

@@ -135,7 +135,7 @@ FORMATS: dict[str, Format] = {
             ".gold_conll .v4_gold_conll .auto_conll .v4_auto_conll",
             "CoNLL-2012 and OntoNotes, entities as (PERSON*",
             columns=(
-                *("document", "part", "pos", "parse", "lemma", "frameset", "sense", "speaker"),
+                *("pos", "parse", "lemma", "frameset", "sense", "speaker"),
                 *("arguments", "coreference"),
             ),
         ),

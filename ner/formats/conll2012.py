@@ -25,7 +25,7 @@ NAMES = (
 )  # of the columns every line has; the arguments and coreference follow
 ARGUMENTS, COREFERENCE = "arguments", "coreference"
 
-_KEPT = tuple(place for place in range(len(NAMES)) if place not in (2, WORD, ENTITY))
+_KEPT = tuple(place for place in range(3, len(NAMES)) if place not in (WORD, ENTITY))
 _BEGIN, _END = "#begin document", "#end document"
 _NAME = re.compile(r"\((.*)\);?[ \t]*(?:part[ \t]+(\d+))?")
 
@@ -91,13 +91,12 @@ def _name(written: str) -> str:
 
 def _sentence(rows: Rows, faults: Faults, losses: Losses) -> Parsed | None:
     width = len(rows[0][1])
-    before = faults.lines
-    for line, fields in rows:
-        if len(fields) != width or width <= ENTITY + 1:
-            expected = width if width > ENTITY + 1 else f"at least {ENTITY + 2}"
-            shown = " ".join(fields)
-            faults.add(line, f"expected {expected} columns, found {len(fields)}: {shown!r}")
-    if faults.lines > before:
+    expected = width if width > ENTITY + 1 else f"at least {ENTITY + 2}"
+    misfits = [row for row in rows if len(row[1]) != expected]
+    for line, fields in misfits:
+        shown = " ".join(fields)
+        faults.add(line, f"expected {expected} columns, found {len(fields)}: {shown!r}")
+    if misfits:
         return None
     values = tuple(zip(*(fields for _, fields in rows), strict=True))
     columns = {NAMES[place]: values[place] for place in _KEPT}
@@ -140,24 +139,30 @@ def write(target: TextIO, sentences: Iterable[Sentence]) -> None:
 
 
 def _begin(sentence: Sentence) -> str:
+    name, part = _document(sentence)
+    return f"{_BEGIN} ({name});" + (f" part {part}" if part else "")
+
+
+def _document(sentence: Sentence) -> tuple[str, str]:
+    """What the document of a sentence is called, and which part of it this is."""
     name = " ".join(sentence.document.id.split()) if sentence.document else ""
-    base, part = re.fullmatch(r"(.*?)(?: part (\d+))?", name).groups()  # type: ignore[union-attr]
-    return f"{_BEGIN} ({base});" + (f" part {part}" if part else "")
+    match = re.fullmatch(r"(.*) part ([0-9]+)", name)
+    return (match[1], match[2]) if match else (name, "")
 
 
 def _rows(sentence: Sentence) -> Iterator[Sequence[str]]:
     if not sentence.tokens:
         raise DataError("has no tokens")
     given = sentence.columns
-    name = sentence.document.id.split(" ")[0] if sentence.document else ""
-    filling = {"document": name or "-", "part": "0", "pos": "-", "parse": "*"}
+    name, part = _document(sentence)
     entities = spell(sentence.spans or (), len(sentence))
     for place, (token, entity) in enumerate(zip(sentence.tokens, entities, strict=True)):
         row = [
-            given[key][place] if key in given else filling.get(key, "-")
+            given[key][place] if key in given else "*" if key == "parse" else "-"
             for key in (*NAMES, ARGUMENTS, COREFERENCE)
         ]
-        row[2], row[WORD], row[ENTITY] = str(place), token, entity
+        row[:3] = name.split(" ")[0] or "-", str(int(part or 0)), str(place)
+        row[WORD], row[ENTITY] = token, entity
         arguments = row[ENTITY + 1].split(" ")
         yield [*row[: ENTITY + 1], *(arguments if arguments != ["-"] else ()), row[-1]]
 

@@ -86,12 +86,14 @@ class _Parser:
         names, marks = self._groups.names, self._marks
         values = tuple(zip(*group.rows, strict=True))
         place = marks.place if marks.detection else None  # parentheses stay as they are
-        others = [
-            (name, values[column])
+        others = {
+            name: values[column]
             for column, name in enumerate(names)
             if name not in (ID, FORM, place)
-        ]
-        columns = Treebank(others, names, tuple(group.comments), tuple(group.asides), place)
+        }
+        if place is not None and place not in names:
+            others[MISC] = tuple(with_misc(misc, place, None) for misc in others[MISC])
+        columns = Treebank(others.items(), names, tuple(group.comments), tuple(group.asides), place)
         tokens = values[names.index(FORM)]
         spans, unknown = self._spans(group)
         text = _text(group.comments)
@@ -230,9 +232,13 @@ def _words(sentence: Sentence, names: Sequence[str], scheme: Scheme) -> Iterator
 
 
 def _marks(sentence: Sentence, scheme: Scheme) -> list[str | None]:
-    """What stands for the entities at each word; nothing where nobody has looked for any."""
+    """What stands for the entities at each word.
+
+    A treebank that had nothing of the kind gets nothing where nobody has looked for entities.
+    """
     if sentence.spans is None:
-        return [None] * len(sentence)
+        mark = None if isinstance(sentence.columns, Treebank) else EMPTY
+        return [mark] * len(sentence)
     marks: list[str | None] = list(scheme.encode(sentence.spans, len(sentence)))
     for number in sentence.unknown:
         marks[number] = EMPTY

@@ -27,7 +27,8 @@ class Marks:
         place: The column or key of MISC they are in; ``None`` in a file without any.
         detection: The scheme of the tags; ``None`` where they are parentheses.
         illegal: The pairs of tags that follow each other though they may not.
-        explicit: Whether words outside any entity have a tag that says so.
+        explicit: Whether words outside any entity have a tag that says so, or those that
+            nobody has annotated do.
         attributes: What the file says is in the parentheses, if it says so.
     """
 
@@ -89,7 +90,8 @@ class Survey:
         """Look at a sentence."""
         for place in self._candidates(group):
             values = values_at(group, place, self._groups.names)
-            self._tallies.setdefault(place, _Tally()).add(values, group.lines)
+            tally = self._tallies.setdefault(place, _Tally(place in self._groups.names))
+            tally.add(values, group.lines)
 
     def marks(self, faults: Faults) -> Marks:
         """What has been found; what is wrong with it is noted."""
@@ -131,9 +133,14 @@ class Survey:
 
 
 class _Tally:
-    """What stands at one place."""
+    """What stands at one place.
 
-    def __init__(self) -> None:
+    Args:
+        column: Whether it is a column, in which ``_`` is how nothing is written.
+    """
+
+    def __init__(self, column: bool) -> None:
+        self._said = {OUTSIDE, "*"} if column else {OUTSIDE, "*", EMPTY}
         self.used = self.explicit = self.parentheses = False
         self.met: dict[str, int] = {}
         self.broken: list[tuple[int, str]] = []
@@ -141,7 +148,7 @@ class _Tally:
 
     def add(self, values: Sequence[str | None], lines: Sequence[int]) -> None:
         """Count the values of a sentence."""
-        self.explicit = self.explicit or OUTSIDE in values or "*" in values
+        self.explicit = self.explicit or not self._said.isdisjoint(values)
         tags = [OUTSIDE if value in OUTSIDE_TOO else value or EMPTY for value in values]
         self._counts.add(tags)
         for tag, value, line in zip(tags, values, lines, strict=True):
