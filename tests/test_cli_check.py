@@ -78,6 +78,15 @@ def test_only_so_many_findings_of_a_kind_are_shown(
     assert "more" not in out.split("should be")[1]
 
 
+def test_only_so_many_pairs_of_files_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [save(tmp_path, GOOD, f"{number}.conll") for number in range(6)]
+    assert run(*files) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "and 5 more pairs of files, see --json" in lines
+
+
 def test_json_holds_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, report = save(tmp_path, BAD), tmp_path / "report.json"
     assert run(path, "--json", str(report)) == 1

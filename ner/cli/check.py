@@ -34,6 +34,7 @@ OVERLAPS = (
     *("file", "against", "sentences there too", "mentions unseen there"),
     "with a word not there",
 )
+PAIRS = 10  # pairs of files that are shown
 SAMPLED = 1 << 16  # bytes from which the number of lines of a file is estimated
 
 
@@ -140,7 +141,9 @@ class Page:
         overlaps = list(_overlaps(files, names))
         if len(overlaps) > 1:
             yield ""
-            yield from self._table(overlaps)
+            yield from self._table(overlaps[: PAIRS + 1])
+            if len(overlaps) > PAIRS + 1:
+                yield f"and {len(overlaps) - PAIRS - 1} more pairs of files, see --json"
         for name in report.full:
             yield f"more different {name} than there is room for: later ones were not compared"
         for kind in report.findings.kinds():

@@ -33,13 +33,18 @@ def _span(span: Span, text: str, offsets: Sequence[tuple[int, int]]) -> dict[str
     return record | {"text": text[start:end], "token_start": span.start, "token_end": span.end}
 
 
-def _tags(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
-    tags = [MISSING] * len(sentence)
-    if sentence.spans is not None:
-        tags = list(scheme.encode(sentence.spans, len(sentence)))
+def tags_of(sentence: Sentence, scheme: Scheme) -> list[str]:
+    """The tags of a sentence; ``_`` where nobody has annotated."""
+    if sentence.spans is None:
+        return [MISSING] * len(sentence)
+    tags = list(scheme.encode(sentence.spans, len(sentence)))
     for place in sentence.unknown:
         tags[place] = MISSING
-    return {"tokens": list(sentence.tokens), "tags": tags}
+    return tags
+
+
+def _tags(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
+    return {"tokens": list(sentence.tokens), "tags": tags_of(sentence, scheme)}
 
 
 def _doccano(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:

@@ -1,0 +1,216 @@
+"""To and from tables in memory: pandas and Hugging Face ``datasets``, both of them extras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ner.formats.detection import TagCounts, complaint
+from ner.formats.lines import DataError
+from ner.formats.records import MISSING
+from ner.formats.shapes import tags_of
+from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.sentence import Sentence, in_document
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from pandas import DataFrame
+
+_OURS = ("sentence", "document", "token")
+_UNTOLD = (-100, -1)  # numbers that stand for a tag nobody has given
+
+
+def to_dataframe(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> DataFrame:
+    """A row for each token.
+
+    Args:
+        sentences: What the rows are made of.
+        scheme: Of the tags; ``_`` is the tag of tokens nobody has annotated.
+
+    Returns:
+        The columns ``sentence`` and ``document`` (numbers from 0; -1 for no document), ``token``,
+        the sentences' other columns by name, and ``tag``.
+    """
+    import pandas
+
+    chosen = scheme_named(scheme)
+    rows: list[dict[str, Any]] = []
+    document, before = -1, None
+    for number, sentence in enumerate(sentences):
+        new = sentence.document is not None and sentence.document is not before
+        document, before = document + new, sentence.document
+        place = document if before is not None else -1
+        tags = tags_of(sentence, chosen)
+        for token in range(len(sentence)):
+            others = {name: column[token] for name, column in sentence.columns.items()}
+            head = {"sentence": number, "document": place, "token": sentence.tokens[token]}
+            rows.append({**head, **others, "tag": tags[token]})
+    return pandas.DataFrame(rows, columns=None if rows else [*_OURS, "tag"])
+
+
+def from_dataframe(
+    frame: DataFrame,
+    *,
+    sentence: str = "sentence",
+    token: str = "token",
+    tag: str = "tag",
+    scheme: str | None = None,
+) -> list[Sentence]:
+    """The sentences of a table with a row for each token.
+
+    Args:
+        frame: The table; with a column ``document``, sentences are put into documents.
+        sentence: The column whose value changes where a sentence begins; where it is empty, the
+            sentence goes on.
+        token: The column of tokens.
+        tag: The column of tags.
+        scheme: Of the tags; without it, they tell.
+
+    Raises:
+        DataError: A column is missing, or a tag is none; with the number of the row, from 0.
+    """
+    for name in (sentence, token, tag):
+        if name not in frame.columns:
+            known = ", ".join(map(str, frame.columns))
+            raise DataError(f"the table has no column {name!r}; it has {known}")
+    others = [name for name in frame.columns if name not in (*_OURS, sentence, token, tag)]
+    starts = frame[sentence].where(frame[sentence].notna()).ffill()
+    first = (starts != starts.shift()).cumsum()
+    groups = [group for _, group in frame.groupby(first, sort=False)]
+    tags = [[str(one) for one in group[tag]] for group in groups]
+    chosen = _detect(tags, scheme)
+    found: list[Sentence] = []
+    for group, given in zip(groups, tags, strict=True):
+        words = tuple(str(one) for one in group[token])
+        columns = {str(name): tuple(map(str, group[name])) for name in others}
+        found.append(_sentence(words, given, chosen, columns, int(group.index[0])))
+    if "document" not in frame.columns:
+        return found
+    return _in_documents(found, [int(group["document"].iloc[0]) for group in groups])
+
+
+def to_dataset(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> Dataset:
+    """A row for each sentence: ``id``, ``tokens``, and ``ner_tags`` as numbers with names.
+
+    Args:
+        sentences: What the rows are made of.
+        scheme: Of the tags; ``_`` is the tag of tokens nobody has annotated.
+    """
+    import datasets
+
+    chosen = scheme_named(scheme)
+    tokens, tags = [], []
+    for sentence in sentences:
+        tokens.append(list(sentence.tokens))
+        tags.append(list(tags_of(sentence, chosen)))
+    labels = sorted({tag[2:] for row in tags for tag in row if tag not in (OUTSIDE, MISSING)})
+    names = [*chosen.tags(labels), *([MISSING] if any(MISSING in row for row in tags) else [])]
+    numbers = {name: number for number, name in enumerate(names)}
+    features = datasets.Features(
+        {
+            "id": datasets.Value("string"),
+            "tokens": datasets.Sequence(datasets.Value("string")),
+            "ner_tags": datasets.Sequence(datasets.ClassLabel(names=names)),
+        }
+    )
+    rows = {
+        "id": [str(number) for number in range(len(tokens))],
+        "tokens": tokens,
+        "ner_tags": [[numbers[tag] for tag in row] for row in tags],
+    }
+    return datasets.Dataset.from_dict(rows, features=features)
+
+
+def from_dataset(
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    tokens: str = "tokens",
+    tags: str = "ner_tags",
+    names: Sequence[str] | None = None,
+    scheme: str | None = None,
+) -> list[Sentence]:
+    """The sentences of a Hugging Face dataset, or of any rows like its own.
+
+    Args:
+        rows: A dataset (one split of it), or mappings that hold a list of tokens and one of tags.
+        tokens: The column of tokens.
+        tags: The column of tags, which are names, or numbers with names; -100 stands for none.
+        names: The names of numbers, where the dataset does not know them.
+        scheme: Of the tags; without it, they tell.
+
+    Raises:
+        DataError: A column or the names are missing, or a tag is none; with the number of the
+            row, from 0.
+    """
+    known = _names(rows, tags) if names is None else names
+    read: list[tuple[tuple[str, ...], list[str]]] = []
+    for number, row in enumerate(rows):
+        for column in (tokens, tags):
+            if column not in row:
+                there = ", ".join(map(str, row))
+                raise DataError(f"row {number}: there is no column {column!r}; there is {there}")
+        words = tuple(map(str, row[tokens]))
+        given = [_tag_name(tag, known, number) for tag in row[tags]]
+        if len(given) != len(words):
+            raise DataError(f"row {number}: expected {len(words)} tags, found {len(given)}")
+        read.append((words, given))
+    chosen = _detect([given for _, given in read], scheme)
+    return [
+        _sentence(words, given, chosen, {}, number) for number, (words, given) in enumerate(read)
+    ]
+
+
+def _names(rows: Any, tags: str) -> Sequence[str] | None:
+    """The names of a dataset's tags, as its features know them."""
+    feature = (getattr(rows, "features", None) or {}).get(tags)
+    names = getattr(getattr(feature, "feature", feature), "names", None)
+    return None if names is None else [str(name) for name in names]
+
+
+def _tag_name(tag: Any, names: Sequence[str] | None, row: int) -> str:
+    if isinstance(tag, str):
+        return tag
+    if int(tag) in _UNTOLD:
+        return MISSING
+    if names is None:
+        raise DataError(f"row {row}: the tag {tag} is a number; give the names of the tags")
+    if not 0 <= int(tag) < len(names):
+        raise DataError(f"row {row}: the tag {tag} is beyond the {len(names)} names of tags")
+    return names[int(tag)]
+
+
+def _detect(rows: Iterable[Sequence[str]], scheme: str | None) -> Scheme:
+    counts = TagCounts(MISSING)
+    for tags in rows:
+        counts.add(tags)
+    return counts.detect(None if scheme is None else scheme_named(scheme)).scheme
+
+
+def _sentence(
+    tokens: tuple[str, ...],
+    tags: Sequence[str],
+    scheme: Scheme,
+    columns: Mapping[str, tuple[str, ...]],
+    row: int,
+) -> Sentence:
+    for tag in tags:
+        if tag != MISSING and (wrong := complaint(tag, scheme)):
+            raise DataError(f"row {row}: {wrong}")
+    unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
+    if len(unknown) == len(tags):
+        return Sentence(tokens, columns=columns)
+    spans = scheme.decode([OUTSIDE if tag == MISSING else tag for tag in tags])
+    return Sentence(tokens, spans, columns, unknown)
+
+
+def _in_documents(sentences: Sequence[Sentence], numbers: Sequence[int]) -> list[Sentence]:
+    """Sentences next to each other whose document has the same number, put together."""
+    found: list[Sentence] = []
+    groups: list[tuple[int, list[Sentence]]] = []
+    for sentence, number in zip(sentences, numbers, strict=True):
+        if not groups or groups[-1][0] != number:
+            groups.append((number, []))
+        groups[-1][1].append(sentence)
+    for number, together in groups:
+        found += together if number < 0 else in_document(together, str(number))
+    return found
