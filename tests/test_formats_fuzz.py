@@ -1,0 +1,120 @@
+"""Spoiled files: whatever is in them, a reader tells what is wrong or gives what can be kept."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ner
+from ner.formats import DataError, DataWarning
+from ner.sentence import Sentence
+
+SEEDS = {
+    "conll": [
+        "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\n",
+        "#NFL\tO\nDubbzTV\ufeff\tB-person\nx\tI-person\n\t\n\u3000\tO\n\u00e9t\u00e9\tB-creative-work\n",
+        "1 a S-X\n2 b _\n3 c B-Y\n4 d I-Y\n5 e E-Y\n\n1 f _\n",
+    ],
+    "conllu": [
+        "# newdoc id = d\n# text = Ada left.\n1\tAda\t_\tPROPN\t_\t_\t0\t_\t_\tNER=B-PER\n"
+        "2-3\tleft.\t_\t_\t_\t_\t_\t_\t_\t_\n2\tleft\t_\tVERB\t_\t_\t1\t_\t_\tNER=O\n\n",
+        "# global.Entity = GRP-etype-identity\n1\tA\t_\tDET\t_\t_\t0\t_\t_\tEntity=(1-org(2-loc-B\n"
+        "2\tB\t_\tPROPN\t_\t_\t0\t_\t_\tEntity=2)1)|SpaceAfter=No\n2.1\tx\t_\t_\t_\t_\t_\t_\t_\t_\n",
+        "# global.columns = ID FORM UNER:NER\n1\ta\tB-X\n2\tb\tI-X\n\n1\tc\t_\n",
+    ],
+    "conll2012": [
+        "#begin document (bc/x); part 000\nbc/x 0 0 The DT (TOP* - - - A (ORG* (ARG0* (1\n"
+        "bc/x 0 1 Bank NNP *) - - - A *) *) 1)\n\n#end document\n",
+        "d 0 0 w X * - - - - (PER) -\n\nd 0 0 w X * - - - - (A(B) -\nd 0 1 w X * - - - - *) -\n",
+    ],
+}
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "conll": [
+        {},
+        {"tagged": False},
+        {"header": True},
+        {"ragged": True},
+        {"ragged": True, "tag_column": 1},
+        {"comment_prefix": "#"},
+        {"document_prefix": "1"},
+        {"sentence_end": "O"},
+        {"encoding": "utf-16"},
+        {"encoding": "cp1252"},
+        {"scheme": "BIO"},
+        {"missing": "O"},
+        {"tag_map": {"O": "B-X"}},
+    ],
+    "conllu": [{}, {"named": True}, {"entities": "Entity"}, {"entities": "MISC"}],
+    "conll2012": [{}, {"encoding": "utf-16-le"}],
+}
+SAME = [{}, {"tagged": False}, {"header": True}]  # options that read back what was written
+PIECES = [
+    *("\n", "\r", "\t", " ", "(", ")", "*", "|", "=", "_", "-", "#", "O", "B-X", "I-", "E-Y"),
+    *("-DOCSTART-", "# newdoc id = x\n", "#begin document", "# global.columns = ", "1", "1-2"),
+    *("Entity=(1-a", "NER=", "\u2028", "\ufeff", "\x00", "\x1c"),
+]
+
+
+def spoiled(seed: bytes, chance: random.Random) -> bytes:
+    """The same bytes with something put in, taken out, changed or doubled, some times."""
+    content = bytearray(seed)
+    for _ in range(chance.choice([0, 1, 1, 2, 3, 8, 30])):
+        place = chance.randrange(len(content) + 1)
+        action = chance.randrange(4)
+        if action == 0:
+            content[place:place] = chance.choice(PIECES).encode()
+        elif action == 1:
+            del content[place : place + chance.choice([1, 1, 5, 50])]
+        elif action == 2:
+            content[place : place + 1] = bytes([chance.randrange(256)])
+        else:
+            start = chance.randrange(len(content) + 1)
+            content[place:place] = content[start : start + chance.choice([3, 20, 100])]
+    return bytes(content)
+
+
+def read_or_complain(path: Path, name: str, **options: Any) -> list[Sentence]:
+    """The sentences of a file, or none where it is told what is wrong with it."""
+    try:
+        return list(ner.read(path, format=name, **options))
+    except DataError as error:
+        told = str(error)
+    assert told.startswith(str(path))
+    return []
+
+
+def check(name: str, folder: Path, times: int, seed: int) -> None:
+    chance = random.Random(seed)
+    path, again = folder / "spoiled", folder / "again"
+    for _ in range(times):
+        content = spoiled(chance.choice(SEEDS[name]).encode(), chance)
+        path.write_bytes(content)
+        options = chance.choice(OPTIONS[name])
+        found = read_or_complain(path, name, **options)
+        if not found or options not in SAME:
+            continue
+        try:
+            ner.write(again, found, format=name)
+        except DataError:
+            continue  # such as a label that is no word
+        back = list(ner.read(again, format=name, **options))
+        assert [one.tokens for one in back] == [one.tokens for one in found], content
+        assert [one.spans for one in back] == [one.spans for one in found], content
+
+
+@pytest.mark.parametrize("name", SEEDS)
+@pytest.mark.filterwarnings("ignore::ner.formats.lines.DataWarning")
+def test_a_spoiled_file_raises_nothing_but_a_data_error(name: str, tmp_path: Path) -> None:
+    check(name, tmp_path, times=400, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEEDS)
+def test_very_many_spoiled_files_raise_nothing_but_data_errors(name: str, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        check(name, tmp_path, times=35_000, seed=2)
