@@ -79,7 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         from ner.evaluation.page import write_page
 
-        write_page(Path(arguments.html), task.report, task.notes())
+        write_page(
+            Path(arguments.html),
+            task.report,
+            title=f"Evaluation of {arguments.predictions or arguments.model or arguments.gold}",
+            notes=[f"Gold annotation: {arguments.gold}", *task.notes()],
+            perturbed=task.perturbed,
+        )
     if arguments.plots:
         from ner.evaluation.plots import write_plots
 
@@ -105,9 +111,12 @@ class _Task:
 
     def strict(self) -> Score:
         """What seqeval's strict mode says."""
-        from ner.evaluation import evaluate
+        from ner.evaluation.exact import label_scores
+        from ner.evaluation.pairs import pair_up
+        from ner.evaluation.score import Score
 
-        return evaluate(map(strict, self.gold), map(strict, self.predicted)).exact
+        pairs = pair_up(map(strict, self.gold), map(strict, self.predicted), same_tokens=False)
+        return sum(label_scores(pairs).values(), Score())
 
     def schemes(self) -> tuple[str | None, str | None]:
         """The schemes that gold and predictions were read in."""

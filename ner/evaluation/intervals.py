@@ -120,7 +120,9 @@ def bootstrap(
     """
     labels = _labels(pairs)
     counts = by_unit([count(pairs, labels)], pairs, unit)[0]
-    sums = resample(counts.reshape(len(counts), 3 * len(labels)), resamples, np.random.default_rng(seed))
+    sums = resample(
+        counts.reshape(len(counts), 3 * len(labels)), resamples, np.random.default_rng(seed)
+    )
     sums = sums.reshape(resamples, len(labels), 3)
     overall, per_label = figures(sums.sum(axis=1)), figures(sums)
     macro = np.nan_to_num(per_label["f1"]).mean(axis=1) if labels else np.array([np.nan])

@@ -1,0 +1,168 @@
+"""A report as one page to look at: no network, no other file, every error to be browsed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ner.evaluation.buckets import FAMILIES, SMALL
+from ner.evaluation.errors import KINDS, NOTHING, Case
+from ner.evaluation.partial import MODES
+from ner.evaluation.perturbations import PERTURBATIONS
+from ner.evaluation.plots import PAGE, plots
+from ner.evaluation.tables import percent
+from ner.sentence import Sentence
+from ner.storage import write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from ner.evaluation.report import Report
+
+HERE = Path(__file__).parent
+
+
+def write_page(
+    path: Path,
+    report: Report,
+    *,
+    title: str = "Evaluation",
+    notes: Sequence[str] = (),
+    perturbed: Mapping[str, Report] | None = None,
+) -> None:
+    """Write a report as a page.
+
+    Args:
+        path: Where to.
+        report: What to show.
+        title: What the page is called.
+        notes: What was read, in lines that are shown under the title.
+        perturbed: Reports on spoiled text.
+    """
+    write_text(path, page(report, title=title, notes=notes, perturbed=perturbed))
+
+
+def page(
+    report: Report,
+    *,
+    title: str = "Evaluation",
+    notes: Sequence[str] = (),
+    perturbed: Mapping[str, Report] | None = None,
+) -> str:
+    """The page as HTML; the arguments are those of `write_page`."""
+    template = _environment().get_template("page.html")
+    return template.render(
+        title=title,
+        notes=notes,
+        report=report,
+        perturbed={"as it is": report, **(perturbed or {})} if perturbed else {},
+        plots=plots(report, PAGE),
+        confusion=_confusion(report),
+        families=FAMILIES,
+        kinds=KINDS,
+        modes=MODES,
+        perturbations=PERTURBATIONS,
+        small=SMALL,
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        script=(HERE / "page.js").read_text(encoding="utf-8"),
+        data=embedded(browser_data(report)),
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    environment.filters["number"] = lambda number: f"{number:,}"
+    return environment
+
+
+def _confusion(report: Report) -> dict[str, Any]:
+    """The confusion matrix, and for each cell its share of the gold spans of its row."""
+    matrix = report.errors.matrix()
+    return {
+        "names": [*report.errors.labels, NOTHING],
+        "rows": [[(cell, cell / max(sum(row), 1)) for cell in row] for row in matrix],
+    }
+
+
+def embedded(data: Any) -> str:
+    """JSON that may stand inside a script element, whatever the texts hold."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def browser_data(report: Report) -> dict[str, Any]:
+    """What the error browser of the page shows: sentences that have a span, and their cases.
+
+    Numbers stand for names: kinds, labels, buckets. A case is a list of the kind, the gold span
+    as start, end, label (or null), the predicted span with its score (or null), the buckets.
+    """
+    labels = {label: number for number, label in enumerate(report.labels)}
+    families = list(report.buckets.families)
+    buckets = {
+        family: {bucket: number for number, bucket in enumerate(report.buckets.families[family])}
+        for family in families
+    }
+    kinds = {kind: number for number, kind in enumerate(KINDS)}
+
+    def packed(case: Case, sentence: Sentence) -> list[Any]:
+        span = case.gold or case.predicted
+        placed = report.buckets.placed(sentence, span) if span else {}
+        return [
+            kinds[case.kind],
+            case.gold and [case.gold.start, case.gold.end, labels[case.gold.label]],
+            case.predicted
+            and [
+                case.predicted.start,
+                case.predicted.end,
+                labels[case.predicted.label],
+                None if case.predicted.score is None else round(case.predicted.score, 4),
+            ],
+            [buckets[family][placed[family]] for family in families],
+        ]
+
+    shown: dict[int, list[Any]] = {}
+    for case in report.errors.cases:
+        sentence = report.pairs[case.sentence].sentence
+        if sentence is None:
+            continue  # of bare spans there is no text to show
+        if case.sentence not in shown:
+            shown[case.sentence] = [*_text(sentence), _where(sentence, case.sentence), []]
+        shown[case.sentence][3].append(packed(case, sentence))
+    return {
+        "kinds": list(KINDS),
+        "labels": list(labels),
+        "families": [
+            [family, FAMILIES[family].title, list(buckets[family])] for family in families
+        ],
+        "sentences": list(shown.values()),
+    }
+
+
+def _text(sentence: Sentence) -> tuple[tuple[str, ...], list[int] | None]:
+    """The tokens, and the numbers of those that no white space follows, where that is known."""
+    if sentence.offsets is None:
+        return sentence.tokens, None
+    ends = [end for _, end in sentence.offsets[:-1]]
+    starts = [start for start, _ in sentence.offsets[1:]]
+    return sentence.tokens, [n for n, (a, b) in enumerate(zip(ends, starts, strict=True)) if a == b]
+
+
+def _where(sentence: Sentence, number: int) -> str:
+    """Which sentence it is, in words."""
+    said = f"line {sentence.line:,}" if sentence.line else f"sentence {number + 1:,}"
+    if sentence.document is not None and sentence.document.id:
+        said = f"{sentence.document.id}, {said}"
+    return said
