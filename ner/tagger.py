@@ -103,14 +103,14 @@ class Tagger:
 
         Args:
             path: Where.
-            texts: Other files of text to lie in it, by name.
+            texts: Other files of text to lie in it, by name; a README.md goes before the usual one.
         """
         own = {
             "metrics.json": json.dumps(self.metrics, indent=1, allow_nan=False) + "\n",
             "config.yaml": dump(self.config),
             "README.md": model_card(self),
         }
-        files = {**(texts or {}), **own}
+        files = {**own, **(texts or {})}
         model_directory.write(
             Path(path), self.network, texts=files, more={"decoding": asdict(self.decoding)}
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, percent, write_json
 from ner.config import ConfigError
+from ner.formats import DataWarning
 
 if TYPE_CHECKING:
     from ner.training import Epoch, Run, RunSettings
@@ -67,16 +69,23 @@ def train_once(
 ) -> dict[str, Any] | int:
     """Train one model; its figures, or the exit status where the run was asked to stop."""
     from ner.training import Run, StoppedError
+    from ner.training.inspection import inspect
 
     path = Path(str(settings.output))
     if arguments.resume and (known := _finished(path)) is not None:
         show.line(f"{path} is finished already; train without --resume to begin anew")
         return {**known, "output": str(path)}
-    training = Run(settings, device=arguments.device, resume=arguments.resume)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        training = Run(settings, device=arguments.device, resume=arguments.resume)
     show.quiet = show.quiet or not training.processes.writes
+    for warning in caught:
+        show.line(f"warning: {warning.message}")
     for remark in training.remarks:
         show.line(remark)
     show.line(_corpora(training))
+    for line in inspect(training.corpora).lines():
+        show.line(line)
     with _leaving_cleanly(training) as received:
         try:
             _train(training, show)

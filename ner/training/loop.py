@@ -186,7 +186,7 @@ class Run(Iterator[Epoch]):
         tagger = self.tagger
         tagger.metrics.update(metrics or {})
         with checkpoints.naming(path):
-            tagger.save(path, texts=model_files(self.epochs))
+            tagger.save(path, texts=model_files(self, tagger))
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint of this very run was written."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ner.evaluation import evaluate
 from ner.sentence import Sentence
-from ner.tagger import Tagger, load
+from ner.tagger import Tagger, load, model_card
 from ner.training.epochs import Epoch
+from ner.training.plot import plot
 
 if TYPE_CHECKING:
     from ner.training.loop import Run
@@ -55,9 +56,39 @@ def history(epochs: Sequence[Epoch], *, timed: bool) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def model_files(epochs: Sequence[Epoch]) -> dict[str, str]:
+def model_files(run: Run, tagger: Tagger) -> dict[str, str]:
     """The files of a model directory that tell how it was trained, by name.
 
     Nothing in them is timed, so that the same run leaves the same bytes.
     """
-    return {"metrics.jsonl": history(epochs, timed=False)}
+    if not run.epochs:
+        return {}
+    return {
+        "metrics.jsonl": history(run.epochs, timed=False),
+        "training.svg": plot(run.epochs),
+        "README.md": model_card(tagger) + "\n".join(_how_trained(run)) + "\n",
+    }
+
+
+def _how_trained(run: Run) -> list[str]:
+    """The part of the model card that tells of the training."""
+    corpora, training = run.corpora, run.settings.training
+    best = run.best.number if run.best else len(run.epochs)
+    lines = [
+        "## Training",
+        "",
+        f"Trained on {len(corpora.train):,} sentences ({sum(map(len, corpora.train)):,} tokens), "
+        f"{len(run.epochs)} epochs, seed {training.seed}; epoch {best} is kept. "
+        "`config.yaml` has every setting, `metrics.jsonl` every epoch.",
+        "",
+        "![loss and F1 over the epochs](training.svg)",
+        "",
+    ]
+    scores = run.epochs[best - 1].labels
+    if scores:
+        lines += ["| label | precision | recall | F1 | entities |", "|---|---|---|---|---|"]
+    for label, score in sorted(scores.items()):
+        figures = (score.precision, score.recall, score.f1)
+        shown = " | ".join(f"{100 * figure:.2f}" for figure in figures)
+        lines.append(f"| {label} | {shown} | {score.gold} |")
+    return [*lines, *(["", "The table is of the development sentences."] if scores else [])]
