@@ -5,7 +5,7 @@ is stopped once it has had as much processor time as `ner_crf` took, and its bes
 development F1 is kept. Then both are scored on the test documents, and both tag them, in turn, so
 that the speeds are a ratio within one run.
 
-    python benchmarks/spacy_ner.py TRAIN DEVELOPMENT TEST [--work FOLDER]
+    python benchmarks/spacy_ner.py TRAIN DEVELOPMENT TEST [--epochs N] [--work FOLDER]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 CONFIG = Path(__file__).parents[1] / "configs" / "spacy.cfg"
 NAMES = ("ner_crf", "ner")
+STEPS = 440  # of an epoch of CoNLL-2003, in the batches of the configuration
 DROPPED = ("max_length", "gold_preproc", "augmenter")  # settings of spaCy's reader
 
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("development")
     parser.add_argument("test")
     parser.add_argument("--work", type=Path, default=None, help="keep the models here")
+    parser.add_argument("--epochs", type=int, default=5, help="of ner_crf")
     given = parser.parse_args()
     work = given.work or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)
@@ -75,9 +77,13 @@ def start(config: Path, given: argparse.Namespace, output: Path, log: Path) -> s
     """Begin `spacy train` with one thread."""
     command = [sys.executable, "-m", "spacy", "train", str(config), "--output", str(output)]
     command += ["--paths.train", given.train, "--paths.dev", given.development]
-    if config != CONFIG:
-        for name in ("max_epochs", "max_steps", "patience"):
-            command += [f"--training.{name}", "0"]
+    settings = dict.fromkeys(("max_epochs", "max_steps", "patience"), 0)  # until it is stopped
+    if config == CONFIG:
+        rate = {"warmup_steps": STEPS * given.epochs // 10, "total_steps": STEPS * given.epochs}
+        settings = {f"optimizer.learn_rate.{name}": value for name, value in rate.items()}
+        settings |= {"max_epochs": given.epochs, "eval_frequency": STEPS}
+    for name, value in settings.items():
+        command += [f"--training.{name}", str(value)]
     with log.open("w") as file:
         return subprocess.Popen(
             command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=file, stderr=file

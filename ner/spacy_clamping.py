@@ -24,6 +24,7 @@ class ClampedEngine(PlainEngine):
 
     Args:
         network: The network, in evaluation mode; it is read, never changed.
+        decoding: How spans are chosen.
     """
 
     @torch.inference_mode()
@@ -37,9 +38,9 @@ class ClampedEngine(PlainEngine):
         groups = group_by_length(list(map(len, indexed)), sentences=SENTENCES, tokens=TOKENS)
         for group in groups:
             batch = self.network.collate([indexed[n] for n in group], table).to(device)
-            chain = self.network.crf.chain(
-                self.network.emissions(batch), batch.lengths, candidates=batch.candidates
-            )
+            emissions = self.network.emissions(batch)
+            chain = self.network.crf.chain(emissions, batch.lengths, candidates=batch.candidates)
+            chain = self.decoding.tempered(chain)
             for number, spans in zip(group, self._spans(chain), strict=True):
                 found[open_[number]] = spans
         return found
@@ -66,7 +67,8 @@ def tag_pieces(tagger: Tagger, rows: Sequence[Sequence[Piece]]) -> list[tuple[Sp
     free = [sentence for sentence in sentences if sentence.spans is None]
     bound = [sentence for sentence in sentences if sentence.spans is not None]
     found = iter(tagger.predict(free))
-    around = iter(ClampedEngine(tagger.network).predict(bound))
+    engine = ClampedEngine(tagger.network, tagger.decoding) if bound else None
+    around = iter(engine.predict(bound) if engine is not None else ())
     return [
         tuple(
             moved(span, part.places)

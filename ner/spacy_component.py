@@ -131,7 +131,8 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
             return None
         made = self._made
         if made is None or made[0] != shim.version:
-            self._made = made = (shim.version, Tagger(shim.network.eval()))
+            decoding = None if made is None else made[1].decoding
+            self._made = made = (shim.version, Tagger(shim.network.eval(), decoding=decoding))
         if shim.network.training:  # a caller's doing; dropout is for training alone
             shim.network.eval()
         return made[1]

@@ -1,0 +1,118 @@
+"""spaCy's commands, and every command of docs/spacy.md, on a corpus of nine sentences."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.cli import app
+from typer.testing import CliRunner
+
+import ner
+from ner.cli import main
+from ner.formats import write
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "spacy.md").read_text(encoding="utf-8")
+CONFIG = ROOT / "configs" / "spacy.cfg"
+LEARNING = "--training.optimizer.learn_rate"
+QUICK = {
+    "train": f"{LEARNING}.total_steps 150 {LEARNING}.warmup_steps 5 --training.max_epochs 30 "
+    "--training.eval_frequency 15".split(),
+    "benchmark": ["--batch-size", "2", "--warmup", "0"],
+}
+
+
+def run(*arguments, status=0):
+    """Run one of spaCy's commands; what it printed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of spaCy's command line and what it is built with
+        result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == status, (arguments, result.output, result.exception)
+    return result.output
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, toy):
+    """A folder with a corpus and the configurations, to work in."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    for name in ("train", "development"):
+        write(f"{name}.conll", toy)
+    return tmp_path
+
+
+def commands():
+    blocks = re.findall(r"```console\n(.*?)```", PAGE, flags=re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines()]
+
+
+def test_every_command_of_the_page_runs(here, capfd):
+    """With a package that is built but for the wheel, which would ask for the network."""
+    for command in commands():
+        if command[0] == "ner":
+            assert main(command[1:]) == 0
+            continue
+        assert command[:3] == ["python", "-m", "spacy"]
+        arguments = ["none" if word == "wheel" else word for word in command[3:]]
+        few = arguments[:2] == ["debug", "data"]  # which finds nine sentences to be too few
+        run(*arguments, *QUICK.get(arguments[0], ()), status=int(few))
+    meta = json.loads((here / "packages" / "en_news-1.0.0" / "meta.json").read_text())
+    assert any(line.startswith("ner-crf>=") for line in meta["requirements"])
+    nlp = spacy.load("pipeline/model-best")
+    assert {ent.text for ent in nlp("Ada Obi joined Kestrel Foods in Accra .").ents} == {
+        "Ada Obi",
+        "Kestrel Foods",
+        "Accra",
+    }
+    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
+        names: dict = {}
+        exec(block.replace("models/conll2003", "pipeline/model-best/ner_crf"), names)
+        assert names["doc"].has_annotation("ENT_IOB")
+    assert main(["evaluate", "train.conll", "--model", "pipeline/model-best/ner_crf"]) == 0
+
+
+def test_a_package_loads_without_the_folder_it_was_made_of(here, monkeypatch):
+    nlp = spacy.blank("en")
+    tagger = ner.network.build(list(ner.read("train.conll"))).eval()
+    ner.Tagger(tagger).save(here / "model")
+    nlp.add_pipe("ner_crf", config={"model": str(here / "model")})
+    nlp.to_disk(here / "pipeline")
+    run(
+        "package", "pipeline", str(here), "--name", "moved", "--version", "1.0.0", "--build", "none"
+    )
+    shutil.rmtree(here / "model")
+    shutil.rmtree(here / "pipeline")
+    monkeypatch.syspath_prepend(here / "en_moved-1.0.0")
+    moved = importlib.import_module("en_moved").load()
+    assert moved.get_pipe("ner_crf").labels == nlp.get_pipe("ner_crf").labels
+    text = "Ada Obi joined"
+    assert [e.text for e in moved(text).ents] == [e.text for e in nlp(text).ents]
+
+
+def test_the_configuration_is_whole(here):
+    """Filling it changes nothing, so every setting can be seen in it."""
+    run("init", "fill-config", str(CONFIG), "filled.cfg")
+    plain = spacy.util.load_config(CONFIG)
+    assert spacy.util.load_config("filled.cfg") == plain
+
+
+def test_labels_are_made_ahead_and_read_in_training(here):
+    paths = ["--paths.train", "train.conll", "--paths.dev", "development.conll"]
+    run("init", "labels", str(CONFIG), "labels", *paths)
+    assert json.loads(Path("labels/ner_crf.json").read_text()) == ["LOC", "MISC", "ORG", "PER"]
+
+
+def test_two_runs_give_the_same_bytes(here):
+    paths = ["--paths.train", "train.conll", "--paths.dev", "development.conll"]
+    for name in ("one", "two"):
+        run("train", str(CONFIG), *paths, "--output", name, "--training.max_epochs", "2")
+    weights = [Path(name, "model-last/ner_crf/weights.safetensors") for name in ("one", "two")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
