@@ -355,6 +355,22 @@ def test_a_shape_without_a_word_for_missing_annotation_says_so() -> None:
     assert json.loads(out.getvalue())["tags"] == ["O", "_"]
 
 
+def test_a_long_document_is_given_in_parts_and_written_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ner.formats.jsonl.DOCUMENT_TOKENS", 4)
+    path, again = tmp_path / "x.jsonl", tmp_path / "y.jsonl"
+    with path.open("w") as file:
+        write(file, in_document([Sentence(("a", "b"), ())] * 5, "long"))
+    found = list(read(path))
+    assert [one.position for one in found] == [0, 1, 0, 1, 0]
+    assert {one.document.id for one in found if one.document} == {"long"}
+    with again.open("w") as file:
+        write(file, found)
+    monkeypatch.undo()
+    assert [one.position for one in read(again)] == [0, 1, 2, 3, 4]
+
+
 @given(st.text(alphabet='[]{}",:0 \n\\utexoknsa', max_size=60))
 def test_any_text_gives_sentences_or_one_clear_error(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from ner.formats.lines import Faults, read_blocks, title
-from ner.sentence import Document, Sentence, Span, in_document
+from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
+from ner.formats.lines import Faults, read_blocks
+from ner.sentence import Document, Sentence, Span
 
 BOUNDARY = "-DOCSTART-"
 UNKNOWN = "?"  # the label of tokens whose annotation is missing
@@ -44,27 +44,29 @@ def read(
     Raises:
         DataError: Lines cannot be decoded, or their brackets do not pair.
     """
-    noted = Faults(title(source)) if faults is None else faults
-    document: list[Sentence] | None = None
-    name = ""
-    for line, text in _lines(source, encoding, noted):
-        boundary = _BOUNDARY.match(text)
-        if boundary:
-            yield from in_document(document or (), name)
-            document, name = [], _plain(boundary[1])
-            continue
-        try:
-            sentence = replace(parse(text), line=line)
-        except ValueError as error:
-            noted.add(line, str(error))
-            continue
-        if document is None:
-            yield sentence
-        else:
-            document.append(sentence)
-    yield from in_document(document or (), name)
+    noted = Faults(source) if faults is None else faults
+    yield from in_documents(_parsed(source, encoding, noted))
     if faults is None:
         noted.check()
+
+
+def _parsed(source: str | Path, encoding: str, faults: Faults) -> Iterator[Parsed | Boundary]:
+    """The sentences and the boundaries between documents, bad lines noted."""
+    number = 0
+    for block in read_blocks(source, encoding=encoding, faults=faults):
+        for text in block:
+            number += 1
+            boundary = _BOUNDARY.match(text)
+            if boundary:
+                yield Boundary(_plain(boundary[1]))
+                continue
+            try:
+                found = parse(text)
+            except ValueError as error:
+                faults.add(number, str(error))
+                continue
+            if found.tokens:
+                yield Parsed(found.tokens, found.spans, {}, found.unknown, number)
 
 
 def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
@@ -76,7 +78,8 @@ def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
     before: Document | None = None
     for sentence in sentences:
         document = sentence.document
-        if document is not before:
+        leaves = document is None and before is not None
+        if leaves or begins_document(sentence, before):
             name = _escaped(document.id, keep=" ") if document else ""
             file.write(f"{BOUNDARY} {name}".rstrip() + "\n")
         before = document
@@ -136,15 +139,6 @@ def spell(sentence: Sentence) -> str:
         pieces[stop - 1] += "]"
         end = stop
     return " ".join(pieces)
-
-
-def _lines(source: str | Path, encoding: str, faults: Faults) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
-    number = 0
-    for block in read_blocks(source, encoding=encoding, faults=faults):
-        for number, text in enumerate(block, number + 1):  # noqa: B020 - goes on counting
-            if text.strip(" \t"):
-                yield number, text
 
 
 def _parts(piece: str) -> tuple[str, str, str]:

@@ -17,12 +17,13 @@ from typing import Any, TextIO
 
 from ner.formats.alignment import Misfits, check_how
 from ner.formats.detection import Detection, Repairs, TagCounts
+from ner.formats.documents import DOCUMENT_TOKENS, Part
 from ner.formats.lines import DataWarning, Faults, read_blocks, rereadable
 from ner.formats.records import MISSING, Columns, Reading, tags_of
 from ner.formats.shapes import SHAPES, WHOLE
 from ner.formats.tokenization import DEFAULT
 from ner.schemes import SCHEMES, Scheme, scheme_named
-from ner.sentence import Document, Sentence, in_document
+from ner.sentence import Document, Sentence
 
 Value = tuple[int, Any]  # the line a JSON value begins on, and the value
 
@@ -145,33 +146,38 @@ def _records(
 def _in_documents(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
     """Sentences whose records name the same document, one after the other, put together."""
     waiting: list[Sentence] = []
+    tokens, make = 0, Document
     before: Document | None = None
     for sentence in sentences:
-        document = sentence.document
-        if waiting and (document is None or not _goes_on(sentence, before)):
-            yield from _joined(waiting)
-            waiting = []
-        if document is None:
+        goes_on = _goes_on(sentence, before)
+        if waiting and (not goes_on or tokens >= DOCUMENT_TOKENS):
+            yield from _joined(waiting, make)
+            waiting, tokens, make = [], 0, Part if goes_on else Document
+        before = sentence.document
+        if before is None:
             yield sentence
         else:
             waiting.append(sentence)
-        before = document
-    yield from _joined(waiting)
+            tokens += len(sentence)
+    yield from _joined(waiting, make)
 
 
 def _goes_on(sentence: Sentence, document: Document | None) -> bool:
     """Whether a sentence stands in the document of the sentence before it."""
     now = sentence.document
-    return now is document or (
-        now is not None and document is not None and sentence.position > 0 and now.id == document.id
-    )
+    if now is None or document is None or now is document:
+        return now is document
+    return sentence.position > 0 and now.id == document.id
 
 
-def _joined(sentences: list[Sentence]) -> Iterable[Sentence]:
-    if not sentences or sentences[0].document is sentences[-1].document:
-        return sentences
-    document = sentences[0].document
-    return in_document(sentences, document.id if document else "")
+def _joined(sentences: list[Sentence], make: type[Document]) -> Iterator[Sentence]:
+    """The same sentences, in one document."""
+    if not sentences:
+        return
+    first = sentences[0].document
+    whole = make(tuple(one.tokens for one in sentences), first.id if first else "")
+    for position, sentence in enumerate(sentences):
+        yield replace(sentence, document=whole, position=position)
 
 
 def _values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:

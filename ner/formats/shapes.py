@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ner.formats.documents import Part
 from ner.formats.records import MISSING, joined
 from ner.schemes import Scheme
 from ner.sentence import Sentence, Span
@@ -21,7 +22,7 @@ def _ner(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
         record["columns"] = {name: list(column) for name, column in sentence.columns.items()}
     if sentence.document is not None:
         record["document"] = sentence.document.id
-        record["position"] = sentence.position
+        record["position"] = sentence.position + isinstance(sentence.document, Part)
     return record
 
 
