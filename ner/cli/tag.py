@@ -3,187 +3,235 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ner.cli.console import Progress
+from ner.cli.console import Progress, Step
 from ner.config import ConfigError
-from ner.sentence import Sentence, Span
 
 if TYPE_CHECKING:
+    from ner.inference.output import JsonlWriter
+    from ner.inference.streams import Endless, Item, Source, Work
     from ner.tagger import Tagger
 
 EXAMPLE = """\
 example:
   echo "Angela Merkel met Tim Cook in Berlin." | ner tag models/conll2003 --to jsonl
   ner tag models/conll2003 news.conll --to conll --output tagged.conll
+  ner tag models/conll2003 'corpus/*.jsonl' --output-dir tagged --shard 1/4
 """
-CHUNK = 20_000  # tokens tagged at a time, and at least one sentence or document
+CHUNK = 20_000  # tokens tagged at a time, and at least one sentence
 STREAM = "-"
+PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what ``ner tag`` takes."""
     parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL", help="a model directory")
-    parser.add_argument(
-        "input", metavar="INPUT", nargs="?", default=STREAM, help="a file; - is standard input"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a model directory")
+    add("input", metavar="INPUT", nargs="*", help="files or globs; - or none is standard input")
+    add(
         "--from",
         dest="source",
         choices=["text", "conll", "jsonl"],
         help="what the input is; by its ending, else text",
     )
-    parser.add_argument("--to", choices=["conll", "jsonl", "html"], default="jsonl")
-    parser.add_argument("--output", metavar="PATH", default=STREAM, help="where to write")
-    parser.add_argument(
-        "--min-score", type=float, default=0.0, metavar="P", help="keep spans at least so probable"
-    )
-    parser.add_argument("--language", default="en", help="of spaCy's tokenizer, for text")
-    parser.add_argument("--device", default="cpu", help="cpu (the default), cuda or auto")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add("--to", choices=["conll", "jsonl", "html"], default="jsonl")
+    add("--output", metavar="PATH", default=STREAM, help="where to write")
+    add("--output-dir", metavar="DIR", help="one file for each input; those there are skipped")
+    add("--shard", metavar="I/N", help="with --output-dir, every Nth input from the Ith on")
+    add("--min-score", type=float, metavar="P", help="keep spans at least so probable")
+    add("--decode", choices=["viterbi", "posterior", "greedy"], help="as the model says")
+    add("--threshold", type=float, metavar="P", help="of posterior decoding")
+    add("--alternatives", type=int, default=0, metavar="K", help="give K readings; jsonl only")
+    add("--language", default="en", help="of spaCy's tokenizer, for text")
+    add("--device", default="cpu", help="cpu (the default), cuda or auto")
+    add("--threads", type=int, default=1, metavar="N", help="of the CPU (default: 1)")
+    add("--skip-bad", action="store_true", help="leave out bad lines and go on")
+    add("--quiet", action="store_true", help="no progress, no summary")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Tag a stream."""
-    if not 0.0 <= arguments.min_score <= 1.0:
-        raise ConfigError(f"--min-score is a probability, got {arguments.min_score}")
-    from ner.tagger import load
+    """Tag one stream, or each file into a file of its own."""
+    _check(arguments)
+    jobs = list(_jobs(arguments))
+    from ner.inference.streams import Source
 
-    source = arguments.source or _guess(arguments.input)
-    sentences = _READERS[source](arguments)
-    tagger = load(arguments.model, device=arguments.device)
-    progress = Progress(quiet=arguments.quiet)
-    with _opened(arguments.output) as file, progress.bar(None, "tagging", "tokens") as done:
-        write = _WRITERS[arguments.to](file)
-        for chunk in chunks(sentences):
-            for tagged in _tag(tagger, chunk, arguments.min_score):
-                write.sentence(tagged)
-            done(sum(map(len, chunk)))
-        write.end()
+    tagger = _load(arguments)
+    for paths, target in jobs:
+        sources = [Source(path, arguments.skip_bad, arguments.language) for path in paths]
+        job = Job(tagger, arguments, sources)
+        job.run(target)
+        for source in sources:
+            if source.skipped and not arguments.quiet:
+                print(f"warning: left out: {source.told()}", file=sys.stderr)
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Tagged:
-    """A sentence and the spans found in it."""
-
-    sentence: Sentence
-    spans: tuple[Span, ...]
-
-
-def chunks(sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
-    """The sentences, some thousand tokens at a time."""
-    rest = iter(sentences)
-    while some := list(islice(rest, 1)):
-        tokens = len(some[0])
-        while tokens < CHUNK and (more := next(rest, None)) is not None:
-            some.append(more)
-            tokens += len(more)
-        yield some
+def _check(arguments: argparse.Namespace) -> None:
+    for name in ("min_score", "threshold"):
+        value = getattr(arguments, name)
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise ConfigError(f"--{name.replace('_', '-')} is a probability, got {value}")
+    if arguments.alternatives < 0 or (arguments.alternatives and arguments.to != "jsonl"):
+        raise ConfigError("--alternatives takes a number above 0, and goes with --to jsonl")
+    if arguments.threads < 1:
+        raise ConfigError(f"--threads must be at least 1, got {arguments.threads}")
+    if arguments.shard and not arguments.output_dir:
+        raise ConfigError("--shard goes with --output-dir")
 
 
-def text_of(sentence: Sentence) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The text of a sentence and its tokens' characters in it; joined by blanks if unknown."""
-    if sentence.text is not None and sentence.offsets is not None:
-        return sentence.text, sentence.offsets
-    offsets, place = [], 0
-    for token in sentence.tokens:
-        offsets.append((place, place + len(token)))
-        place += len(token) + 1
-    return " ".join(sentence.tokens), tuple(offsets)
+def _jobs(arguments: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
+    """What is read together, and where it goes.
+
+    Raises:
+        ConfigError: The arguments do not go together.
+    """
+    from ner.formats.lines import expand
+
+    paths = [str(path) for path in expand(arguments.input or [STREAM])]
+    if not arguments.output_dir:
+        yield paths, arguments.output
+        return
+    if STREAM in paths or arguments.output != STREAM:
+        raise ConfigError("--output-dir takes files, and goes without --output")
+    names = [f"{_bare(path).stem}.{arguments.to}" for path in paths]
+    if len(set(names)) < len(names):
+        raise ConfigError("--output-dir: two inputs have the same name")
+    folder = Path(arguments.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    first, count = _shard(arguments.shard or "1/1")
+    for path, name in list(zip(paths, names, strict=True))[first - 1 :: count]:
+        target = folder / name
+        if not target.exists():  # it takes its name only when it is whole
+            yield [path], str(target)
 
 
-def as_record(tagged: Tagged) -> dict[str, Any]:
-    """A tagged sentence as ``ner tag --to jsonl`` writes it."""
-    text, offsets = text_of(tagged.sentence)
-    spans = []
-    for span in tagged.spans:
-        start, end = offsets[span.start][0], offsets[span.end - 1][1]
-        spans.append(
-            {
-                "start": start,
-                "end": end,
-                "label": span.label,
-                "score": None if span.score is None else round(span.score, 6),
-                "text": text[start:end],
-                "token_start": span.start,
-                "token_end": span.end,
-            }
-        )
-    return {"text": text, "tokens": list(tagged.sentence.tokens), "spans": spans}
+def _shard(text: str) -> tuple[int, int]:
+    first, slash, count = text.partition("/")
+    if slash and first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count):
+        return int(first), int(count)
+    raise ConfigError(f"--shard is I/N with 1 <= I <= N, got {text!r}")
 
 
-class JsonlWriter:
-    """One JSON object a line."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self.file = file
-
-    def sentence(self, tagged: Tagged) -> None:
-        """Write a sentence."""
-        self.file.write(json.dumps(as_record(tagged), ensure_ascii=False) + "\n")
-
-    def end(self) -> None:
-        """Nothing is left to write."""
+def _bare(path: str) -> Path:
+    """A path without the ending of its compression."""
+    name = Path(path)
+    return name.with_suffix("") if name.suffix.lower() in PACKED else name
 
 
-class ConllWriter(JsonlWriter):
-    """The input's columns and the predicted tag in BIO as the last one."""
+def _load(arguments: argparse.Namespace) -> Tagger:
+    """The tagger, set as the arguments say."""
+    import torch
 
-    document: object = None
+    from ner.tagger import load
 
-    def sentence(self, tagged: Tagged) -> None:
-        from ner.schemes import SCHEMES
-
-        sentence = tagged.sentence
-        if sentence.document is not None and sentence.document is not self.document:
-            self.document = sentence.document
-            self.file.write("-DOCSTART-\n\n")
-        tags = SCHEMES["BIO"].encode(tagged.spans, len(sentence))
-        columns = [sentence.tokens, *sentence.columns.values(), tags]
-        separator = "\t" if any(" " in token for token in sentence.tokens) else " "
-        for row in zip(*columns, strict=True):
-            self.file.write(separator.join(row) + "\n")
-        self.file.write("\n")
+    torch.set_num_threads(arguments.threads)
+    tagger = load(arguments.model, device=arguments.device)
+    given = {name: getattr(arguments, name) for name in ("decode", "threshold", "min_score")}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    tagger.decoding = replace(tagger.decoding, **chosen)
+    return tagger
 
 
-class HtmlWriter(JsonlWriter):
-    """A page on its own with the entities highlighted (spaCy's displaCy)."""
+@dataclass(slots=True)
+class Job:
+    """Some sources tagged into one target."""
 
-    def __init__(self, file: IO[str]) -> None:
-        super().__init__(file)
-        self.records: list[dict[str, Any]] = []
+    tagger: Tagger
+    arguments: argparse.Namespace
+    sources: list[Source]
+    sentences: int = 0
+    tokens: int = 0
 
-    def sentence(self, tagged: Tagged) -> None:
-        record = as_record(tagged)
-        ents = [{key: span[key] for key in ("start", "end", "label")} for span in record["spans"]]
-        self.records.append({"text": record["text"], "ents": ents, "title": None})
+    def run(self, target: str) -> None:
+        """Read, tag and write."""
+        from ner.inference.output import WRITERS
 
-    def end(self) -> None:
-        """Write the page."""
-        from spacy import displacy
+        progress = Progress(quiet=self.arguments.quiet)
+        began = time.perf_counter()
+        with _opened(target) as file, progress.bar(None, "tagging", "tokens") as done:
+            writer = WRITERS[self.arguments.to](file)
+            for source in self.sources:
+                self._read(source, writer, done)
+            writer.end()
+        took = max(time.perf_counter() - began, 1e-9)
+        if not self.arguments.quiet:
+            rate = f"{self.tokens / took:,.0f} tokens/s"
+            counts = f"{self.sentences:,} sentences, {self.tokens:,} tokens"
+            print(f"{counts}, {took:,.1f} s, {rate}", file=sys.stderr)
 
-        self.file.write(displacy.render(self.records, style="ent", manual=True, page=True))
+    def _read(self, source: Source, writer: JsonlWriter, done: Step) -> None:
+        from ner.inference.streams import READERS
+
+        kind = self.arguments.source or _guess(source.path)
+        for chunk in chunks(READERS[kind](source)):
+            if isinstance(chunk, list):
+                done(self._tag(chunk, writer))
+            else:
+                self._stream(chunk, writer, done)
+
+    def _tag(self, items: list[str | Work], writer: JsonlWriter) -> int:
+        """Tag some sentences and write them, the lines between them at their places."""
+        from ner.inference.output import Tagged
+
+        sentences = [item.sentence for item in items if not isinstance(item, str)]
+        found = iter(self.tagger.predict(sentences))
+        count = self.arguments.alternatives
+        readings = iter(self.tagger.alternatives(sentences, count) if count else ())
+        for item in items:
+            if isinstance(item, str):
+                writer.aside(item)
+            else:
+                writer.write(
+                    Tagged(item.sentence, next(found), item.lines, item.extra, next(readings, ()))
+                )
+        tokens = sum(map(len, sentences))
+        self.sentences += len(sentences)
+        self.tokens += tokens
+        return tokens
+
+    def _stream(self, endless: Endless, writer: JsonlWriter, done: Step) -> None:
+        """Tag a sentence that is too long to be held."""
+        from ner.inference.output import Tagged
+        from ner.sentence import Sentence
+
+        for tokens, spans in self.tagger.stream(endless.tokens()):
+            lines = [endless.waiting.popleft() for _ in tokens]
+            writer.write(Tagged(Sentence(tokens), spans, lines, ends=False))
+            self.tokens += len(tokens)
+            done(len(tokens))
+        self.sentences += 1
 
 
-_WRITERS = {"jsonl": JsonlWriter, "conll": ConllWriter, "html": HtmlWriter}
+def chunks(items: Iterable[Item]) -> Iterator[list[str | Work] | Endless]:
+    """The items, some thousand tokens at a time; what is too long to be held, by itself."""
+    from ner.inference.streams import Endless
 
-
-def _tag(tagger: Tagger, sentences: list[Sentence], min_score: float) -> Iterator[Tagged]:
-    for sentence, spans in zip(sentences, tagger.predict(sentences), strict=True):
-        yield Tagged(sentence, tuple(span for span in spans if (span.score or 0.0) >= min_score))
+    some: list[str | Work] = []
+    size = 0
+    for item in items:
+        if isinstance(item, Endless):
+            yield some
+            yield item
+            some, size = [], 0
+            continue
+        some.append(item)
+        size += 1 if isinstance(item, str) else len(item.sentence)
+        if size >= CHUNK:
+            yield some
+            some, size = [], 0
+    yield some
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[IO[str]]:
+def _opened(path: str) -> Iterator[IO[Any]]:
     if path == STREAM:
         yield sys.stdout
         return
@@ -193,52 +241,8 @@ def _opened(path: str) -> Iterator[IO[str]]:
         yield file
 
 
-def _guess(name: str) -> str:
-    from ner.formats import format_of
-
-    if name == STREAM or Path(name).suffix in ("", ".txt"):
+def _guess(path: str) -> str:
+    name = _bare(path)
+    if path == STREAM or name.suffix.lower() in ("", ".txt"):
         return "text"
-    return "jsonl" if format_of(name).name == "jsonl" else "conll"
-
-
-def _read_text(arguments: argparse.Namespace) -> Iterator[Sentence]:
-    """Each line of a text, cut into sentences and tokens by spaCy; a line is a document."""
-    from ner.formats.lines import read_blocks
-    from ner.sentence import Document
-
-    nlp = _tokenizer(arguments.language)
-    for line in chain.from_iterable(read_blocks(arguments.input)):
-        doc = nlp(line)
-        tokens = [token for token in doc if not token.is_space]
-        if not tokens:
-            yield Sentence((), text=line, offsets=())
-            continue
-        words = tuple(token.text for token in tokens)
-        offsets = tuple((token.idx, token.idx + len(token.text)) for token in tokens)
-        yield Sentence(words, document=Document((words,)), text=line, offsets=offsets)
-
-
-def _tokenizer(language: str) -> Any:
-    import spacy
-
-    try:
-        nlp = spacy.blank(language)
-    except ImportError:
-        raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
-    nlp.max_length = sys.maxsize
-    return nlp.make_doc
-
-
-def _read_conll(arguments: argparse.Namespace) -> Iterator[Sentence]:
-    from ner.formats import read
-
-    return read(arguments.input, format="conll", tagged=False)
-
-
-def _read_jsonl(arguments: argparse.Namespace) -> Iterator[Sentence]:
-    from ner.formats import read
-
-    return read(arguments.input, format="jsonl")
-
-
-_READERS = {"text": _read_text, "conll": _read_conll, "jsonl": _read_jsonl}
+    return "jsonl" if name.suffix.lower() in (".jsonl", ".json", ".ndjson") else "conll"

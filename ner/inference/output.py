@@ -1,0 +1,179 @@
+"""What ``ner tag`` writes of each sentence, as soon as it is tagged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import IO, Any
+
+from ner.inference.readings import Reading
+from ner.schemes import SCHEMES
+from ner.sentence import Sentence, Span
+
+DIGITS = 6  # of scores
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A sentence, or a part of one too long to be held, and the spans found in it.
+
+    Attributes:
+        sentence: The sentence or part.
+        spans: What was found.
+        lines: The lines of a file of columns it came from, one a token; or none.
+        extra: What else the record it came from holds.
+        readings: Other readings of it.
+        ends: Whether the sentence ends here.
+    """
+
+    sentence: Sentence
+    spans: tuple[Span, ...]
+    lines: Sequence[str] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
+    ends: bool = True
+
+
+def text_of(sentence: Sentence) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The text of a sentence and its tokens' characters in it; joined by blanks if unknown."""
+    if sentence.text is not None and sentence.offsets is not None:
+        return sentence.text, sentence.offsets
+    offsets, place = [], 0
+    for token in sentence.tokens:
+        offsets.append((place, place + len(token)))
+        place += len(token) + 1
+    return " ".join(sentence.tokens), tuple(offsets)
+
+
+def as_record(tagged: Tagged) -> dict[str, Any]:
+    """A tagged sentence as ``ner tag --to jsonl`` writes it."""
+    text, offsets = text_of(tagged.sentence)
+
+    def listed(spans: Sequence[Span]) -> list[dict[str, Any]]:
+        return [_span(span, text, offsets) for span in spans]
+
+    record = {
+        **tagged.extra,
+        "text": text,
+        "tokens": list(tagged.sentence.tokens),
+        "spans": listed(tagged.spans),
+    }
+    if tagged.readings:
+        record["alternatives"] = [
+            {"probability": round(reading.probability, DIGITS), "spans": listed(reading.spans)}
+            for reading in tagged.readings
+        ]
+    return record
+
+
+def _span(span: Span, text: str, offsets: tuple[tuple[int, int], ...]) -> dict[str, Any]:
+    start, end = offsets[span.start][0], offsets[span.end - 1][1]
+    return {
+        "start": start,
+        "end": end,
+        "label": span.label,
+        "score": None if span.score is None else round(span.score, DIGITS),
+        "text": text[start:end],
+        "token_start": span.start,
+        "token_end": span.end,
+    }
+
+
+class JsonlWriter:
+    """One JSON object a line."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self.file = file
+
+    def aside(self, line: str) -> None:
+        """Take a line of the input that is no token: an empty one, a comment, a boundary."""
+
+    def write(self, tagged: Tagged) -> None:
+        """Write a sentence or a part of one."""
+        self.file.write(json.dumps(as_record(tagged), ensure_ascii=False) + "\n")
+
+    def end(self) -> None:
+        """Write what comes last."""
+
+
+class ConllWriter(JsonlWriter):
+    """The lines of the input, each with its tag in BIO as one more column."""
+
+    def aside(self, line: str) -> None:
+        """Copy a line; the columns of one that opens a document are as many as a token's."""
+        columns = line.startswith("-DOCSTART-") and len(line.split()) > 1
+        self.file.write(f"{line}{_separator(line)}O\n" if columns else line + "\n")
+
+    def write(self, tagged: Tagged) -> None:
+        sentence = tagged.sentence
+        tags = SCHEMES["BIO"].encode(tagged.spans, len(sentence))
+        if tagged.lines:
+            rows = zip(tagged.lines, tags, strict=True)
+            self.file.writelines(f"{line}{_separator(line)}{tag}\n" for line, tag in rows)
+            return
+        blank = any(" " in token for token in sentence.tokens)
+        separator = "\t" if blank else " "
+        rows = zip(sentence.tokens, tags, strict=True)
+        self.file.writelines(f"{token}{separator}{tag}\n" for token, tag in rows)
+        if tagged.ends:
+            self.file.write("\n")
+
+
+def _separator(line: str) -> str:
+    return "\t" if "\t" in line else " "
+
+
+class HtmlWriter(JsonlWriter):
+    """A page on its own with the entities marked and their probabilities shown."""
+
+    def __init__(self, file: IO[str]) -> None:
+        super().__init__(file)
+        file.write(_HEAD)
+
+    def write(self, tagged: Tagged) -> None:
+        self.file.write(f"<p>{marked(as_record(tagged))}</p>\n")
+
+    def end(self) -> None:
+        self.file.write("</body>\n</html>\n")
+
+
+def marked(record: Mapping[str, Any]) -> str:
+    """The text of a record as HTML with its spans marked."""
+    parts, place, text = [], 0, record["text"]
+    for span in record["spans"]:
+        score = "" if span["score"] is None else f' title="{100 * span["score"]:.1f} %"'
+        parts.append(escape(text[place : span["start"]]))
+        inner = f"{escape(text[span['start'] : span['end']])} <b>{escape(span['label'])}</b>"
+        parts.append(f'<mark style="{_colour(span["label"])}"{score}>{inner}</mark>')
+        place = span["end"]
+    return "".join([*parts, escape(text[place:])])
+
+
+def _colour(label: str) -> str:
+    """A light colour of its own for each label, the same on every page."""
+    hue = sum(place * ord(sign) for place, sign in enumerate(label, 1)) * 47 % 360
+    return f"background:hsl({hue} 80% 85%)"
+
+
+_HEAD = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Entities</title>
+<style>
+body { font: 1rem/1.7 system-ui, sans-serif; margin: 2rem auto; max-width: 50rem; padding: 0 1rem }
+mark { border-radius: .3em; padding: .1em .3em }
+mark b { font-size: .7em; letter-spacing: .03em }
+</style>
+</head>
+<body>
+"""
+
+WRITERS: dict[str, type[JsonlWriter]] = {
+    "jsonl": JsonlWriter,
+    "conll": ConllWriter,
+    "html": HtmlWriter,
+}

@@ -1,0 +1,260 @@
+"""What ``ner tag`` reads: a stream of any length, of which little is held at a time.
+
+A reader gives the lines that are no tokens as strings, sentences as `Work`, and a sentence too
+long to be held as `Endless`, in the order of the stream.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from ner.config import ConfigError
+from ner.formats.lines import DataError, Faults, read_blocks
+from ner.sentence import Document, Sentence
+
+HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
+TEXT = 500_000  # characters of a line of text that are cut into tokens together
+BOUNDARY = "-DOCSTART-"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A sentence to tag, with what is to be written beside it; see ``output.Tagged``."""
+
+    sentence: Sentence
+    lines: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Endless:
+    """A sentence too long to be held: its lines, as they are read.
+
+    Attributes:
+        waiting: The lines of tokens that were taken from it and are not written yet.
+        after: The line that ended it, if one did.
+    """
+
+    def __init__(self, first: list[str], rest: Iterator[str]) -> None:
+        self.waiting: deque[str] = deque()
+        self.after: str | None = None
+        self._lines = chain(first, rest)
+
+    def tokens(self) -> Iterator[str]:
+        """The tokens, each once."""
+        for line in self._lines:
+            if not is_token(line):
+                self.after = line
+                return
+            self.waiting.append(line)
+            yield token_of(line)
+
+
+Item = str | Work | Endless
+
+
+@dataclass(slots=True)
+class Source:
+    """Where a stream comes from, and what becomes of lines that cannot be read.
+
+    Attributes:
+        path: A path, or ``-``.
+        skip: Whether bad lines are left out, and said at the end, instead of raised.
+        language: Of spaCy's tokenizer.
+        skipped: How many were left out.
+    """
+
+    path: str
+    skip: bool = False
+    language: str = "en"
+    skipped: int = 0
+    _faults: Faults = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._faults = Faults(self.path)
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """The lines and their numbers from 1."""
+        number = 0
+        for block in read_blocks(self.path, faults=self._faults):
+            if self._faults.lines and not self.skip:
+                self._faults.check()
+            for line in block:
+                number += 1
+                yield number, line
+        self.skipped = self._faults.lines
+
+    def bad(self, number: int, message: str) -> None:
+        """Note a line that cannot be tagged.
+
+        Raises:
+            DataError: Bad lines are not to be skipped.
+        """
+        self._faults.add(number, message)
+        self.skipped = self._faults.lines
+        if not self.skip:
+            self._faults.check()
+
+    def told(self) -> str:
+        """What is wrong with the lines left out, or nothing."""
+        try:
+            self._faults.check()
+        except DataError as error:
+            return str(error)
+        return ""
+
+
+def is_token(line: str) -> bool:
+    """Whether a line of a file of columns is a token's."""
+    return bool(line) and not line.isspace() and not line.startswith(BOUNDARY)
+
+
+def token_of(line: str) -> str:
+    """The first column."""
+    return line.split("\t", 1)[0] if "\t" in line else line.split(None, 1)[0]
+
+
+def read_conll(source: Source) -> Iterator[Item]:
+    """Columns, the token in the first; sentences know their document where there are any."""
+    lines = (line for _, line in source.lines())
+    held: list[Item] = []
+    in_document, tokens = False, 0
+    for item in _sentences(lines):
+        if isinstance(item, str) and item.startswith(BOUNDARY):
+            yield from _as_document(held, in_document)
+            held, in_document, tokens = [], True, 0
+        held.append(item)
+        tokens += len(item.lines) if isinstance(item, Work) else 0
+        if isinstance(item, Endless) or not in_document or tokens >= HELD:
+            yield from _as_document(held, in_document)
+            held, tokens = [], 0
+    yield from _as_document(held, in_document)
+
+
+def _sentences(lines: Iterator[str]) -> Iterator[Item]:
+    rows: list[str] = []
+    for line in lines:
+        if is_token(line):
+            rows.append(line)
+            if len(rows) > HELD:
+                endless = Endless(rows, lines)
+                yield endless
+                if endless.after is not None:
+                    yield endless.after
+                rows = []
+            continue
+        if rows:
+            yield Work(Sentence(tuple(map(token_of, rows))), tuple(rows))
+            rows = []
+        yield line
+    if rows:
+        yield Work(Sentence(tuple(map(token_of, rows))), tuple(rows))
+
+
+def _as_document(held: Iterable[Item], known: bool) -> Iterator[Item]:
+    """The same items, their sentences in one document if it is known to be one."""
+    works = [item for item in held if isinstance(item, Work)]
+    document = Document(tuple(work.sentence.tokens for work in works)) if known else None
+    position = 0
+    for item in held:
+        if not isinstance(item, Work) or document is None:
+            yield item
+            continue
+        sentence = Sentence(item.sentence.tokens, document=document, position=position)
+        yield Work(sentence, item.lines)
+        position += 1
+
+
+def read_text(source: Source) -> Iterator[Item]:
+    """Each line of a text, cut into tokens by spaCy; a very long one in several parts."""
+    tokenizer = tokenizer_of(source.language)
+    for _, line in source.lines():
+        for part in cut(line):
+            yield Work(tokenized(part, tokenizer))
+
+
+def cut(text: str, longest: int = TEXT) -> Iterator[str]:
+    """A text in parts of about so many characters, which end at blanks."""
+    start = 0
+    while len(text) - start > longest:
+        blank = text.find(" ", start + longest)
+        if blank < 0:
+            break
+        yield text[start : blank + 1]
+        start = blank + 1
+    yield text[start:] if start else text
+
+
+def tokenizer_of(language: str) -> Callable[[str], Any]:
+    """The tokenizer of spaCy for a language.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    import spacy
+
+    try:
+        nlp = spacy.blank(language)
+    except ImportError:
+        raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
+    nlp.max_length = sys.maxsize
+    return nlp.make_doc
+
+
+def tokenized(text: str, tokenizer: Callable[[str], Any]) -> Sentence:
+    """A text as one sentence, its tokens with their places in it."""
+    tokens = [token for token in tokenizer(text) if not token.is_space]
+    return Sentence(
+        tuple(token.text for token in tokens),
+        text=text,
+        offsets=tuple((token.idx, token.idx + len(token)) for token in tokens),
+    )
+
+
+def read_jsonl(source: Source) -> Iterator[Item]:
+    """One object a line with ``tokens``, or with a ``text`` for spaCy to cut; others are bad."""
+    tokenizer: Callable[[str], Any] | None = None
+    for number, line in source.lines():
+        if not line or line.isspace():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            source.bad(number, f"no JSON: {error}")
+            continue
+        wrong = complaint(record)
+        if wrong:
+            source.bad(number, wrong)
+            continue
+        if "tokens" in record:
+            sentence = Sentence(tuple(record["tokens"]))
+        else:
+            tokenizer = tokenizer or tokenizer_of(source.language)
+            sentence = tokenized(record["text"], tokenizer)
+        yield Work(sentence, extra=record)
+
+
+def complaint(record: Any) -> str | None:
+    """What is wrong with a record to tag, if anything is."""
+    if not isinstance(record, dict):
+        return f"expected an object with text or tokens, got {type(record).__name__}"
+    tokens, text = record.get("tokens"), record.get("text")
+    if "tokens" in record:
+        if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+            return None
+        return "tokens: expected a list of strings"
+    if not isinstance(text, str):
+        return "expected text, a string, or tokens, a list of strings"
+    return None
+
+
+READERS: dict[str, Callable[[Source], Iterator[Item]]] = {
+    "text": read_text,
+    "conll": read_conll,
+    "jsonl": read_jsonl,
+}

@@ -1,0 +1,250 @@
+"""``ner tag``: order kept, tokens in are tokens out, offsets into the text, bad lines told."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ner.cli import main
+from ner.inference import streams
+from ner.network import build
+from ner.tagger import Tagger
+
+SMALL = {
+    "embeddings": {"words": {"width": 12}, "characters": {"width": 8}, "document": {"width": 6}},
+    "encoder": {"width": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def model(toy, tmp_path_factory):
+    torch.manual_seed(3)
+    network = build(toy, **SMALL).eval()
+    with torch.no_grad():
+        network.projection.weight.normal_(0.0, 2.0)
+    path = tmp_path_factory.mktemp("model") / "toy"
+    Tagger(network).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def tag(model, monkeypatch, capsys):
+    """Run ``ner tag`` on a text on standard input; give status, output and errors."""
+
+    def run(text, *arguments):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        status = main(["tag", model, *arguments])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_text_gives_offsets_into_the_text(tag):
+    lines = ["Ada Obi  joined\tKestrel Foods.", "", "  Lin Ho resigned in Lima. \u00a0"]
+    status, out, _ = tag("\n".join(lines) + "\n")
+    records = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [record["text"] for record in records] == lines
+    spans = [(record, span) for record in records for span in record["spans"]]
+    assert spans
+    for record, span in spans:
+        assert record["text"][span["start"] : span["end"]] == span["text"]
+        first, last = record["tokens"][span["token_start"]], record["tokens"][span["token_end"] - 1]
+        assert span["text"].startswith(first)
+        assert span["text"].endswith(last)
+        assert 0.0 <= span["score"] <= 1.0
+
+
+CONLL = """\
+-DOCSTART- -X- O
+
+Ada NNP B-PER
+Obi NNP I-PER
+said VBD O
+
+# not a comment by itself O
+Lima\tNNP\tO
+
+
+Accra NNP O
+"""
+
+
+def test_conll_lines_are_copied_with_a_tag_added(tag):
+    status, out, _ = tag(CONLL, "--from", "conll", "--to", "conll")
+    assert status == 0
+    given, written = CONLL.splitlines(), out.splitlines()
+    assert len(written) == len(given)
+    for before, after in zip(given, written, strict=True):
+        if not before:
+            assert after == ""
+            continue
+        separator = "\t" if "\t" in before else " "
+        copied, _, tag_ = after.rpartition(separator)
+        assert copied == before
+        assert tag_[:2] in ("O", "B-", "I-")
+
+
+def test_every_format_tells_the_same(tag, model, toy, tmp_path):
+    conll = "".join("".join(f"{token} O\n" for token in s.tokens) + "\n" for s in toy)
+    jsonl = "".join(json.dumps({"tokens": s.tokens, "id": n}) + "\n" for n, s in enumerate(toy))
+    ours = [json.loads(x) for x in tag(conll, "--from", "conll")[1].splitlines()]
+    theirs = [json.loads(x) for x in tag(jsonl, "--from", "jsonl")[1].splitlines()]
+    assert [record.pop("id") for record in theirs] == list(range(len(toy)))
+    assert ours == theirs
+    assert [tuple(record["tokens"]) for record in ours] == [s.tokens for s in toy]
+    assert sum(len(record["spans"]) for record in ours) > 0
+
+
+def test_a_document_is_one_for_all_its_sentences(tag, model, toy):
+    import ner
+    from ner.sentence import in_document
+
+    text = "-DOCSTART- -X-\n\n" + "\n".join(
+        "".join(f"{token} X\n" for token in s.tokens) for s in toy
+    )
+    out = tag(text, "--from", "conll")[1]
+    found = [[(s["token_start"], s["token_end"], s["label"]) for s in json.loads(x)["spans"]]
+             for x in out.splitlines()]  # fmt: skip
+    wanted = ner.load(model).predict(in_document(toy))
+    assert found == [[(s.start, s.end, s.label) for s in spans] for spans in wanted]
+
+
+def test_a_sentence_too_long_to_be_held_is_written_as_it_is_read(tag, monkeypatch):
+    monkeypatch.setattr(streams, "HELD", 500)
+    monkeypatch.setattr("ner.inference.fast.PIECE", 600)
+    lines = [f"Word{number % 9} O" for number in range(3000)]
+    text = "\n".join(["Ada O", "", *lines, "", "Obi O"]) + "\n"
+    status, out, _ = tag(text, "--from", "conll", "--to", "conll")
+    assert status == 0
+    assert [line.rpartition(" ")[0] for line in out.splitlines()] == text.splitlines()[:]
+    records = [json.loads(x) for x in tag(text, "--from", "conll")[1].splitlines()]
+    assert len(records) > 3
+    tokens = [token for record in records for token in record["tokens"]]
+    assert tokens == ["Ada", *(line[:-2] for line in lines), "Obi"]
+
+
+def test_long_lines_of_text_are_cut_at_blanks():
+    text = "aa bb " * 50 + "c" * 40
+    parts = list(streams.cut(text, 20))
+    assert "".join(parts) == text
+    assert all(part.endswith(" ") for part in parts[:-1])
+    assert max(map(len, parts)) < 70
+    assert list(streams.cut("")) == [""]
+
+
+def test_a_word_of_any_length_is_one_token(tag):
+    word = "x" * 300_000
+    status, out, _ = tag(f"Ada {word} O\n{word} O\n", "--from", "conll", "--to", "conll")
+    assert status == 0
+    assert [line.split(" ")[0] for line in out.splitlines()] == ["Ada", word]
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "line"),
+    [
+        ('{"text": "Lima."}\n{"tokens": "Lima"}\n', "jsonl", 2),
+        ('{"text": "Lima."}\n[1]\nnothing\n', "jsonl", 2),
+        ('{"text": 3}\n', "jsonl", 1),
+    ],
+)
+def test_bad_lines_are_told_with_their_number_and_skipped_if_asked(tag, text, source, line):
+    status, _, err = tag(text, "--from", source)
+    assert status == 2
+    assert err.startswith(f"error: standard input:{line}: ")
+    good = sum("Lima." in part for part in text.splitlines())
+    status, out, err = tag(text, "--from", source, "--skip-bad")
+    assert status == 0
+    assert len(out.splitlines()) == good
+    assert f"standard input:{line}: " in err
+
+
+def test_bytes_that_are_no_utf8_are_told(tag, model, tmp_path, capsys):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"Lima.\nCaf\xe9\n")
+    assert main(["tag", model, str(path), "--quiet"]) == 2
+    assert f"{path}:2: " in capsys.readouterr().err
+
+
+def test_html_is_escaped_and_marked(tag):
+    status, out, _ = tag("Ada Obi <script> in Lima.\n", "--to", "html")
+    assert status == 0
+    assert "<script>" not in out
+    assert "&lt;script&gt;" in out
+    assert out.startswith("<!DOCTYPE html>")
+    assert out.rstrip().endswith("</html>")
+    assert "<mark " in out
+
+
+def test_options_of_decoding(tag):
+    text = "Ada Obi joined Kestrel Foods in Lima .\n"
+    spans = json.loads(tag(text)[1])["spans"]
+    least = sorted(span["score"] for span in spans)[len(spans) // 2]
+    kept = json.loads(tag(text, "--min-score", str(least))[1])["spans"]
+    assert kept == [span for span in spans if span["score"] >= least]
+    loose = json.loads(tag(text, "--decode", "posterior", "--threshold", "0.01")[1])["spans"]
+    assert all(span["score"] >= 0.01 for span in loose)
+    record = json.loads(tag(text, "--alternatives", "3")[1])
+    assert len(record["alternatives"]) == 3
+    chances = [reading["probability"] for reading in record["alternatives"]]
+    assert chances == sorted(chances, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--alternatives", "2", "--to", "html"],
+        ["--threads", "0"],
+        ["--threshold", "3"],
+        ["--shard", "1/2"],
+        ["--output-dir", "out"],
+        ["x.conll", "--output-dir", "out", "--shard", "3/2"],
+        ["missing*.conll"],
+        ["--language", "klingon"],
+    ],
+)
+def test_bad_calls_are_one_line(tag, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = tag("Ada\n", *arguments)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def test_shards_share_the_files_and_what_is_done_stays(model, tmp_path, capsys):
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    corpus.mkdir()
+    for number in range(5):
+        (corpus / f"{number}.jsonl").write_text(json.dumps({"text": f"Ada {number}"}) + "\n")
+    call = ["tag", model, str(corpus / "*.jsonl"), "--output-dir", str(out), "--quiet"]
+    assert main([*call, "--shard", "2/2"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["1.jsonl", "3.jsonl"]
+    (out / "1.jsonl").write_text("kept\n")
+    assert main(call) == 0
+    assert (out / "1.jsonl").read_text() == "kept\n"
+    assert sorted(path.name[0] for path in out.iterdir()) == list("01234")
+
+
+def test_an_error_leaves_no_output_behind(model, tmp_path):
+    source, out = tmp_path / "bad.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"text": "Ada"}\nbroken\n')
+    assert main(["tag", model, str(source), "--output", str(out)]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.jsonl"]
+
+
+def test_a_reader_that_leaves_is_no_error(model):
+    """As in ``ner tag ... | head -1``: no traceback, and the status a shell expects."""
+    command = [sys.executable, "-m", "ner", "tag", model, "-", "--from", "conll", "--to", "conll"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        errors = process.communicate(b"Ada O\n\n" * 60_000)[1]
+    assert process.returncode in (128 + signal.SIGPIPE, -signal.SIGPIPE)
+    assert b"Traceback" not in errors
