@@ -253,6 +253,7 @@ def test_columns_are_chosen_by_number_or_by_name(tmp_path: Path) -> None:
         ({"tag_column": 0}, "column 0 cannot be both the token and the tag"),
         ({"token_column": "form"}, "no column has a name, so none is called 'form'"),
         ({"columns": ["word", "tag"], "tag_column": "tga"}, "did you mean 'tag'?"),
+        ({"columns": ["word"]}, "only 'word' is named; a token and its tag need two columns"),
         ({"columns": ["word", "word"]}, "two columns have the same name: word, word"),
         ({"columns": ["word", "x", "y", "tag"]}, "x.conll:1: expected 4 columns, found 2"),
         ({"scheme": "BIOX"}, "no scheme is called 'BIOX'"),

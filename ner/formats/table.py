@@ -156,6 +156,10 @@ class Table:
         if width is None:
             return  # only blank lines so far
         self._single = width < 1 + options.tagged
+        if self._single and names:
+            raise DataError(
+                f"{self._title}: only {names[0]!r} is named; a token and its tag need two columns"
+            )
         self._width = width + self._single
         token = self._place(options.token_column, names)
         tag = self._place(options.tag_column, names) if options.tagged else None
