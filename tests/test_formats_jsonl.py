@@ -388,5 +388,3 @@ def test_japanese_entities_are_found(shared: Path) -> None:
         found = list(read(path))
     assert len({id(one.document) for one in found}) == 5343
     assert sum(len(one.spans or ()) for one in found) == 13182
-    with pytest.warns(DataWarning, match="NY1"):
-        assert sum(len(one.spans or ()) for one in read(path, align="expand")) == 13185

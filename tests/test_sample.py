@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from ner import sample
+from ner.checks import check
 from ner.formats.brackets import read
 from ner.sentence import Sentence
 
@@ -82,3 +83,19 @@ def test_every_genre_is_in_every_split_and_every_document_in_one(
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(ValueError, match="no split 'dev'; it has train, development, test"):
         sample.path("dev")
+
+
+def test_the_page_of_the_corpus_has_its_figures() -> None:
+    page = (SCRIPT.parents[1] / "docs" / "corpus.md").read_text("utf-8")
+    report = check([sample.path(split) for split in sample.SPLITS]).to_dict()
+    for split, one in zip(sample.SPLITS, report["files"], strict=True):
+        sizes = [one["documents"], one["sentences"], one["tokens"]]
+        counts = [one["labels"][label] for label in ("LOC", "PER", "ORG", "MISC")]
+        figures = " | ".join(f"{number:,}" for number in [*sizes, *counts, one["spans"]])
+        assert f"| {split} | {figures} |" in page
+
+
+def test_the_corpus_has_no_fault_that_a_check_can_see() -> None:
+    """What mentions have several labels on purpose, the page of the corpus says."""
+    report = check([sample.path(split) for split in sample.SPLITS])
+    assert set(report.findings.counts) <= {"label-conflict"}
