@@ -16,11 +16,13 @@ from ner.formats import DataWarning
 
 if TYPE_CHECKING:
     from ner.training import Epoch, Run, RunSettings
+    from ner.training.corpora import Corpora
 
 EXAMPLE = """\
 example:
   ner train configs/quick.yaml --set training.epochs=20 --output models/mine
   ner train configs/quick.yaml --output models/mine --resume
+  ner train configs/quick.yaml --output models/mine --seeds 3
 """
 
 
@@ -42,6 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on from the last checkpoint of a run that was stopped or killed",
     )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train N models with seeds one after the other, tell mean and standard deviation, "
+        "and keep the best by development F1",
+    )
+    parser.add_argument(
+        "--init-from",
+        metavar="MODEL",
+        help="start from a trained model; its labels are matched by name",
+    )
     parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - for stdout")
@@ -56,7 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.output is None:
         raise ConfigError("no output: give --output DIR or `output:` in the configuration")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
-    result = train_once(settings, arguments, show)
+    if arguments.seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, got {arguments.seeds}")
+    several = arguments.seeds > 1
+    result = (train_seeds if several else train_once)(settings, arguments, show)
     if isinstance(result, int):
         return result
     if arguments.json:
@@ -64,8 +82,44 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def train_once(
+def train_seeds(
     settings: RunSettings, arguments: argparse.Namespace, show: Progress
+) -> dict[str, Any] | int:
+    """Train a model for each seed and keep the best; the figures of all."""
+    from ner.training.corpora import read_corpora
+    from ner.training.seeds import choose, keep, settings_of, spread
+
+    corpora = read_corpora(settings.data, settings.training.seed)
+    results: dict[int, dict[str, Any]] = {}
+    for one in settings_of(settings, arguments.seeds):
+        show.line(f"seed {one.training.seed}")
+        result = train_once(one, arguments, show, corpora)
+        if isinstance(result, int):
+            return result
+        results[one.training.seed] = result
+    best = choose(results)
+    keep(Path(results[best]["output"]), Path(str(settings.output)))
+    figures = spread(list(results.values()))
+    for split, found in figures.items():
+        show.line(
+            f"{split:12} F1 {percent(found['mean'])} ± {percent(found['deviation'])} "
+            f"over {len(results)} seeds"
+        )
+    show.line(f"saved {settings.output}, the best by development F1: seed {best}")
+    return {
+        **results[best],
+        "output": str(settings.output),
+        "seed": best,
+        "f1": figures,
+        "seeds": {str(seed): result for seed, result in results.items()},
+    }
+
+
+def train_once(
+    settings: RunSettings,
+    arguments: argparse.Namespace,
+    show: Progress,
+    corpora: Corpora | None = None,
 ) -> dict[str, Any] | int:
     """Train one model; its figures, or the exit status where the run was asked to stop."""
     from ner.training import Run, StoppedError
@@ -77,7 +131,13 @@ def train_once(
         return {**known, "output": str(path)}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
-        training = Run(settings, device=arguments.device, resume=arguments.resume)
+        training = Run(
+            settings,
+            device=arguments.device,
+            corpora=corpora,
+            resume=arguments.resume,
+            init_from=arguments.init_from,
+        )
     show.quiet = show.quiet or not training.processes.writes
     for warning in caught:
         show.line(f"warning: {warning.message}")

@@ -57,23 +57,26 @@ def hold_out(
     Raises:
         ValueError: There is only one document.
     """
-    groups: dict[int | Document, list[Sentence]] = {}
-    for number, sentence in enumerate(sentences):
-        groups.setdefault(sentence.document or number, []).append(sentence)
-    keys = list(groups)
-    if len(keys) < 2:
+    documents = grouped(sentences)
+    if len(documents) < 2:
         raise ValueError("development_fraction needs at least two documents to part")
-    Random(seed).shuffle(keys)
-    held: set[int | Document] = set()
-    taken = 0
-    for key in keys[:-1]:
-        if taken >= share * len(sentences):
+    Random(seed).shuffle(documents)
+    held: set[int] = set()
+    for document in documents[:-1]:
+        if len(held) >= share * len(sentences):
             break
-        held.add(key)
-        taken += len(groups[key])
-    kept = [s for key, group in groups.items() if key not in held for s in group]
-    out = [s for key, group in groups.items() if key in held for s in group]
+        held.update(document)
+    kept = [sentence for place, sentence in enumerate(sentences) if place not in held]
+    out = [sentence for place, sentence in enumerate(sentences) if place in held]
     return tuple(kept), tuple(out)
+
+
+def grouped(sentences: Sequence[Sentence]) -> list[list[int]]:
+    """The places of the sentences of each document; one without a document is alone."""
+    groups: dict[int | Document, list[int]] = {}
+    for place, sentence in enumerate(sentences):
+        groups.setdefault(sentence.document or place, []).append(place)
+    return list(groups.values())
 
 
 def _read(files: Files, settings: DataSettings) -> tuple[Sentence, ...]:

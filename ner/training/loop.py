@@ -27,6 +27,7 @@ from ner.training.processes import Processes
 from ner.training.results import finish, history, model_files
 from ner.training.settings import RunSettings, read_settings
 from ner.training.steps import DivergedError, Stepper
+from ner.training.transfer import start_from
 
 Group = list[list[int]]  # the numbers of the sentences of each batch of one step
 
@@ -46,6 +47,8 @@ class Run(Iterator[Epoch]):
         device: Where to train: ``auto``, ``cpu`` or ``cuda``.
         corpora: The sentences, where they have been read already.
         resume: Go on from the last checkpoint, to the same end as if nothing had happened.
+        init_from: The directory of a model to start from, with all but its labels; the section
+            ``model`` of the settings is not looked at then.
 
     Attributes:
         epochs: Those done.
@@ -64,8 +67,10 @@ class Run(Iterator[Epoch]):
         device: str = "auto",
         corpora: Corpora | None = None,
         resume: bool = False,
+        init_from: Path | str | None = None,
     ) -> None:
         self.settings = settings
+        self.init_from = init_from
         training = settings.training
         self.processes = Processes()
         self.device = self.processes.device(pick_device(device))
@@ -73,8 +78,8 @@ class Run(Iterator[Epoch]):
         self.corpora = corpora or read_corpora(settings.data, training.seed)
         self.processes.join(self.device)
         torch.manual_seed(training.seed)
-        network = call(build, settings.model, self.corpora.train, of="model")
-        self.network: Network = network.to(self.device)
+        self.remarks: list[str] = []
+        self.network: Network = self._build().to(self.device)
         self._table = self.network.type_table()
         self._train = self.network.index(self.corpora.train, self._table)
         self._development = self.network.index(self.corpora.development, self._table)
@@ -87,10 +92,16 @@ class Run(Iterator[Epoch]):
         self._best_weights: dict[str, torch.Tensor] | None = None
         self._stopping = False
         self._written = time.monotonic()
-        self.remarks: list[str] = []
         if self.folder is not None:
             self.remarks += resumption.begin(self) if resume else resumption.clear(self)
             self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _build(self) -> Network:
+        if self.init_from is None:
+            return call(build, self.settings.model, self.corpora.train, of="model")
+        transfer = start_from(self.init_from, self.corpora.train)
+        self.remarks += transfer.lines()
+        return transfer.network
 
     @property
     def folder(self) -> Path | None:
@@ -326,6 +337,7 @@ def train(
     *,
     device: str = "auto",
     resume: bool = False,
+    init_from: Path | str | None = None,
 ) -> Run:
     """Train a tagger, an epoch at each step of the iterator; the best is kept and saved.
 
@@ -333,13 +345,14 @@ def train(
         config: A YAML file, its content as a mapping, or settings.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: Go on from the last checkpoint of a run that was stopped.
+        init_from: The directory of a model to start from.
 
     Raises:
         ConfigError: A setting cannot be used.
         ValueError: A file cannot be used.
     """
     settings = config if isinstance(config, RunSettings) else read_settings(config)
-    return Run(settings, device=device, resume=resume)
+    return Run(settings, device=device, resume=resume, init_from=init_from)
 
 
 def _sentences(group: Group) -> int:

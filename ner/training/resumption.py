@@ -16,6 +16,7 @@ from ner.training import checkpoints
 from ner.training.checkpoints import Checkpoint
 from ner.training.epochs import Epoch, Position
 from ner.training.steps import Stepper, random_states, restore_random_states
+from ner.training.transfer import model_digest
 
 if TYPE_CHECKING:
     from ner.training.loop import Run
@@ -109,6 +110,7 @@ def _circumstances(run: Run) -> dict[str, Any]:
         "sentences": run.corpora.fingerprint(),
         "processes": run.processes.count,
         "device": run.device.type,
+        "first weights": model_digest(run.init_from),
     }
 
 

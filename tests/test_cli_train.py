@@ -1,0 +1,90 @@
+"""``ner train`` and ``ner cv`` from the outside."""
+
+import json
+
+import pytest
+from training_runs import write_config
+
+import ner
+from ner.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    write_config(tmp_path, sentences=14, epochs=2)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def train(*arguments):
+    return main(["train", "run.yaml", "--device", "cpu", *arguments])
+
+
+def test_training_shows_epochs_and_leaves_a_model(folder, capsys):
+    assert train("--json", "result.json") == 0
+    printed = capsys.readouterr().out
+    for part in ("13 sentences", "in 1,000 tokens", "epoch   1  loss", "epoch   2", "saved model"):
+        assert part in printed
+    assert sorted(path.name for path in (folder / "model").iterdir()) == [
+        "README.md", "config.yaml", "metrics.json", "metrics.jsonl", "tagger.json",
+        "training.svg", "weights.safetensors",
+    ]  # fmt: skip
+    result = json.loads((folder / "result.json").read_text())
+    assert result["development"] == ner.load("model").metrics["development"]
+    assert not (folder / "model.run").exists()
+
+
+def test_a_finished_run_is_not_run_again(folder, capsys):
+    assert train("--quiet") == 0
+    before = (folder / "model" / "weights.safetensors").stat().st_mtime_ns
+    assert train("--resume") == 0
+    assert "finished already" in capsys.readouterr().out
+    assert (folder / "model" / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_several_seeds_keep_the_best_and_tell_the_spread(folder, capsys):
+    assert train("--seeds", "2", "--json", "result.json") == 0
+    assert "over 2 seeds" in capsys.readouterr().out
+    result = json.loads((folder / "result.json").read_text())
+    assert set(result["seeds"]) == {"1", "2"}
+    best = max(result["seeds"].values(), key=lambda one: one["development"]["f1"] or 0)
+    kept = (folder / "model" / "weights.safetensors").read_bytes()
+    assert kept == (folder / best["output"] / "weights.safetensors").read_bytes()
+
+
+def test_cross_validation_writes_a_prediction_of_every_sentence(folder, capsys):
+    blocks = (folder / "train.conll").read_text().split("\n\n")
+    (folder / "train.conll").write_text("\n\n".join([*blocks[:7], "-DOCSTART- O", *blocks[7:]]))
+    assert main(["cv", "run.yaml", "--folds", "2", "--set", "training.epochs=1",
+                 "--predictions", "predicted.conll", "--json", "cv.json"]) == 0  # fmt: skip
+    assert "together" in capsys.readouterr().out
+    result = json.loads((folder / "cv.json").read_text())
+    assert len(result["folds"]) == 2
+    gold = list(ner.read("train.conll"))
+    assert [s.tokens for s in ner.read("predicted.conll")] == [s.tokens for s in gold]
+    assert result["exact"]["gold"] == sum(len(s.spans) for s in gold)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["--init-from", "nowhere"], "nowhere"),
+        (["--set", "training.epochs=none"], "training.epochs wants a whole number"),
+        (["--set", "data.train=missing.conll"], "missing.conll"),
+    ],
+)
+def test_bad_arguments_are_one_line(folder, arguments, complaint, capsys):
+    assert train(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert not (folder / "model").exists()
+
+
+def test_ill_formed_tags_are_told_before_training(folder, capsys):
+    text = (folder / "train.conll").read_text().rstrip("\n")
+    (folder / "train.conll").write_text(f"{text}\n\nAda I-PER\nfell O\nthen I-ORG\n")
+    assert train("--set", "training.epochs=1") == 0
+    assert "warning: " in capsys.readouterr().out
