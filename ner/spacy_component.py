@@ -362,7 +362,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
             name: getattr(self, name)
             for name in ("overwrite_ents", "spans_key", "min_score", "use_sents", "device")
         }
-        layer = self.model.attrs["settings"]
+        layer = {name: self.model.attrs[name] for name in ("settings", "static_vectors")}
         return _restored, (self.vocab, self.name, layer, settings, self.scorer, self.to_bytes())
 
     def _pieces(self, doc: Doc) -> list[Piece]:
@@ -385,7 +385,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         self.cfg.update({name: cfg[name] for name in ("labels", "initialized") if name in cfg})
 
     def _fit(self, sentences: Sequence[Sentence]) -> None:
-        fit(self.model, sentences, self.cfg["labels"])
+        fit(self.model, self.vocab, sentences, self.cfg["labels"])
         if self.device is not None and self.shim.network is not None:
             self.shim.network.to(self.device)
 
@@ -418,5 +418,5 @@ def _restored(
     """The component of a pickle; other processes are kept to one thread each."""
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)
-    component = NerCrf(vocab, bilstm_crf(layer), name, scorer=scorer, **settings)
+    component = NerCrf(vocab, bilstm_crf(**layer), name, scorer=scorer, **settings)
     return component.from_bytes(data)

@@ -23,6 +23,7 @@ from spacy.training import Example
             "embeddings": {},
             "encoder": {},
             "crf": {},
+            "include_static_vectors": False,
         },
         "overwrite_ents": False,
         "spans_key": None,
@@ -66,6 +67,7 @@ def make_bilstm_crf(
     embeddings: dict[str, Any] | None = None,
     encoder: dict[str, Any] | None = None,
     crf: dict[str, Any] | None = None,
+    include_static_vectors: bool = False,
 ) -> Any:
     """The architecture ``ner_crf.BiLSTMCRF.v1``: its settings are those of ``ner train``.
 
@@ -74,11 +76,13 @@ def make_bilstm_crf(
         embeddings: Settings of each embedding by its name; ``false`` leaves out one.
         encoder: Settings of the encoder. Its dropout is what ``[training] dropout`` says.
         crf: Settings of the CRF.
+        include_static_vectors: Whether the vectors of the pipeline are an embedding more. They are
+            copied into the model.
     """
     from ner.spacy_layer import bilstm_crf
 
     settings = {"scheme": scheme, "embeddings": embeddings, "encoder": encoder, "crf": crf}
-    return bilstm_crf(settings)
+    return bilstm_crf(settings, static_vectors=include_static_vectors)
 
 
 def make_corpus(

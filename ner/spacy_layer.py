@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model, Optimizer, Shim, get_torch_default_device
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer, Shim, get_current_ops, get_torch_default_device
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
@@ -110,18 +111,23 @@ class NetworkShim(Shim):
         return self
 
 
-def bilstm_crf(settings: Mapping[str, Any], network: Network | None = None) -> Layer:
+def bilstm_crf(settings: Mapping[str, Any], *, static_vectors: bool = False) -> Layer:
     """A layer that reads documents and gives what ``Scored`` says.
 
     Args:
         settings: Of ``ner.network.build``, for when the layer is fitted.
-        network: The network, where there is one already.
+        static_vectors: Whether the vectors of the pipeline are an embedding.
     """
     return Model(
         "ner_crf",
         _forward,
-        attrs={"settings": dict(settings), "use_sents": True, "dropout_rate": 0.0},
-        shims=[NetworkShim(network)],
+        attrs={
+            "settings": dict(settings),
+            "static_vectors": static_vectors,
+            "use_sents": True,
+            "dropout_rate": 0.0,
+        },
+        shims=[NetworkShim()],
     )
 
 
@@ -132,19 +138,44 @@ def shim_of(model: Layer) -> NetworkShim:
     return shim
 
 
-def fit(model: Layer, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
+def fit(model: Layer, vocab: Vocab, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
     """Give the layer a fresh network, whose vocabularies are these sentences'.
 
     Args:
         model: The layer.
+        vocab: Of the pipeline, for its vectors.
         sentences: Of the training documents.
         labels: Of the entities it is to find.
+
+    Raises:
+        ValueError: The vectors of the pipeline are to be used, and it has none.
     """
+    settings = dict(model.attrs["settings"])
+    if model.attrs["static_vectors"]:
+        own = {"vectors": {"table": vector_table(vocab)}}
+        settings["embeddings"] = {**(settings.get("embeddings") or {}), **own}
     every = tuple(Span(0, 1, label) for label in labels)
     plain = [replace(sentence, spans=None, unknown=frozenset()) for sentence in sentences]
     bearer = replace(plain[0], spans=every)  # build reads the labels off the spans
-    network = build([bearer, *plain[1:]], **model.attrs["settings"])
+    network = build([bearer, *plain[1:]], **settings)
     shim_of(model).network = network.eval().to(get_torch_default_device())
+
+
+def vector_table(vocab: Vocab) -> dict[str, Any]:
+    """The vectors of a pipeline, as ``ner.embeddings.VectorEmbedding`` takes them.
+
+    Raises:
+        ValueError: There are none, or they are floret's, which belong to no words.
+    """
+    vectors = vocab.vectors
+    if vectors.mode != "default" or not vectors.n_keys or not vectors.shape[1]:
+        raise ValueError(
+            "include_static_vectors needs a pipeline with a vector for each word; this one has "
+            f"{len(vectors)} of mode {vectors.mode!r}; give --paths.vectors another"
+        )
+    rows = {vocab.strings[key]: row for key, row in vectors.key2row.items() if row >= 0}
+    data = get_current_ops().to_numpy(vectors.data)  # type: ignore[no-untyped-call]
+    return {"words": list(rows), "rows": [int(row) for row in rows.values()], "vectors": data}
 
 
 def grow(model: Layer, labels: Sequence[str]) -> None:

@@ -63,8 +63,11 @@ def test_a_token_has_the_same_vector_whatever_tokens_are_beside_it(part, toy):
 def test_training_reaches_every_table_with_gradients(part, toy):
     part.train()
     loss = sum(vectors_of(part, sentence).square().sum() for sentence in toy)
+    learned = {name: weight for name, weight in part.named_parameters() if weight.requires_grad}
+    if not learned:
+        pytest.skip("its table is to stay as it is")
     loss.backward()
-    for name, weight in part.named_parameters():
+    for name, weight in learned.items():
         assert weight.grad is not None, name
         assert torch.isfinite(weight.grad).all(), name
 

@@ -360,6 +360,31 @@ def test_saved_before_training_it_is_loaded_untrained(tmp_path, toy):
         loaded("Ada")
 
 
+def test_the_vectors_of_the_pipeline_are_an_embedding(toy, tmp_path):
+    nlp = spacy.blank("en")
+    nlp.vocab.set_vector("accra", np.array([1.0, 2.0, 3.0], dtype="f"))
+    nlp.vocab.set_vector("Quito", np.array([0.5, 0.0, -1.0], dtype="f"))
+    nlp.add_pipe("ner_crf", config={"model": {**SMALL, "include_static_vectors": True}})
+    data = examples(nlp, toy)
+    nlp.initialize(lambda: data)
+    train(nlp, data, steps=3)
+    nlp.to_disk(tmp_path / "pipeline")
+    network = ner.load(tmp_path / "pipeline" / "ner_crf").network
+    part = network.embeddings["vectors"]
+    (places,) = part.index(["Accra", "Quito", "quito", "never"])
+    expected = [[1.0, 2.0, 3.0], [0.5, 0.0, -1.0], [0.0] * 3, [0.0] * 3]
+    assert part(torch.from_numpy(places)).tolist() == expected
+    assert ents(spacy.load(tmp_path / "pipeline"), data) == ents(nlp, data)
+
+
+def test_vectors_that_are_not_there_are_one_clear_error(toy):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_crf", config={"model": {**SMALL, "include_static_vectors": True}})
+    data = examples(nlp, toy)
+    with pytest.raises(ValueError, match="needs a pipeline with a vector for each word"):
+        nlp.initialize(lambda: data)
+
+
 def test_rehearsal_pulls_back_to_what_was_known(trained, data):
     nlp = pickle.loads(pickle.dumps(trained))
     sgd = nlp.resume_training()

@@ -12,6 +12,7 @@ from ner.embeddings.characters import CharacterCNN, CharacterLSTM
 from ner.embeddings.document import DocumentEmbedding
 from ner.embeddings.pairs import PairEmbedding
 from ner.embeddings.topic import TopicEmbedding
+from ner.embeddings.vectors import VectorEmbedding
 from ner.embeddings.words import WordEmbedding
 
 EMBEDDINGS: dict[str, type[Embedding]] = {
@@ -22,6 +23,7 @@ EMBEDDINGS: dict[str, type[Embedding]] = {
     "document": DocumentEmbedding,
     "topic": TopicEmbedding,
     "pairs": PairEmbedding,
+    "vectors": VectorEmbedding,
 }
 
 __all__ = [
@@ -35,5 +37,6 @@ __all__ = [
     "PairEmbedding",
     "TopicEmbedding",
     "TypeEmbedding",
+    "VectorEmbedding",
     "WordEmbedding",
 ]
