@@ -10,8 +10,11 @@ import pytest
 import torch
 from crf_oracle import Enumeration, enumerated, legal, random_crf, span_tags, table
 
+import ner.crf.blocks
 import ner.crf.recursions
+import ner.crf.scaled
 from ner.crf import CRF, LinearChain, greedy, posterior, viterbi
+from ner.crf.blocks import Blocks
 from ner.crf.packed import Packed
 from ner.crf.scaled import Scaled
 
@@ -64,17 +67,20 @@ class Nowhere:
     """A way to run the recursions that never serves."""
 
     @staticmethod
-    def of(lattice):
+    def of(lattice, tags=None):
         return None
 
 
-WAYS = {"packed": Packed, "scaled": Scaled, "logspace": Nowhere}
+WAYS = {"packed": Packed, "blocks": Blocks, "scaled": Scaled, "pieces": Scaled, "logspace": Nowhere}
 
 
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch) -> str:
-    """Each way to run the recursions in turn: the CPU's, the accelerator's, and the slow one."""
-    monkeypatch.setattr(ner.crf.recursions, "fast_way", lambda device: WAYS[request.param])
+    """Each way to run the recursions: on the CPU, in blocks, for accelerators, and the slow one."""
+    monkeypatch.setattr(ner.crf.recursions, "fast_way", lambda lattice: WAYS[request.param])
+    monkeypatch.setattr(ner.crf.blocks, "CELLS", 2 * len(LENGTHS) * TAGS)  # blocks of two tokens
+    if request.param == "pieces":
+        monkeypatch.setattr(ner.crf.scaled, "_cut", lambda batch, length, tags: (2, 4))
     return request.param
 
 

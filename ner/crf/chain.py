@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ner.crf import nbest, spans
 from ner.crf.lattice import Lattice
-from ner.crf.likelihood import Question, likelihood, with_slow_gradient
+from ner.crf.likelihood import likelihood, with_slow_gradient
 from ner.crf.logspace import differentiable_entropy, differentiable_marginals, pair_marginals
-from ner.crf.messages import Messages
+from ner.crf.messages import Messages, Question
 from ner.crf.paths import Paths
 from ner.crf.recursions import recursions
 from ner.crf.spans import SpanTags
@@ -134,8 +134,7 @@ class LinearChain(Lattice):
 
     def _marginals(self) -> Tensor:
         sums = recursions(self)
-        ones = torch.ones_like(sums.log_partition)
-        return sums.gradient(ones, None, self._type()).emissions
+        return sums.gradient(torch.ones((), device=self.emissions.device), 1.0, self._type()).emissions
 
     def _entropy(self) -> Tensor:
         """The log partition less the expected score."""

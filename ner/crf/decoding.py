@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ner.crf.chain import LinearChain
@@ -14,33 +16,35 @@ from ner.crf.nbest import n_best as n_best
 from ner.crf.packed import numbers
 from ner.crf.paths import Paths
 from ner.crf.spans import SpanTags
+from ner.crf.viterbi_device import viterbi_device
 from ner.crf.viterbi_numpy import complaint, viterbi_numpy
 
 Decoder = Callable[[LinearChain], Paths]
 
 
-def best_tags(lattice: Lattice) -> Tensor:
+def best_tags(lattice: Lattice) -> NDArray[np.int64]:
     """The tags of the path of greatest score, ``(batch, length)``, 0 at padding.
 
     Raises:
         ValueError: where emissions are no numbers, or a sentence has no legal path.
     """
+    if lattice.emissions.device.type != "cpu":
+        return viterbi_device(lattice)
     candidates = lattice.candidates
-    tags = viterbi_numpy(
+    return viterbi_numpy(
         numbers(lattice.emissions),
-        lattice.lengths.cpu().numpy(),
+        lattice.lengths.numpy(),
         numbers(lattice.transitions),
         numbers(lattice.start),
         numbers(lattice.end),
-        None if candidates is None else candidates.cpu().numpy(),
+        None if candidates is None else candidates.numpy(),
     )
-    return torch.from_numpy(tags).to(lattice.emissions.device)
 
 
 @torch.no_grad()
 def viterbi(chain: LinearChain) -> Paths:
     """The most probable path (Viterbi 1967)."""
-    tags = best_tags(chain)
+    tags = torch.from_numpy(best_tags(chain)).to(chain.emissions.device)
     return Paths(tags, chain.score(tags))
 
 
@@ -75,7 +79,7 @@ def posterior(
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"threshold must be over 0 and at most 1, got {threshold}")
     if span_tags is None:
-        tags = best_tags(_expected_tags(chain))
+        tags = torch.from_numpy(best_tags(_expected_tags(chain))).to(chain.emissions.device)
         return Paths(tags, chain.score(tags))
     table = span_tags.to(chain.emissions.device)
     spans = best_spans(chain, chain.messages(), table, threshold)
@@ -84,7 +88,7 @@ def posterior(
     scores = chain.score(tags)
     illegal = ~torch.isfinite(scores)  # candidates may leave no room for `outside`
     if illegal.any():
-        free = best_tags(holding(chain, spans, table))
+        free = torch.from_numpy(best_tags(holding(chain, spans, table))).to(tags.device)
         tags = torch.where(illegal.unsqueeze(1), free, tags)
         scores = chain.score(tags)
     return Paths(tags, scores)

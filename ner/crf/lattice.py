@@ -20,8 +20,7 @@ class Lattice:
     candidates: which tags each token may carry, bool ``(batch, length, tags)``, or None.
 
     Raises:
-        ValueError: where shapes or types do not fit, and where a length is no length. (Lengths
-            that live on an accelerator are not looked at here: that would make it wait.)
+        ValueError: where shapes or types do not fit.
     """
 
     emissions: Tensor
@@ -62,7 +61,11 @@ class Lattice:
             return self.score(tags.unsqueeze(1)).squeeze(1)
         mask = self.mask.unsqueeze(1)
         tags = torch.where(mask, tags, 0)
-        total = self.nodes().gather(2, tags.transpose(1, 2)).sum(1)
+        places = tags.transpose(1, 2)
+        nodes = self.emissions.gather(2, places).double()
+        if self.candidates is not None:
+            nodes = torch.where(self.candidates.gather(2, places), nodes, -torch.inf)
+        total = torch.where(mask.transpose(1, 2), nodes, 0.0).sum(1)
         if tags.shape[2] == 0:
             return total
         moves = self.transitions.double()[tags[..., :-1], tags[..., 1:]]
@@ -79,31 +82,19 @@ def _check(lattice: Lattice) -> None:
     if emissions.dim() != 3:
         raise ValueError(f"emissions must be (batch, length, tags), got {tuple(emissions.shape)}")
     batch, length, tags = emissions.shape
-    expected = {
-        "transitions": (tags, tags),
-        "start": (tags,),
-        "end": (tags,),
-        "lengths": (batch,),
-        "candidates": (batch, length, tags),
-    }
-    for name, shape in expected.items():
-        value = getattr(lattice, name)
-        if value is not None and value.shape != shape:
-            raise ValueError(
-                f"{name} must be {shape} for emissions {tuple(emissions.shape)}, "
-                f"got {tuple(value.shape)}"
-            )
+    _check_shape("transitions", lattice.transitions, (tags, tags))
+    _check_shape("start", lattice.start, (tags,))
+    _check_shape("end", lattice.end, (tags,))
+    _check_shape("lengths", lattice.lengths, (batch,))
+    if lattice.candidates is not None:
+        _check_shape("candidates", lattice.candidates, (batch, length, tags))
     if lattice.candidates is not None and lattice.candidates.dtype != torch.bool:
         raise ValueError(f"candidates must be bool, got {lattice.candidates.dtype}")
-    _check_lengths(lattice.lengths, length)
+    if lattice.lengths.is_floating_point() or lattice.lengths.dtype == torch.bool:
+        raise ValueError(f"lengths must be integers, got {lattice.lengths.dtype}")
 
 
-def _check_lengths(lengths: Tensor, width: int) -> None:
-    """Refuse lengths that are no whole numbers, or fit no sentence."""
-    if lengths.is_floating_point() or lengths.dtype == torch.bool:
-        raise ValueError(f"lengths must be integers, got {lengths.dtype}")
-    if lengths.device.type != "cpu" or not lengths.numel():
-        return
-    values = lengths.numpy()
-    if values.min() < 0 or values.max() > width:
-        raise ValueError(f"lengths must be from 0 to {width}, got {values.tolist()}")
+def _check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
+    """Refuse a tensor that does not fit the emissions."""
+    if value.shape != expected:
+        raise ValueError(f"{name} must be {expected} to fit emissions, got {tuple(value.shape)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torchcrf
 from torch import Tensor
@@ -9,7 +10,8 @@ from torch import Tensor
 from ner.crf.chain import LinearChain
 from ner.crf.decoding import best_tags
 from ner.crf.lattice import Lattice
-from ner.crf.likelihood import Question, check_legal, likelihood
+from ner.crf.likelihood import likelihood
+from ner.crf.messages import Question, check_legal
 
 
 class CRF(torchcrf.CRF):  # type: ignore[misc]
@@ -131,7 +133,9 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
             raise ValueError(f"invalid reduction: {reduction}")
         emissions, lengths = self._batch_first(emissions, mask)
         tags = tags if self.batch_first else tags.transpose(0, 1)
-        count = {"mean": len(lengths), "token_mean": int(lengths.sum())}.get(reduction, 1)
+        count = len(lengths) if reduction == "mean" else 1
+        if reduction == "token_mean":
+            count = int(lengths.sum())
         return self._likelihood(emissions, lengths, tags, -1.0 / max(count, 1), reduction != "none")
 
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
@@ -148,8 +152,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         self._validate(emissions, mask=mask)
         emissions, lengths = self._batch_first(emissions, mask)
         with torch.no_grad():
-            tags = best_tags(Lattice(emissions, *self._scores(legal=True), lengths))
-        rows: list[list[int]] = tags.tolist()
+            rows = best_tags(Lattice(emissions, *self._scores(legal=True), lengths)).tolist()
         return [row[:n] for row, n in zip(rows, lengths.tolist(), strict=True)]
 
     def _scores(self, *, legal: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -211,13 +214,12 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         batch, length, _ = emissions.shape
         if mask is None:
             return emissions, torch.full((batch,), length, device=emissions.device)
-        mask = mask.bool()
-        lengths = mask.sum(1)
-        holes = (mask[:, 1:] & ~mask[:, :-1]).any(1) | ~mask[:, :1].any(1) & (lengths > 0)
-        if holes.any():
-            sentence = int(holes.nonzero()[0])
+        inside = mask.bool().cpu().numpy()
+        counts = inside.sum(1)
+        whole = inside == (np.arange(length) < counts[:, None])
+        if not whole.all():
             raise ValueError(
-                f"the mask of sentence {sentence} has a hole: a token comes after padding; "
-                "move its tokens together"
+                f"the mask of sentence {int(whole.all(1).argmin())} has a hole: a token comes "
+                "after padding; move its tokens together"
             )
-        return emissions, lengths.to(emissions.device)
+        return emissions, torch.from_numpy(counts).to(emissions.device)

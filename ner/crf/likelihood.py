@@ -8,7 +8,6 @@ in the forward pass, hold the whole gradient; nothing is recorded by autograd.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,29 +15,10 @@ from torch import Tensor
 
 from ner.crf.lattice import Lattice
 from ner.crf.logspace import differentiable_log_partition
+from ner.crf.messages import Question
 from ner.crf.recursions import Recursions, recursions
 
 _Slow = Callable[[Lattice], Tensor]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Question:
-    """What is asked of the scores, beside the scores.
-
-    lengths: ``(batch,)``.
-    candidates: ``(batch, length, tags)``, or None.
-    tags: gold tags, ``(batch, length)``, or None: the log partition alone.
-    factor: what every sentence's value is multiplied by.
-    summed: whether the values are summed over sentences.
-    dtype: the type of the result.
-    """
-
-    lengths: Tensor
-    candidates: Tensor | None = None
-    tags: Tensor | None = None
-    factor: float = 1.0
-    summed: bool = False
-    dtype: torch.dtype = torch.float64
 
 
 class _Likelihood(torch.autograd.Function):
@@ -54,14 +34,10 @@ class _Likelihood(torch.autograd.Function):
         question: Question,
     ) -> Tensor:
         lattice = Lattice(emissions, transitions, start, end, question.lengths, question.candidates)
-        sums = recursions(lattice)
-        values = sums.log_partition
-        if question.tags is not None:
-            values = values - check_legal(sums.score(question.tags))
+        sums = recursions(lattice, question.tags)
         ctx.save_for_backward(emissions, transitions, start, end)
         ctx.sums, ctx.question = sums, question
-        values = values * question.factor
-        return (values.sum() if question.summed else values).to(question.dtype)
+        return sums.answer(question)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -70,11 +46,9 @@ class _Likelihood(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: derivatives of these are wanted
             return (*_differentiable(inputs, question, gradients[0]), None)
         sums: Recursions = ctx.sums
-        weights = (gradients[0].double() * question.factor).expand(len(question.lengths))
-        found = sums.gradient(weights, question.tags, inputs[0].dtype)
-        moves = (found.transitions, found.start, found.end)
-        small = [part.to(given.dtype) for part, given in zip(moves, inputs[1:], strict=True)]
-        return found.emissions, *small, None
+        found = sums.gradient(gradients[0], question.factor, inputs[0].dtype)
+        parts = (found.emissions, found.transitions, found.start, found.end)
+        return *(p.to(given.dtype) for p, given in zip(parts, inputs, strict=True)), None
 
 
 def _differentiable(
@@ -91,18 +65,6 @@ def _differentiable(
     return tuple(next(found) if each.requires_grad else None for each in inputs)
 
 
-def check_legal(scores: Tensor) -> Tensor:
-    """Scores of gold paths, if all are legal."""
-    if not torch.isfinite(scores).all():
-        sentence = int((~torch.isfinite(scores)).nonzero()[0])
-        raise ValueError(
-            f"the gold tags of sentence {sentence} are not legal: they hold a forbidden "
-            "transition, start, end or tag"
-        )
-    return scores
-
-
-@torch.compiler.disable
 def likelihood(
     emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, question: Question
 ) -> Tensor:
@@ -122,6 +84,17 @@ def likelihood(
         ValueError: where an emission is no number, a sentence has no legal path, or gold tags
             are not legal.
     """
+    if torch.compiler.is_compiling():
+        return _opaque(emissions, transitions, start, end, question)
+    values: Tensor = _Likelihood.apply(emissions, transitions, start, end, question)
+    return values
+
+
+@torch.compiler.disable
+def _opaque(
+    emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, question: Question
+) -> Tensor:
+    """The likelihood as something that a compiler calls and does not look into."""
     values: Tensor = _Likelihood.apply(emissions, transitions, start, end, question)
     return values
 

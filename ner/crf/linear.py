@@ -16,84 +16,29 @@ from numpy.typing import NDArray
 
 from ner.crf.packing import Packing
 from ner.crf.scratch import Scratch
+from ner.crf.weights import FALL, Doubles, Floats, Weights
 
-Floats = NDArray[np.floating]
-Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-# The logs of what float64 holds are within 700 of 0. Between two scalings weights fall by at most
-# `_FALL`, so the sum of alpha * beta at a token stays over `_LEAST`. What underflow has taken
-# from such a sum is under exp(-700), nothing beside it; a smaller sum is not trusted.
-_FALL = 250.0
-_LEAST = float(np.exp(-2 * _FALL))
-_CUT = 650.0  # a score so far below the greatest weighs nothing (such as a penalty of -1e4)
-_NARROW = 40.0  # emissions within this range need no maximum per token, and exp in their dtype
+# What underflow takes from a sum of alpha * beta is under exp(-700), since that is what float64
+# holds. A sum over this is right then; one below it is not trusted.
+_LEAST = float(np.exp(-2 * FALL))
+_PIECE = 1024  # rows of a tall matrix product that stay in a fast cache
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """The weights of emissions and transitions, and the logs of what was divided out.
+class Room:
+    """The memory of the recursions over `n` tokens.
 
-    nodes: ``(n, tags)``, packed. moves: ``(tags, tags)``. start, end: ``(tags,)`` or
-    ``(rows, tags)``. node_log: scalar or ``(n,)``.
-    start_log, end_log: scalar or ``(rows,)``.
-    every: the number of steps that need no scaling; 0 where not even one goes without.
+    emissions: ``(n, tags)``: where the caller puts the packed emissions; later it is `beta`.
+    spare, values, ahead: ``(2 n, tags)``. alpha, beta: ``(n, tags)``.
     """
 
-    nodes: Floats
-    moves: Doubles
-    start: Doubles
-    end: Doubles
-    node_log: Doubles
-    move_log: float
-    start_log: Doubles
-    end_log: Doubles
-    every: int
-
-    @staticmethod
-    def of(emissions: Floats, transitions: Doubles, start: Doubles, end: Doubles) -> Weights:
-        """Weigh scores."""
-        low, high = emissions.min(), emissions.max()
-        if high - low <= _NARROW:
-            node_log, node_fall = np.float64(high), float(high - low)
-            nodes = np.exp(emissions - high)
-        else:
-            wide = emissions.astype(np.float64)
-            node_log = wide.max(axis=1)
-            wide -= node_log[:, None]
-            node_fall = _fall(wide)
-            nodes = np.exp(wide, out=wide)
-        greatest = transitions.max()
-        if greatest == -np.inf:  # a sentence of one token may still be legal
-            greatest = 0.0
-        moves = np.exp(transitions - greatest)
-        mass = max(moves.sum(axis=0).max(), moves.sum(axis=1).max(), 1.0)
-        moves /= mass
-        start_log, end_log = start.max(axis=-1), end.max(axis=-1)
-        start, end = start - start_log[..., None], end - end_log[..., None]
-        move_fall = max(_fall(transitions - greatest) + np.log(mass), _fall(start), _fall(end))
-        fall = node_fall + move_fall
-        return Weights(
-            nodes,
-            moves,
-            np.exp(start),
-            np.exp(end),
-            node_log,
-            float(greatest + np.log(mass)),
-            start_log,
-            end_log,
-            int(_FALL / max(fall, 1e-3)) if fall < np.inf else 0,
-        )
-
-
-def _fall(scores: Floats) -> float:
-    """How far scores of at most 0 lie below 0; infinite if they are no numbers."""
-    least = scores.min()
-    if least > -_CUT:
-        return float(-least)
-    counted = scores[~(scores <= -_CUT)]  # keeps what is no number
-    least = counted.min() if counted.size else 0.0
-    return float(-least) if least <= 0.0 else np.inf
+    def __init__(self, n: int, tags: int, dtype: np.dtype[np.floating]) -> None:
+        self.scratch = Scratch(8 * n * tags)
+        rows = self.scratch.buffer[: 8 * n * tags].reshape(8 * n, tags)
+        self.spare, self.values, self.ahead = rows[: 2 * n], rows[2 * n : 4 * n], rows[4 * n : 6 * n]
+        self.alpha, self.beta = rows[6 * n : 7 * n], rows[7 * n :]
+        self.emissions: Floats = self.beta.reshape(-1).view(dtype)[: n * tags].reshape(n, tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +59,9 @@ class PackedGradient:
 class Linear:
     """What the recursions leave behind.
 
-    values: at each step alpha of the tokens reached forwards, and below it the weight of the
-        emission times beta of the tokens reached backwards, ``(2 n, tags)``.
-    ahead: the same before the emission was multiplied in.
-    alpha, beta: of the reverse of each packed token, ``(n, tags)``.
+    room: in it `values` holds, at each step, alpha of the tokens reached forwards and then the
+        weight of the emission times beta of those reached backwards; `alpha` and `beta` are of
+        the reverse of each packed token; `ahead` and `spare` are free for the gradient.
     total: the sums of alpha times beta, ``(n,)``.
     scalings: steps, with the sums that were divided out there, ``(2, rows)``.
     log_partition: ``(rows,)``.
@@ -125,25 +69,20 @@ class Linear:
 
     packing: Packing
     weights: Weights
-    values: Doubles
-    ahead: Doubles
-    alpha: Doubles
-    beta: Doubles
+    room: Room
     total: Doubles
     scalings: list[tuple[int, Doubles]]
     log_partition: Doubles
-    spare: Doubles
-    scratch: Scratch  # keeps the memory of the arrays from other users
 
     @staticmethod
     def of(
-        packing: Packing, emissions: Floats, transitions: Doubles, start: Doubles, end: Doubles
+        packing: Packing, room: Room, transitions: Doubles, start: Doubles, end: Doubles
     ) -> Linear | None:
         """Run both recursions.
 
         Args:
             packing: Where the tokens lie; there is at least one.
-            emissions: ``(n, tags)``, packed.
+            room: Holds the packed emissions, which are overwritten.
             transitions: ``(tags, tags)``.
             start: ``(tags,)`` or ``(rows, tags)``.
             end: ``(tags,)`` or ``(rows, tags)``.
@@ -152,60 +91,45 @@ class Linear:
             None where float64 cannot hold the weights, where scores are no numbers, and where a
             sentence has no legal path.
         """
-        n, tags = emissions.shape
-        scratch = Scratch(8 * n * tags)
-        nodes, values, ahead = (scratch.cut(2 * n, tags) for _ in range(3))
-        alpha, beta = scratch.cut(n, tags), scratch.cut(n, tags)
         with np.errstate(all="ignore"):
-            weights = Weights.of(emissions, transitions, start, end)
+            weights = Weights.of(room.emissions, transitions, start, end)
             if weights.every == 0:
                 return None
-            alpha[...] = weights.nodes
-            np.take(alpha, packing.interleaved, 0, nodes, "clip")
-            scalings = _walk(packing.runs, weights, nodes, values, ahead)
-            np.take(values, packing.forwards[packing.reverse], 0, alpha, "clip")
-            np.take(ahead, packing.backwards, 0, beta, "clip")
-            total = np.einsum("ij,ij->i", alpha, beta)
+            room.alpha[...] = weights.nodes
+            np.take(room.alpha, packing.interleaved, 0, room.spare, "clip")
+            scalings = _walk(packing.runs, weights, room)
+            np.take(room.values, packing.forwards[packing.reverse], 0, room.alpha, "clip")
+            np.take(room.ahead, packing.backwards, 0, room.beta, "clip")
+            total = np.einsum("ij,ij->i", room.alpha, room.beta)
             if not total.min() >= _LEAST:
                 return None
             log_partition = _log_partition(packing, weights, total, scalings)
-        return Linear(
-            packing,
-            weights,
-            values,
-            ahead,
-            alpha,
-            beta,
-            total,
-            scalings,
-            log_partition,
-            nodes,
-            scratch,
-        )
+        return Linear(packing, weights, room, total, scalings, log_partition)
 
     def gradient(self, row_weights: Doubles, gold: Integers | None = None) -> PackedGradient:
         """The derivatives of the weighted log partitions, less those of gold paths' scores.
 
         Args:
-            row_weights: ``(rows,)``.
+            row_weights: ``(rows,)``, or a scalar.
             gold: The tag of each packed token, ``(n,)``.
+
+        Returns:
+            Arrays in the room's spare memory, good until the next call.
         """
-        packing, (n, tags) = self.packing, self.alpha.shape
+        packing, room, (n, tags) = self.packing, self.room, self.room.alpha.shape
         rows = len(packing.lengths)
-        token_weights = row_weights[packing.row]
-        nodes, follow = self.spare[:n], self.spare[n : 2 * n - rows]
-        np.multiply(self.alpha, (token_weights / self.total)[:, None], out=nodes)
-        np.take(self.values, packing.backwards[packing.previous], 0, follow, "clip")
-        moves = self.weights.moves * (nodes[rows:].T @ follow)
-        nodes *= self.beta
+        weights = row_weights[packing.row] if row_weights.ndim else np.full(n, row_weights)
+        nodes, follow = room.spare[:n], room.spare[n : 2 * n - rows]
+        np.multiply(room.alpha, (weights / self.total)[:, None], out=nodes)
+        np.take(room.values, packing.backwards[packing.previous], 0, follow, "clip")
+        moves = self.weights.moves * _cross(nodes[rows:], follow)
+        nodes *= room.beta
         if gold is not None:
-            places = np.arange(0, n * tags, tags) + gold[packing.reverse]
-            nodes.reshape(-1)[places] -= token_weights
+            nodes.reshape(-1)[np.arange(0, n * tags, tags) + gold[packing.reverse]] -= weights
             pairs = gold[packing.previous] * tags + gold[rows:]
-            counts = np.bincount(pairs, token_weights[rows:], tags * tags)
-            moves -= counts.reshape(tags, tags)
+            moves -= np.bincount(pairs, weights[rows:], tags * tags).reshape(tags, tags)
         firsts = nodes[packing.reverse[:rows]]
-        return PackedGradient(nodes, moves, firsts.sum(axis=0), nodes[:rows].sum(axis=0))
+        return PackedGradient(nodes, moves, firsts.sum(0), nodes[:rows].sum(0))
 
     def messages(self) -> tuple[Doubles, Doubles]:
         """The logs of alpha, and of the reverse token's beta, ``(n, tags)`` each."""
@@ -224,38 +148,52 @@ class Linear:
         before += np.broadcast_to(weights.start_log, rows)[row]
         behind += np.broadcast_to(weights.end_log, rows)[row]
         with np.errstate(divide="ignore"):
-            alpha, beta = np.log(self.values[packing.forwards]), np.log(self.beta)
+            alpha, beta = np.log(self.room.values[packing.forwards]), np.log(self.room.beta)
         return alpha + before[:, None], beta + behind[:, None]
 
 
+    def edges(self) -> tuple[Doubles, Doubles]:
+        """The logs of alpha at last tokens and of beta at first tokens, ``(rows, tags)`` each."""
+        weights, rows = self.weights, len(self.packing.lengths)
+        first = self.packing.reverse[:rows]
+        node_log = weights.node_log if weights.node_log.ndim == 0 else weights.node_log[:rows]
+        after = self.log_partition - np.log(self.total[:rows]) - weights.end_log
+        before = self.log_partition - np.log(self.total[first]) - weights.start_log - node_log
+        with np.errstate(divide="ignore"):
+            alpha, beta = np.log(self.room.alpha[:rows]), np.log(self.room.beta[first])
+        return alpha + after[:, None], beta + before[:, None]
+
+
 def _walk(
-    runs: list[tuple[int, int, int]],
-    weights: Weights,
-    nodes: Doubles,
-    values: Doubles,
-    ahead: Doubles,
+    runs: list[tuple[int, int, int]], weights: Weights, room: Room
 ) -> list[tuple[int, Doubles]]:
-    """Fill `values` and `ahead`; give back what was divided out."""
+    """Fill `values` and `ahead` from the weights in `spare`; give back what was divided out."""
+    nodes, values, ahead = room.spare, room.values, room.ahead
     tags, rows = nodes.shape[1], runs[0][2]
     moves = np.stack((weights.moves, weights.moves.T))
     multiply, matmul, every = np.multiply, np.matmul, weights.every
     ahead[:rows], ahead[rows : 2 * rows] = weights.start, weights.end
-    before = values[: 2 * rows].reshape(2, rows, tags)
-    multiply(ahead[: 2 * rows], nodes[: 2 * rows], out=values[: 2 * rows])
-    scalings, place = [], 2 * rows
+    multiply(ahead[: 2 * rows], nodes[: 2 * rows], values[: 2 * rows])
+    before, begin, step = values[: 2 * rows].reshape(2, rows, tags), 2 * rows, 0
+    scalings = []
     for first, last, n in runs:
-        first = max(first, 1)
-        stop, shape = place + 2 * n * (last - first), (last - first, 2, n, tags)
-        steps = [each[place:stop].reshape(shape) for each in (ahead, nodes, values)]
-        before, place = before[:, :n], stop
-        for step, (reached, node, value) in enumerate(zip(*steps, strict=True), first):
+        shape = (last - max(first, 1), 2, n, tags)
+        stop = begin + 2 * n * shape[0]
+        before = before[:, :n]
+        for reached, node, value in zip(
+            ahead[begin:stop].reshape(shape),
+            nodes[begin:stop].reshape(shape),
+            values[begin:stop].reshape(shape),
+            strict=True,
+        ):
             matmul(before, moves, reached)
             multiply(reached, node, value)
+            before, step = value, step + 1
             if step % every == 0:
-                mass = value.sum(axis=2)
+                mass = value.sum(2)
                 value /= mass[:, :, None]
                 scalings.append((step, mass))
-            before = value
+        begin = stop
     return scalings
 
 
@@ -264,10 +202,21 @@ def _log_partition(
 ) -> Doubles:
     """The log of each row's sum over paths, ``(rows,)``: at its last token beta is the end."""
     rows = len(packing.lengths)
-    log_partition = np.log(total[:rows]) + weights.start_log + weights.end_log
+    log_partition = np.log(total[:rows]) + (weights.start_log + weights.end_log)
     log_partition += (packing.lengths - 1) * weights.move_log
     for _, mass in scalings:
         log_partition[: mass.shape[1]] += np.log(mass[0])
     if weights.node_log.ndim == 0:
         return log_partition + packing.lengths * weights.node_log
     return log_partition + np.bincount(packing.row, weights.node_log, rows)
+
+
+def _cross(left: Doubles, right: Doubles) -> Doubles:
+    """The product of the transpose of a tall matrix with another, ``(tags, tags)``."""
+    whole = len(left) // _PIECE * _PIECE
+    product: Doubles = left[whole:].T @ right[whole:]
+    if whole:
+        shape = (-1, _PIECE, left.shape[1])
+        pieces = left[:whole].reshape(shape).transpose(0, 2, 1) @ right[:whole].reshape(shape)
+        product += pieces.sum(0)
+    return product

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ner.crf.lattice import Lattice
-from ner.crf.messages import Gradient, Messages
+from ner.crf.messages import Gradient, Messages, Question, answer
 
 _LOWEST = -1e30  # takes the place of minus infinity where derivatives must stay numbers
 
@@ -21,23 +21,31 @@ class LogSpace:
     """Sums over the paths of a lattice, in log space.
 
     log_partition: ``(batch,)``, float64; minus infinity where no path is legal.
+    score: the scores of the gold paths, ``(batch,)``, float64; None without gold tags.
     """
 
     lattice: Lattice
+    tags: Tensor | None
     log_alpha: Tensor
     log_beta: Tensor
     log_partition: Tensor
+    score: Tensor | None
 
     @staticmethod
-    def of(lattice: Lattice) -> LogSpace:
-        """Run both recursions."""
+    def of(lattice: Lattice, tags: Tensor | None = None) -> LogSpace:
+        """Run both recursions.
+
+        Args:
+            lattice: The scores.
+            tags: Gold tags, ``(batch, length)``; anything at padding.
+        """
         lengths, nodes = lattice.lengths, lattice.nodes()
-        batch, length, tags = nodes.shape
+        batch, length, count = nodes.shape
         moves, start, end = (
             part.double() for part in (lattice.transitions, lattice.start, lattice.end)
         )
         inside = lattice.mask.t().unsqueeze(2)  # (length, batch, 1)
-        alpha, beta = nodes.new_zeros(2, length, batch, tags).unbind()
+        alpha, beta = nodes.new_zeros(2, length, batch, count).unbind()
         if length:
             alpha[0] = start + nodes[:, 0]
             beta[-1] = end
@@ -49,43 +57,39 @@ class LogSpace:
             beta[t - 1] = torch.where(inside[t], step, end)
         total = torch.logsumexp(alpha[-1] + end, dim=1) if length else nodes.new_zeros(batch)
         total = torch.where(lengths > 0, total, 0.0)
-        return LogSpace(lattice, alpha.transpose(0, 1), beta.transpose(0, 1), total)
+        score = None if tags is None else lattice.score(tags)
+        return LogSpace(
+            lattice, tags, alpha.transpose(0, 1), beta.transpose(0, 1), total, score
+        )
 
-    def score(self, tags: Tensor) -> Tensor:
-        """The score of one path per sentence, ``(batch,)``, float64."""
-        return self.lattice.score(tags)
+    def answer(self, question: Question) -> Tensor:
+        """The answer to the question that the gold tags came from."""
+        return answer(self.log_partition, self.score, question)
 
-    def gradient(self, weights: Tensor, tags: Tensor | None, dtype: torch.dtype) -> Gradient:
+    def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Gradient:
         """The derivatives of the weighted log partitions, less those of gold paths' scores.
 
         Args:
-            weights: ``(batch,)``.
-            tags: ``(batch, length)``, or None.
-            dtype: The type of the emissions' derivatives.
+            weights: ``(batch,)``, or one for all.
+            factor: What all weights are multiplied by.
+            dtype: The type of the derivatives.
         """
-        lattice, weights = self.lattice, weights.double()
+        weights = (weights.double() * factor).expand(len(self.log_partition))
+        lattice = self.lattice
         nodes_weights = torch.where(lattice.mask, weights.unsqueeze(1), 0.0)
         nodes = (self.log_alpha + self.log_beta - self.log_partition[:, None, None]).exp()
         nodes = torch.where(lattice.mask.unsqueeze(2), nodes * weights[:, None, None], 0.0)
         moves = torch.zeros_like(lattice.transitions, dtype=torch.float64)
         for t in range(1, nodes.shape[1]):
-            pairs = self.pairs(t, t + 1)[:, 0] * nodes_weights[:, t, None, None]
-            moves += pairs.sum(0)
-        if tags is not None:
-            gold = torch.where(lattice.mask, tags, 0)
+            pairs = pair_marginals(self.messages(), lattice, t, t + 1)[:, 0]
+            moves += (pairs * nodes_weights[:, t, None, None]).sum(0)
+        if self.tags is not None:
+            gold = torch.where(lattice.mask, self.tags, 0)
             nodes.scatter_add_(2, gold.unsqueeze(2), -nodes_weights.unsqueeze(2))
             places = gold[:, :-1] * moves.shape[0] + gold[:, 1:]
             moves.view(-1).scatter_add_(0, places.reshape(-1), -nodes_weights[:, 1:].reshape(-1))
-        return Gradient(nodes.to(dtype), moves, *_ends(nodes, lattice.lengths))
-
-    def pairs(self, first: int, last: int) -> Tensor:
-        """The probability of each pair of tags at tokens t - 1 and t, for t in [first, last).
-
-        Returns:
-            ``(batch, last - first, tags, tags)``; 0 where token t is padding.
-        """
-        messages = self.messages()
-        return pair_marginals(messages, self.lattice, first, last)
+        parts = (nodes, moves, *_ends(nodes, lattice.lengths))
+        return Gradient(*(part.to(dtype) for part in parts))
 
     def messages(self) -> Messages:
         """The messages, ``(batch, length, tags)``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ner.crf.lattice import Lattice
-from ner.crf.linear import Linear
-from ner.crf.messages import Gradient, Messages
+from ner.crf.linear import Linear, Room
+from ner.crf.messages import Gradient, Messages, Question, illegal
 from ner.crf.packing import Packing
 
 
@@ -20,7 +21,7 @@ def numbers(tensor: Tensor) -> NDArray[np.floating]:
     tensor = tensor.detach()
     if tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()
-    array: NDArray[np.floating] = tensor.cpu().numpy()
+    array: NDArray[np.floating] = (tensor if tensor.device.type == "cpu" else tensor.cpu()).numpy()
     return array
 
 
@@ -28,95 +29,104 @@ def numbers(tensor: Tensor) -> NDArray[np.floating]:
 class Packed:
     """Sums over the paths of a lattice, on the CPU.
 
-    log_partition: ``(batch,)``, float64.
+    linear: the recursions; None without a single token.
+    gold: the tag of each packed token; None without gold tags.
+    totals: the log partitions, ``(batch,)``.
+    scores: the scores of the gold paths, ``(batch,)``; 0 without gold tags.
     """
 
     packing: Packing
-    emissions: NDArray[np.floating]
-    moves: tuple[NDArray[np.float64], ...]
-    shape: torch.Size
     linear: Linear | None
-    log_partition: Tensor
+    gold: NDArray[np.int64] | None
+    shape: torch.Size
+    totals: NDArray[np.float64]
+    scores: NDArray[np.float64]
 
     @staticmethod
-    def of(lattice: Lattice) -> Packed | None:
-        """Run both recursions; None where float64 cannot hold the weights (see `Linear.of`)."""
-        emissions = numbers(lattice.emissions)
-        batch, length, tags = emissions.shape
-        packing = Packing.of(lattice.lengths.cpu().numpy(), length)
-        packed = np.take(emissions.reshape(-1, tags), packing.tokens, axis=0)
-        if lattice.candidates is not None:
-            allowed = lattice.candidates.cpu().numpy().reshape(-1, tags)
-            packed[~np.take(allowed, packing.tokens, axis=0)] = -np.inf
-        moves = tuple(
-            numbers(part).astype(np.float64)
-            for part in (lattice.transitions, lattice.start, lattice.end)
-        )
-        log_partition, linear = np.zeros(batch), None
-        if len(packed):
-            linear = Linear.of(packing, packed, *moves)
-            if linear is None:
-                return None
-            log_partition[packing.sentences] = linear.log_partition
-        return Packed(
-            packing, packed, moves, lattice.emissions.shape, linear, torch.from_numpy(log_partition)
-        )
-
-    def score(self, tags: Tensor) -> Tensor:
-        """The score of one path per sentence, ``(batch,)``, float64.
+    def of(
+        lattice: Lattice, tags: Tensor | None = None, ends: tuple[Tensor, Tensor] | None = None
+    ) -> Packed | None:
+        """Run both recursions.
 
         Args:
-            tags: ``(batch, length)``; anything at padding.
+            lattice: The scores.
+            tags: Gold tags, ``(batch, length)``; anything at padding.
+            ends: What takes the place of the lattice's start and end, ``(batch, tags)`` each.
+
+        Returns:
+            None where float64 cannot hold the weights (see `Linear.of`).
 
         Raises:
-            ValueError: for a number that is no tag.
+            ValueError: for a number that is no tag, and a length that is none.
         """
-        scores = np.zeros(self.shape[0])
-        if len(self.emissions):
-            scores[self.packing.sentences] = self._score(self._gold(tags))
-        return torch.from_numpy(scores)
+        emissions = numbers(lattice.emissions)
+        batch, length, count = emissions.shape
+        packing = Packing.of(lattice.lengths.numpy(), length)
+        totals, scores = np.zeros((2, batch))
+        gold = None if tags is None else _packed_tags(tags, packing, count)
+        if not len(packing.tokens):
+            return Packed(packing, None, gold, lattice.emissions.shape, totals, scores)
+        room = Room(len(packing.tokens), count, emissions.dtype)
+        np.take(emissions.reshape(-1, count), packing.tokens, 0, room.emissions, "clip")
+        if lattice.candidates is not None:
+            known = lattice.candidates.numpy().reshape(-1, count)
+            room.emissions[~np.take(known, packing.tokens, axis=0)] = -np.inf
+        parts = (lattice.transitions, lattice.start, lattice.end)
+        moves, start, end = (part.detach().numpy().astype(np.float64) for part in parts)
+        if gold is not None:
+            scores[packing.sentences] = _score(packing, room.emissions, (moves, start, end), gold)
+        if ends is not None:
+            start, end = (part.numpy()[packing.sentences] for part in ends)
+        linear = Linear.of(packing, room, moves, start, end)
+        if linear is None:
+            return None
+        totals[packing.sentences] = linear.log_partition
+        return Packed(packing, linear, gold, lattice.emissions.shape, totals, scores)
 
-    def _gold(self, tags: Tensor) -> NDArray[np.int64]:
-        """The tag of each packed token."""
-        gold: NDArray[np.int64] = np.take(tags.cpu().numpy().reshape(-1), self.packing.tokens)
-        if gold.min() < 0 or gold.max() >= self.shape[2]:
-            place = int(np.flatnonzero((gold < 0) | (gold >= self.shape[2]))[0])
-            sentence, token = divmod(int(self.packing.tokens[place]), self.shape[1])
-            raise ValueError(
-                f"tags of sentence {sentence} hold {gold[place]} at token {token}; expected "
-                f"0 to {self.shape[2] - 1}"
-            )
-        return gold
+    @property
+    def log_partition(self) -> Tensor:
+        """The log of the sum over all paths, ``(batch,)``, float64."""
+        return torch.from_numpy(self.totals)
 
-    def _score(self, gold: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The score of each row's path."""
-        packing, (moves, start, end) = self.packing, self.moves
-        rows, tags = len(packing.lengths), self.shape[2]
-        nodes = self.emissions.reshape(-1)[np.arange(0, self.emissions.size, tags) + gold]
-        score = start[gold[:rows]] + end[gold[packing.reverse[:rows]]]
-        score += np.bincount(packing.row, nodes, rows)
-        pairs = gold[packing.previous] * tags + gold[rows:]
-        return score + np.bincount(packing.row[rows:], moves.reshape(-1)[pairs], rows)
+    def answer(self, question: Question) -> Tensor:
+        """The answer to the question that the gold tags came from.
 
-    def gradient(self, weights: Tensor, tags: Tensor | None, dtype: torch.dtype) -> Gradient:
+        Raises:
+            ValueError: where gold tags are not legal, naming the sentence.
+        """
+        values = (self.totals - self.scores) * question.factor
+        total = values.sum()
+        if not math.isfinite(total):
+            raise illegal(int(np.flatnonzero(~np.isfinite(values))[0]))
+        if question.summed:
+            return torch.tensor(float(total), dtype=question.dtype)
+        return torch.from_numpy(values).to(question.dtype)
+
+    def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Gradient:
         """The derivatives of the weighted log partitions, less those of gold paths' scores.
 
         Args:
-            weights: ``(batch,)``.
-            tags: ``(batch, length)``, or None.
-            dtype: The type of the emissions' derivatives.
+            weights: ``(batch,)``, or one for all.
+            factor: What all weights are multiplied by.
+            dtype: The type of the derivatives.
         """
-        batch, length, tag_count = self.shape
-        nodes = torch.zeros(batch * length, tag_count, dtype=_storable(dtype))
+        batch, length, count = self.shape
         if self.linear is None:
-            sums = [torch.zeros_like(torch.from_numpy(part)) for part in self.moves]
-        else:
-            gold = None if tags is None else self._gold(tags)
-            row_weights = numbers(weights).astype(np.float64)[self.packing.sentences]
-            packed = self.linear.gradient(row_weights, gold)
-            nodes.numpy()[self.packing.tokens[self.packing.reverse]] = packed.nodes
-            sums = [torch.from_numpy(part) for part in (packed.moves, packed.start, packed.end)]
-        return Gradient(nodes.view(self.shape).to(dtype), *sums)
+            moves, ends = torch.zeros(count, count, dtype=dtype), torch.zeros(count, dtype=dtype)
+            return Gradient(torch.zeros(self.shape, dtype=dtype), moves, ends, ends)
+        packing, n = self.packing, len(self.packing.tokens)
+        by = numbers(weights).astype(np.float64) * factor
+        found = self.linear.gradient(by[packing.sentences] if by.ndim else by, self.gold)
+        kind = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+        rows = self.linear.room.ahead.reshape(-1).view(kind)[: (n + 1) * count].reshape(-1, count)
+        rows[:n], rows[n] = found.nodes, 0.0
+        places = np.full(batch * length, n)
+        places[packing.tokens[packing.reverse]] = np.arange(n)
+        parts = (found.moves, found.start, found.end)
+        return Gradient(
+            torch.from_numpy(np.take(rows, places, axis=0)).view(self.shape).to(dtype),
+            *(torch.from_numpy(part.astype(kind)).to(dtype) for part in parts),
+        )
 
     def messages(self) -> Messages:
         """The messages, ``(batch, length, tags)``."""
@@ -124,7 +134,8 @@ class Packed:
         alpha, beta = np.zeros((2, batch * length, tags))
         if self.linear is not None:
             tokens = self.packing.tokens
-            alpha[tokens], beta[tokens[self.packing.reverse]] = self.linear.messages()
+            before, behind = self.linear.messages()
+            alpha[tokens], beta[tokens[self.packing.reverse]] = before, behind
         return Messages(
             torch.from_numpy(alpha).view(self.shape),
             torch.from_numpy(beta).view(self.shape),
@@ -132,6 +143,40 @@ class Packed:
         )
 
 
-def _storable(dtype: torch.dtype) -> torch.dtype:
-    """A type that numpy knows as well."""
-    return dtype if dtype == torch.float64 else torch.float32
+    def edges(self) -> tuple[Tensor, Tensor]:
+        """The logs of alpha at last and of beta at first tokens, ``(batch, tags)`` each.
+
+        They are 0 for a sentence without a token.
+        """
+        alpha, beta = np.zeros((2, self.shape[0], self.shape[2]))
+        if self.linear is not None:
+            sentences = self.packing.sentences
+            alpha[sentences], beta[sentences] = self.linear.edges()
+        return torch.from_numpy(alpha), torch.from_numpy(beta)
+
+
+def _packed_tags(tags: Tensor, packing: Packing, count: int) -> NDArray[np.int64]:
+    """The tag of each packed token."""
+    gold: NDArray[np.int64] = np.take(tags.numpy().reshape(-1), packing.tokens)
+    if len(gold) and (gold.min() < 0 or gold.max() >= count):
+        place = int(np.flatnonzero((gold < 0) | (gold >= count))[0])
+        raise ValueError(
+            f"tags of sentence {packing.sentences[packing.row[place]]} hold {gold[place]} at "
+            f"token {packing.step[place]}; expected 0 to {count - 1}"
+        )
+    return gold
+
+
+def _score(
+    packing: Packing,
+    nodes: NDArray[np.floating],
+    moves: tuple[NDArray[np.float64], ...],
+    gold: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """The score of each row's gold path."""
+    rows, count = len(packing.lengths), nodes.shape[1]
+    taken = nodes.reshape(-1)[np.arange(0, nodes.size, count) + gold]
+    score = moves[1][gold[:rows]] + moves[2][gold[packing.reverse[:rows]]]
+    score += np.bincount(packing.row, taken, rows)
+    pairs = gold[packing.previous] * count + gold[rows:]
+    return score + np.bincount(packing.row[rows:], moves[0].reshape(-1)[pairs], rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +25,10 @@ class Packing:
     tokens: the number of each token in the flattened padded batch, ``(n,)``.
     reverse: for each token, the place of that token of its row which has as many tokens before
         it as this one has behind it, ``(n,)``.
+    previous: the place of the token before each token but the first ones, ``(n - rows,)``.
+    forwards, backwards: the places of each token where every step holds its tokens twice, one
+        copy after the other, as two walks side by side do, ``(n,)``.
+    interleaved: the token at each such place, the second copies being reversed, ``(2 n,)``.
     """
 
     sentences: Integers
@@ -36,45 +39,49 @@ class Packing:
     row: Integers
     tokens: Integers
     reverse: Integers
+    previous: Integers
+    forwards: Integers
+    backwards: Integers
+    interleaved: Integers
 
     @staticmethod
     def of(lengths: Integers, width: int) -> Packing:
-        """Pack sentences of these lengths, padded to `width` tokens."""
-        sentences = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
+        """Pack sentences of these lengths, padded to `width` tokens.
+
+        Raises:
+            ValueError: for a length below 0 or over `width`.
+        """
+        if len(lengths) and (lengths.min() < 0 or lengths.max() > width):
+            raise ValueError(f"lengths must be from 0 to {width}, got {lengths.tolist()}")
+        sentences = (-lengths).argsort(kind="stable")[: np.count_nonzero(lengths)]
         lengths = lengths[sentences]
-        steps = int(lengths[0]) if len(lengths) else 0
-        counts = len(lengths) - np.searchsorted(lengths[::-1], np.arange(steps), side="right")
+        rows, steps = len(lengths), int(lengths[0]) if len(lengths) else 0
+        clock = np.arange(steps)
+        counts = rows - lengths[::-1].searchsorted(clock, side="right")
         offsets = np.zeros(steps + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        step = np.repeat(np.arange(steps), counts)
-        row = np.arange(len(step)) - offsets[step]
-        tokens = sentences[row] * width + step
-        reverse = offsets[lengths[row] - 1 - step] + row
-        edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), steps] if steps else []
-        runs = [(a, b, int(counts[a])) for a, b in itertools.pairwise(edges)]
-        return Packing(sentences, lengths, offsets, runs, step, row, tokens, reverse)
-
-    @property
-    def previous(self) -> Integers:
-        """The place of the token before each token that is not the first of its row."""
-        rows = len(self.lengths)
-        step = self.step[rows:] - 1
-        return self.offsets[step] + self.row[rows:]
-
-    @property
-    def forwards(self) -> Integers:
-        """The place of each token where every step holds its tokens twice, as both walks do."""
-        return self.offsets[self.step] + np.arange(len(self.step))
-
-    @property
-    def backwards(self) -> Integers:
-        """The second place of each token where every step holds its tokens twice."""
-        return self.offsets[self.step + 1] + np.arange(len(self.step))
-
-    @property
-    def interleaved(self) -> Integers:
-        """The token at each place where every step holds its tokens twice, ``(2 n,)``."""
-        tokens = np.empty(2 * len(self.step), np.int64)
-        tokens[self.forwards] = np.arange(len(self.step))
-        tokens[self.backwards] = self.reverse
-        return tokens
+        counts.cumsum(out=offsets[1:])
+        step = clock.repeat(counts)
+        before, count = offsets[step], counts[step]
+        places = np.arange(len(step))
+        row = places - before
+        reverse = offsets[(lengths - 1)[row] - step] + row
+        forwards = places + before
+        backwards = forwards + count
+        interleaved = np.empty(2 * len(places), np.int64)
+        interleaved[forwards], interleaved[backwards] = places, reverse
+        edges = [0, *((counts[1:] != counts[:-1]).nonzero()[0] + 1).tolist(), steps]
+        starts = edges[:-1] if steps else []
+        return Packing(
+            sentences,
+            lengths,
+            offsets,
+            [(a, b, int(counts[a])) for a, b in zip(starts, edges[1:], strict=False)],
+            step,
+            row,
+            (sentences * width)[row] + step,
+            reverse,
+            places[rows:] - counts[step[rows:] - 1],
+            forwards,
+            backwards,
+            interleaved,
+        )

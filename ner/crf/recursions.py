@@ -7,28 +7,28 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ner.crf.blocks import CELLS, Blocks
 from ner.crf.lattice import Lattice
 from ner.crf.logspace import LogSpace
-from ner.crf.messages import Gradient, Messages
+from ner.crf.messages import Gradient, Messages, Question
 from ner.crf.packed import Packed, numbers
 from ner.crf.scaled import Scaled
 from ner.crf.viterbi_numpy import complaint
 
 
 class Recursions(Protocol):
-    """Sums over the paths of a lattice.
-
-    log_partition: ``(batch,)``, float64; 0 for an empty sentence.
-    """
+    """Sums over the paths of a lattice."""
 
     @property
-    def log_partition(self) -> Tensor: ...
-
-    def score(self, tags: Tensor) -> Tensor:
-        """The score of one path per sentence, ``(batch,)``, float64."""
+    def log_partition(self) -> Tensor:
+        """The log of the sum over all paths, ``(batch,)``, float64; 0 for an empty sentence."""
         ...
 
-    def gradient(self, weights: Tensor, tags: Tensor | None, dtype: torch.dtype) -> Gradient:
+    def answer(self, question: Question) -> Tensor:
+        """The answer to the question that the gold tags came from."""
+        ...
+
+    def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Gradient:
         """The derivatives of the weighted log partitions, less those of gold paths' scores."""
         ...
 
@@ -37,21 +37,28 @@ class Recursions(Protocol):
         ...
 
 
-def fast_way(device: torch.device) -> type[Packed] | type[Scaled]:
-    """The recursions that serve a device best, for scores of an ordinary range."""
-    return Packed if device.type == "cpu" else Scaled
+def fast_way(lattice: Lattice) -> type[Packed] | type[Blocks] | type[Scaled]:
+    """The recursions that serve a lattice best, for scores of an ordinary range."""
+    if lattice.emissions.device.type != "cpu":
+        return Scaled
+    return Packed if lattice.emissions.numel() <= CELLS else Blocks
 
 
-def recursions(lattice: Lattice) -> Recursions:
+def recursions(lattice: Lattice, tags: Tensor | None = None) -> Recursions:
     """Run the forward and the backward recursion, the fastest way that is exact.
 
+    Args:
+        lattice: The scores.
+        tags: Gold tags, ``(batch, length)``; anything at padding.
+
     Raises:
-        ValueError: where an emission is no number, or a sentence has no legal path.
+        ValueError: where an emission is no number, a sentence has no legal path, or a gold tag
+            is no tag.
     """
-    fast = fast_way(lattice.emissions.device).of(lattice)
+    fast = fast_way(lattice).of(lattice, tags)
     if fast is not None:
         return fast
-    slow = LogSpace.of(lattice)
+    slow = LogSpace.of(lattice, tags)
     lost = (~torch.isfinite(slow.log_partition)).nonzero()
     if len(lost):
         lengths = lattice.lengths.cpu().numpy()

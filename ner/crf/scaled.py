@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ner.crf.lattice import Lattice
-from ner.crf.messages import Gradient, Messages
+from ner.crf.messages import Gradient, Messages, Question, answer
 
 _EVERY = 4  # steps between two scalings
 _LEAST = math.exp(-500.0)  # a smaller sum of alpha times beta may have lost terms to underflow
@@ -86,9 +86,11 @@ class Scaled:
     logs: the logs of what `values` forwards and `reached` backwards were divided by,
         ``(steps, 2, pieces * batch)``.
     log_partition: ``(batch,)``, float64.
+    score: the scores of the gold paths, ``(batch,)``, float64; None without gold tags.
     """
 
     lattice: Lattice
+    tags: Tensor | None
     weights: _Weights
     pieces: int
     reached: Tensor
@@ -96,24 +98,29 @@ class Scaled:
     entering: Tensor
     logs: Tensor
     log_partition: Tensor
+    score: Tensor | None
 
     @staticmethod
-    def of(lattice: Lattice) -> Scaled | None:
+    def of(lattice: Lattice, tags: Tensor | None = None) -> Scaled | None:
         """Run both recursions.
+
+        Args:
+            lattice: The scores.
+            tags: Gold tags, ``(batch, length)``; anything at padding.
 
         Returns:
             None where float64 cannot hold the weights, where scores are no numbers, and where a
             sentence has no legal path. To know that is the one moment the host waits.
         """
-        batch, length, tags = lattice.emissions.shape
+        batch, length, count = lattice.emissions.shape
         if batch == 0 or length == 0:
             return None
-        steps, pieces = _cut(batch, length, tags)
+        steps, pieces = _cut(batch, length, count)
         weights = _Weights.of(lattice, steps, pieces)
         entering, leaving, ends = _carry(weights, pieces)
         reached, values, divided = _walk(weights, entering, leaving)
         logs = divided.cumsum(0).add_(ends)
-        last = values[-1, 0, -batch:, tags].log() + logs[-1, 0, -batch:]
+        last = values[-1, 0, -batch:, count].log() + logs[-1, 0, -batch:]
         some = lattice.lengths > 0
         total = last + weights.shift.sum(1) + (lattice.lengths - 1) * weights.move_log
         total = torch.where(some, total + weights.start_log + weights.end_log, 0.0)
@@ -122,39 +129,44 @@ class Scaled:
         if not bool(sound & (lattice.lengths <= length).all()):
             return None
         logs[:, 1] -= divided[:, 1]  # what is looked at backwards has not been divided yet
-        return Scaled(lattice, weights, pieces, reached, values, entering, logs, total)
+        score = None if tags is None else lattice.score(tags)
+        return Scaled(
+            lattice, tags, weights, pieces, reached, values, entering, logs, total, score
+        )
 
-    def score(self, tags: Tensor) -> Tensor:
-        """The score of one path per sentence, ``(batch,)``, float64."""
-        return self.lattice.score(tags)
+    def answer(self, question: Question) -> Tensor:
+        """The answer to the question that the gold tags came from."""
+        return answer(self.log_partition, self.score, question)
 
-    def gradient(self, weights: Tensor, tags: Tensor | None, dtype: torch.dtype) -> Gradient:
+    def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Gradient:
         """The derivatives of the weighted log partitions, less those of gold paths' scores.
 
         Args:
-            weights: ``(batch,)``.
-            tags: ``(batch, length)``, or None.
-            dtype: The type of the emissions' derivatives.
+            weights: ``(batch,)``, or one for all.
+            factor: What all weights are multiplied by.
+            dtype: The type of the derivatives.
         """
+        weights = (weights.double() * factor).expand(len(self.log_partition))
         batch, length, count = self.lattice.emissions.shape
         following = self.values[:, 1].flip(0)
         nodes = self.reached[:, 0] * following
-        by = weights.double().repeat(self.pieces).unsqueeze(1) / nodes.sum(2, keepdim=True)
+        by = weights.repeat(self.pieces).unsqueeze(1) / nodes.sum(2, keepdim=True)
         before = torch.cat((self.entering.unsqueeze(0), self.values[:-1, 0])) * by
         pairs = before.flatten(0, 1).t() @ following.flatten(0, 1) * self.weights.moves
         nodes = self._in_order(nodes * by)[:, :, :count].contiguous()
-        if tags is not None:
+        if self.tags is not None:
             inside = self.lattice.mask
-            gold = torch.where(inside, tags, 0)
-            minus = torch.where(inside, -weights.double().unsqueeze(1), 0.0)
+            gold = torch.where(inside, self.tags, 0)
+            minus = torch.where(inside, -weights.unsqueeze(1), 0.0)
             nodes.scatter_add_(2, gold.unsqueeze(2), minus.unsqueeze(2))
-            gold = torch.where(inside, tags, count)
+            gold = torch.where(inside, self.tags, count)
             edge = torch.full_like(gold[:, :1], count)
             gold = torch.cat((edge, gold, edge), dim=1)
             places = (gold[:, :-1] * (count + 1) + gold[:, 1:]).flatten()
-            minus = -weights.double().repeat_interleave(length + 1)
+            minus = -weights.repeat_interleave(length + 1)
             pairs = pairs.flatten().scatter_add(0, places, minus).view_as(pairs)
-        return Gradient(nodes.to(dtype), pairs[:-1, :-1], pairs[-1, :-1], pairs[:-1, -1])
+        parts = (nodes, pairs[:-1, :-1], pairs[-1, :-1], pairs[:-1, -1])
+        return Gradient(*(part.to(dtype) for part in parts))
 
     def messages(self) -> Messages:
         """The messages, ``(batch, length, tags)``."""

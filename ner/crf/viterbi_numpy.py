@@ -11,7 +11,7 @@ instruction serves many of them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,24 +50,49 @@ def viterbi_numpy(
     Raises:
         ValueError: where emissions are no numbers, or a sentence has no legal path.
     """
-    batch, width, tags = emissions.shape
-    paths = np.zeros((batch, width), np.int64)
+    width, tags = emissions.shape[1:]
     dtype = np.float64 if emissions.dtype == np.float64 else np.float32
-    scores = _Scores.of(transitions, start, end, dtype)
+    scores = Scores.of(transitions, start, end, dtype)
+    flat = emissions.reshape(-1, tags)
+    known = None if candidates is None else candidates.reshape(-1, tags)
+
+    def walk(halves: Halves) -> Walk:
+        nodes = np.take(flat, halves.tokens, axis=0).astype(dtype, copy=False)
+        if known is not None:
+            nodes[~np.take(known, halves.tokens, axis=0)] = -np.inf
+        return Walk.along(nodes, halves, scores)
+
+    paths, lost = search(lengths, width, scores, walk)
+    if lost is not None:
+        raise ValueError(complaint(emissions, lengths, lost))
+    return paths
+
+
+def search(
+    lengths: Integers, width: int, scores: Scores, walk: Callable[[Halves], Walk]
+) -> tuple[Integers, int | None]:
+    """The best paths of sentences, and a sentence that has none.
+
+    Args:
+        lengths: ``(batch,)``.
+        width: The padded length of the batch.
+        scores: The scores of transitions.
+        walk: Walks over some sentences.
+
+    Returns:
+        ``(batch, width)``, 0 at padding; and the number of a sentence without a path, or None.
+    """
+    tags = len(scores.moves)
+    paths = np.zeros((len(lengths), width), np.int64)
     for sentences in _parts(lengths, tags):
-        halves = _Halves.of(sentences, lengths[sentences], width)
-        nodes = np.take(emissions.reshape(-1, tags), halves.tokens, axis=0)
-        nodes = nodes.astype(dtype, copy=False)
-        if candidates is not None:
-            nodes[~np.take(candidates.reshape(-1, tags), halves.tokens, axis=0)] = -np.inf
+        halves = Halves.of(sentences, lengths[sentences], width, tags)
         with np.errstate(invalid="ignore"):
-            walked = _Walk.along(nodes, halves, scores)
+            walked = walk(halves)
             tag, final = walked.meet(halves, scores)
         if not np.isfinite(final).all():
-            lost = int(sentences[np.flatnonzero(~np.isfinite(final))[0]])
-            raise ValueError(complaint(emissions, lengths, lost))
+            return paths, int(sentences[np.flatnonzero(~np.isfinite(final))[0]])
         paths.reshape(-1)[halves.tokens] = walked.back(tag, halves, scores)
-    return paths
+    return paths, None
 
 
 def complaint(emissions: Floats, lengths: Integers, sentence: int) -> str:
@@ -98,20 +123,26 @@ def _parts(lengths: Integers, tags: int) -> Iterator[Integers]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scores:
+class Scores:
     """The scores of transitions, for the walk from the start beside that from the end.
 
     moves: from the tag a walk is at to the next one, ``(tags, 2 * tags)``.
     ends: the scores of first and of last tags, ``(tags, 2)``.
+    meetings: from the tag that the one walk ends at to that of the other, where they end at
+        neighbouring tokens, and where they end at the same token, ``(2, tags, tags)``.
     """
 
     moves: Floats
     ends: Floats
+    meetings: Floats
 
     @staticmethod
-    def of(transitions: Floats, start: Floats, end: Floats, dtype: type) -> _Scores:
-        moves = np.concatenate((transitions, transitions.T), axis=1)
-        return _Scores(moves.astype(dtype), np.stack((start, end), axis=1).astype(dtype))
+    def of(transitions: Floats, start: Floats, end: Floats, dtype: type) -> Scores:
+        moves = np.concatenate((transitions, transitions.T), axis=1).astype(dtype)
+        meetings = np.full((2, *transitions.shape), -np.inf, dtype)
+        meetings[0] = transitions
+        np.fill_diagonal(meetings[1], 0.0)
+        return Scores(moves, np.stack((start, end), axis=1).astype(dtype), meetings)
 
     def spread(self, rows: int) -> Floats:
         """The moves repeated for every row, ``(tags, tags, rows)``."""
@@ -122,7 +153,7 @@ class _Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class _Halves:
+class Halves:
     """Which token each walk is at, at each step. Sentence i has rows 2i and 2i + 1.
 
     odd: the sentences whose two walks share their last token.
@@ -140,7 +171,7 @@ class _Halves:
     runs: list[tuple[int, int, int]]
 
     @staticmethod
-    def of(sentences: Integers, lengths: Integers, width: int) -> _Halves:
+    def of(sentences: Integers, lengths: Integers, width: int, tags: int) -> Halves:
         """Lay out sentences given longest first; `width` is the padded length of the batch."""
         reach = (lengths + 1) // 2
         step = np.minimum(np.arange(reach[0])[:, None], reach - 1)
@@ -150,27 +181,28 @@ class _Halves:
         tokens = tokens.reshape(len(step), -1)
         edges = [0, *(np.flatnonzero(np.diff(reach)) + 1).tolist(), len(reach)]
         groups = [(int(reach[a]), a, b) for a, b in itertools.pairwise(edges)]
-        return _Halves(lengths % 2 == 1, reach, tokens, groups, _runs(reach.tolist()))
+        idle = 1000 // tags**2  # rows that cost less than a new run
+        return Halves(lengths % 2 == 1, reach, tokens, groups, _runs(reach.tolist(), idle))
 
 
-def _runs(reach: list[int]) -> list[tuple[int, int, int]]:
+def _runs(reach: list[int], idle: int) -> list[tuple[int, int, int]]:
     """Runs of steps after step 0 in which the same number of rows walk.
 
-    A run goes on until an eighth of its rows have ended, since a new run costs more than some
-    idle rows.
+    A run goes on until an eighth of its sentences and `idle` more have ended, since a new run
+    costs more than some idle rows.
     """
     runs, first, n = [], 1, len(reach)
     while first < reach[0]:
         while reach[n - 1] <= first:
             n -= 1
-        last = reach[n - 1 - n // 8]
+        last = reach[max(n - 1 - n // 8 - idle, 0)]
         runs.append((first, last, 2 * n))
         first = last
     return runs
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
+class Walk:
     """The best scores of both walks of all sentences.
 
     best: for each step, the score of the best walk that ends in this tag, ``(tags, rows)``.
@@ -179,7 +211,7 @@ class _Walk:
     best: list[Floats]
 
     @staticmethod
-    def along(nodes: Floats, halves: _Halves, scores: _Scores) -> _Walk:
+    def along(nodes: Floats, halves: Halves, scores: Scores) -> Walk:
         """Walk over emissions, ``(steps, rows, tags)``; they are changed."""
         _, rows, tags = nodes.shape
         odd = np.flatnonzero(halves.odd)
@@ -194,34 +226,33 @@ class _Walk:
             before = here[:, None, :n]
             block = np.empty((last - first, tags, n), nodes.dtype)
             emitted = nodes[first:last, :n].transpose(0, 2, 1)
-            for step, (here, node) in enumerate(zip(block, emitted, strict=True), first):
+            for step, (here, spaced, node) in enumerate(
+                zip(block, block[:, :, None], emitted, strict=True), first
+            ):
                 add(before, moves, room)
                 greatest(room, 0, None, here)
                 add(here, node, here)
                 if step % _LEVEL == 0:
                     here -= greatest(here, 0)
-                before = here[:, None]
+                before = spaced
             best.extend(block)
-        return _Walk(best)
+        return Walk(best)
 
-    def meet(self, halves: _Halves, scores: _Scores) -> tuple[Integers, Floats]:
+    def meet(self, halves: Halves, scores: Scores) -> tuple[Integers, Floats]:
         """The tags at which the walks of each sentence meet best, ``(rows,)``, and the scores."""
         tags = len(scores.moves)
         ends = np.empty((2 * len(halves.reach), tags), scores.moves.dtype)
         for reach, first, last in halves.groups:
             ends[2 * first : 2 * last] = self.best[reach - 1][:, 2 * first : 2 * last].T
-        forward, backward = ends[0::2], ends[1::2]
-        pairs = forward[:, :, None] + scores.moves[:, :tags] + backward[:, None, :]
-        shared = np.flatnonzero(halves.odd)
-        pairs[shared] = -np.inf
-        every = np.arange(tags)
-        pairs[shared[:, None], every, every] = forward[shared] + backward[shared]
-        flat = pairs.reshape(len(forward), -1)
+        pairs = scores.meetings[halves.odd.view(np.int8)]
+        pairs += ends[0::2, :, None]
+        pairs += ends[1::2, None]
+        flat = pairs.reshape(len(pairs), -1)
         chosen = flat.argmax(1)
         tag = np.stack(np.divmod(chosen, tags), axis=1).reshape(-1)
         return tag, flat[np.arange(len(flat)), chosen]
 
-    def back(self, tag: Integers, halves: _Halves, scores: _Scores) -> Integers:
+    def back(self, tag: Integers, halves: Halves, scores: Scores) -> Integers:
         """Follow the walks back from the tags where they met, ``(steps, rows)``."""
         tags, rows = len(scores.moves), len(tag)
         path = np.empty((len(self.best), rows), np.int64)
