@@ -18,11 +18,16 @@ from ner import __version__
 
 VERBS = {
     "train": "train a tagger on files and save it",
+    "cv": "cross-validate a configuration by document",
     "evaluate": "score predictions or a model against gold annotation",
     "tag": "find the entities in a stream of text",
+    "calibrate": "fit a model's probabilities and threshold on development data",
+    "bench": "measure how fast a model tags a file here",
     "check": "say what a corpus is like and what is wrong with it",
     "compare": "test whether two sets of predictions differ by more than chance",
     "convert": "turn one format or scheme into another",
+    "suspects": "rank annotation by how likely it is to be wrong",
+    "select": "choose the sentences that are most worth annotating next",
 }
 INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 

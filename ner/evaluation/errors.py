@@ -114,12 +114,13 @@ def find_errors(pairs: Iterable[Pair]) -> Errors:
             case
             for number, pair in enumerate(pairs)
             if pair.gold or pair.predicted
-            for case in _cases(number, pair)
+            for case in cases_of(number, pair)
         )
     )
 
 
-def _cases(number: int, pair: Pair) -> list[Case]:
+def cases_of(number: int, pair: Pair) -> list[Case]:
+    """The cases of one sentence, from left to right."""
     answers = dict(_answers(pair.gold, pair.predicted))
     cases = [
         Case(number, _kind(gold, answers.get(gold)), gold, answers.get(gold)) for gold in pair.gold

@@ -1,0 +1,83 @@
+"""How many labels spoiled on purpose `ner suspects --folds` finds among its first.
+
+    python benchmarks/suspects.py configs/conll2003-fast.yaml --folds 4
+
+Spoils labels at random in the training file of a configuration, trains a tagger without each fold
+and ranks all annotation by how improbable it is.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from ner.evaluation.suspects import rank_suspects
+from ner.inference.doubts import Doubts
+from ner.sentence import Span
+from ner.training import read_settings
+from ner.training.corpora import read_corpora
+from ner.training.folds import cross_fit
+
+
+def spoil(sentences, count, seed):
+    """The sentences with so many labels replaced by others, and where that was done."""
+    rng = Random(seed)
+    labels = sorted({span.label for s in sentences for span in s.spans or ()})
+    places = [(n, span) for n, s in enumerate(sentences) for span in s.spans or ()]
+    spoiled = {}
+    for number, span in rng.sample(places, count):
+        other = rng.choice([label for label in labels if label != span.label])
+        spoiled[number, span.start, span.end] = Span(span.start, span.end, other)
+    changed = [
+        replace(
+            s,
+            spans=tuple(spoiled.get((n, x.start, x.end), x) for x in s.spans)
+            if s.spans
+            else s.spans,
+        )
+        for n, s in enumerate(sentences)
+    ]
+    return changed, spoiled
+
+
+def main():
+    """Spoil, train, rank, count."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("config")
+    parser.add_argument("--set", action="append", default=[], dest="assignments")
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--spoil", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--keep", help="a file for what the taggers thought, as JSON lines")
+    given = parser.parse_args()
+    settings = read_settings(given.config, given.assignments)
+    sentences = read_corpora(settings.data, settings.training.seed).train
+    changed, spoiled = spoil(sentences, given.spoil, given.seed)
+    began = time.perf_counter()
+    held = {}
+    for fold, tagger in cross_fit(
+        changed, settings, given.folds, tell=lambda line: print(line, flush=True)
+    ):
+        opinions = Doubts(tagger.network).opinions([changed[number] for number in fold])
+        held.update(zip(fold, opinions, strict=True))
+    opinions = [held[number] for number in range(len(changed))]
+    if given.keep:
+        lines = [
+            json.dumps([o.gold, [(s.start, s.end, s.label, s.score) for s in o.predicted]])
+            for o in opinions
+        ]
+        Path(given.keep).write_text("\n".join(lines), encoding="utf-8")
+    ranked = rank_suspects(opinions)
+    print(f"{len(ranked):,} suspects in {time.perf_counter() - began:.0f} s")
+    for first in (50, 100, 150, 200, 300, 500):
+        hits = sum(
+            s.gold is not None and (s.number, s.gold.start, s.gold.end) in spoiled
+            for s in ranked[:first]
+        )
+        print(f"of {given.spoil} spoiled labels, {hits} are among the first {first}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""``ner suspects``: annotation that a tagger finds improbable, the most improbable first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ner.cli.console import Progress, write_json
+from ner.cli.scoring import CHUNK, reader_options
+from ner.sentence import Sentence
+
+if TYPE_CHECKING:
+    from ner.evaluation.suspects import Opinion, Suspect
+    from ner.training import RunSettings
+
+EXAMPLE = """\
+The tagger must not have been trained on FILE, or it repeats the errors there. For training files
+give --folds: FILE is parted by documents, and each part is looked at by a tagger trained on the
+others with MODEL's own settings.
+
+example:
+  ner suspects models/conll2003 test.conll --top 100
+  ner suspects models/conll2003 train.conll --folds 4 --json suspects.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what ``ner suspects`` takes."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("model", metavar="MODEL", help="a model directory")
+    parser.add_argument("file", metavar="FILE", help="annotated sentences")
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="train K taggers, each without a part of FILE"
+    )
+    parser.add_argument("--top", type=int, default=100, metavar="N", help="how many; default 100")
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+    parser.add_argument("--format", help="of FILE; without it its ending tells")
+    parser.add_argument(
+        "--reader", metavar="KEY=VALUE", action="append", default=[], help="an option of the reader"
+    )
+    parser.add_argument("--json", metavar="PATH", help="write the suspects as JSON; - for stdout")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Rank."""
+    from ner.evaluation.suspects import rank_suspects
+    from ner.formats import read
+
+    if arguments.top < 1:
+        raise ValueError(f"--top is at least 1, got {arguments.top}")
+    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    options = reader_options(arguments.reader)
+    sentences = list(read(arguments.file, format=arguments.format, **options))
+    if not any(sentence.spans is not None for sentence in sentences):
+        raise ValueError(f"{arguments.file}: no sentence is annotated, nothing to suspect")
+    found = rank_suspects(_opinions(arguments, sentences, show))[: arguments.top]
+    for number, suspect in enumerate(found, 1):
+        show.line(_line(number, suspect, arguments.file))
+    if arguments.json:
+        write_json([suspect.as_json() for suspect in found], arguments.json)
+    return 0
+
+
+def _opinions(
+    arguments: argparse.Namespace, sentences: Sequence[Sentence], show: Progress
+) -> list[Opinion]:
+    from ner.inference.doubts import Doubts
+
+    found: list[Opinion] = []
+    if arguments.folds is None:
+        from ner.tagger import load
+
+        tagger = load(arguments.model, device=arguments.device)
+        doubts = Doubts(tagger.network, tagger.decoding)
+        with show.bar(len(sentences), "looking", "sentences") as done:
+            for start in range(0, len(sentences), CHUNK):
+                found += doubts.opinions(sentences[start : start + CHUNK])
+                done(len(found) - start)
+        return found
+    from ner.training.folds import cross_fit
+
+    held: dict[int, Opinion] = {}
+    settings = _settings(arguments.model)
+    fitted = cross_fit(
+        sentences, settings, arguments.folds, device=arguments.device, tell=show.line
+    )
+    for fold, tagger in fitted:
+        opinions = Doubts(tagger.network).opinions([sentences[number] for number in fold])
+        held.update(zip(fold, opinions, strict=True))
+    return [held[number] for number in range(len(sentences))]
+
+
+def _settings(model: str) -> RunSettings:
+    """The settings a model was trained with."""
+    from ner.training import read_settings
+
+    path = Path(model) / "config.yaml"
+    if not path.is_file():
+        raise ValueError(f"{model}: no config.yaml there to train by; --folds needs one")
+    return read_settings(path)
+
+
+def _line(number: int, suspect: Suspect, file: str) -> str:
+    place = suspect.sentence.line or suspect.number + 1
+    span = suspect.gold or suspect.suggestion
+    if suspect.sentence.line and span and hasattr(suspect.sentence.columns, "layout"):
+        place += span.start
+    return (
+        f"{number:4}  {file}:{place}  {suspect.kind:8}  p={suspect.probability:.2g}  "
+        f"{suspect.shown()}  ->  {suspect.change()}"
+    )

@@ -1,0 +1,120 @@
+"""How sure a network is of sentences: of the spans somebody annotated, and of its own reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ner.batch import group_by_length
+from ner.crf import LinearChain
+from ner.evaluation.selection import Uncertainty
+from ner.evaluation.suspects import Opinion
+from ner.inference.decoding import Decoding
+from ner.inference.plain import SENTENCES, TOKENS, VITERBI
+from ner.network import Network
+from ner.sentence import Sentence, Span
+
+CHUNK = 4_000  # sentences indexed at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What a network is not sure of.
+
+    Args:
+        network: The network, in evaluation mode.
+        decoding: How spans are chosen, and how sure the network is taken to be.
+    """
+
+    network: Network
+    decoding: Decoding = VITERBI
+
+    def opinions(self, sentences: Sequence[Sentence]) -> list[Opinion]:
+        """What the network thinks of annotated sentences; it does not look at their spans.
+
+        A gold span whose label the network does not know has the probability 0.
+        """
+        found = [Opinion(s, (0.0,) * len(s.spans or ()), ()) for s in sentences]
+        for numbers, chain in self._chains(sentences):
+            predicted = self._predicted(chain)
+            gold = [list(sentences[number].spans or ()) for number in numbers]
+            sure = self._probabilities(chain, gold)
+            own = self._probabilities(chain, predicted)
+            for row, number in enumerate(numbers):
+                scored = [
+                    replace(span, score=score)
+                    for span, score in zip(predicted[row], own[row], strict=True)
+                ]
+                found[number] = Opinion(sentences[number], tuple(sure[row]), tuple(scored))
+        return found
+
+    def uncertainties(self, sentences: Sequence[Sentence]) -> list[Uncertainty]:
+        """The entropy of each sentence and of each of its tokens."""
+        found = [Uncertainty(sentence, 0.0, ()) for sentence in sentences]
+        for numbers, chain in self._chains(sentences):
+            marginals = chain.marginals()
+            tokens = torch.special.entr(marginals).sum(-1).tolist()
+            entropies = chain.entropy().clamp(min=0.0).tolist()
+            for row, number in enumerate(numbers):
+                length = len(sentences[number])
+                found[number] = Uncertainty(
+                    sentences[number], entropies[row], tuple(tokens[row][:length])
+                )
+        return found
+
+    def _chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], LinearChain]]:
+        """The distributions of groups of sentences, and which sentences those are."""
+        device = next(self.network.parameters()).device
+        for start in range(0, len(sentences), CHUNK):
+            numbers = [
+                n for n in range(start, min(start + CHUNK, len(sentences))) if len(sentences[n])
+            ]
+            table = self.network.type_table()
+            bare = [replace(sentences[n], spans=None, unknown=frozenset()) for n in numbers]
+            indexed = self.network.index(bare, table)
+            lengths = [len(sentences[n]) for n in numbers]
+            for group in group_by_length(lengths, sentences=SENTENCES, tokens=TOKENS):
+                with torch.inference_mode():
+                    batch = self.network.collate([indexed[place] for place in group], table)
+                    chain = self.decoding.tempered(self.network(batch.to(device)))
+                    yield [numbers[place] for place in group], chain
+
+    def _predicted(self, chain: LinearChain) -> list[list[Span]]:
+        network = self.network
+        paths = self.decoding.paths(chain, network.span_tags).tags.tolist()
+        return [
+            list(network.scheme.decode([network.tags[tag] for tag in path[:length]]))
+            for path, length in zip(paths, chain.lengths.tolist(), strict=True)
+        ]
+
+    def _probabilities(
+        self, chain: LinearChain, spans: Sequence[Sequence[Span]]
+    ) -> list[list[float]]:
+        """The probability of each span of each sentence."""
+        labels = {label: number for number, label in enumerate(self.network.labels)}
+        found = [[0.0] * len(row) for row in spans]
+        places = [
+            (row, at, span)
+            for row, own in enumerate(spans)
+            for at, span in enumerate(own)
+            if span.label in labels
+        ]
+        if not places:
+            return found
+
+        def numbers(values: list[int]) -> Tensor:
+            return torch.tensor(values, device=chain.emissions.device)
+
+        scores = chain.span_probability(
+            numbers([row for row, _, _ in places]),
+            numbers([span.start for _, _, span in places]),
+            numbers([span.end for _, _, span in places]),
+            numbers([labels[span.label] for _, _, span in places]),
+            self.network.span_tags,
+        )
+        for (row, at, _), score in zip(places, scores.tolist(), strict=True):
+            found[row][at] = score
+        return found

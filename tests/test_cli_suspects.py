@@ -1,0 +1,128 @@
+"""``ner suspects`` and ``ner select``: what users type and read."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ner.cli import main
+
+NAMES = ("Ada", "Ben", "Chi", "Dan", "Eve", "Fay")
+ABSENT = dict.fromkeys(("characters", "affixes", "document", "topic"), False)
+PLACES = ("Accra", "Bern", "Cairo", "Delhi")
+
+
+def text(wrong=False):
+    """A small language: who speaks is a person, where is a place; one label may be wrong."""
+    parts = []
+    for number, name in enumerate(NAMES * 4):
+        place = PLACES[number % len(PLACES)]
+        label = "LOC" if wrong and number == 9 else "PER"
+        parts.append(f"-DOCSTART- O\n\n{name} B-{label}\nspoke O\nin O\n{place} B-LOC\n. O\n\n")
+    return "".join(parts)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "train.conll").write_text(text(), encoding="utf-8")
+    config = {
+        "data": {"train": str(folder / "train.conll")},
+        "model": {"embeddings": {"words": {"width": 16}, **ABSENT}, "encoder": {"width": 16}},
+        "training": {"epochs": 15, "batch_size": 4, "threads": 1, "learning_rate": 0.02}
+        | {"average": 0.0},
+        "output": str(folder / "model"),
+    }
+    (folder / "run.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    assert main(["train", str(folder / "run.yaml"), "--device", "cpu", "--quiet"]) == 0
+    return str(folder / "model")
+
+
+@pytest.fixture
+def spoiled(tmp_path):
+    path = tmp_path / "spoiled.conll"
+    path.write_text(text(wrong=True), encoding="utf-8")
+    return str(path)
+
+
+def run(capsys, *arguments):
+    status = main([*arguments])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+@pytest.mark.parametrize("folds", [[], ["--folds", "3"]])
+def test_the_label_that_is_wrong_is_the_first_suspect(model, spoiled, capsys, tmp_path, folds):
+    out = tmp_path / "suspects.json"
+    status, said, _ = run(
+        capsys,
+        "suspects",
+        model,
+        spoiled,
+        "--top",
+        "3",
+        "--device",
+        "cpu",
+        "--json",
+        str(out),
+        *folds,
+    )
+    assert status == 0
+    lines = [line for line in said.splitlines() if not line.startswith("fold")]
+    assert len(lines) <= 3
+    name = NAMES[9 % len(NAMES)]
+    assert re.search(rf"   1  .*spoiled\.conll:\d+  label .*\[LOC {name}\].*->  PER {name}", said)
+    first = json.loads(out.read_text("utf-8"))[0]
+    assert first["sentence"] == 9
+    assert first["gold"]["label"] == "LOC"
+    assert first["suggestion"]["label"] == "PER"
+    line = Path(spoiled).read_text("utf-8").split("\n")[first["line"] - 1]
+    assert line == f"{name} B-LOC"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--top", "0"], "--top is at least 1"),
+        (["--folds", "1"], "folds must be from 2 to the number of documents"),
+        (["--format", "nothing"], "no format is called 'nothing'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(model, spoiled, capsys, arguments, message):
+    status, _, error = run(capsys, "suspects", model, spoiled, "--device", "cpu", *arguments)
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_without_annotation_there_is_nothing_to_suspect(model, capsys, tmp_path):
+    path = tmp_path / "bare.conll"
+    path.write_text("Ada\nspoke\n", encoding="utf-8")
+    status, _, error = run(capsys, "suspects", model, str(path), "--reader", "tagged=false")
+    assert status == 2
+    assert "no sentence is annotated" in error
+
+
+def test_sentences_are_chosen_and_written_best_first(model, capsys, tmp_path):
+    path, out, chosen = tmp_path / "new.conll", tmp_path / "next.conll", tmp_path / "next.json"
+    path.write_text(
+        "Ada\nspoke\nin\nAccra\n.\n\nZoe\nflew\nover\nZug\n.\n\nAda\nspoke\nin\nBern\n.\n\n",
+        encoding="utf-8",
+    )
+    status, said, _ = run(
+        capsys, "select", model, str(path), "--budget", "2", "--reader", "tagged=false",
+        "--device", "cpu", "--output", str(out), "--json", str(chosen),
+    )  # fmt: skip
+    assert status == 0
+    assert said.splitlines()[0].endswith("Zoe flew over Zug .")
+    found = json.loads(chosen.read_text("utf-8"))
+    assert found[0]["sentence"] == 1
+    assert found[0]["gain"] >= found[1]["gain"] >= 0.0
+    assert out.read_text("utf-8").split()[0] == "Zoe"
+
+
+def test_a_budget_is_a_whole_number_from_one(model, spoiled, capsys):
+    status, _, error = run(capsys, "select", model, spoiled, "--budget", "0")
+    assert status == 2
+    assert "a budget is at least 1" in error
