@@ -94,7 +94,6 @@ class Run(Iterator[Epoch]):
         self._written = time.monotonic()
         if self.folder is not None:
             self.remarks += resumption.begin(self) if resume else resumption.clear(self)
-            self.folder.mkdir(parents=True, exist_ok=True)
 
     def _build(self) -> Network:
         if self.init_from is None:

@@ -57,6 +57,7 @@ def begin(run: Run) -> list[str]:
     """
     folder, output = _checkpoints(run), Path(str(run.settings.output))
     if run.processes.writes:
+        run_folder(output).mkdir(parents=True, exist_ok=True)
         recover(output)
         checkpoints.sweep(output)
         checkpoints.sweep(folder)
@@ -78,12 +79,17 @@ def begin(run: Run) -> list[str]:
 
 def clear(run: Run) -> list[str]:
     """Remove what is left of an unfinished run of the same output."""
-    folder = run.folder
-    if folder is None or not folder.exists():
-        return []
+    folder, remarks = run_folder(Path(str(run.settings.output))), []
     if run.processes.writes:
-        shutil.rmtree(folder)
-    return [f"removed the checkpoints of an unfinished run in {folder}; --resume continues one"]
+        if folder.exists():
+            shutil.rmtree(folder)
+            told = (
+                f"removed the checkpoints of an unfinished run in {folder}; --resume continues one"
+            )
+            remarks.append(told)
+        folder.mkdir(parents=True)
+    run.processes.wait()
+    return remarks
 
 
 def restore_stepper(stepper: Stepper, checkpoint: Checkpoint, run: Run) -> Position:

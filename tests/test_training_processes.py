@@ -1,0 +1,75 @@
+"""Processes that train together take the steps that one would."""
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+import torch.distributed as distributed
+
+PROBE = """
+import os, sys, torch
+sys.path.insert(0, {tests!r})
+from conftest import parse_line
+from training_runs import config
+from ner.training import Run, read_settings
+from ner.training.corpora import Corpora
+
+lines = ["[PER Ada Obi] joined [ORG Kestrel] .", "[LOC Ghana] beat [LOC Peru] 2-1 .", "It rained .",
+         "[PER Lin Ho] resigned in [LOC Lima] .", "Shares of [ORG Tern Bank] fell ."]
+toy = tuple(parse_line(line) for line in lines)
+settings = read_settings(config(batch_size=5, epochs=2, gradient_clip=1e9), output={output!r})
+run = Run(settings, device="cpu", corpora=Corpora(toy, toy, ()))
+run.network.eval()
+run._take(run._groups(0)[0], 0.0)
+gradient = torch.cat([p.grad.reshape(-1) for p in run.network.parameters()])
+run.train_epoch()
+score = run.epochs[0].score
+run.finish()
+if run.processes.writes:
+    torch.save({{"gradient": gradient, "gold": score.gold}}, {result!r})
+if run.processes.count > 1:
+    torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.skipif(not distributed.is_available(), reason="torch without torch.distributed")
+def test_two_processes_sum_to_the_gradient_of_one(tmp_path, request):
+    found = []
+    for count in (1, 2):
+        result = tmp_path / f"{count}.pt"
+        probe = tmp_path / f"{count}.py"
+        probe.write_text(
+            textwrap.dedent(PROBE).format(
+                tests=str(request.path.parent),
+                output=str(tmp_path / f"model-{count}"),
+                result=str(result),
+            )
+        )
+        run_together(probe, count)
+        found.append(torch.load(result, weights_only=True))
+        assert (tmp_path / f"model-{count}" / "tagger.json").exists()
+        assert not (tmp_path / f"model-{count}.run").exists()
+    one, two = found
+    torch.testing.assert_close(one["gradient"], two["gradient"], atol=1e-6, rtol=1e-5)
+    assert one["gold"] == two["gold"] == 7
+
+
+def run_together(probe, count):
+    """Run a script in so many processes that see each other, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(probe)],
+            env={**os.environ, **rendezvous, "RANK": str(rank), "WORLD_SIZE": str(count)},
+        )
+        for rank in range(count)
+    ]
+    assert [process.wait(timeout=240) for process in processes] == [0] * count
