@@ -174,6 +174,15 @@ def test_a_text_is_a_document_of_its_lines(tmp_path: Path) -> None:
     assert found[0].document.id == "3"
 
 
+def test_tokens_that_are_blanks_keep_their_places(tmp_path: Path) -> None:
+    """As in Korean corpora of characters: the blank between two words is a token."""
+    path = tmp_path / "x.jsonl"
+    given = Sentence(("a", " ", "b", " ", "c"), (Span(1, 3, "X"), Span(4, 5, "Y")))
+    with path.open("w") as file:
+        write(file, [given])
+    assert list(read(path)) == [given]
+
+
 def test_nobody_annotated_is_not_nothing_found(tmp_path: Path) -> None:
     values = [{"text": "a"}, {"text": "a", "label": []}, {"data": {"text": "a"}, "annotations": []}]
     values += [{"tokens": ["a"]}, {"tokens": ["a"], "tags": ["_"]}, {"tokens": ["a"], "spans": []}]

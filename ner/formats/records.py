@@ -106,7 +106,7 @@ class Reading:
     def _of_tokens(self, given: Object, items: list[Any]) -> Sentence:
         tokens = _words(items)
         text = given.get("text") if isinstance(given.get("text"), str) else None
-        offsets = None if text is None else _offsets(text, items) or locate(text, tokens)
+        offsets = None if text is None else _offsets(text, items)
         sentence = Sentence(
             tokens,
             columns=_columns(given, len(tokens)),
@@ -226,12 +226,21 @@ def _words(items: list[Any]) -> tuple[str, ...]:
 
 
 def _offsets(text: str, items: list[Any]) -> Offsets | None:
-    """Where tokens say that they stand; ``None`` where they do not say so, or stand elsewhere."""
+    """Where tokens stand in their text: where they say, or where they can be found in it."""
+    told = _told(text, items)
+    if told is not None:
+        return told
+    words = _words(items)
+    plain, offsets = joined(words)
+    return offsets if plain == text else locate(text, words)
+
+
+def _told(text: str, items: list[Any]) -> Offsets | None:
+    """Where tokens say that they stand; ``None`` where they do not, or are not there."""
     offsets: list[tuple[int, int]] = []
     end = 0
     for item in items:
-        given = (item.get("start"), item.get("end")) if isinstance(item, dict) else (None, None)
-        start, stop = given
+        start, stop = (item.get("start"), item.get("end")) if isinstance(item, dict) else (0, None)
         if type(start) is not int or type(stop) is not int or start < end:
             return None
         if text[start:stop] != item["text"]:
