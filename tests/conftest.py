@@ -49,4 +49,5 @@ def parse_line(line: str) -> Sentence:
         if entity:
             spans.append(Span(len(tokens), len(tokens) + len(inner), label))
         tokens += inner
-    return Sentence(tuple(tokens), tuple(spans))
+    case = tuple("upper" if token[0].isupper() else "lower" for token in tokens)
+    return Sentence(tuple(tokens), tuple(spans), {"case": case})

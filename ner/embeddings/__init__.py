@@ -9,8 +9,11 @@ from __future__ import annotations
 from ner.embeddings.affixes import AffixEmbedding
 from ner.embeddings.base import ContextEmbedding, Embedding, TypeEmbedding
 from ner.embeddings.characters import CharacterCNN, CharacterLSTM
+from ner.embeddings.columns import ColumnEmbedding
 from ner.embeddings.document import DocumentEmbedding
+from ner.embeddings.gazetteers import GazetteerEmbedding
 from ner.embeddings.pairs import PairEmbedding
+from ner.embeddings.pretrained import PretrainedEmbedding
 from ner.embeddings.topic import TopicEmbedding
 from ner.embeddings.vectors import VectorEmbedding
 from ner.embeddings.words import WordEmbedding
@@ -24,6 +27,9 @@ EMBEDDINGS: dict[str, type[Embedding]] = {
     "topic": TopicEmbedding,
     "pairs": PairEmbedding,
     "vectors": VectorEmbedding,
+    "pretrained": PretrainedEmbedding,
+    "columns": ColumnEmbedding,
+    "gazetteers": GazetteerEmbedding,
 }
 
 __all__ = [
@@ -31,10 +37,13 @@ __all__ = [
     "AffixEmbedding",
     "CharacterCNN",
     "CharacterLSTM",
+    "ColumnEmbedding",
     "ContextEmbedding",
     "DocumentEmbedding",
     "Embedding",
+    "GazetteerEmbedding",
     "PairEmbedding",
+    "PretrainedEmbedding",
     "TopicEmbedding",
     "TypeEmbedding",
     "VectorEmbedding",

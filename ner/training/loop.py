@@ -97,7 +97,10 @@ class Run(Iterator[Epoch]):
 
     def _build(self) -> Network:
         if self.init_from is None:
-            return call(build, self.settings.model, self.corpora.train, of="model")
+            network = call(build, self.settings.model, self.corpora.train, of="model")
+            for part in network.embeddings.values():
+                self.remarks += getattr(part, "remarks", ())
+            return network
         transfer = start_from(self.init_from, self.corpora.train)
         self.remarks += transfer.lines()
         return transfer.network

@@ -117,7 +117,10 @@ class Average:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.steps = 0
-        self.weights = {name: p.detach().clone() for name, p in network.named_parameters()}
+        self.weights = {  # what training leaves as it is, is its own average
+            name: parameter.detach().clone() if parameter.requires_grad else parameter.detach()
+            for name, parameter in network.named_parameters()
+        }
 
     @torch.no_grad()
     def update(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
@@ -125,7 +128,8 @@ class Average:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, parameter in parameters:
-            self.weights[name].lerp_(parameter, 1.0 - decay)
+            if parameter.requires_grad:
+                self.weights[name].lerp_(parameter, 1.0 - decay)
 
     @torch.no_grad()
     def restore(self, weights: Mapping[str, Tensor], steps: int) -> None:

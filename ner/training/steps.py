@@ -90,7 +90,7 @@ class Stepper:
         parts: dict[str, Mapping[str, Tensor]] = {
             "network": self.network.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),
-            "average": self.average.weights if self.average else {},
+            "average": self._averaged(),
         }
         return {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
 
@@ -100,6 +100,13 @@ class Stepper:
         restore_optimizer(self.optimizer, parts["optimizer"])
         if self.average:
             self.average.restore(parts["average"], steps)
+
+    def _averaged(self) -> dict[str, Tensor]:
+        """The averages of the weights that training changes."""
+        if self.average is None:
+            return {}
+        changed = {name for name, p in self.network.named_parameters() if p.requires_grad}
+        return {name: t for name, t in self.average.weights.items() if name in changed}
 
     def _loss(self, sentences: Sequence[Indexed]) -> Tensor:
         batch = self.network.collate(sentences, self.table).to(self._device)
@@ -114,7 +121,7 @@ class Stepper:
         """Sum gradients and losses over all processes."""
         if self._processes.count == 1:
             return total
-        parameters = list(self.network.parameters())
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         last = torch.tensor([total], dtype=torch.float32, device=self._device)
         flat = self._processes.sum(torch.cat([*(g.reshape(-1) for g in gradients), last]))

@@ -75,8 +75,8 @@ def _copy(old: Network, new: Network) -> None:
     shared = [tag for tag in new.tags if tag in old.tags]
     theirs = torch.tensor([old.tags.index(tag) for tag in shared])
     ours = torch.tensor([new.tags.index(tag) for tag in shared])
-    weights = dict(old.named_parameters())
-    for name, weight in new.named_parameters():
+    weights = old.state_dict()
+    for name, weight in new.state_dict().items():
         if not name.startswith(LABELLED):
             weight.copy_(weights[name])
             continue

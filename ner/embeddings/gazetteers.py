@@ -1,0 +1,152 @@
+"""Vectors for whether a token stands in a name of a list: places, companies, drugs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ner.batch import Arrays
+from ner.embeddings.base import ContextEmbedding, spread, vectors_of
+from ner.sentence import Sentence
+
+OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)  # where in a name of a list a token stands
+
+
+class GazetteerEmbedding(ContextEmbedding):
+    """A vector for each list, of where in one of its names the token stands; concatenated.
+
+    In each list the longest name counts, from left to right. Case does not.
+
+    Args:
+        lists: The names of each list, by the list's own name, each as its tokens with blanks
+            between.
+        width: The width of the vector of one list.
+        match_dropout: How often a list says nothing of a sentence in training, so that names of
+            no list are learnt too.
+    """
+
+    tokenwise = True
+
+    def __init__(
+        self,
+        lists: Mapping[str, Sequence[str]],
+        *,
+        width: int = 10,
+        match_dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.lists = {title: tuple(names) for title, names in lists.items()}
+        self.list_width = width
+        self.match_dropout = match_dropout
+        self.width = width * max(len(self.lists), 1)
+        self._tries = [_trie(names) for names in self.lists.values()] or [{}]
+        self.tables = nn.ModuleList(spread(nn.Embedding(SINGLE + 1, width)) for _ in self._tries)
+
+    @classmethod
+    def fit(
+        cls,
+        sentences: Iterable[Sentence],
+        *,
+        files: Mapping[str, str] | None = None,
+        width: int = 10,
+        match_dropout: float = 0.2,
+    ) -> Self:
+        """Read the lists; the model holds them, the files are not needed again.
+
+        Args:
+            sentences: Not looked at.
+            files: The file of each list by the list's name: a name a line, its tokens with blanks
+                between, in UTF-8.
+            width: The width of the vector of one list.
+            match_dropout: How often a list says nothing of a sentence in training.
+
+        Raises:
+            ValueError: A list has no name.
+            OSError: A file cannot be read.
+        """
+        lists = {title: _names(Path(file)) for title, file in (files or {}).items()}
+        return cls(lists, width=width, match_dropout=match_dropout)
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "lists": self.lists,
+            "width": self.list_width,
+            "match_dropout": self.match_dropout,
+        }
+
+    def index(self, sentence: Sentence) -> Arrays:
+        """Where in a name of each list each token stands, ``(tokens, lists)``."""
+        tokens = [token.lower() for token in sentence.tokens]
+        found = np.zeros((len(tokens), len(self._tries)), dtype=np.int64)
+        for column, trie in enumerate(self._tries):
+            _mark(found[:, column], tokens, trie)
+        return (found,)
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """The vectors of the tokens, ``(batch, length, width)``."""
+        if self.training and self.match_dropout:
+            shape = (indices.shape[0], 1, indices.shape[2])
+            silent = torch.rand(shape, device=indices.device) < self.match_dropout
+            indices = indices.masked_fill(silent, OUTSIDE)
+        vectors = [vectors_of(table, indices[..., n]) for n, table in enumerate(self.tables)]
+        return torch.cat(vectors, dim=-1)
+
+
+_NAME_ENDS = ""  # no token is empty, so this key of a trie is none's
+
+
+def _trie(names: Iterable[str]) -> dict[str, Any]:
+    """Names by their tokens, nested: what may come after which tokens."""
+    root: dict[str, Any] = {}
+    for name in names:
+        node = root
+        for token in name.lower().split():
+            node = node.setdefault(token, {})
+        node[_NAME_ENDS] = {}
+    return root
+
+
+def _mark(marks: np.ndarray[Any, Any], tokens: Sequence[str], trie: Mapping[str, Any]) -> None:
+    """Write where in the longest names of a trie the tokens stand."""
+    start = 0
+    while start < len(tokens):
+        length = _longest(tokens, start, trie)
+        if length == 1:
+            marks[start] = SINGLE
+        elif length > 1:
+            marks[start : start + length] = INSIDE
+            marks[start], marks[start + length - 1] = BEGIN, END
+        start += max(length, 1)
+
+
+def _longest(tokens: Sequence[str], start: int, trie: Mapping[str, Any]) -> int:
+    """How many tokens the longest name has that begins at a token; 0 where none does."""
+    node, longest = trie, 0
+    for place in range(start, len(tokens)):
+        if tokens[place] not in node:
+            break
+        node = node[tokens[place]]
+        if _NAME_ENDS in node:
+            longest = place - start + 1
+    return longest
+
+
+def _names(file: Path) -> list[str]:
+    """The names of a file, each once.
+
+    Raises:
+        ValueError: There is none, or it is not UTF-8.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: not UTF-8 text ({error})") from None
+    names = list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
+    if not names:
+        raise ValueError(f"{file}: no names in it")
+    return names

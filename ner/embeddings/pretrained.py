@@ -1,0 +1,242 @@
+"""Vectors from a file: GloVe, word2vec, fastText, numpy."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ner.batch import Arrays
+from ner.embeddings.base import TypeEmbedding, vectors_of
+from ner.embeddings.words import normalise
+from ner.formats import DataWarning
+from ner.sentence import Sentence
+from ner.vocabulary import UNKNOWN, Vocabulary
+
+Table = tuple[list[str], NDArray[np.float32]]
+LONGEST_WORD = 1000  # bytes, of word2vec's binary form; more means it is some other file
+
+
+class PretrainedEmbedding(TypeEmbedding):
+    """Vectors made elsewhere; words without one share a vector that begins as zeros.
+
+    A token is looked up as it is written, then in lower case, then with every digit a 0. The model
+    holds the vectors it was given; the file is not needed again.
+
+    Args:
+        words: The words that have a vector.
+        vector_width: The width of the file's vectors.
+        tuned: Whether training changes them.
+        projection: The width they are mapped to by a learned matrix, if they are.
+    """
+
+    remarks: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        vector_width: int = 1,
+        tuned: bool = False,
+        projection: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.vocabulary = Vocabulary(words)
+        self.tuned = tuned
+        self.width = vector_width if projection is None else projection
+        self.vectors = nn.Embedding(len(self.vocabulary), vector_width)
+        self.vectors.weight.requires_grad_(False).zero_()
+        self.vectors.weight.requires_grad_(tuned)
+        self.projection = (
+            None if projection is None else nn.Linear(vector_width, projection, bias=False)
+        )
+
+    @classmethod
+    def fit(
+        cls,
+        sentences: Iterable[Sentence],
+        *,
+        file: str | None = None,
+        kind: Literal["text", "binary", "numpy"] | None = None,
+        only_training_words: bool = False,
+        tuned: bool = False,
+        projection: int | None = None,
+    ) -> Self:
+        """Read the vectors of a file.
+
+        Args:
+            sentences: For the coverage, and for ``only_training_words``.
+            file: The file; without one no word has a vector.
+            kind: ``text`` (GloVe, word2vec, fastText), ``binary`` (word2vec; of files that end in
+                ``.bin``) or ``numpy`` (``.npy``, its words a line each in ``.txt`` beside it).
+            only_training_words: Keep only vectors of words that training has, for a small model
+                that is to see no other text.
+            tuned: Whether training changes the vectors.
+            projection: The width they are mapped to by a learned matrix, if they are.
+
+        Raises:
+            ValueError: The file holds no vectors.
+            OSError: It cannot be read.
+        """
+        tokens = Counter(token for sentence in sentences for token in sentence.tokens)
+        words, vectors = ([], np.zeros((0, 1), np.float32)) if file is None else read(file, kind)
+        if only_training_words:
+            wanted = {form for token in tokens for form in forms(token)}
+            places = [place for place, word in enumerate(words) if word in wanted]
+            words, vectors = [words[place] for place in places], vectors[places]
+        part = cls(words, vector_width=vectors.shape[1], tuned=tuned, projection=projection)
+        with torch.no_grad():
+            part.vectors.weight[2:] = torch.from_numpy(vectors)
+        if file is not None:
+            part.remarks = (_coverage(file, part, tokens),)
+        return part
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "words": self.vocabulary.items,
+            "vector_width": self.vectors.embedding_dim,
+            "tuned": self.tuned,
+            "projection": None if self.projection is None else self.projection.out_features,
+        }
+
+    def place(self, token: str) -> int:
+        """The row of a token's vector."""
+        known = (self.vocabulary[form] for form in forms(token) if form in self.vocabulary)
+        return next(known, UNKNOWN)
+
+    def index(self, tokens: Sequence[str]) -> Arrays:
+        """The row of each token's vector, ``(tokens,)``."""
+        return (np.fromiter(map(self.place, tokens), np.int64, len(tokens)),)
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """The vectors of the tokens, ``(tokens, width)``."""
+        vectors = vectors_of(self.vectors, indices)
+        return vectors if self.projection is None else vectors_of(self.projection, vectors)
+
+
+def forms(token: str) -> tuple[str, str, str]:
+    """How a token is looked up, one after the other."""
+    return token, token.lower(), normalise(token)
+
+
+def read(file: str | Path, kind: str | None = None) -> Table:
+    """The words and vectors of a file; of a word that is there twice, the first.
+
+    Raises:
+        ValueError: It holds no vectors.
+        OSError: It cannot be read.
+    """
+    path = Path(file)
+    kind = kind or {".bin": "binary", ".npy": "numpy"}.get(path.suffix, "text")
+    words, vectors = _READERS[kind](path)
+    if not words:
+        raise ValueError(f"{path}: no vectors in it, read as {kind}")
+    first: dict[str, int] = {}
+    for place, word in enumerate(words):
+        first.setdefault(word, place)
+    if len(first) < len(words):
+        return list(first), vectors[list(first.values())]
+    return words, vectors
+
+
+def _read_text(path: Path) -> Table:
+    """A word and its numbers a line, with blanks between; words may hold blanks themselves.
+
+    The first line may be word2vec's ``COUNT WIDTH``. The width is the header's, or that of the
+    first line; lines of another width are told in one warning and left out.
+    """
+    words: list[str] = []
+    rows: list[NDArray[np.float32]] = []
+    odd, width = 0, 0
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        for number, line in enumerate(lines):
+            fields = line.rstrip().split(" ")
+            if number == 0 and len(fields) == 2 and all(field.isdigit() for field in fields):
+                width = int(fields[1])
+                continue
+            width = width or len(fields) - 1
+            row = _numbers(fields[-width:])
+            word = " ".join(fields[:-width])
+            if row is None or not word or width < 1:
+                odd += 1
+                continue
+            words.append(word)
+            rows.append(row)
+    if odd:
+        warnings.warn(
+            f"{path}: {odd:,} lines do not hold a word and {width} numbers and are left out",
+            DataWarning,
+            stacklevel=2,
+        )
+    return words, np.stack(rows) if rows else np.zeros((0, 1), np.float32)
+
+
+def _numbers(fields: Sequence[str]) -> NDArray[np.float32] | None:
+    try:
+        row = np.array(fields, dtype=np.float32)
+    except ValueError:
+        return None
+    return row if np.isfinite(row).all() else None
+
+
+def _read_binary(path: Path) -> Table:
+    """word2vec's binary form: ``COUNT WIDTH``, then words, each with its little-endian floats."""
+    with path.open("rb") as file:
+        header = file.readline(100).split()
+        if len(header) != 2 or not all(field.isdigit() for field in header):
+            raise ValueError(f"{path}: begins with no `COUNT WIDTH`, so it is not word2vec's")
+        count, width = map(int, header)
+        if count * width * 4 > path.stat().st_size:
+            raise ValueError(f"{path}: shorter than the {count:,} vectors it promises")
+        vectors = np.empty((count, width), np.float32)
+        words = []
+        for row in vectors:
+            words.append(_word(file, path))
+            content = file.read(4 * width)
+            if len(content) < 4 * width:
+                raise ValueError(f"{path}: ends within the vectors it promises")
+            row[:] = np.frombuffer(content, "<f4")
+    return words, vectors
+
+
+def _word(file: BinaryIO, path: Path) -> str:
+    """The bytes before the next blank, as text."""
+    word = bytearray()
+    while (byte := file.read(1)) not in (b" ", b""):
+        word += byte
+        if len(word) > LONGEST_WORD:
+            raise ValueError(f"{path}: a word of more than {LONGEST_WORD} bytes")
+    return word.decode("utf-8", errors="replace").lstrip("\n")
+
+
+def _read_numpy(path: Path) -> Table:
+    """An array ``(count, width)``, its words a line each in the ``.txt`` beside it."""
+    vectors = np.load(path, allow_pickle=False)
+    words = path.with_suffix(".txt").read_text(encoding="utf-8").split("\n")
+    if words and not words[-1]:
+        words.pop()
+    if vectors.ndim != 2 or len(vectors) != len(words):
+        raise ValueError(
+            f"{path}: holds an array {vectors.shape}, {path.with_suffix('.txt')} {len(words)} words"
+        )
+    return words, vectors.astype(np.float32)
+
+
+_READERS = {"text": _read_text, "binary": _read_binary, "numpy": _read_numpy}
+
+
+def _coverage(file: str, part: PretrainedEmbedding, tokens: Counter[str]) -> str:
+    found = [token for token in tokens if part.place(token) != UNKNOWN]
+    types, occurrences = max(len(tokens), 1), max(tokens.total(), 1)
+    return (
+        f"{file}: {len(part.vocabulary.items):,} vectors; "
+        f"{100 * len(found) / types:.1f} % of the words of training have one, "
+        f"{100 * sum(tokens[token] for token in found) / occurrences:.1f} % of its tokens"
+    )

@@ -1,0 +1,157 @@
+"""Knowledge from outside: vectors of a file, other columns, lists of names."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from training_runs import config
+
+import ner
+from ner.embeddings.columns import ColumnEmbedding
+from ner.embeddings.gazetteers import GazetteerEmbedding
+from ner.embeddings.pretrained import PretrainedEmbedding, read
+from ner.formats import DataWarning
+from ner.sentence import Sentence, Span
+from ner.training import Run, read_settings
+from ner.training.corpora import Corpora
+
+WORDS = ["the", "New York", "Üä", "00"]
+ROWS = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
+LINES = [f"{word} {' '.join(map(str, row))}" for word, row in zip(WORDS, ROWS, strict=True)]
+
+
+def write_vectors(folder, kind):
+    """The same four vectors in each kind of file."""
+    name = {"binary": "v.bin", "numpy": "v.npy"}.get(kind, "v.txt")
+    if kind == "binary":
+        words = [word.replace(" ", "_") for word in WORDS]
+        body = b"".join(
+            word.encode() + b" " + row.astype("<f4").tobytes() + b"\n"
+            for word, row in zip(words, ROWS, strict=True)
+        )
+        (folder / name).write_bytes(b"4 3\n" + body)
+    elif kind == "numpy":
+        np.save(folder / name, ROWS)
+        (folder / "v.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    else:
+        header = "4 3\n" if kind == "header" else ""
+        (folder / name).write_text(header + "\n".join(LINES) + "\n", encoding="utf-8")
+    return folder / name
+
+
+@pytest.mark.parametrize("kind", ["plain", "header", "binary", "numpy"])
+def test_every_kind_of_file_gives_the_same_vectors(tmp_path, kind):
+    words, vectors = read(write_vectors(tmp_path, kind))
+    assert [word.replace("_", " ") for word in words] == WORDS
+    np.testing.assert_array_equal(vectors, ROWS)
+
+
+def test_lines_of_another_width_are_left_out_and_counted(tmp_path):
+    file = tmp_path / "v.vec"
+    file.write_text(
+        "\n".join(["4 3", LINES[0], "short 1 2", "odd x y z", LINES[2]]) + "\n", "utf-8"
+    )
+    with pytest.warns(DataWarning, match="2 lines do not hold a word and 3 numbers"):
+        words, _ = read(file)
+    assert words == ["the", "Üä"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("v.txt", b"", "no vectors in it, read as text"),
+        ("v.bin", b"what\n", "begins with no `COUNT WIDTH`"),
+        ("v.bin", b"9 9999\nx", "shorter than the 9 vectors it promises"),
+        ("v.bin", b"1 1\n" + b"x" * 2000, "a word of more than 1000 bytes"),
+    ],
+)
+def test_files_without_vectors_are_named(tmp_path, name, content, complaint):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=complaint):
+        read(tmp_path / name)
+
+
+def test_a_token_is_looked_up_as_written_then_lower_cased_then_without_digits(tmp_path):
+    sentences = [Sentence(("The", "the", "47", "Üä", "cat"))]
+    part = PretrainedEmbedding.fit(sentences, file=str(write_vectors(tmp_path, "plain")))
+    vectors = part(torch.from_numpy(part.index(sentences[0].tokens)[0]))
+    expected = np.stack([ROWS[0], ROWS[0], ROWS[3], ROWS[2], np.zeros(3)])
+    np.testing.assert_array_equal(vectors.numpy(), expected.astype(np.float32))
+    assert "80.0 % of the words of training have one" in part.remarks[0]
+
+
+def test_only_the_words_of_training_can_be_kept(tmp_path):
+    file = str(write_vectors(tmp_path, "plain"))
+    part = PretrainedEmbedding.fit([Sentence(("The", "12"))], file=file, only_training_words=True)
+    assert part.vocabulary.items == ("the", "00")
+
+
+@pytest.mark.parametrize("settings", [{}, {"tuned": True}, {"projection": 2}])
+def test_training_changes_vectors_only_where_told(toy, tmp_path, settings):
+    """And the model that is saved has them, without the file, also with averaging and resuming."""
+    tokens = sorted({token for sentence in toy for token in sentence.tokens})
+    vectors = np.random.default_rng(1).normal(size=(len(tokens), 3)).astype(np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    (tmp_path / "v.txt").write_text("\n".join(tokens), encoding="utf-8")
+    raw = config(epochs=2, average=0.9)
+    given = {"kind": "pretrained", "file": str(tmp_path / "v.npy"), **settings}
+    raw["model"] = {**raw["model"], "embeddings": {**raw["model"]["embeddings"], "glove": given}}
+    run_settings = read_settings(raw, output=str(tmp_path / "model"))
+    run = Run(run_settings, device="cpu", corpora=Corpora(toy, toy, ()))
+    assert "100.0 % of its tokens" in run.remarks[0]
+    run.train_epoch()
+    list(Run(run_settings, device="cpu", corpora=Corpora(toy, toy, ()), resume=True))
+    (tmp_path / "v.npy").unlink()
+    part = ner.load(tmp_path / "model").network.embeddings["glove"]
+    same = np.array_equal(part.vectors.weight[2:].detach().numpy(), vectors)
+    assert same == (not settings.get("tuned", False))
+
+
+def test_columns_are_read_by_name_and_missing_ones_are_unknown():
+    sentence = Sentence(("a", "b"), columns={"pos": ("NN", "VB"), "chunk": ("I", "O")})
+    part = ColumnEmbedding.fit([sentence], columns=["pos"], width=4).eval()
+    again = ColumnEmbedding(**json.loads(json.dumps(part.settings())))
+    again.load_state_dict(part.state_dict())
+    assert part.index(sentence)[0].tolist() == again.index(sentence)[0].tolist() == [[2], [3]]
+    assert part.index(Sentence(("a", "b", "c")))[0].tolist() == [[1], [1], [1]]
+    assert part(torch.tensor([[[2], [1]]])).shape == (1, 2, 4)
+    assert ColumnEmbedding.fit([sentence]).width == 40
+    with pytest.raises(ValueError, match=r"column 'ps' beside token and tag; there are chunk, pos"):
+        ColumnEmbedding.fit([sentence], columns=["ps"])
+
+
+def test_a_network_learns_from_a_column(toy):
+    """Tokens that say nothing, a column that says all: only the column can tell."""
+    sentences = tuple(
+        Sentence(("x",) * 4, tuple(Span(n, n + 1, "A") for n in range(4) if row & 1 << n),
+                 {"flag": tuple("ny"[row >> n & 1] for n in range(4))})
+        for row in range(16)
+    )  # fmt: skip
+    raw = config(epochs=30, learning_rate=0.05)
+    off = {"document": False, "topic": False, "affixes": False}
+    raw["model"] = {"embeddings": {**off, "columns": {"columns": ["flag"], "value_dropout": 0.0}},
+                    "encoder": {"width": 8, "dropout": 0.0}}  # fmt: skip
+    run = Run(read_settings(raw), device="cpu", corpora=Corpora(sentences, sentences, ()))
+    list(run)
+    assert run.best.score.f1 == 1.0
+
+
+def test_the_longest_name_of_each_list_is_marked(tmp_path):
+    (tmp_path / "places").write_text("New York\nNew York City\nYork\n\nyork\n", encoding="utf-8")
+    (tmp_path / "teams").write_text("City\n", encoding="utf-8")
+    files = {"places": str(tmp_path / "places"), "teams": str(tmp_path / "teams")}
+    part = GazetteerEmbedding.fit([], files=files, width=3).eval()
+    tokens = ("new", "YORK", "City", "in", "New", "York", "york", "new")
+    marks = part.index(Sentence(tokens))[0]
+    assert marks[:, 0].tolist() == [1, 2, 3, 0, 1, 3, 4, 0]
+    assert marks[:, 1].tolist() == [0, 0, 4, 0, 0, 0, 0, 0]
+    again = GazetteerEmbedding(**json.loads(json.dumps(part.settings())))
+    assert np.array_equal(again.index(Sentence(tokens))[0], marks)
+    assert part(torch.from_numpy(marks)[None]).shape == (1, 8, 6)
+
+
+def test_a_list_without_names_is_refused(tmp_path):
+    (tmp_path / "empty").write_text("\n \n")
+    with pytest.raises(ValueError, match="no names in it"):
+        GazetteerEmbedding.fit([], files={"x": str(tmp_path / "empty")})
