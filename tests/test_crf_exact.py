@@ -78,7 +78,7 @@ WAYS = {"packed": Packed, "blocks": Blocks, "scaled": Scaled, "pieces": Scaled, 
 def way(request, monkeypatch) -> str:
     """Each way to run the recursions: on the CPU, in blocks, for accelerators, and the slow one."""
     monkeypatch.setattr(ner.crf.recursions, "fast_way", lambda lattice: WAYS[request.param])
-    monkeypatch.setattr(ner.crf.blocks, "CELLS", 2 * len(LENGTHS) * TAGS)  # blocks of two tokens
+    monkeypatch.setattr(ner.crf.blocks, "_BLOCK", 2 * len(LENGTHS) * TAGS)  # blocks of two tokens
     if request.param == "pieces":
         monkeypatch.setattr(ner.crf.scaled, "_cut", lambda batch, length, tags: (2, 4))
     return request.param
@@ -233,6 +233,7 @@ def spans_in(path) -> list[tuple[int, int, int]]:
 
 def heaviest(weights) -> float:
     """The greatest weight of disjoint spans, by trying every choice from left to right."""
+
     def rest(position: int) -> float:
         following = [s for s in weights if s[0] >= position and weights[s] >= 0]
         return max((weights[s] + rest(s[1]) for s in following), default=0.0)
@@ -276,9 +277,7 @@ def test_loss_and_gradient(way, case):
             gold[i, :length] = torch.from_numpy(oracle.paths[-1])
         known = {"tags": gold}
     weights = torch.randn(len(LENGTHS), dtype=torch.float64)
-    found = gradients(
-        case, lambda e: case.crf.loss(e, LENGTHS, reduction="none", **known), weights
-    )
+    found = gradients(case, lambda e: case.crf.loss(e, LENGTHS, reduction="none", **known), weights)
     wanted = gradients(case, lambda e: enumerated_loss(case, e, gold), weights)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, **EXACT)

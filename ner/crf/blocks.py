@@ -15,10 +15,16 @@ import torch
 from torch import Tensor
 
 from ner.crf.lattice import Lattice
+from ner.crf.logspace import LogSpace
 from ner.crf.messages import Gradient, Messages, Question, answer
 from ner.crf.packed import Packed
 
-CELLS = 1 << 22  # emissions of a batch that are looked at together
+CELLS = 1 << 22  # a batch of more emissions than this is cut into blocks
+_BLOCK = 1 << 20  # emissions in a block
+
+
+class _LostError(ArithmeticError):
+    """Float64 cannot hold the weights of a block and of what follows it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +65,7 @@ class Blocks:
             None where float64 cannot hold the weights (see `Linear.of`).
         """
         batch, length, count = lattice.emissions.shape
-        size = max(1, CELLS // (batch * count))
+        size = max(1, _BLOCK // (batch * count))
         moves = lattice.transitions.detach().double()
         edge = _Edge(lattice.start.detach().double().expand(batch, count), None)
         found = Blocks(lattice, tags, size, [], torch.zeros(batch, dtype=torch.float64))
@@ -86,8 +92,14 @@ class Blocks:
         Args:
             weights: ``(batch,)``, or one for all.
             factor: What all weights are multiplied by.
-            dtype: The type of the derivatives.
+            dtype: The type of the emissions' derivatives.
         """
+        try:
+            return self._gradient(weights, factor, dtype)
+        except _LostError:
+            return LogSpace.of(self.lattice, self.tags).gradient(weights, factor, dtype)
+
+    def _gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Gradient:
         lattice, tags = self.lattice, self.tags
         by = (weights.double() * factor).expand(len(lattice.lengths))
         nodes = torch.zeros(lattice.emissions.shape, dtype=dtype)
@@ -110,10 +122,16 @@ class Blocks:
                 moves.view(-1).scatter_add_(0, places, -here[known])
         rows, last = torch.arange(len(nodes)), (lattice.lengths - 1).clamp_min(0)
         ends = nodes[:, 0].double().sum(0), nodes[rows, last].double().sum(0)
-        return Gradient(nodes, *(part.to(dtype) for part in (moves, *ends)))
+        return Gradient(nodes, moves, *ends)
 
     def messages(self) -> Messages:
         """The messages, ``(batch, length, tags)``."""
+        try:
+            return self._messages()
+        except _LostError:
+            return LogSpace.of(self.lattice).messages()
+
+    def _messages(self) -> Messages:
         alpha = torch.zeros(self.lattice.emissions.shape, dtype=torch.float64)
         beta = torch.zeros_like(alpha)
         for first, packed, _ in self._backwards():
@@ -133,7 +151,7 @@ class Blocks:
         for first in range((len(self.edges) - 1) * self.size, -1, -self.size):
             packed = self._block(first, following, self.tags)
             if packed is None:
-                raise ArithmeticError("the recursions of a block lost the weights of its sentences")
+                raise _LostError
             _, beta = packed.edges()
             beta = beta + self._cut(first, first + 1).nodes()[:, 0]
             yield first, packed, beta

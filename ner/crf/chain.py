@@ -134,7 +134,9 @@ class LinearChain(Lattice):
 
     def _marginals(self) -> Tensor:
         sums = recursions(self)
-        return sums.gradient(torch.ones((), device=self.emissions.device), 1.0, self._type()).emissions
+        return sums.gradient(
+            torch.ones((), device=self.emissions.device), 1.0, self._type()
+        ).emissions
 
     def _entropy(self) -> Tensor:
         """The log partition less the expected score."""
@@ -149,9 +151,9 @@ class LinearChain(Lattice):
             last = min(first + _STEPS, nodes.shape[1])
             score += (pair_marginals(messages, self, first, last) * moves).sum((1, 2, 3))
         if nodes.shape[1]:
-            rows, last = torch.arange(len(nodes)), (self.lengths - 1).clamp_min(0)
-            score += marginals[:, 0] @ _finite(self.start)
-            score += marginals[rows, last] @ _finite(self.end)
+            rows = torch.arange(len(nodes), device=nodes.device)
+            finals = marginals[rows, (self.lengths - 1).clamp_min(0)]
+            score += marginals[:, 0] @ _finite(self.start) + finals @ _finite(self.end)
         return (messages.log_partition - score).clamp_min_(0.0)
 
 

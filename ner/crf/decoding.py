@@ -97,11 +97,12 @@ def posterior(
 def _expected_tags(chain: LinearChain) -> Lattice:
     """A lattice whose path scores are expected numbers of right tags."""
     excluded = chain.nodes() == -torch.inf
-    legal = (
+    moves, start, end = (
         torch.where(part == -torch.inf, part, 0.0)
         for part in (chain.transitions, chain.start, chain.end)
     )
-    return Lattice(chain.marginals().masked_fill(excluded, -torch.inf), *legal, chain.lengths)
+    nodes = chain.marginals().masked_fill(excluded, -torch.inf)
+    return Lattice(nodes, moves, start, end, chain.lengths)
 
 
 @torch.no_grad()

@@ -100,14 +100,14 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         """
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"invalid reduction: {reduction}; expected mean, sum or none")
-        if (tags is None) == (candidates is None):
-            raise ValueError("loss takes either tags or candidates")
+        if tags is not None and candidates is not None:
+            raise ValueError("loss takes either tags or candidates, not both")
         lengths = lengths.to(emissions.device)
         factor = 1.0 / max(len(lengths), 1) if reduction == "mean" else 1.0
         summed = reduction != "none"
-        if candidates is not None:
-            return self._partial(emissions, lengths, candidates, factor, summed)
-        return self._likelihood(emissions, lengths, tags, factor, summed)
+        if tags is not None:
+            return self._likelihood(emissions, lengths, tags, factor, summed)
+        return self._partial(emissions, lengths, candidates, factor, summed)
 
     def forward(
         self,
@@ -176,16 +176,23 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
                 f"tags must be (batch, length) = {tuple(emissions.shape[:2])}, "
                 f"got {tuple(tags.shape)}"
             )
-        dtype = torch.promote_types(emissions.dtype, torch.float32)
-        question = Question(lengths, None, tags.long(), factor, summed, dtype)
+        dtype, tags = torch.promote_types(emissions.dtype, torch.float32), tags.long()
+        question = Question(lengths, None, tags, factor, summed, dtype)
         if self.allowed is not None and not self.constrain_training:
-            check_legal(self.chain(emissions.detach(), lengths).score(question.tags))
+            check_legal(self.chain(emissions.detach(), lengths).score(tags))
         return likelihood(emissions, *self._scores(legal=self.constrain_training), question)
 
     def _partial(
-        self, emissions: Tensor, lengths: Tensor, candidates: Tensor, factor: float, summed: bool
+        self,
+        emissions: Tensor,
+        lengths: Tensor,
+        candidates: Tensor | None,
+        factor: float,
+        summed: bool,
     ) -> Tensor:
         """The loss of partial annotation, times a factor, summed or not."""
+        if candidates is None:
+            raise ValueError("loss takes either tags or candidates, got neither")
         dtype = torch.promote_types(emissions.dtype, torch.float32)
         scores = self._scores(legal=self.constrain_training)
         among = likelihood(emissions, *scores, Question(lengths, candidates))

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ner.crf.lattice import Lattice
 from ner.crf.logspace import differentiable_log_partition
@@ -19,6 +20,7 @@ from ner.crf.messages import Question
 from ner.crf.recursions import Recursions, recursions
 
 _Slow = Callable[[Lattice], Tensor]
+_Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class _Likelihood(torch.autograd.Function):
@@ -42,7 +44,7 @@ class _Likelihood(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         question: Question = ctx.question
-        inputs: tuple[Tensor, ...] = ctx.saved_tensors
+        inputs: _Inputs = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: derivatives of these are wanted
             return (*_differentiable(inputs, question, gradients[0]), None)
         sums: Recursions = ctx.sums
@@ -52,11 +54,12 @@ class _Likelihood(torch.autograd.Function):
 
 
 def _differentiable(
-    inputs: tuple[Tensor, ...], question: Question, gradient: Tensor
+    inputs: _Inputs, question: Question, gradient: Tensor
 ) -> tuple[Tensor | None, ...]:
     """The gradient by plain torch operations, which can be differentiated again."""
+    emissions, transitions, start, end = inputs
+    lattice = Lattice(emissions, transitions, start, end, question.lengths, question.candidates)
     wanted = [each for each in inputs if each.requires_grad]
-    lattice = Lattice(*inputs, question.lengths, question.candidates)
     values = differentiable_log_partition(lattice)
     if question.tags is not None:
         values = values - lattice.score(question.tags)
@@ -84,19 +87,10 @@ def likelihood(
         ValueError: where an emission is no number, a sentence has no legal path, or gold tags
             are not legal.
     """
-    if torch.compiler.is_compiling():
-        return _opaque(emissions, transitions, start, end, question)
-    values: Tensor = _Likelihood.apply(emissions, transitions, start, end, question)
-    return values
-
-
-@torch.compiler.disable
-def _opaque(
-    emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, question: Question
-) -> Tensor:
-    """The likelihood as something that a compiler calls and does not look into."""
-    values: Tensor = _Likelihood.apply(emissions, transitions, start, end, question)
-    return values
+    ask: Callable[..., Tensor] = _Likelihood.apply
+    if torch.compiler.is_compiling():  # a compiler calls it, and does not look into it
+        ask = torch.compiler.disable(_Likelihood.apply)
+    return ask(emissions, transitions, start, end, question)
 
 
 class _SlowGradient(torch.autograd.Function):
@@ -109,11 +103,15 @@ class _SlowGradient(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        known: Lattice = ctx.lattice
         with torch.enable_grad():
             inputs = [each.detach().requires_grad_() for each in ctx.saved_tensors]
-            value = ctx.slow(Lattice(*inputs, ctx.lattice.lengths, ctx.lattice.candidates))
+            emissions, transitions, start, end = inputs
+            value = ctx.slow(
+                Lattice(emissions, transitions, start, end, known.lengths, known.candidates)
+            )
             found = torch.autograd.grad(value, inputs, gradient.to(value.dtype), allow_unused=True)
         return None, None, None, *found
 
@@ -131,5 +129,5 @@ def with_slow_gradient(fast: Callable[[], Tensor], slow: _Slow, lattice: Lattice
     inputs = (lattice.emissions, lattice.transitions, lattice.start, lattice.end)
     if not (torch.is_grad_enabled() and any(each.requires_grad for each in inputs)):
         return value
-    value = _SlowGradient.apply(value, slow, lattice, *inputs)
-    return value
+    attach: Callable[..., Tensor] = _SlowGradient.apply
+    return attach(value, slow, lattice, *inputs)

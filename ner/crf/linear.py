@@ -36,7 +36,11 @@ class Room:
     def __init__(self, n: int, tags: int, dtype: np.dtype[np.floating]) -> None:
         self.scratch = Scratch(8 * n * tags)
         rows = self.scratch.buffer[: 8 * n * tags].reshape(8 * n, tags)
-        self.spare, self.values, self.ahead = rows[: 2 * n], rows[2 * n : 4 * n], rows[4 * n : 6 * n]
+        self.spare, self.values, self.ahead = (
+            rows[: 2 * n],
+            rows[2 * n : 4 * n],
+            rows[4 * n : 6 * n],
+        )
         self.alpha, self.beta = rows[6 * n : 7 * n], rows[7 * n :]
         self.emissions: Floats = self.beta.reshape(-1).view(dtype)[: n * tags].reshape(n, tags)
 
@@ -150,7 +154,6 @@ class Linear:
         with np.errstate(divide="ignore"):
             alpha, beta = np.log(self.room.values[packing.forwards]), np.log(self.room.beta)
         return alpha + before[:, None], beta + behind[:, None]
-
 
     def edges(self) -> tuple[Doubles, Doubles]:
         """The logs of alpha at last tokens and of beta at first tokens, ``(rows, tags)`` each."""

@@ -58,9 +58,7 @@ class LogSpace:
         total = torch.logsumexp(alpha[-1] + end, dim=1) if length else nodes.new_zeros(batch)
         total = torch.where(lengths > 0, total, 0.0)
         score = None if tags is None else lattice.score(tags)
-        return LogSpace(
-            lattice, tags, alpha.transpose(0, 1), beta.transpose(0, 1), total, score
-        )
+        return LogSpace(lattice, tags, alpha.transpose(0, 1), beta.transpose(0, 1), total, score)
 
     def answer(self, question: Question) -> Tensor:
         """The answer to the question that the gold tags came from."""
@@ -72,7 +70,7 @@ class LogSpace:
         Args:
             weights: ``(batch,)``, or one for all.
             factor: What all weights are multiplied by.
-            dtype: The type of the derivatives.
+            dtype: The type of the emissions' derivatives.
         """
         weights = (weights.double() * factor).expand(len(self.log_partition))
         lattice = self.lattice
@@ -88,8 +86,7 @@ class LogSpace:
             nodes.scatter_add_(2, gold.unsqueeze(2), -nodes_weights.unsqueeze(2))
             places = gold[:, :-1] * moves.shape[0] + gold[:, 1:]
             moves.view(-1).scatter_add_(0, places.reshape(-1), -nodes_weights[:, 1:].reshape(-1))
-        parts = (nodes, moves, *_ends(nodes, lattice.lengths))
-        return Gradient(*(part.to(dtype) for part in parts))
+        return Gradient(nodes.to(dtype), moves, *_ends(nodes, lattice.lengths))
 
     def messages(self) -> Messages:
         """The messages, ``(batch, length, tags)``."""

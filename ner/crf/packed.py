@@ -108,7 +108,7 @@ class Packed:
         Args:
             weights: ``(batch,)``, or one for all.
             factor: What all weights are multiplied by.
-            dtype: The type of the derivatives.
+            dtype: The type of the emissions' derivatives.
         """
         batch, length, count = self.shape
         if self.linear is None:
@@ -125,7 +125,7 @@ class Packed:
         parts = (found.moves, found.start, found.end)
         return Gradient(
             torch.from_numpy(np.take(rows, places, axis=0)).view(self.shape).to(dtype),
-            *(torch.from_numpy(part.astype(kind)).to(dtype) for part in parts),
+            *(torch.from_numpy(part.astype(kind)) for part in parts),
         )
 
     def messages(self) -> Messages:
@@ -141,7 +141,6 @@ class Packed:
             torch.from_numpy(beta).view(self.shape),
             self.log_partition,
         )
-
 
     def edges(self) -> tuple[Tensor, Tensor]:
         """The logs of alpha at last and of beta at first tokens, ``(batch, tags)`` each.

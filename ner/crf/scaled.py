@@ -50,9 +50,9 @@ class _Weights:
         weights = nodes.new_zeros(steps * pieces, batch, tags + 1)
         weights[:, :, tags] = 1.0
         inside = mask.t()
-        weights[:length, :, :tags] = (
-            (nodes - shift.unsqueeze(2)).exp().transpose(0, 1) * inside.unsqueeze(2)
-        )
+        weights[:length, :, :tags] = (nodes - shift.unsqueeze(2)).exp().transpose(
+            0, 1
+        ) * inside.unsqueeze(2)
         weights[:length, :, tags] = (~inside).double()
         weights = weights.view(pieces, steps, batch, tags + 1).transpose(0, 1)
         moves, move_log = _divided(lattice.transitions)
@@ -130,9 +130,7 @@ class Scaled:
             return None
         logs[:, 1] -= divided[:, 1]  # what is looked at backwards has not been divided yet
         score = None if tags is None else lattice.score(tags)
-        return Scaled(
-            lattice, tags, weights, pieces, reached, values, entering, logs, total, score
-        )
+        return Scaled(lattice, tags, weights, pieces, reached, values, entering, logs, total, score)
 
     def answer(self, question: Question) -> Tensor:
         """The answer to the question that the gold tags came from."""
@@ -144,10 +142,10 @@ class Scaled:
         Args:
             weights: ``(batch,)``, or one for all.
             factor: What all weights are multiplied by.
-            dtype: The type of the derivatives.
+            dtype: The type of the emissions' derivatives.
         """
         weights = (weights.double() * factor).expand(len(self.log_partition))
-        batch, length, count = self.lattice.emissions.shape
+        _, length, count = self.lattice.emissions.shape
         following = self.values[:, 1].flip(0)
         nodes = self.reached[:, 0] * following
         by = weights.repeat(self.pieces).unsqueeze(1) / nodes.sum(2, keepdim=True)
@@ -165,8 +163,7 @@ class Scaled:
             places = (gold[:, :-1] * (count + 1) + gold[:, 1:]).flatten()
             minus = -weights.repeat_interleave(length + 1)
             pairs = pairs.flatten().scatter_add(0, places, minus).view_as(pairs)
-        parts = (nodes, pairs[:-1, :-1], pairs[-1, :-1], pairs[:-1, -1])
-        return Gradient(*(part.to(dtype) for part in parts))
+        return Gradient(nodes.to(dtype), pairs[:-1, :-1], pairs[-1, :-1], pairs[:-1, -1])
 
     def messages(self) -> Messages:
         """The messages, ``(batch, length, tags)``."""
@@ -187,7 +184,7 @@ class Scaled:
     def _in_order(self, values: Tensor) -> Tensor:
         """What stands at tokens, ``(batch, length, tags + 1)``, of ``(steps, pieces * batch)``."""
         batch, length, _ = self.lattice.emissions.shape
-        values = values.unflatten(1, (self.pieces, batch)).transpose(0, 1).flatten(0, 1)
+        values = values.view(len(values), self.pieces, batch, -1).transpose(0, 1).flatten(0, 1)
         return values[:length].transpose(0, 1)
 
 
@@ -254,13 +251,14 @@ def _matrices(weights: _Weights) -> tuple[Tensor, Tensor]:
 
 def _walk(weights: _Weights, entering: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Walk over all pieces from both their ends; see `Scaled` for what is given back."""
-    steps, rows, tags = weights.nodes.shape
+    steps, rows, _ = weights.nodes.shape
     nodes = torch.stack((weights.nodes, weights.nodes.flip(0)), dim=1)
     moves = torch.stack((weights.moves, weights.moves.t()))
     reached, values = torch.empty_like(nodes), torch.empty_like(nodes)
     logs = nodes.new_zeros(steps, 2, rows)
     reached[0, 0], reached[0, 1] = entering @ weights.moves, leaving
     torch.mul(reached[0], nodes[0], out=values[0])
+    previous = values[0]
     each = zip(reached.unbind(), nodes.unbind(), values.unbind(), strict=True)
     for step, (before, node, value) in enumerate(each):
         if step:

@@ -29,7 +29,8 @@ def viterbi_device(lattice: Lattice) -> NDArray[np.int64]:
     if lattice.candidates is not None:
         emissions = emissions.masked_fill(~lattice.candidates, -torch.inf)
     moves, start, end = (
-        part.detach().to(emissions.dtype) for part in (lattice.transitions, lattice.start, lattice.end)
+        part.detach().to(emissions.dtype)
+        for part in (lattice.transitions, lattice.start, lattice.end)
     )
     both = torch.stack((moves, moves.t()), dim=1).unsqueeze(1)  # (from, 1, walk, to)
     ends = torch.stack((start, end))
@@ -38,8 +39,8 @@ def viterbi_device(lattice: Lattice) -> NDArray[np.int64]:
     def walk(halves: Halves) -> Walk:
         return _walk(emissions.flatten(0, 1), both, ends, halves)
 
-    host = (part.cpu().numpy() for part in (moves, start, end))
-    scores = Scores.of(*host, np.float64 if wide else np.float32)
+    host = [part.cpu().numpy() for part in (moves, start, end)]
+    scores = Scores.of(host[0], host[1], host[2], np.float64 if wide else np.float32)
     paths, lost = search(lengths, emissions.shape[1], scores, walk)
     if lost is not None:
         raise ValueError(complaint(emissions.cpu().numpy(), lengths, lost))
@@ -57,7 +58,7 @@ def _walk(flat: Tensor, both: Tensor, ends: Tensor, halves: Halves) -> Walk:
     """
     steps, rows = halves.tokens.shape
     tokens = torch.from_numpy(halves.tokens).to(flat.device)
-    nodes = flat[tokens].unflatten(1, (rows // 2, 2))  # (steps, sentences, walk, tags)
+    nodes = flat[tokens].view(steps, rows // 2, 2, -1)  # (steps, sentences, walk, tags)
     odd = np.flatnonzero(halves.odd)
     middle = torch.from_numpy(halves.reach[odd] - 1).to(flat.device)
     nodes[middle, torch.from_numpy(odd).to(flat.device), 1] = 0.0  # a shared token counts once

@@ -57,7 +57,7 @@ def viterbi_numpy(
     known = None if candidates is None else candidates.reshape(-1, tags)
 
     def walk(halves: Halves) -> Walk:
-        nodes = np.take(flat, halves.tokens, axis=0).astype(dtype, copy=False)
+        nodes: Floats = np.take(flat, halves.tokens, axis=0).astype(dtype, copy=False)
         if known is not None:
             nodes[~np.take(known, halves.tokens, axis=0)] = -np.inf
         return Walk.along(nodes, halves, scores)
@@ -138,7 +138,7 @@ class Scores:
 
     @staticmethod
     def of(transitions: Floats, start: Floats, end: Floats, dtype: type) -> Scores:
-        moves = np.concatenate((transitions, transitions.T), axis=1).astype(dtype)
+        moves: Floats = np.concatenate((transitions, transitions.T), axis=1).astype(dtype)
         meetings = np.full((2, *transitions.shape), -np.inf, dtype)
         meetings[0] = transitions
         np.fill_diagonal(meetings[1], 0.0)
@@ -230,10 +230,10 @@ class Walk:
                 zip(block, block[:, :, None], emitted, strict=True), first
             ):
                 add(before, moves, room)
-                greatest(room, 0, None, here)
+                greatest(room, axis=0, out=here)
                 add(here, node, here)
                 if step % _LEVEL == 0:
-                    here -= greatest(here, 0)
+                    here -= greatest(here, axis=0)
                 before = spaced
             best.extend(block)
         return Walk(best)
