@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ner import model_directory
-from ner.config import ConfigError, dump
+from ner.config import ConfigError, dump, parse
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.readings import Reading, alternatives
 from ner.model_directory import ModelError
@@ -162,11 +162,11 @@ def load(path: Path | str, *, device: str = "cpu") -> Tagger:
     metrics = model_directory.read_json(Path(path) / "metrics.json")
     try:
         decoding = Decoding.read(description.get("decoding", {}))
-    except (TypeError, ValueError) as error:
+        config = parse((Path(path) / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: not a usable model: {error}") from error
-    return Tagger(
-        network, metrics=metrics if isinstance(metrics, dict) else None, decoding=decoding
-    )
+    known = metrics if isinstance(metrics, dict) else None
+    return Tagger(network, metrics=known, config=config, decoding=decoding)
 
 
 def pick_device(name: str) -> torch.device:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ner.crf import LinearChain
 from ner.crf.viterbi_numpy import viterbi_numpy
 from ner.inference.decoding import Decoding
-from ner.inference.found import Found, SpanFinder
+from ner.inference.found import Found, SpanFinder, best_path
 from ner.inference.long import MARGIN, PIECE, Piece, seam, windows
 from ner.inference.plain import VITERBI
 from ner.inference.prepared import CACHE, Prepared
@@ -30,6 +30,7 @@ from ner.sentence import Sentence, Span
 GROUP = 4096  # tokens that go through the recurrence together
 SLICE = 32768  # tokens that are looked up together
 WINDOWS = 1 << 15  # of those of a long sentence
+SHORT = 64  # tokens of a sentence that is decoded by itself in the plainest way
 LONG = 2048  # a sentence of more tokens is read in windows
 
 Integers = NDArray[np.int64]
@@ -133,11 +134,16 @@ class FastEngine:
         self, prepared: Prepared, emissions: Floats, lengths: Integers
     ) -> list[tuple[Span, ...]]:
         """The spans of sentences, longest first, given their emissions in flat order."""
-        inside = np.arange(lengths[0]) < lengths[:, None]
-        padded = np.zeros((*inside.shape, emissions.shape[1]), emissions.dtype)
-        padded[inside] = emissions
-        chain = prepared.chain(padded, lengths)
-        found = self._finder.find(self._best(chain)[inside], lengths)
+        if len(lengths) == 1:
+            chain = prepared.chain(emissions[None], lengths)
+            tags = self._best(chain)[0]
+        else:
+            inside = np.arange(lengths[0]) < lengths[:, None]
+            padded = np.zeros((*inside.shape, emissions.shape[1]), emissions.dtype)
+            padded[inside] = emissions
+            chain = prepared.chain(padded, lengths)
+            tags = self._best(chain)[inside]
+        found = self._finder.find(tags, lengths)
         return self._listed(found, self._probabilities(chain, found), len(lengths))
 
     def _best(self, chain: LinearChain) -> Integers:
@@ -146,10 +152,13 @@ class FastEngine:
             paths = self.decoding.paths(self.decoding.tempered(chain), self.network.span_tags)
             tags: Integers = paths.tags.numpy()
             return tags
-        scores = (chain.transitions, chain.start, chain.end)
-        return viterbi_numpy(
-            chain.emissions.numpy(), chain.lengths.numpy(), *(score.numpy() for score in scores)
-        )
+        moves, start, end = (p.numpy() for p in (chain.transitions, chain.start, chain.end))
+        emissions = chain.emissions.numpy()
+        if len(emissions) == 1 and emissions.shape[1] <= SHORT:
+            path = best_path(emissions[0], moves, start, end)
+            if path is not None:
+                return path[None]
+        return viterbi_numpy(emissions, chain.lengths.numpy(), moves, start, end)
 
     def _probabilities(self, chain: LinearChain, found: Found) -> list[float]:
         """The probability of each span; only sentences with a span are summed over."""

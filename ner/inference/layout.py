@@ -33,6 +33,9 @@ class Layout:
     @staticmethod
     def of(lengths: Integers) -> Layout:
         """Lay out sentences of these lengths, which must be descending and above 0."""
+        if len(lengths) == 1:
+            one = np.arange(lengths[0])
+            return Layout(lengths, [1] * len(one), one, one[::-1].copy())
         steps = np.arange(lengths[0])[:, None]
         running = steps < lengths
         first = np.cumsum(lengths) - lengths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -79,11 +80,12 @@ class Prepared:
     def read(self, sentences: Sequence[Sentence]) -> Reading:
         """Sentences, of at most ``capacity`` tokens together, as numbers."""
         tokens = [sentence.tokens for sentence in sentences]
-        ends = np.cumsum([len(words) for words in tokens])[:-1]
+        ends = list(accumulate(map(len, tokens)))
+        bounds = list(zip([0, *ends], ends, strict=False))
         looked = [member.types.look_up(tokens) for member in self._members]
         return Reading(
             [table for table, _ in looked],
-            [np.split(rows, ends) for _, rows in looked],
+            [[rows[start:end] for start, end in bounds] for _, rows in looked],
             [[part.index(sentence) for sentence in sentences] for part in self._contexts],
         )
 
@@ -98,7 +100,7 @@ class Prepared:
             emissions = member.emissions(layout, table, rows, contexts)
             total = emissions if total is None else total.add_(emissions)
         assert total is not None, "an ensemble has members"
-        return total.div_(len(self._members)).numpy()
+        return (total if len(self._members) == 1 else total.div_(len(self._members))).numpy()
 
     def chain(self, emissions: NDArray[np.float32], lengths: NDArray[np.int64]) -> LinearChain:
         """The distribution over paths of padded emissions, ``(batch, length, tags)``."""

@@ -1,0 +1,300 @@
+"""How fast tagging is on one CPU thread, against a plain tagger of the very same network.
+
+    python benchmarks/tagging.py TAGGED_CORPUS [--width 100] [--model DIRECTORY]
+
+Without a model a network of random weights is made for the words of the corpus: 100 numbers a
+word, a convolution over characters (25 -> 30), a BiLSTM of the given width, BIOES. The plain tagger
+has the same weights and is written as tutorials write it: batches of 32 sentences in the order
+of the file, the features of every token, PackedSequence, pytorch-crf. Both must find the same
+spans. Times are CPU seconds, the best of some rounds that take turns, so that the ratio holds on a
+busy machine where the seconds do not. "cold" begins with an empty cache; "with scores" adds the
+exact probability of every span, which the plain tagger does not give. spaCy's `ner` and
+CRFsuite, trained a little on the corpus itself, take part where they are installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import ner
+from ner.embeddings import TypeEmbedding
+from ner.inference import FastEngine
+from ner.network import Network, build
+from ner.sentence import Sentence, Span
+
+TYPES_ONLY = {
+    "words": {"width": 100},
+    "characters": {"width": 30, "character_width": 25},
+    **dict.fromkeys(("affixes", "document", "topic"), False),
+}
+
+
+class PlainTagger:
+    """The network as a tutorial would write it."""
+
+    def __init__(self, network: Network) -> None:
+        import torchcrf
+
+        self.network = network
+        encoder = network.encoder
+        width = encoder.width
+        self.lstm = torch.nn.LSTM(
+            encoder.input_width, width, len(encoder.forwards), batch_first=True, bidirectional=True
+        )
+        weights = {}
+        for suffix, stack in (("", encoder.forwards), ("_reverse", encoder.backwards)):
+            for number, lstm in enumerate(stack):
+                for name, value in lstm.named_parameters():
+                    weights[name.replace("l0", f"l{number}") + suffix] = value
+        self.lstm.load_state_dict(weights)
+        self.crf = torchcrf.CRF(len(network.tags), batch_first=True)
+        chain = network.crf.chain(torch.zeros(0, 1, len(network.tags)), torch.zeros(0).long())
+        scores = {
+            "transitions": chain.transitions,
+            "start_transitions": chain.start,
+            "end_transitions": chain.end,
+        }
+        self.crf.load_state_dict({name: part.clamp_min(-1e4) for name, part in scores.items()})
+
+    @torch.inference_mode()
+    def predict(self, sentences: Sequence[Sentence], size: int = 32) -> list[tuple[Span, ...]]:
+        found: list[tuple[Span, ...]] = []
+        for first in range(0, len(sentences), size):
+            found += self._batch(sentences[first : first + size])
+        return found
+
+    def _batch(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
+        lengths = torch.tensor([len(sentence) for sentence in sentences])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        tokens = [token for sentence in sentences for token in sentence.tokens]
+        vectors = []
+        for part in self.network.embeddings.values():
+            if isinstance(part, TypeEmbedding):
+                flat = part(*map(torch.from_numpy, part.index(tokens)))
+            else:
+                arrays = zip(*(part.index(sentence) for sentence in sentences), strict=True)
+                whole = (torch.from_numpy(np.concatenate(own)[:, None]) for own in arrays)
+                flat = part(*whole).squeeze(1)
+            padded = flat.new_zeros(*mask.shape, flat.shape[1])
+            padded[mask] = flat
+            vectors.append(padded)
+        packed = pack_padded_sequence(
+            torch.cat(vectors, 2), lengths, batch_first=True, enforce_sorted=False
+        )
+        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        paths = self.crf.decode(self.network.projection(states), mask)
+        tags = self.network.tags
+        return [self.network.scheme.decode([tags[tag] for tag in path]) for path in paths]
+
+
+class NoScores(FastEngine):
+    """The fast engine without probabilities, for what the plain tagger can be compared with."""
+
+    def _probabilities(self, chain: Any, found: Any) -> list[float]:
+        return [0.0] * len(found)
+
+
+def main() -> None:
+    """Print the tables."""
+    arguments = _arguments()
+    torch.set_num_threads(1)
+    filled = (sentence for sentence in ner.read(arguments.corpus) if len(sentence))
+    sentences = list(islice(filled, arguments.sentences))
+    network = _network(arguments, sentences)
+    tokens = sum(map(len, sentences))
+    print(f"{len(sentences)} sentences, {tokens} tokens; {_described(network)}; CPU, one thread\n")
+    runs = _runs(network, sentences)
+    best = _timed(runs, arguments.rounds)
+    base = best["plain"]
+    print(f"{'':24}{'tokens/s':>10}{'x plain':>9}")
+    for name, seconds in best.items():
+        print(f"{name:24}{tokens / seconds:10,.0f}{base / seconds:9.2f}")
+    print()
+    _latency(network, sentences)
+    _account(network, sentences, best["fast, warm"])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory of this process, all taggers together: {peak:.0f} MiB")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="How fast tagging is.")
+    parser.add_argument("corpus")
+    parser.add_argument("--width", type=int, default=100)
+    parser.add_argument("--model")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sentences", type=int, help="take only so many")
+    return parser.parse_args()
+
+
+def _network(arguments: argparse.Namespace, sentences: Sequence[Sentence]) -> Network:
+    if arguments.model:
+        return ner.load(arguments.model).network
+    torch.manual_seed(0)
+    network = build(sentences, embeddings=TYPES_ONLY, encoder={"width": arguments.width}).eval()
+    with torch.no_grad():
+        network.projection.weight.mul_(3.0)  # so that it finds spans of every label,
+        network.projection.bias[0] += 1.5  # but most tokens are in none
+    return network
+
+
+def _described(network: Network) -> str:
+    encoder = network.encoder
+    parts = ", ".join(f"{name} {part.width}" for name, part in network.embeddings.items())
+    return f"{parts}; {len(encoder.forwards)} x BiLSTM {encoder.width}; {len(network.tags)} tags"
+
+
+def _runs(network: Network, sentences: list[Sentence]) -> dict[str, Callable[[], Any]]:
+    plain, warm, scored = PlainTagger(network), NoScores(network), FastEngine(network)
+    expected = plain.predict(sentences)
+    differing = sum(a != b for a, b in zip(scored.predict(sentences), expected, strict=True))
+    spans = sum(map(len, expected))
+    print(f"sentences whose spans differ from the plain tagger's: {differing} ({spans} spans)")
+    warm.predict(sentences)
+    return {
+        "plain": lambda: plain.predict(sentences),
+        "fast, cold": lambda: NoScores(network).predict(sentences),
+        "fast, warm": lambda: warm.predict(sentences),
+        "fast, warm, with scores": lambda: scored.predict(sentences),
+        **_spacy(sentences),
+        **_crfsuite(sentences),
+    }
+
+
+def _timed(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(rounds):
+        for name, run in runs.items():
+            began = time.process_time()
+            run()
+            best[name] = min(best[name], time.process_time() - began)
+    return best
+
+
+def _latency(network: Network, sentences: list[Sentence]) -> None:
+    """CPU time of one call with one sentence; both take turns on the same ones."""
+    some = [Sentence(s.tokens) for s in sentences if len(s) == 14][:100] or sentences[:100]
+    taggers = {
+        "plain": PlainTagger(network),
+        "fast": NoScores(network),
+        "scored": FastEngine(network),
+    }
+    for tagger in taggers.values():
+        tagger.predict(some)
+    taken: dict[str, list[float]] = {name: [] for name in taggers}
+    for _ in range(3):
+        for sentence in some:
+            for name, tagger in taggers.items():
+                began = time.process_time()
+                tagger.predict([sentence])
+                taken[name].append(1e3 * (time.process_time() - began))
+    base = float(np.median(taken["plain"]))
+    print(f"one sentence of {len(some[0])} tokens, ms of CPU: median, 95th percentile, x plain")
+    for name, times in taken.items():
+        median, tail = np.percentile(times, [50, 95])
+        print(f"{name:24}{median:10.2f}{tail:9.2f}{median / base:9.2f}")
+    print()
+
+
+def _account(network: Network, sentences: list[Sentence], seconds: float) -> None:
+    """What the recurrent products alone cost, at the rate of the matrix library."""
+    width = network.encoder.width
+    lengths = sorted(map(len, sentences), reverse=True)
+    weights = torch.randn(2, width, 4 * width)
+    states, gates = torch.randn(2, 4096, width), torch.zeros(2, 4096, 4 * width)
+    shapes = []
+    group: list[int] = []
+    for length in [*lengths, 0]:
+        if group and (sum(group) + length > 4096 or not length):
+            own = np.array(group)
+            shapes += [int((own > step).sum()) for step in range(1, group[0])]
+            group = []
+        group.append(length)
+    best = float("inf")
+    with torch.inference_mode():
+        for _ in range(3):
+            began = time.process_time()
+            for rows in shapes:
+                torch.baddbmm(gates[:, :rows], states[:, :rows], weights)
+            best = min(best, time.process_time() - began)
+    layers = len(network.encoder.forwards)
+    rate = 2 * 2 * sum(shapes) * width * 4 * width / best / 1e9
+    print(
+        f"recurrent products alone: {best * layers:.3f} s ({rate:.0f} GFLOP/s); "
+        f"the whole of fast, warm: {seconds:.3f} s, {seconds / (best * layers):.2f} times that\n"
+    )
+
+
+def _spacy(sentences: list[Sentence]) -> dict[str, Callable[[], Any]]:
+    import spacy
+    from spacy.tokens import Doc
+    from spacy.training import Example
+
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner")
+    examples = []
+    for sentence in sentences[:200]:
+        doc = Doc(nlp.vocab, words=list(sentence.tokens))
+        gold = doc.copy()
+        gold.ents = [spacy.tokens.Span(gold, s.start, s.end, s.label) for s in sentence.spans or ()]
+        examples.append(Example(doc, gold))
+    optimizer = nlp.initialize(lambda: examples)
+    nlp.update(examples, sgd=optimizer)
+
+    def run() -> None:
+        docs = (Doc(nlp.vocab, words=list(sentence.tokens)) for sentence in sentences)
+        for doc in nlp.pipe(docs, batch_size=1000):
+            _ = doc.ents
+
+    return {"spaCy ner": run}
+
+
+def _crfsuite(sentences: list[Sentence]) -> dict[str, Callable[[], Any]]:
+    try:
+        import pycrfsuite
+    except ImportError:
+        return {}
+    import tempfile
+    from pathlib import Path
+
+    def features(tokens: Sequence[str]) -> list[list[str]]:
+        own = [
+            [f"w={t.lower()}", *(f"p{n}={t[:n]}" for n in range(1, 5)),
+             *(f"s{n}={t[-n:]}" for n in range(1, 5)), f"t={t.istitle()}", f"u={t.isupper()}"]
+            for t in tokens
+        ]  # fmt: skip
+        ends: list[list[str]] = [["END"]] * 2
+        around = [*ends, *own, *ends]
+        return [
+            [f"{d}:{f}" for d in range(-2, 3) for f in around[place + 2 + d][: 1 if d else None]]
+            for place in range(len(tokens))
+        ]
+
+    trainer = pycrfsuite.Trainer(verbose=False)
+    bio = ner.schemes.SCHEMES["BIO"]
+    for sentence in sentences[:1000]:
+        trainer.append(features(sentence.tokens), bio.encode(sentence.spans or (), len(sentence)))
+    trainer.set_params({"max_iterations": 5})
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model")
+        trainer.train(path)
+        tagger = pycrfsuite.Tagger()
+        tagger.open(path)
+
+    def run() -> None:
+        for sentence in sentences:
+            bio.decode(tagger.tag(features(sentence.tokens)))
+
+    return {"CRFsuite": run}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""``ner bench``: how fast a model tags a file here, and what it takes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ner.cli.console import Progress, write_json
+from ner.config import ConfigError
+
+if TYPE_CHECKING:
+    from ner.sentence import Sentence
+    from ner.tagger import Tagger
+
+EXAMPLE = """\
+example:
+  ner bench models/conll2003 test.conll
+  ner bench models/conll2003 test.conll --threads 2 --json -
+"""
+LATENCY = 200  # sentences tagged one at a time
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what ``ner bench`` takes."""
+    parser.epilog = EXAMPLE
+    parser.add_argument("model", metavar="MODEL", help="a model directory")
+    parser.add_argument("file", metavar="FILE", help="sentences to tag")
+    parser.add_argument("--format", help="of FILE; without it its ending tells")
+    parser.add_argument("--device", default="cpu", help="cpu (the default), cuda or auto")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="the best of so many")
+    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is stdout")
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and tell."""
+    for name in ("threads", "rounds"):
+        if getattr(arguments, name) < 1:
+            raise ConfigError(f"--{name} must be at least 1, got {getattr(arguments, name)}")
+    import torch
+
+    from ner.formats import read
+    from ner.tagger import load
+
+    torch.set_num_threads(arguments.threads)
+    tagger = load(arguments.model, device=arguments.device)
+    sentences = [s for s in read(arguments.file, format=arguments.format) if len(s)]
+    if not sentences:
+        raise ConfigError(f"{arguments.file}: holds no sentence to tag")
+    result = measure(tagger, sentences, arguments.rounds)
+    result["model_bytes"] = sum(f.stat().st_size for f in Path(arguments.model).iterdir())
+    if arguments.json:
+        write_json(result, arguments.json)
+    if arguments.json != "-":
+        progress = Progress(quiet=arguments.quiet)
+        for name, value in result.items():
+            progress.line(f"{name.replace('_', ' '):28}{value:>14,.2f}".replace(".00", ""))
+    return 0
+
+
+def measure(tagger: Tagger, sentences: list[Sentence], rounds: int) -> dict[str, Any]:
+    """Wall-clock figures of tagging these sentences; the first pass is the cold one."""
+    tokens = sum(map(len, sentences))
+    times = [_seconds(tagger, sentences) for _ in range(rounds + 1)]
+    singles = sorted(_seconds(tagger, [sentence]) for sentence in sentences[:LATENCY])
+    return {
+        "sentences": len(sentences),
+        "tokens": tokens,
+        "tokens_per_second_cold": tokens / times[0],
+        "tokens_per_second_warm": tokens / min(times[1:]),
+        "latency_ms_median": 1e3 * singles[len(singles) // 2],
+        "latency_ms_p95": 1e3 * singles[int(0.95 * (len(singles) - 1))],
+        "peak_memory_mib": _peak(),
+    }
+
+
+def _seconds(tagger: Tagger, sentences: list[Sentence]) -> float:
+    began = time.perf_counter()
+    tagger.predict(sentences)
+    return time.perf_counter() - began
+
+
+def _peak() -> float:
+    """The most memory this process has held, in MiB; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0.0
+    import sys
+
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

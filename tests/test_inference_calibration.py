@@ -1,0 +1,153 @@
+"""Temperatures and thresholds are fitted to development data and stored with the model."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ner.cli import main
+from ner.evaluation import Score
+from ner.formats import write
+from ner.inference import Decoding, PlainEngine
+from ner.inference.calibration import fit_temperature, reaching, thresholds
+from ner.inference.probabilities import SpanTable, Weights, span_probabilities
+from ner.network import build
+from ner.sentence import Sentence
+from ner.tagger import Tagger, load
+
+SMALL = {
+    "embeddings": {
+        "words": {"width": 12},
+        "characters": {"width": 8},
+        **dict.fromkeys(("affixes", "document", "topic"), False),
+    },
+    "encoder": {"width": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def network(toy):
+    torch.manual_seed(3)
+    network = build(toy, **SMALL).eval()
+    with torch.no_grad():
+        network.projection.weight.normal_(0.0, 1.0)
+    return network
+
+
+def sampled(network, toy, temperature, count=300):
+    """Sentences annotated by drawing from the network's own distribution at a temperature."""
+    random = np.random.default_rng(0)
+    words = sorted({word for sentence in toy for word in sentence.tokens})
+    bare = [Sentence(tuple(random.choice(words, 8).tolist())) for _ in range(count)]
+    with torch.inference_mode():
+        chain = Decoding(temperature=temperature).tempered(network(network.batch(bare)))
+        paths = chain.sample(1, torch.Generator().manual_seed(0)).tags[:, 0].tolist()
+    return [
+        Sentence(s.tokens, network.scheme.decode([network.tags[tag] for tag in path]))
+        for s, path in zip(bare, paths, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_the_temperature_that_annotation_was_drawn_at_is_found(network, toy, temperature):
+    found = fit_temperature(network, sampled(network, toy, temperature))
+    assert found == pytest.approx(temperature, rel=0.1)
+
+
+def test_a_temperature_needs_annotation(network, toy):
+    with pytest.raises(ValueError, match="annotated"):
+        fit_temperature(network, [Sentence(("Ada",))])
+
+
+def test_recall_falls_as_the_threshold_rises(network, toy):
+    found = thresholds(network, Decoding(), sampled(network, toy, 1.0))
+    recalls = [score.recall for _, score in found]
+    assert recalls == sorted(recalls, reverse=True)
+    assert recalls[0] > recalls[-1]
+
+
+def test_the_threshold_reaches_what_is_asked_for_and_no_more():
+    chosen = [Decoding("posterior", threshold=t) for t in (0.1, 0.5, 0.9)]
+    scores = [Score(9, 20, 10), Score(8, 10, 10), Score(5, 5, 10)]
+    found = list(zip(chosen, scores, strict=True))
+    assert reaching(found, recall=0.8, precision=None) == found[1]
+    assert reaching(found, recall=None, precision=0.8) == found[1]
+    assert reaching(found, recall=None, precision=0.9) == found[2]
+    with pytest.raises(ValueError, match=r"recall of 0\.95; the most is 0\.9"):
+        reaching(found, recall=0.95, precision=None)
+
+
+def test_calibrate_stores_what_it_found(network, toy, tmp_path, capsys):
+    model, dev = tmp_path / "model", tmp_path / "dev.conll"
+    Tagger(network, config={"training": {"seed": 7}}).save(model, texts={"log.txt": "kept"})
+    write(dev, sampled(network, toy, 2.0, 100))
+    assert main(["calibrate", str(model), str(dev), "--recall", "0.1", "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    again = load(model)
+    assert told["temperature"] == again.decoding.temperature > 1.2
+    assert told["threshold"] == again.decoding.threshold
+    assert told["development"]["recall"] >= 0.1
+    assert again.config == {"training": {"seed": 7}}
+    assert (model / "log.txt").read_text() == "kept"
+    assert main(["calibrate", str(model), str(dev), "--output", str(tmp_path / "other")]) == 0
+    assert "temperature" in capsys.readouterr().out
+    assert load(tmp_path / "other").decoding.decode == "viterbi"
+    assert main(["calibrate", str(model), str(dev), "--precision", "2"]) == 2
+
+
+def test_bench_measures(network, toy, tmp_path, capsys):
+    model, file = tmp_path / "model", tmp_path / "dev.conll"
+    Tagger(network).save(model)
+    write(file, toy)
+    assert main(["bench", str(model), str(file), "--rounds", "1", "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["tokens"] == sum(map(len, toy))
+    assert told["tokens_per_second_warm"] > 0
+    assert told["latency_ms_median"] <= told["latency_ms_p95"]
+    assert main(["bench", str(model), str(file), "--rounds", "0"]) == 2
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "BIOES"])
+def test_probabilities_are_those_of_the_chain(toy, scheme):
+    torch.manual_seed(0)
+    network = build(toy, scheme=scheme, **SMALL).eval()
+    lengths = np.array([9, 9, 4, 1])
+    with torch.inference_mode():
+        for scale in (1.0, 30.0):
+            emissions = scale * torch.randn(4, 9, len(network.tags))
+            chain = network.crf.chain(emissions, torch.from_numpy(lengths))
+            engine = PlainEngine(network)
+            expected = [span.score for spans in engine._spans(chain) for span in spans]
+            found = _found(network, chain, lengths)
+            scores = (part.numpy() for part in (chain.transitions, chain.start, chain.end))
+            own = span_probabilities(
+                emissions.numpy(), lengths, Weights.of(*scores), found, _table(network)
+            )
+            np.testing.assert_allclose(own, expected, atol=1e-6)
+
+
+def test_scores_beyond_float64_are_left_to_others(network):
+    emissions = np.full((1, 2, len(network.tags)), -2000.0, np.float32)
+    inside = network.tags.index("I-PER")
+    emissions[:, :, inside] = 2000.0  # cannot begin a sentence
+    chain = network.crf.chain(torch.from_numpy(emissions), torch.tensor([2]))
+    found = _found(network, chain, np.array([2]))
+    scores = (part.detach().numpy() for part in (chain.transitions, chain.start, chain.end))
+    lengths = np.array([2])
+    assert (
+        span_probabilities(emissions, lengths, Weights.of(*scores), found, _table(network)) is None
+    )
+
+
+def _table(network):
+    tags = network.span_tags
+    return SpanTable(*(getattr(tags, name).numpy() for name in SpanTable.__slots__))
+
+
+def _found(network, chain, lengths):
+    from ner.inference.found import SpanFinder
+
+    tags = Decoding().paths(chain, network.span_tags).tags.numpy()
+    inside = np.arange(tags.shape[1]) < lengths[:, None]
+    return SpanFinder(network.scheme, network.tags, network.labels).find(tags[inside], lengths)
