@@ -87,6 +87,11 @@ class Ensemble(Network):
         return torch.stack([member.loss(batch) for member in self.networks]).mean()
 
 
+def members_of(network: Network) -> list[Network]:
+    """The members of an ensemble; of a single network, itself."""
+    return network.networks if isinstance(network, Ensemble) else [network]
+
+
 def from_settings(settings: Mapping[str, Any]) -> Network:
     """Make a network or an ensemble, its weights not yet those of the one that wrote the settings.
 

@@ -8,6 +8,9 @@ from ner.ensemble import LARGEST, Ensemble, build, from_settings
 from ner.network import Network
 from ner.network import build as build_one
 from ner.tagger import Tagger, load
+from ner.training import Run, read_settings
+from ner.training.corpora import Corpora
+from ner.training.transfer import start_from
 
 
 @pytest.fixture
@@ -79,8 +82,36 @@ def test_an_impossible_number_of_members_is_refused(toy, count):
         from_settings({"members": count, **settings})
 
 
-def test_an_impossible_number_of_members_is_refused_in_a_configuration(toy):
-    from ner.training.loop import _build
+def run_of(toy, members):
+    settings = {
+        "data": {"train": "unread"},
+        "model": {"members": members, "encoder": {"width": 8}},
+        "training": {"epochs": 10, "batch_size": 3},
+    }
+    return Run(read_settings(settings), device="cpu", corpora=Corpora(toy, toy, ()))
 
+
+def test_a_configuration_trains_its_members_together(toy):
+    run = run_of(toy, 2)
+    first, second = run.network.networks
+    before = [member.projection.weight.detach().clone() for member in (first, second)]
+    epochs = list(run)
+    assert epochs[-1].loss < epochs[0].loss
+    for member, old in zip((first, second), before, strict=True):
+        assert not torch.equal(member.projection.weight, old)
+    assert isinstance(run.tagger.network, Ensemble)
+
+
+def test_training_may_start_from_an_ensemble(ensemble, toy, tmp_path):
+    Tagger(ensemble).save(tmp_path / "model")
+    transfer = start_from(tmp_path / "model", toy[:5])  # without some of the labels
+    assert len(transfer.network.networks) == 3
+    for old, new in zip(ensemble.networks, transfer.network.networks, strict=True):
+        rows = [old.tags.index(tag) for tag in new.tags]
+        torch.testing.assert_close(new.projection.weight, old.projection.weight[rows])
+        torch.testing.assert_close(new.crf.transitions, old.crf.transitions[rows][:, rows])
+
+
+def test_an_impossible_number_of_members_is_refused_in_a_configuration(toy):
     with pytest.raises(ConfigError, match="members"):
-        _build(toy, {"members": 0})
+        run_of(toy, 0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import torch
 
 from ner.batch import batched, group_by_length
 from ner.config import call
+from ner.ensemble import build
 from ner.evaluation import Score, evaluate
 from ner.inference import PlainEngine
-from ner.network import Network, build
+from ner.network import Network
 from ner.storage import write_text
 from ner.tagger import Tagger, pick_device
 from ner.training import checkpoints, resumption
@@ -29,6 +32,7 @@ from ner.training.settings import RunSettings, read_settings
 from ner.training.steps import DivergedError, Stepper
 from ner.training.transfer import start_from
 
+EPOCHS, STEPS = 8, 200  # where the settings do not say: so many epochs, and at least so many steps
 Group = list[list[int]]  # the numbers of the sentences of each batch of one step
 
 
@@ -86,6 +90,8 @@ class Run(Iterator[Epoch]):
         self._tokens = sum(map(len, self._train))
         self._stepper = Stepper(self.network, self._table, training, self.processes)
         torch.manual_seed(training.seed + self.processes.rank)
+        self._epochs = training.epochs or max(EPOCHS, math.ceil(STEPS / len(self._groups(0))))
+        self.settings = replace(settings, training=replace(training, epochs=self._epochs))
         self.position = Position()
         self.epochs: list[Epoch] = []
         self.best: Epoch | None = None
@@ -128,7 +134,7 @@ class Run(Iterator[Epoch]):
     def finished(self) -> bool:
         """Whether all epochs are done, or patience is at its end."""
         training = self.settings.training
-        if len(self.epochs) >= training.epochs:
+        if len(self.epochs) >= self._epochs:
             return True
         if training.patience is None or self.best is None:
             return False
@@ -212,7 +218,7 @@ class Run(Iterator[Epoch]):
     def learning_rate(self, share: float) -> float:
         """The learning rate when so large a share of the epoch under way is done."""
         training = self.settings.training
-        done = min((len(self.epochs) + share) / training.epochs, 1.0)
+        done = min((len(self.epochs) + share) / self._epochs, 1.0)
         rate = training.learning_rate * SCHEDULES[training.schedule](done, training.warmup)
         if training.schedule == "plateau":
             f1 = [epoch.score.f1 for epoch in self.epochs if epoch.score is not None]

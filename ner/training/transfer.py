@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ner import model_directory
+from ner.ensemble import from_settings, members_of
 from ner.network import Network
 from ner.sentence import Sentence
 from ner.tagger import load
@@ -51,8 +52,9 @@ def start_from(model: Path | str, sentences: Sequence[Sentence]) -> Transfer:
     labels = sorted({span.label for sentence in sentences for span in sentence.spans or ()})
     if not labels:
         raise ValueError("no training sentence has an entity")
-    network = Network.from_settings({**old.settings(), "labels": labels})
-    _copy(old, network)
+    network = from_settings({**old.settings(), "labels": labels})
+    for one, other in zip(members_of(old), members_of(network), strict=True):
+        _copy(one, other)
     return Transfer(
         network,
         kept=tuple(label for label in labels if label in old.labels),
