@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from ner.batch import group_by_length
 from ner.inference import PlainEngine
-from ner.network import Network
+from ner.inference.long import windows
+from ner.network import Indexed, Network, TypeTable
 from ner.sentence import Sentence, Span
 from ner.spacy_documents import Piece, moved
 from ner.tagger import Tagger
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch
+LONG = TOKENS // 2  # a sentence of more tokens is alone in its batch, and read in windows
 
 
 class ClampedEngine(PlainEngine):
@@ -38,12 +41,29 @@ class ClampedEngine(PlainEngine):
         groups = group_by_length(list(map(len, indexed)), sentences=SENTENCES, tokens=TOKENS)
         for group in groups:
             batch = self.network.collate([indexed[n] for n in group], table).to(device)
-            emissions = self.network.emissions(batch)
+            if len(group) == 1 and len(indexed[group[0]]) > LONG:
+                emissions = self._windowed(indexed[group[0]], table, device)
+            else:
+                emissions = self.network.emissions(batch)
             chain = self.network.crf.chain(emissions, batch.lengths, candidates=batch.candidates)
             chain = self.decoding.tempered(chain)
             for number, spans in zip(group, self._spans(chain), strict=True):
                 found[open_[number]] = spans
         return found
+
+    def _windowed(self, sentence: Indexed, table: TypeTable, device: torch.device) -> Tensor:
+        """The emissions of a long sentence, read in overlapping windows, ``(1, length, tags)``."""
+        around = windows(len(sentence))
+        parts = [
+            Indexed(
+                sentence.types[w.start : w.end],
+                tuple(tuple(a[w.start : w.end] for a in own) for own in sentence.contexts),
+            )
+            for w in around
+        ]
+        found = self.network.emissions(self.network.collate(parts, table).to(device))
+        own = [found[n, w.first - w.start : w.last - w.start] for n, w in enumerate(around)]
+        return torch.cat(own).unsqueeze(0)
 
 
 def clampable(network: Network) -> tuple[str, ...]:

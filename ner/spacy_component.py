@@ -10,36 +10,33 @@ import json
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from spacy import util
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.tokens import Span as DocSpan
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import from_bytes as read_parts
-from spacy.util import registry
-from spacy.util import to_bytes as write_parts
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, get_torch_default_device, set_dropout_rate
 
-from ner.batch import batched
 from ner.sentence import Sentence, Span
 from ner.spacy_clamping import clampable, tag_pieces
 from ner.spacy_documents import (
     Piece,
     annotate,
     annotate_group,
+    check_labels,
     clamped,
     gold,
     has_words,
     labels_of,
     pieces,
-    taken,
 )
 from ner.spacy_layer import (
     Layer,
@@ -55,7 +52,6 @@ from ner.spacy_layer import (
 from ner.tagger import Tagger, load
 
 Scorer = Callable[..., dict[str, Any]]
-
 
 if hasattr(os, "register_at_fork"):  # OpenMP's threads do not outlive a fork: torch would hang
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -109,7 +105,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         self.min_score = min_score
         self.use_sents = use_sents
         self.device = device
-        self.scorer = scorer or registry.scorers.get("spacy.ner_scorer.v1")()
+        self.scorer = scorer or util.registry.scorers.get("spacy.ner_scorer.v1")()
         self._rehearsal_model: Layer | None = None
         self._made: tuple[int, Tagger] | None = None
         self._directory = path
@@ -243,12 +239,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         assert network is not None, "scores are made by a network"
         rows = zip(examples, scores.pieces, strict=True)
         annotated = [part for example, row in rows for part in gold(example, row)]
-        lacking = {s.label for p in annotated for s in p.sentence.spans or ()} - set(self.labels)
-        if lacking:
-            raise ValueError(
-                f"{self.name} has no label {min(lacking)!r}; its labels are "
-                f"{', '.join(self.labels)}; give it the label with add_label"
-            )
+        check_labels(annotated, self.labels, self.name)
         return loss(network, scores, annotated)
 
     def rehearse(
@@ -281,17 +272,6 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         losses[self.name] += value
         return losses
 
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Find the entities of a stream of documents, in their order."""
-        handle: Callable[..., Any] = self.get_error_handler()
-        for docs in batched(stream, batch_size):
-            try:
-                self.set_annotations(docs, self.predict(docs))
-            except Exception as error:  # spaCy's handler decides about any error
-                handle(self.name, self, docs, error)
-            else:
-                yield from docs
-
     def predict(self, docs: Iterable[Doc]) -> list[tuple[Span, ...]]:
         """The spans of each document, in its tokens. Changes nothing.
 
@@ -304,10 +284,10 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
             if self.cfg["initialized"]:
                 return [()] * len(together)
             raise ValueError(Errors.E109.format(name=self.name))
+        labels = clampable(tagger.network)
         rows = [self._pieces(doc) for doc in together]
-        for number, (doc, row) in enumerate(zip(together, rows, strict=True)):
-            if row and not self.overwrite_ents and taken(doc).any():
-                rows[number] = clamped(doc, row, clampable(tagger.network))
+        if not self.overwrite_ents:
+            rows = [clamped(doc, row, labels) for doc, row in zip(together, rows, strict=True)]
         return tag_pieces(tagger, rows)
 
     def set_annotations(self, docs: Iterable[Doc], spans: Sequence[Sequence[Span]]) -> None:
@@ -325,13 +305,15 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
             self.tagger.save(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if "cfg" not in exclude:
-            (folder / "cfg").write_text(json.dumps(self._cfg()), encoding="utf-8")
+            (folder / "cfg").write_text(
+                json.dumps({**self.cfg, "labels": self.labels}), encoding="utf-8"
+            )
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> NerCrf:
         """Read what ``to_disk`` wrote, or any model directory."""
         folder = Path(path)
         if (folder / "cfg").is_file() and "cfg" not in exclude:
-            self._take(json.loads((folder / "cfg").read_text(encoding="utf-8")))
+            self.cfg.update(json.loads((folder / "cfg").read_text(encoding="utf-8")))
         if "model" not in exclude:
             untrained = (folder / "cfg").is_file() and not (folder / "tagger.json").exists()
             self.tagger = None if untrained else load(folder, device=self._device())
@@ -341,10 +323,10 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         """The component as bytes."""
         tagger = self.tagger
         parts = {
-            "cfg": lambda: json.dumps(self._cfg()).encode(),
+            "cfg": lambda: json.dumps({**self.cfg, "labels": self.labels}).encode(),
             "model": lambda: b"" if tagger is None else tagger.to_bytes(),
         }
-        data: bytes = write_parts(parts, exclude)
+        data: bytes = util.to_bytes(parts, exclude)
         return data
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> NerCrf:
@@ -353,8 +335,8 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         def take_model(model: bytes) -> None:
             self.tagger = Tagger.from_bytes(model, device=self._device()) if model else None
 
-        parts = {"cfg": lambda cfg: self._take(json.loads(cfg)), "model": take_model}
-        read_parts(data, parts, exclude)
+        parts = {"cfg": lambda cfg: self.cfg.update(json.loads(cfg)), "model": take_model}
+        util.from_bytes(data, parts, exclude)
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -377,12 +359,6 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
             path, self._directory = self._directory, None
             self.tagger = load(path, device=self._device())
             self._kept = True
-
-    def _cfg(self) -> dict[str, Any]:
-        return {**self.cfg, "labels": list(self.labels)}
-
-    def _take(self, cfg: Mapping[str, Any]) -> None:
-        self.cfg.update({name: cfg[name] for name in ("labels", "initialized") if name in cfg})
 
     def _fit(self, sentences: Sequence[Sentence]) -> None:
         fit(self.model, self.vocab, sentences, self.cfg["labels"])

@@ -65,16 +65,19 @@ def taken(doc: Doc) -> NDArray[np.bool_]:
 def clamped(doc: Doc, parts: Sequence[Piece], labels: Iterable[str]) -> list[Piece]:
     """The pieces with what is set before as their annotation; the other tokens are unknown.
 
-    Entities of none of the labels, and blocked tokens, are annotated as outside any entity.
+    Where nothing is set they stay as they are, without annotation. Entities of none of the
+    labels, and blocked tokens, are annotated as outside any entity.
 
     Args:
         doc: The document.
         parts: Its pieces.
         labels: Of the entities that may be annotated as such.
     """
-    known = frozenset(labels)
+    fixed, known = taken(doc), frozenset(labels)
+    if not fixed.any():
+        return list(parts)
     ents = [(ent.start, ent.end, ent.label_) for ent in doc.ents if ent.label_ in known]
-    return _annotated(parts, ents, ~taken(doc))
+    return _annotated(parts, ents, ~fixed)
 
 
 def moved(span: Span, places: Sequence[int]) -> Span:
@@ -129,6 +132,20 @@ def gold(example: Example, parts: Sequence[Piece]) -> list[Piece]:
         return _annotated(parts, ents, np.array([tag == "-" for tag in tags], dtype=bool))
     ents = [(ent.start, ent.end, ent.label_) for ent in reference.ents]
     return _annotated(parts, ents, reference.to_array("ENT_IOB") == UNSET)
+
+
+def check_labels(parts: Iterable[Piece], labels: Sequence[str], name: str) -> None:
+    """Refuse annotation with labels that the component of that name does not have.
+
+    Raises:
+        ValueError: There is such an entity.
+    """
+    lacking = {s.label for part in parts for s in part.sentence.spans or ()} - set(labels)
+    if lacking:
+        raise ValueError(
+            f"{name} has no label {min(lacking)!r}; its labels are {', '.join(labels)}; "
+            "give it the label with add_label"
+        )
 
 
 def _same_tokens(one: Doc, other: Doc) -> bool:

@@ -243,6 +243,18 @@ def test_around_a_given_entity_the_best_path_that_keeps_it_is_found(scheme, toy)
             assert ent._.score == pytest.approx(exact, abs=1e-6)
 
 
+def test_long_documents_are_tagged_to_their_end_around_given_entities_too(nlp):
+    words = TEXT.split() * 700
+    free = nlp(Doc(nlp.vocab, words=words))
+    doc = Doc(nlp.vocab, words=words)
+    doc.set_ents([DocSpan(doc, 4, 5, "GPE")], default="missing")
+    doc = nlp(doc)
+    assert "GPE" in {ent.label_ for ent in doc.ents[:4]}
+    beyond = [[e[:3] for e in scored(one) if e[0] >= 14] for one in (doc, free)]
+    assert beyond[0] == beyond[1], "a given entity changes what is far from it"
+    assert len(beyond[0]) == 5 * 699
+
+
 def test_blocked_tokens_stay_without_entity(nlp):
     doc = nlp.make_doc(TEXT)
     doc.set_ents([], blocked=[doc[6:7]], default="missing")
