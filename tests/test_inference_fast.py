@@ -182,8 +182,19 @@ def test_a_long_sentence_in_windows_is_the_sentence_as_a_whole(toy, monkeypatch)
     sentence = Sentence(tuple(random.choice(words, 3000).tolist()))
     whole = PlainEngine(network).predict([sentence])
     assert_same(FastEngine(network).predict([sentence, *toy])[:1], whole)
+    monkeypatch.setattr(fast, "SLICE", 1300)
+    assert_same(FastEngine(network).predict([sentence]), whole)
+    monkeypatch.setattr(fast, "WHOLE", 1000)
     monkeypatch.setattr(fast, "PIECE", 700)
     assert_same(FastEngine(network).predict([sentence]), whole)
+
+
+def test_a_long_sentence_keeps_its_document(toy):
+    network = network_of(toy)
+    words = [f"Word{number % 50}" for number in range(2500)]
+    sentences = in_document([Sentence(tuple(words)), *toy])
+    found, plain = FastEngine(network).predict(sentences), PlainEngine(network).predict(sentences)
+    assert_same(found, plain)
 
 
 @pytest.mark.parametrize("length", [0, 1, 700, 955, 956, 957, 1700])

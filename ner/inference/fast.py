@@ -20,15 +20,16 @@ from ner.crf import LinearChain
 from ner.crf.viterbi_numpy import viterbi_numpy
 from ner.inference.decoding import Decoding
 from ner.inference.found import Found, SpanFinder, best_path
-from ner.inference.long import MARGIN, PIECE, Piece, seam, windows
+from ner.inference.long import MARGIN, OVERLAP, PIECE, WINDOW, Piece, Window, seam, windows
 from ner.inference.plain import VITERBI
-from ner.inference.prepared import CACHE, Prepared
+from ner.inference.prepared import CACHE, Prepared, Reading
 from ner.inference.probabilities import SpanTable, Weights, span_probabilities
 from ner.network import Network
 from ner.sentence import Sentence, Span
 
 GROUP = 4096  # tokens that go through the recurrence together
 SLICE = 32768  # tokens that are looked up together
+WHOLE = 100_000  # a sentence of more tokens is decoded in pieces
 WINDOWS = 1 << 15  # of those of a long sentence
 SHORT = 64  # tokens of a sentence that is decoded by itself in the plainest way
 LONG = 2048  # a sentence of more tokens is read in windows
@@ -197,7 +198,7 @@ class FastEngine:
 
     def _long(self, prepared: Prepared, sentence: Sentence) -> tuple[Span, ...]:
         """The spans of a sentence too long for the groups."""
-        if len(sentence) <= min(PIECE, prepared.capacity):
+        if len(sentence) <= WHOLE:
             emissions = self._windowed(prepared, _bare(sentence))
             return self._decoded(prepared, emissions, np.array([len(sentence)]))[0]
         found: list[Span] = []
@@ -209,19 +210,34 @@ class FastEngine:
 
     def _windowed(self, prepared: Prepared, sentence: Sentence) -> Floats:
         """The emissions of a long sentence, ``(tokens, tags)``, window by window."""
-        parts = sorted(windows(len(sentence)), key=lambda w: w.end - w.start, reverse=True)
-        reading = prepared.read([sentence]).windows([(w.start, w.end) for w in parts])
+        contexts = prepared.contexts(sentence)
         emissions = np.empty((len(sentence), len(self.network.tags)), np.float32)
+        parts = windows(len(sentence))
+        count = max(1, (min(SLICE, prepared.capacity) - 2 * OVERLAP) // WINDOW)
+        for first in range(0, len(parts), count):
+            some = parts[first : first + count]
+            start, end = some[0].start, some[-1].end
+            reading = prepared.read_stretch(
+                sentence.tokens[start:end],
+                [tuple(array[start:end] for array in own) for own in contexts],
+            )
+            some = [Window(*(place - start for place in window)) for window in some]
+            self._fill(prepared, reading, some, emissions[start:end])
+        return emissions
+
+    def _fill(
+        self, prepared: Prepared, reading: Reading, parts: list[Window], emissions: Floats
+    ) -> None:
+        """Write the emissions that each window keeps to where they belong."""
+        parts = sorted(parts, key=lambda w: w.end - w.start, reverse=True)
+        reading = reading.windows([(w.start, w.end) for w in parts])
         lengths = np.array([w.end - w.start for w in parts])
         for first, last in _groups(np.cumsum(lengths), WINDOWS):
             flat = prepared.emissions(reading, range(first, last))
-            ends = np.cumsum(lengths[first:last])
-            for window, end in zip(parts[first:last], ends.tolist(), strict=True):
-                rest = end - window.end
-                emissions[window.first : window.last] = flat[window.first + rest :][
-                    : window.last - window.first
-                ]
-        return emissions
+            ends = np.cumsum(lengths[first:last]).tolist()
+            for w, end in zip(parts[first:last], ends, strict=True):
+                own = flat[end - (w.end - w.start) : end]
+                emissions[w.first : w.last] = own[w.first - w.start : w.last - w.start]
 
     def _decode_piece(
         self, prepared: Prepared, emissions: Floats, piece: Piece

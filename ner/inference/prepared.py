@@ -22,7 +22,7 @@ from ner.network import Network
 from ner.sentence import Sentence
 
 CACHE = 96 << 20  # bytes of remembered gates
-FEWEST = 1024  # tokens that are remembered, however wide the gates
+FEWEST = 4096  # tokens that are remembered, however wide the gates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +87,17 @@ class Prepared:
             [table for table, _ in looked],
             [[rows[start:end] for start, end in bounds] for _, rows in looked],
             [[part.index(sentence) for sentence in sentences] for part in self._contexts],
+        )
+
+    def contexts(self, sentence: Sentence) -> list[Arrays]:
+        """What each context embedding makes of a sentence of any length."""
+        return [part.index(sentence) for part in self._contexts]
+
+    def read_stretch(self, tokens: tuple[str, ...], contexts: list[Arrays]) -> Reading:
+        """Tokens of one sentence, at most ``capacity``, whose contexts are known."""
+        looked = [member.types.look_up([tokens]) for member in self._members]
+        return Reading(
+            [table for table, _ in looked], [[rows] for _, rows in looked], [[c] for c in contexts]
         )
 
     def emissions(self, reading: Reading, numbers: Sequence[int]) -> NDArray[np.float32]:
