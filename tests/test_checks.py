@@ -235,6 +235,14 @@ def test_a_folder_of_brat_is_one_corpus_whose_findings_name_their_files(tmp_path
     assert report.files[0].documents == 2
 
 
+def test_bad_lines_of_a_format_that_tells_them_at_once(tmp_path: Path) -> None:
+    good = "1\tAda\t_\t_\t_\t_\t_\t_\t_\tNER=B-PER\n\n"
+    report = check(save(tmp_path, good + "bad\n" * 30, "x.conllu"))
+    assert report.status == 1
+    assert {one.line for one in report.findings.of("bad-line")} == {0, *range(3, 23)}
+    assert report.findings.of("bad-line")[-1].message.startswith("and 10 more bad lines")
+
+
 def test_an_option_that_the_reader_does_not_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the reader of conll has no option 'colour'; it has"):
         check(save(tmp_path, GOOD), colour=1)
@@ -331,6 +339,8 @@ def test_ordinary_tokens_are_not_odd(token: str) -> None:
         ("A\u200dda", "odd-character"),
         ("A\x00", "odd-character"),
         ("a b", "odd-character"),
+        (" ", "blank-token"),
+        ("\u00a0", "blank-token"),
         ("&#39;s", "odd-character"),
         ("â€™s", "mojibake"),
         ("Ð\u009cÐ¾Ñ\u0081ÐºÐ²Ð°", "odd-character"),

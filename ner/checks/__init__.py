@@ -126,13 +126,15 @@ def _told(findings: Findings, file: str | Path, caught: list[Any]) -> Iterator[N
 
 def _tell(findings: Findings, name: str, message: str) -> None:
     """Note the lines of an error, each of which may name its own place."""
-    for line in message.splitlines():
+    kind = "unreadable"
+    for line in message.split("\n"):
         rest = line.removeprefix(f"{name}:")
         number, _, told = rest.partition(": ")
         if rest != line and number.isdecimal():
-            findings.add("bad-line", name, int(number), told)
+            kind = "bad-line"  # and so is what follows, such as how many there are besides
+            findings.add(kind, name, int(number), told)
         else:
-            findings.add("unreadable", name, 0, rest.strip())
+            findings.add(kind, name, 0, rest.strip())
 
 
 def _check_mark(findings: Findings, file: str | Path) -> None:

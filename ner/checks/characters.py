@@ -52,6 +52,9 @@ _ADDRESS = re.compile(r"://|^www\.|^/|@", re.IGNORECASE)
 
 def oddities(token: str) -> Iterator[tuple[str, str]]:
     """What is odd about a token, as pairs of a kind of finding and a message."""
+    if token.isspace():
+        yield "blank-token", f"{token!r} is nothing but white space"
+        return
     limit = LONG_ADDRESS if _ADDRESS.search(token) else LONG_TOKEN
     if len(token) > limit:
         yield "long-token", f"the token {token[:LONG_TOKEN]!r}... has {len(token)} characters"

@@ -37,6 +37,7 @@ KINDS: dict[str, Kind] = {
     "reader": Kind(WARNING, "what the reader had to say"),
     "no-entity": Kind(WARNING, "files without an entity"),
     "odd-character": Kind(WARNING, "tokens with characters that should not be there"),
+    "blank-token": Kind(WARNING, "tokens of nothing but white space"),
     "mojibake": Kind(WARNING, "tokens read in a wrong encoding"),
     "mixed-script": Kind(WARNING, "tokens with look-alike letters of several scripts"),
     "punctuation-edge": Kind(WARNING, "entities that begin or end in punctuation"),
