@@ -65,7 +65,8 @@ class TrainingSettings:
         seed: Drives initial weights, the order of sentences, and dropout.
         deterministic: On CUDA, whether only operations are used that give the same result every
             time, some of them slower. On the CPU all do, for the same number of threads.
-        epochs: How often every sentence is seen.
+        epochs: How often every sentence is seen; where null, 8 times, or as often as it takes for
+            200 steps where there are few sentences.
         batch_size: Sentences a batch.
         batch_tokens: The most tokens a batch, padding counted; no limit where it is null.
         length_noise: Sentences of a batch have like length: their length plus a random number
@@ -93,7 +94,7 @@ class TrainingSettings:
 
     seed: int = 1
     deterministic: bool = False
-    epochs: int = 8
+    epochs: int | None = None
     batch_size: int = 32
     batch_tokens: int | None = None
     length_noise: float = 2.0
