@@ -30,6 +30,7 @@ SHAPES = "32x50x9,32x50x17,256x40x17,8x512x17,32x128x64"
 
 
 def main() -> None:
+    """Compare the classes at every shape, in one process for each number of threads."""
     options = parse()
     if options.threads is None:  # each number of threads in a process of its own
         counts = [1] if options.device != "cpu" else sorted({1, os.cpu_count() or 1})
@@ -49,6 +50,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,7 +67,7 @@ def parse() -> argparse.Namespace:
 
 def in_a_process(threads: int) -> list[dict[str, Any]]:
     """The results of this script, run with a number of threads."""
-    name = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS".split()
+    name = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(name, str(threads))}
     out = Path(f".crf-{os.getpid()}.json")
     command = [sys.executable, *sys.argv, "--threads", str(threads), "--json", str(out)]
@@ -77,6 +79,7 @@ def in_a_process(threads: int) -> list[dict[str, Any]]:
 
 
 def write(path: Path | None, results: list[dict[str, Any]]) -> None:
+    """Write the results as JSON, where that was asked for."""
     if path is not None:
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
@@ -100,6 +103,7 @@ def load(name: str) -> type:
 
 
 def headline(options: argparse.Namespace) -> str:
+    """What ran where, for the top of the table."""
     import numpy as np
     import torch
 
@@ -221,8 +225,8 @@ def compare(case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
             }
         )
         work[name] = {
-            "loss": lambda l=layer, e=emissions, t=tags, m=mask: step(l, e, t, m),
-            "decode": lambda l=layer, e=emissions, m=mask: decoded(l, e, m),
+            "loss": lambda c=layer, e=emissions, t=tags, m=mask: step(c, e, t, m),
+            "decode": lambda c=layer, e=emissions, m=mask: decoded(c, e, m),
             "marginals": marginals,
         }
     for what in ("loss", "decode", "marginals"):
@@ -235,6 +239,7 @@ def compare(case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def decoded(layer: Any, emissions: Any, mask: Any) -> None:
+    """Decode once."""
     import torch
 
     with torch.no_grad():
@@ -267,6 +272,7 @@ def in_turns(calls: list[Callable[[], Any]], options: argparse.Namespace) -> lis
 
 
 def line(row: dict[str, Any]) -> str:
+    """A line of the table."""
     figures = "  ".join(
         f"{what} {row[what + '_ms']:9.3f} ms x{row[what + '_x']:6.1f}"
         for what in ("loss", "decode", "marginals")
@@ -284,6 +290,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def summarise(results: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Print the median and the least ratio over the shapes."""
     for name in options.classes[1:]:
         rows = [row for row in results if row["class"] == name]
         for what in ("loss", "decode", "marginals"):

@@ -257,7 +257,7 @@ def test_greedy_takes_the_best_next_tag_that_can_still_end(case):
         path = ()
         for t in range(length):
             going = oracle.paths[(oracle.paths[:, :t] == path).all(1), : t + 1]
-            path = max(map(tuple, going.tolist()), key=lambda p: partial_score(case, i, p))  # noqa: B023
+            path = max(map(tuple, going.tolist()), key=lambda p: partial_score(case, i, p))
         assert tuple(paths.tags[i, :length].tolist()) == path
 
 
