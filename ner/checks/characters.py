@@ -63,7 +63,11 @@ def oddities(token: str) -> Iterator[tuple[str, str]]:
             yield from _characters(token)
         if "&" in token and _ESCAPE.search(token):
             yield "odd-character", f"{token!r} holds an escape of HTML"
-        return
+    else:
+        yield from _beyond_ascii(token)
+
+
+def _beyond_ascii(token: str) -> Iterator[tuple[str, str]]:
     yield from _characters(token)
     repaired = mended(token)
     if repaired is not None:
