@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import tempfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -177,6 +180,26 @@ def test_a_file_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
         "empty.conll",
     }
     assert report.status == 2
+
+
+def test_a_file_that_breaks_off_gives_what_could_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.conll.gz"
+    text = "".join(f"w{n} O\n\n" for n in range(300_000))
+    path.write_bytes(gzip.compress((GOOD + text).encode())[:-100])
+    report = check(path)
+    assert report.status == 2
+    assert report.files[0].sentences > 9
+    assert report.to_dict()["files"][0]["scheme"] == "BIO"
+
+
+def test_a_pipe_is_read_from_its_first_byte(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(GOOD,))
+    writer.start()
+    report = check(path)
+    writer.join()
+    assert report.files[0].sentences == 9
 
 
 def test_a_byte_order_mark_at_the_start_is_told(tmp_path: Path) -> None:

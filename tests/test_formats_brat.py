@@ -111,6 +111,13 @@ def test_bad_annotation_is_told_with_its_line(tmp_path: Path, line: str, said: s
     assert said in str(caught.value)
 
 
+def test_a_text_that_cannot_be_decoded_stops_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xff")
+    save(tmp_path, "x", "bad\n", "b")
+    with pytest.raises(DataError, match=r"a\.txt:1: byte 0xff[^\n]*\n[^\n]*b\.ann:1: "):
+        list(read(tmp_path))
+
+
 def test_the_bad_lines_of_all_texts_are_told_together(tmp_path: Path) -> None:
     for name in "ab":
         save(tmp_path, "x", "bad\n", name)

@@ -139,8 +139,8 @@ def _tell(findings: Findings, name: str, message: str) -> None:
 
 def _check_mark(findings: Findings, file: str | Path) -> None:
     """Note a byte order mark at the start of a file."""
-    if file == STREAM or Path(file).is_dir():
-        return
+    if file == STREAM or not Path(file).is_file():
+        return  # which cannot be looked at and then read
     with opened(file) as opening:
         if opening.read(3) == codecs.BOM_UTF8:
             told = "the file begins with a byte order mark, which is passed over"

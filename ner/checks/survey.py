@@ -120,13 +120,15 @@ class Survey:
         facts = Facts(source.name, source.format)
         facts.overlaps = [Overlap(earlier.path) for earlier in self.files]
         self.files.append(facts)
-        for item in source.items():
-            self._add(facts, item)
-            yield item
-        facts.columns = source.layout.names if source.layout else ()
-        facts.detection = source.detection()
-        facts.documents = source.documents
-        self._check_whole(facts)
+        try:
+            for item in source.items():
+                self._add(facts, item)
+                yield item
+            self._check_whole(facts)
+        finally:  # of a file that breaks off, what could be read
+            facts.columns = source.layout.names if source.layout else ()
+            facts.detection = source.detection()
+            facts.documents = source.documents
 
     def _add(self, facts: Facts, item: Item) -> None:
         length = len(item.tokens)

@@ -59,7 +59,10 @@ def read(
         noted = Faults(annotation) if faults is None else faults
         unfit = Misfits(str(annotation)) if misfits is None else misfits
         noted.path = unfit.path = str(annotation)
-        text = _text(text_path, encoding)
+        text = _text(text_path, encoding, noted)
+        if text is None:
+            bad += _said(noted) if faults is None else []
+            continue
         spans = _spans(annotation, text, encoding, noted, align)
         name = _name(source, text_path)
         yield from in_document(cut(text, spans, cutter, align, unfit), name)
@@ -166,16 +169,18 @@ def _name(source: str | Path, path: Path) -> str:
     return path.relative_to(source).with_suffix("").as_posix()
 
 
-def _text(path: Path, encoding: str) -> str:
+def _text(path: Path, encoding: str, faults: Faults) -> str | None:
     """The text with its line ends as they are, since annotation counts them."""
     with opened(path) as file:
         raw = file.read()
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        byte = raw[error.start]
-        raise DataError(f"{path}:{line}: byte 0x{byte:02x} is not {encoding}") from error
+        annotation, faults.path = faults.path, str(path)
+        line, byte = raw.count(b"\n", 0, error.start) + 1, raw[error.start]
+        faults.add(line, f"byte 0x{byte:02x} is not {encoding}; if it is another, set encoding")
+        faults.path = annotation
+        return None
     return " " + text[1:] if text.startswith("\ufeff") else text
 
 
