@@ -1,11 +1,12 @@
 """The sentences of a run: read as told, held out by documents, never split unasked."""
 
 import pytest
+from training_runs import config
 
 from ner.config import ConfigError
 from ner.sentence import Sentence, Span, in_document
-from ner.training import DataSettings, read_settings
-from ner.training.corpora import hold_out, read_corpora
+from ner.training import DataSettings, Run, read_settings
+from ner.training.corpora import Corpora, hold_out, read_corpora, recased
 
 
 def documents(count, size):
@@ -70,3 +71,25 @@ def test_a_fraction_and_files_for_development_are_not_both_taken():
         read_settings({"data": {"train": "x", "development": "y", "development_fraction": 0.1}})
     with pytest.raises(ConfigError, match="between 0 and 1"):
         read_settings({"data": {"train": "x", "development_fraction": 1.5}})
+
+
+def test_copies_in_another_case_keep_their_entities_and_leave_the_rest_alone(toy):
+    copies = recased(toy, 0.5, 1.0, seed=1)
+    lower, upper = copies[: round(len(toy) / 2)], copies[round(len(toy) / 2) :]
+    assert len(lower) == 4
+    assert {s.tokens for s in upper} == {tuple(t.upper() for t in s.tokens) for s in toy}
+    assert all(token == token.lower() for s in lower for token in s.tokens)
+    spans = {tuple(t.lower() for t in s.tokens): s.spans for s in toy}
+    assert all(spans[tuple(t.lower() for t in s.tokens)] == s.spans for s in copies)
+    assert all(s.document is None for s in copies)
+    assert recased(toy, 0.0, 0.0, seed=1) == ()
+
+
+def test_a_run_trains_on_the_copies_too(toy):
+    settings = read_settings(config(lower_cased=0.5, upper_cased=1.0, epochs=1))
+    run = Run(settings, device="cpu", corpora=Corpora(toy, (), ()))
+    seen = []
+    run.train_epoch(seen.append)
+    assert sum(seen) == 9 + 4 + 9
+    with pytest.raises(ConfigError, match="lower_cased must be from 0 to 1"):
+        read_settings(config(lower_cased=1.5))

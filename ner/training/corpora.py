@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from ner.formats import read
@@ -69,6 +69,30 @@ def hold_out(
     kept = [sentence for place, sentence in enumerate(sentences) if place not in held]
     out = [sentence for place, sentence in enumerate(sentences) if place in held]
     return tuple(kept), tuple(out)
+
+
+def recased(
+    sentences: Sequence[Sentence], lower: float, upper: float, seed: int
+) -> tuple[Sentence, ...]:
+    """Copies of some of the sentences in lower case, then of some in upper case.
+
+    A copy stands in no document, for the document's other sentences are not of its case.
+    """
+    copies: list[Sentence] = []
+    for share, change, number in ((lower, str.lower, 0), (upper, str.upper, 1)):
+        chosen = Random(2 * seed + number).sample(sentences, round(share * len(sentences)))
+        copies += [
+            replace(
+                sentence,
+                tokens=tuple(map(change, sentence.tokens)),
+                document=None,
+                position=0,
+                text=None,
+                offsets=None,
+            )
+            for sentence in chosen
+        ]
+    return tuple(copies)
 
 
 def grouped(sentences: Sequence[Sentence]) -> list[list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from ner.storage import write_text
 from ner.tagger import Tagger, pick_device
 from ner.training import checkpoints, resumption
 from ner.training.checkpoints import Checkpoint
-from ner.training.corpora import Corpora, read_corpora
+from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.epochs import Epoch, Position, remarks_on
 from ner.training.optimisation import SCHEDULES, plateau_factor
 from ner.training.processes import Processes
@@ -85,7 +86,11 @@ class Run(Iterator[Epoch]):
         self.remarks: list[str] = []
         self.network: Network = self._build().to(self.device)
         self._table = self.network.type_table()
-        self._train = self.network.index(self.corpora.train, self._table)
+        copies = recased(
+            self.corpora.train, training.lower_cased, training.upper_cased, training.seed
+        )
+        self._sentences = (*self.corpora.train, *copies)
+        self._train = self.network.index(self._sentences, self._table)
         self._development = self.network.index(self.corpora.development, self._table)
         self._tokens = sum(map(len, self._train))
         self._stepper = Stepper(self.network, self._table, training, self.processes)
@@ -231,7 +236,7 @@ class Run(Iterator[Epoch]):
         try:
             return self._stepper.take(batches, self.learning_rate(share))
         except DivergedError as error:
-            sentences = self.corpora.train
+            sentences = self._sentences
             lines = [str(sentences[n].line or n + 1) for numbers in group for n in numbers]
             raise ValueError(
                 f"{error}; at step {self.position.step + 1}, in the batch of the training "
@@ -372,4 +377,5 @@ def _set_up(device: torch.device, threads: int | None, deterministic: bool) -> N
     if threads is not None:
         torch.set_num_threads(threads)
     if deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants to be told
         torch.use_deterministic_algorithms(True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,11 @@ POSITIVE = (
     "threads",
     "checkpoint_steps",
     "checkpoint_minutes",
+)
+RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
+    (POSITIVE, "more than 0", lambda value: value > 0),
+    (("warmup", "average"), "at least 0 and below 1", lambda value: 0.0 <= value < 1.0),
+    (("lower_cased", "upper_cased"), "from 0 to 1", lambda value: 0.0 <= value <= 1.0),
 )
 SAMPLE = "sample:"  # before the name of a split of the bundled corpus
 
@@ -71,6 +76,9 @@ class TrainingSettings:
         batch_tokens: The most tokens a batch, padding counted; no limit where it is null.
         length_noise: Sentences of a batch have like length: their length plus a random number
             up to this many tokens decides.
+        lower_cased: The share of the training sentences of which a copy in lower case is trained
+            on too, so that text without capitals is understood.
+        upper_cased: The same in upper case.
         optimizer: ``adamw``, ``adam``, ``nadam`` or ``sgd``.
         learning_rate: The highest.
         weight_decay: Of all weights.
@@ -98,6 +106,8 @@ class TrainingSettings:
     batch_size: int = 32
     batch_tokens: int | None = None
     length_noise: float = 2.0
+    lower_cased: float = 0.0
+    upper_cased: float = 0.0
     optimizer: str = "adamw"
     learning_rate: float = 3e-3
     weight_decay: float = 0.0
@@ -117,15 +127,11 @@ class TrainingSettings:
     checkpoint_minutes: float | None = 10.0
 
     def __post_init__(self) -> None:
-        for name in POSITIVE:
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be more than 0, got {value}")
-        for name in ("warmup", "average"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(
-                    f"{name} must be at least 0 and below 1, got {getattr(self, name)}"
-                )
+        for names, wanted, fits in RANGES:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not fits(value):
+                    raise ValueError(f"{name} must be {wanted}, got {value}")
         for name, shelf in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in shelf:
                 raise ValueError(
