@@ -250,7 +250,9 @@ def test_long_documents_are_tagged_to_their_end_around_given_entities_too(nlp):
     doc.set_ents([DocSpan(doc, 4, 5, "GPE")], default="missing")
     doc = nlp(doc)
     assert "GPE" in {ent.label_ for ent in doc.ents[:4]}
-    beyond = [[e[:3] for e in scored(one) if e[0] >= 14] for one in (doc, free)]
+    beyond = [
+        [(e.start, e.end, e.label_) for e in one.ents if e.start >= 14] for one in (doc, free)
+    ]
     assert beyond[0] == beyond[1], "a given entity changes what is far from it"
     assert len(beyond[0]) == 5 * 699
 
