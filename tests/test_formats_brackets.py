@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import itertools
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import sentences, tokens
 
 from ner.formats import DataError
 from ner.formats.brackets import parse, read, spell, write
@@ -18,30 +18,13 @@ from ner.sentence import Sentence, Span, in_document
 WORDS = st.text(st.sampled_from("ab[]\\? \t\n\r-é\u00a0\u2028"), min_size=1, max_size=5)
 
 
-@st.composite
-def sentences(draw: st.DrawFn) -> Sentence:
-    """A sentence with hostile tokens, spans that do not overlap, and unknown tokens."""
-    tokens = tuple(draw(st.lists(WORDS, min_size=1, max_size=8)))
-    edges = sorted(draw(st.sets(st.integers(0, len(tokens)))))
-    spans, unknown = [], set()
-    for start, end in itertools.pairwise(edges):
-        kind = draw(st.sampled_from(["span", "gap", "unknown"]))
-        if kind == "span":
-            spans.append(Span(start, end, draw(WORDS)))
-        elif kind == "unknown":
-            unknown |= set(range(start, end))
-    if len(unknown) == len(tokens):
-        return Sentence(tokens)
-    return Sentence(tokens, tuple(spans), unknown=frozenset(unknown))
-
-
 def test_reads_tokens_and_spans() -> None:
     assert parse("[PER Ada Obi] joined [ORG Kestrel Foods] .") == Sentence(
         ("Ada", "Obi", "joined", "Kestrel", "Foods", "."), (Span(0, 2, "PER"), Span(3, 5, "ORG"))
     )
 
 
-@given(sentences())
+@given(sentences(WORDS | tokens))
 def test_what_is_written_reads_back(sentence: Sentence) -> None:
     assert parse(spell(sentence)) == sentence
 
@@ -117,7 +100,7 @@ def test_a_file_without_boundaries_has_no_documents(tmp_path: Path) -> None:
     assert found[1].tokens[0] == "-DOCSTART-x"
 
 
-@given(st.lists(st.tuples(st.booleans(), sentences()), max_size=6))
+@given(st.lists(st.tuples(st.booleans(), sentences(WORDS | tokens)), max_size=6))
 def test_a_file_reads_back(given: list[tuple[bool, Sentence]]) -> None:
     wanted = [one for new, one in given if not new]
     wanted += in_document((one for new, one in given if new), "an id [with] \\n")

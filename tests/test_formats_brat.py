@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import sentences
 
 from ner.formats import DataError, DataWarning
 from ner.formats.brat import read, write
@@ -147,18 +148,10 @@ def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path: Path) -> None
 WORDS = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=4)
 
 
-@st.composite
-def documents(draw: st.DrawFn) -> list[Sentence]:
-    found = []
-    for tokens in draw(st.lists(st.lists(WORDS, min_size=1, max_size=6), max_size=4)):
-        edges = sorted(draw(st.sets(st.integers(0, len(tokens)))))
-        pairs = zip(edges[::2], edges[1::2], strict=False)
-        spans = tuple(Span(*pair, draw(st.sampled_from(["PER", "LOC"]))) for pair in pairs)
-        found.append(Sentence(tuple(tokens), spans))
-    return found
+documents = st.lists(sentences(WORDS, partial=False), max_size=4)
 
 
-@given(st.lists(documents(), max_size=4))
+@given(st.lists(documents, max_size=4))
 def test_what_is_written_reads_back(given: list[list[Sentence]]) -> None:
     texts = [one for one in given if one]
     names = [f"document-{place}" for place in range(len(texts))]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 from spacy.tokens import Span as SpacySpan
+from strategies import sentences
 
 from ner.formats import DataError
 from ner.formats.docbin import read, write
@@ -72,22 +73,8 @@ def test_annotation_nobody_made_and_annotation_that_is_missing(tmp_path: Path) -
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4)
 
 
-@st.composite
-def sentences(draw: st.DrawFn) -> Sentence:
-    tokens = tuple(draw(st.lists(WORDS, min_size=1, max_size=6)))
-    edges = sorted(draw(st.sets(st.integers(0, len(tokens)))))
-    pairs = zip(edges[::2], edges[1::2], strict=False)
-    spans = tuple(Span(*pair, draw(st.sampled_from(["PER", "LOC"]))) for pair in pairs)
-    covered = {place for span in spans for place in range(span.start, span.end)}
-    free = sorted(set(range(len(tokens))) - covered)
-    unknown = draw(st.frozensets(st.sampled_from(free))) if free else frozenset()
-    if len(unknown) == len(tokens) or draw(st.integers(0, 5)) == 0:
-        return Sentence(tokens)
-    return Sentence(tokens, spans, unknown=unknown)
-
-
 @settings(max_examples=30)
-@given(st.lists(st.tuples(st.booleans(), sentences()), max_size=5))
+@given(st.lists(st.tuples(st.booleans(), sentences(WORDS)), max_size=5))
 def test_what_is_written_reads_back(given: list[tuple[bool, Sentence]]) -> None:
     wanted = [one for inside, one in given if not inside]
     wanted += in_document((one for inside, one in given if inside), "an id")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import sentences
 
 from ner.formats import DataError
 from ner.formats.frames import from_dataframe, from_dataset, to_dataframe, to_dataset
@@ -18,15 +19,6 @@ NOBODY = Sentence(("no", "one"), None, {"pos": ("D", "N")})
 PARTLY = Sentence(
     ("Eve", "or", "Ivo"), (Span(0, 1, "PER"),), {"pos": ("N", "C", "N")}, frozenset({2})
 )
-WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4)
-
-
-@st.composite
-def sentences(draw: st.DrawFn) -> Sentence:
-    tokens = tuple(draw(st.lists(WORDS, min_size=1, max_size=5)))
-    edges = sorted(draw(st.sets(st.integers(0, len(tokens)))))
-    pairs = zip(edges[::2], edges[1::2], strict=False)
-    return Sentence(tokens, tuple(Span(*pair, draw(st.sampled_from("AB"))) for pair in pairs))
 
 
 class Feature:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import sentences
 
 from ner.formats import DataError, DataWarning
 from ner.formats.alignment import Misfits
@@ -298,19 +299,18 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 
 
 @st.composite
-def sentences(draw: st.DrawFn) -> Sentence:
-    tokens = tuple(draw(st.lists(WORDS, min_size=1, max_size=6)))
-    edges = sorted(draw(st.sets(st.integers(0, len(tokens)))))
-    pairs = list(zip(edges[::2], edges[1::2], strict=False))
-    spans = tuple(
-        Span(start, end, draw(WORDS), draw(st.none() | st.floats(0, 1))) for start, end in pairs
-    )
-    unknown = draw(st.frozensets(st.integers(0, len(tokens) - 1)))
-    pos = tuple(draw(WORDS) for _ in tokens)
-    return Sentence(tokens, draw(st.sampled_from([spans, spans, None])), {"pos": pos}, unknown)
+def scored(draw: st.DrawFn) -> Sentence:
+    """A sentence of any tokens, with scores and another column."""
+    one = draw(sentences(WORDS))
+    pos = tuple(draw(WORDS) for _ in one.tokens)
+    if one.spans is None:
+        return replace(one, columns={"pos": pos})
+    scores = st.none() | st.floats(0, 1)
+    spans = tuple(replace(span, score=draw(scores)) for span in one.spans)
+    return replace(one, spans=spans, columns={"pos": pos})
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), sentences()), max_size=6))
+@given(st.lists(st.tuples(st.integers(0, 2), scored()), max_size=6))
 def test_our_own_lines_keep_everything(given: list[tuple[int, Sentence]]) -> None:
     wanted: list[Sentence] = []
     for kind in (0, 1, 2):
@@ -338,7 +338,7 @@ def _place(sentence: Sentence) -> tuple[int, tuple[tuple[str, ...], ...]] | None
 
 
 @pytest.mark.parametrize("shape", ["tags", "doccano", "prodigy", "labelstudio"])
-@given(sentence=sentences())
+@given(sentence=scored())
 def test_every_shape_keeps_every_span(shape: str, sentence: Sentence) -> None:
     """Doccano and Label Studio keep no tokens: there, words that any tokenizer keeps."""
     words = tuple(f"w{place}" for place in range(len(sentence)))

@@ -19,7 +19,7 @@ from ner.formats.alignment import Misfits, check_how
 from ner.formats.detection import Detection, Repairs, TagCounts
 from ner.formats.documents import DOCUMENT_TOKENS, Part
 from ner.formats.lines import DataWarning, Faults, read_blocks, rereadable
-from ner.formats.records import MISSING, Columns, Reading, tags_of
+from ner.formats.records import MISSING, Columns, Reading, given_tags
 from ner.formats.shapes import SHAPES, WHOLE
 from ner.formats.tokenization import DEFAULT
 from ner.schemes import SCHEMES, Scheme, scheme_named
@@ -94,7 +94,7 @@ def detect(
 def _count(source: str | Path, encoding: str) -> TagCounts:
     counts = TagCounts(MISSING)
     for _, value in _values(source, encoding, Faults(source)):
-        tags = tags_of(value)
+        tags = given_tags(value)
         if tags:
             counts.add(tags)
     return counts

@@ -156,7 +156,7 @@ def unwrapped(value: Any) -> Object:
     return value
 
 
-def tags_of(value: Any) -> list[str] | None:
+def given_tags(value: Any) -> list[str] | None:
     """The tags of an object that has tokens and tags, without looking further."""
     if not isinstance(value, dict):
         return None
