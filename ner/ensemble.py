@@ -72,11 +72,11 @@ class Ensemble(Network):
     def forward(self, batch: Batch) -> LinearChain:
         """The distribution over tag sequences that the mean of the members' scores gives."""
         chains = [member(batch) for member in self.networks]
-        scores = [
+        emissions, transitions, start, end = (
             torch.stack([getattr(chain, name) for chain in chains]).mean(0)
             for name in ("emissions", "transitions", "start", "end")
-        ]
-        return LinearChain(*scores, chains[0].lengths)
+        )
+        return LinearChain(emissions, transitions, start, end, chains[0].lengths)
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean of the members' losses: each learns by itself.
