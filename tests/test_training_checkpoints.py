@@ -69,14 +69,14 @@ def test_killed_processes_end_in_the_same_bytes(tmp_path):
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
         folder.mkdir()
-        write_config(folder, sentences=60, epochs=6, checkpoint_steps=2, average=0.9)
+        write_config(folder, sentences=40, epochs=3, checkpoint_steps=3, average=0.9)
     call = [sys.executable, "-m", "ner", "train", "run.yaml", "--quiet", "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(call, check=True, cwd=folders[0], env=environment)
     chance, kills = random.Random(5), 0
     while kills < 2:
         with subprocess.Popen([*call, "--resume"], cwd=folders[1], env=environment) as process:
-            wanted = _checkpoints(folders[1]) + chance.randint(1, 30)
+            wanted = _checkpoints(folders[1]) + chance.randint(1, 12)
             while process.poll() is None and _checkpoints(folders[1]) < wanted:
                 time.sleep(0.01)
             if process.poll() is not None:

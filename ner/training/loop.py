@@ -271,7 +271,7 @@ class Run(Iterator[Epoch]):
             seconds=place.seconds,
             tokens_per_second=self._tokens / place.seconds,
             best=self._is_best(score),
-            labels=labels or {},
+            labels=dict(sorted((labels or {}).items())),
             learning_rate=self.learning_rate(1.0 - 1.0 / place.steps_of_epoch),
             remarks=remarks_on(self.epochs, score),
         )
