@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ner.checks.findings import Findings
-from ner.formats import format_of
+from ner.formats import format_of, options_of
 from ner.formats.alignment import OVERLAP, Misfit, Misfits
 from ner.formats.columns import Aside, Layout
 from ner.formats.detection import Detection, TagCounts, complaint
@@ -19,7 +19,7 @@ from ner.formats.table import Options, Table
 from ner.schemes import OUTSIDE, Role, Scheme
 from ner.sentence import Document, Span
 
-_NO_OPTIONS = ("source", "faults", "misfits")  # which a reader takes besides
+_NO_OPTIONS = ("faults", "misfits")  # which a check sets itself
 HELD = 500_000  # tokens of a file that is read only once
 
 # A tag decodes to the same spans in every scheme that has it, so one table does for all of them.
@@ -241,9 +241,7 @@ def check_options(format: str, options: Iterable[str]) -> None:  # noqa: A002 - 
     Raises:
         ValueError: There is one.
     """
-    module = import_module(f"ner.formats.{format}")
-    reader = getattr(module, "Options", module.read)
-    known = [name for name in inspect.signature(reader).parameters if name not in _NO_OPTIONS]
+    known = [name for name in options_of(format, "read") if name not in _NO_OPTIONS]
     for option in options:
         if option not in known:
             raise ValueError(
