@@ -65,7 +65,9 @@ def main():
     opinions = [held[number] for number in range(len(changed))]
     if given.keep:
         lines = [
-            json.dumps([o.gold, [(s.start, s.end, s.label, s.score) for s in o.predicted]])
+            json.dumps(
+                [o.gold, o.outside, [(s.start, s.end, s.label, s.score) for s in o.predicted]]
+            )
             for o in opinions
         ]
         Path(given.keep).write_text("\n".join(lines), encoding="utf-8")

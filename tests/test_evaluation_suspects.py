@@ -1,6 +1,4 @@
-"""Suspects: what a tagger finds improbable, one for each place."""
-
-import math
+"""Suspects: where a tagger is sure of something other than the annotation, one for each place."""
 
 import pytest
 
@@ -10,60 +8,66 @@ from ner.sentence import Sentence, Span, in_document
 TOKENS = ("Ada", "Obi", "of", "Kestrel", "Foods", "spoke")
 
 
-def opinion(gold, probabilities, predicted, **more):
-    return Opinion(Sentence(TOKENS, tuple(gold), **more), tuple(probabilities), tuple(predicted))
+def opinion(predicted, gold=(), probabilities=(), outside=(), **more):
+    given = tuple(map(tuple, (predicted, probabilities, outside)))
+    return Opinion(Sentence(TOKENS, tuple(gold), **more), *given)
 
 
 @pytest.mark.parametrize(
-    ("gold", "predicted", "kind", "suggestion"),
+    ("predicted", "kind", "suggestion", "probability"),
     [
-        (Span(0, 2, "PER"), [Span(0, 2, "PER", 0.6)], "agree", None),
-        (Span(0, 2, "PER"), [Span(0, 2, "ORG", 0.9)], "label", Span(0, 2, "ORG")),
-        (Span(0, 2, "PER"), [Span(0, 1, "PER", 0.9)], "boundary", Span(0, 1, "PER")),
-        (Span(0, 2, "PER"), [Span(1, 3, "ORG", 0.9)], "both", Span(1, 3, "ORG")),
-        (Span(0, 2, "PER"), [], "remove", None),
+        ([Span(0, 2, "PER", 0.25)], "agree", None, 0.75),
+        ([Span(0, 2, "ORG", 0.9)], "label", Span(0, 2, "ORG"), 0.9),
+        ([Span(0, 1, "PER", 0.8)], "boundary", Span(0, 1, "PER"), 0.8),
+        ([Span(1, 3, "ORG", 0.7)], "both", Span(1, 3, "ORG"), 0.7),
+        ([], "remove", None, 0.6),
     ],
 )
-def test_a_gold_span_is_as_surprising_as_it_is_improbable(gold, predicted, kind, suggestion):
-    (found,) = rank_suspects([opinion([gold], [0.25], predicted)])
+def test_a_gold_span_is_as_suspect_as_something_else_is_probable(
+    predicted, kind, suggestion, probability
+):
+    gold = Span(0, 2, "PER")
+    (found,) = rank_suspects([opinion(predicted, [gold], [0.25], [0.6])])
     assert (found.kind, found.gold, found.suggestion) == (kind, gold, suggestion)
-    assert found.surprise == pytest.approx(-math.log(0.25))
+    assert found.probability == pytest.approx(probability)
+    assert found.gold_probability == 0.25
 
 
-def test_a_missing_span_is_as_surprising_as_it_is_probable():
-    (found,) = rank_suspects([opinion([], [], [Span(3, 5, "ORG", 0.9)])])
-    assert (found.kind, found.gold) == ("add", None)
-    assert found.surprise == pytest.approx(-math.log(0.1))
+def test_a_missing_span_is_as_suspect_as_it_is_probable():
+    (found,) = rank_suspects([opinion([Span(3, 5, "ORG", 0.9)])])
+    assert (found.kind, found.gold, found.gold_probability) == ("add", None, None)
+    assert found.probability == 0.9
     assert found.shown() == "Ada Obi of [O Kestrel Foods] spoke"
-    assert found.change() == "ORG Kestrel Foods (0.900)"
+    assert found.change() == "ORG Kestrel Foods"
 
 
 def test_overlapping_spans_are_one_suspect():
     predicted = [Span(0, 1, "PER", 0.9), Span(1, 2, "PER", 0.9)]
-    (found,) = rank_suspects([opinion([Span(0, 2, "PER")], [0.1], predicted)])
+    (found,) = rank_suspects([opinion(predicted, [Span(0, 2, "PER")], [0.1], [0.0])])
     assert found.gold == Span(0, 2, "PER")
 
 
-def test_the_most_surprising_come_first_and_certain_ones_not_at_all():
+def test_the_surest_come_first_and_places_of_agreement_last():
+    per = Span(0, 2, "PER")
     opinions = [
-        opinion([Span(0, 2, "PER")], [0.5], [Span(0, 2, "PER", 0.5)]),
-        opinion([Span(0, 2, "PER")], [1.0], [Span(0, 2, "PER", 1.0)]),
-        opinion([Span(0, 2, "ORG")], [0.0], [Span(0, 2, "PER", 1.0)]),
-        opinion([], [], [Span(0, 2, "PER", 0.99)]),
+        opinion([Span(0, 2, "PER", 0.1)], [per], [0.1], [0.0]),
+        opinion([Span(0, 2, "ORG", 0.6)], [per], [0.0], [0.0]),
+        opinion([Span(0, 2, "PER", 0.99)]),
+        opinion([], [per], [0.0], [0.97]),
+        opinion([Span(0, 2, "PER", 0.3)], [per], [0.3], [0.0]),
     ]
-    assert [s.number for s in rank_suspects(opinions)] == [2, 3, 0]
-    assert math.isfinite(rank_suspects(opinions)[0].surprise)
+    assert [s.number for s in rank_suspects(opinions)] == [2, 3, 1, 0, 4]
 
 
 def test_what_nobody_annotated_is_not_suspected():
     spans = [Span(0, 2, "PER", 0.9)]
-    assert not rank_suspects([Opinion(Sentence(TOKENS), (), tuple(spans))])
-    assert not rank_suspects([opinion([], [], spans, unknown=frozenset({1}))])
+    assert not rank_suspects([Opinion(Sentence(TOKENS), tuple(spans), (), ())])
+    assert not rank_suspects([opinion(spans, unknown=frozenset({1}))])
 
 
 def test_a_suspect_says_where_it_stands():
     sentence = in_document([Sentence(TOKENS, (Span(0, 2, "PER"),), line=7)], "a")[0]
-    (found,) = rank_suspects([Opinion(sentence, (0.1,), ())])
+    (found,) = rank_suspects([Opinion(sentence, (), (0.1,), (0.8,))])
     said = found.as_json()
     assert (said["line"], said["document"], said["kind"]) == (7, "a", "remove")
     assert said["gold"]["text"] == "Ada Obi"

@@ -1,5 +1,7 @@
 """How sure a network is: probabilities and entropies are the chain's own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -44,6 +46,24 @@ def test_gold_spans_have_the_probability_of_all_paths_through_them(network):
                 said = chain.span_probability(*place, label, network.span_tags).item()
                 assert sure == pytest.approx(said, abs=1e-6)
                 assert 0.0 < sure < 1.0
+
+
+def test_no_entity_has_the_probability_of_all_paths_outside(network):
+    """Of tokens [start, end), by the sum over the paths that have O at each of them."""
+    opinions = Doubts(network).opinions(GOLD)
+    table = network.type_table()
+    outside = network.tags.index("O")
+    for number in (0, 2):
+        bare = network.index([Sentence(GOLD[number].tokens)], table)
+        with torch.inference_mode():
+            chain = network(network.collate(bare, table))
+            for span, sure in zip(GOLD[number].spans, opinions[number].outside, strict=True):
+                allowed = torch.ones_like(chain.emissions, dtype=torch.bool)
+                allowed[0, span.start : span.end] = False
+                allowed[0, span.start : span.end, outside] = True
+                some = replace(chain, candidates=allowed).log_partition()
+                said = (some - chain.log_partition()).exp().item()
+                assert sure == pytest.approx(said, abs=1e-6)
 
 
 def test_a_label_the_network_does_not_know_is_impossible(network):

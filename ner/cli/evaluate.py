@@ -12,6 +12,7 @@ from ner.cli.console import Progress, write_json
 from ner.cli.scoring import (
     Model,
     add_reading,
+    read_file,
     read_gold,
     read_predictions,
     scheme_of,
@@ -235,9 +236,7 @@ def _report(
 def _training(arguments: argparse.Namespace) -> list[Sentence] | None:
     if not arguments.train:
         return None
-    from ner.formats import read
-
-    return list(read(arguments.train))
+    return read_file(arguments.train)
 
 
 def _perturbations(arguments: argparse.Namespace) -> list[str]:

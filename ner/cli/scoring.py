@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,18 +66,27 @@ def reader_options(given: Iterable[str]) -> dict[str, Any]:
 
 def read_gold(arguments: argparse.Namespace, **more: Any) -> list[Sentence]:
     """The sentences of GOLD."""
-    from ner.formats import read
-
-    options = reader_options(arguments.reader) | more
-    return list(read(arguments.gold, format=arguments.format, **options))
+    return read_file(arguments.gold, arguments.format, reader_options(arguments.reader) | more)
 
 
-def read_predictions(path: str, arguments: argparse.Namespace, **more: Any) -> list[Sentence]:
+def read_predictions(path: str, arguments: argparse.Namespace) -> list[Sentence]:
     """The sentences of a file of predictions."""
-    from ner.formats import read
+    options = reader_options(arguments.predictions_reader)
+    return read_file(path, arguments.predictions_format, options)
 
-    options = reader_options(arguments.predictions_reader) | more
-    return list(read(path, format=arguments.predictions_format, **options))
+
+def read_file(
+    path: str, kind: str | None = None, options: Mapping[str, Any] | None = None
+) -> list[Sentence]:
+    """The sentences of a file of that format; what its reader remarks goes to standard error."""
+    from ner.formats import DataWarning, read
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", DataWarning)
+        sentences = list(read(path, format=kind, **(options or {})))
+    for warning in told:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    return sentences
 
 
 def is_model(path: str) -> bool:

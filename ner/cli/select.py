@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ner.cli.console import Progress, write_json
-from ner.cli.scoring import CHUNK, reader_options
+from ner.cli.scoring import CHUNK, read_file, reader_options
 
 EXAMPLE = """\
 example:
@@ -43,13 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Choose."""
     from ner.evaluation.selection import choose_sentences
-    from ner.formats import read, write
+    from ner.formats import write
     from ner.inference.doubts import Doubts
     from ner.tagger import load
 
     show = Progress(quiet=arguments.quiet or "-" in (arguments.json, arguments.output))
-    options = reader_options(arguments.reader)
-    sentences = list(read(arguments.file, format=arguments.format, **options))
+    sentences = read_file(arguments.file, arguments.format, reader_options(arguments.reader))
     choose_sentences([], arguments.budget, unit=arguments.unit)  # refuses before the work begins
     tagger = load(arguments.model, device=arguments.device)
     doubts = Doubts(tagger.network, tagger.decoding)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json
-from ner.cli.scoring import CHUNK, reader_options
+from ner.cli.scoring import CHUNK, read_file, reader_options
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -47,13 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Rank."""
     from ner.evaluation.suspects import rank_suspects
-    from ner.formats import read
 
     if arguments.top < 1:
         raise ValueError(f"--top is at least 1, got {arguments.top}")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
-    options = reader_options(arguments.reader)
-    sentences = list(read(arguments.file, format=arguments.format, **options))
+    sentences = read_file(arguments.file, arguments.format, reader_options(arguments.reader))
     if not any(sentence.spans is not None for sentence in sentences):
         raise ValueError(f"{arguments.file}: no sentence is annotated, nothing to suspect")
     found = rank_suspects(_opinions(arguments, sentences, show))[: arguments.top]
@@ -109,6 +107,6 @@ def _line(number: int, suspect: Suspect, file: str) -> str:
     if suspect.sentence.line and span and hasattr(suspect.sentence.columns, "layout"):
         place += span.start
     return (
-        f"{number:4}  {file}:{place}  {suspect.kind:8}  p={suspect.probability:.2g}  "
+        f"{number:4}  {file}:{place}  {suspect.kind:8}  {suspect.probability:.4f}  "
         f"{suspect.shown()}  ->  {suspect.change()}"
     )

@@ -1,23 +1,21 @@
-"""Label errors: gold spans, and places without one, that a tagger finds improbable.
+"""Label errors: places where a tagger is sure of something other than the annotation.
 
-A tagger that has not seen a sentence says how probable its annotation is; where it is sure that
-the annotation is wrong, more often than not it is (Northcutt et al. 2021; for entities Klie et
-al. 2023). A place of annotation is a gold span or a span the tagger would add; its surprise is
-the negative logarithm of the probability that the annotation is right there.
+Where a tagger that has not seen a sentence is sure that its annotation is wrong, more often than
+not it is (Northcutt et al. 2021; for entities Klie et al. 2023). A place is a gold span, or a span
+that the tagger would add. What counts is how probable the tagger finds what it would put there.
+How improbable it finds the annotation does not do: of a long or odd name every reading is
+improbable, the right one too, and such names are no errors.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ner.evaluation.errors import KINDS, Case, cases_of
 from ner.evaluation.pairs import Pair
 from ner.sentence import Sentence, Span
-
-LEAST = 1e-300  # probabilities below have no logarithm worth comparing
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +24,15 @@ class Opinion:
 
     Attributes:
         sentence: The sentence and its gold spans.
-        gold: The probability of each gold span.
         predicted: The spans the tagger finds, with their probabilities as scores.
+        gold: The probability of each gold span.
+        outside: The probability that no token of a gold span is in an entity, of each.
     """
 
     sentence: Sentence
-    gold: tuple[float, ...]
     predicted: tuple[Span, ...]
+    gold: tuple[float, ...]
+    outside: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Suspect:
         kind: What the tagger would change, a key of ``CHANGES``.
         gold: The gold span in doubt; ``None`` where one seems to be missing.
         suggestion: What the tagger finds there instead; ``None`` where it finds nothing.
-        probability: That the annotation is right there, as the tagger thinks.
-        surprise: Its negative natural logarithm.
+        gold_probability: Of the gold span, as the tagger thinks; ``None`` where there is none.
+        probability: Of what the tagger would put there.
     """
 
     number: int
@@ -54,8 +54,8 @@ class Suspect:
     kind: str
     gold: Span | None
     suggestion: Span | None
+    gold_probability: float | None
     probability: float
-    surprise: float
 
     def as_json(self) -> dict[str, Any]:
         """The suspect as JSON holds it."""
@@ -67,8 +67,8 @@ class Suspect:
             "kind": self.kind,
             "gold": _as_json(self.gold, self.sentence),
             "suggestion": _as_json(self.suggestion, self.sentence),
+            "gold_probability": self.gold_probability,
             "probability": self.probability,
-            "surprise": self.surprise,
         }
 
     def shown(self, around: int = 6) -> str:
@@ -87,12 +87,12 @@ class Suspect:
         if self.suggestion is None:
             return "no entity"
         words = " ".join(self.sentence.tokens[self.suggestion.start : self.suggestion.end])
-        score = "" if self.suggestion.score is None else f" ({self.suggestion.score:.3f})"
-        return f"{self.suggestion.label} {words}{score}"
+        return f"{self.suggestion.label} {words}"
 
 
+AGREED = "agree"
 CHANGES = {
-    "matched": "agree",
+    "matched": AGREED,
     "label": "label",
     "boundary": "boundary",
     "both": "both",
@@ -104,10 +104,10 @@ assert CHANGES.keys() == KINDS.keys()
 
 
 def rank_suspects(opinions: Iterable[Opinion]) -> list[Suspect]:
-    """All places of annotation that are at all in doubt, the most surprising first.
+    """All places where a tagger would change the annotation, those it is surest of first.
 
     Where a gold span and predicted ones overlap, there is one suspect, the gold span, since one
-    look settles both.
+    look settles both. Places it agrees with come last, the least sure first.
     """
     found = [
         suspect
@@ -115,46 +115,48 @@ def rank_suspects(opinions: Iterable[Opinion]) -> list[Suspect]:
         if opinion.sentence.spans is not None
         for suspect in _suspects(number, opinion)
     ]
-    return sorted(found, key=lambda s: (-s.surprise, s.number, s.gold or s.suggestion))
+    return sorted(found, key=_order)
+
+
+def _order(suspect: Suspect) -> tuple[bool, float, int, Span | None]:
+    place = suspect.gold or suspect.suggestion
+    return (suspect.kind == AGREED, -suspect.probability, suspect.number, place)
 
 
 def _suspects(number: int, opinion: Opinion) -> Iterable[Suspect]:
     gold = opinion.sentence.spans or ()
-    probabilities = dict(zip(gold, opinion.gold, strict=True))
+    sure = dict(zip(gold, zip(opinion.gold, opinion.outside, strict=True), strict=True))
     predicted = [span for span in opinion.predicted if _is_known(span, opinion.sentence)]
     for case in cases_of(number, Pair(tuple(sorted(gold)), tuple(sorted(predicted)))):
-        probability = _probability(case, probabilities, gold)
-        if probability is None or probability >= 1.0:
-            continue
+        if case.gold is None and any(_overlap(case.predicted, other) for other in gold):
+            continue  # the gold span it overlaps tells of it
+        own, outside = sure[case.gold] if case.gold else (None, 0.0)
         yield Suspect(
             number,
             opinion.sentence,
             CHANGES[case.kind],
             case.gold,
-            None if case.kind == "matched" else case.predicted,
-            probability,
-            -math.log(max(probability, LEAST)),
+            None if CHANGES[case.kind] == AGREED else case.predicted,
+            own,
+            _probability(case, own, outside),
         )
 
 
-def _probability(
-    case: Case, probabilities: dict[Span, float], gold: Sequence[Span]
-) -> float | None:
-    """That the annotation is right at the place of a case; ``None`` of one that another tells."""
-    if case.gold is not None:
-        return probabilities[case.gold]
-    span = case.predicted
-    if span is None or any(_overlap(span, other) for other in gold):
-        return None
-    return 1.0 - (span.score if span.score is not None else 1.0)
+def _probability(case: Case, own: float | None, outside: float) -> float:
+    """Of what the tagger would put in a place; of anything else where it agrees."""
+    if own is not None and CHANGES[case.kind] == AGREED:
+        return 1.0 - own
+    if case.predicted is None:
+        return outside
+    return case.predicted.score if case.predicted.score is not None else 1.0
 
 
 def _is_known(span: Span, sentence: Sentence) -> bool:
     return sentence.unknown.isdisjoint(range(span.start, span.end))
 
 
-def _overlap(one: Span, other: Span) -> bool:
-    return one.start < other.end and other.start < one.end
+def _overlap(one: Span | None, other: Span) -> bool:
+    return one is not None and one.start < other.end and other.start < one.end
 
 
 def _as_json(span: Span | None, sentence: Sentence) -> dict[str, Any] | None:

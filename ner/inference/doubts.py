@@ -15,6 +15,7 @@ from ner.evaluation.suspects import Opinion
 from ner.inference.decoding import Decoding
 from ner.inference.plain import SENTENCES, TOKENS, VITERBI
 from ner.network import Network
+from ner.schemes import OUTSIDE
 from ner.sentence import Sentence, Span
 
 CHUNK = 4_000  # sentences indexed at a time
@@ -37,18 +38,24 @@ class Doubts:
 
         A gold span whose label the network does not know has the probability 0.
         """
-        found = [Opinion(s, (0.0,) * len(s.spans or ()), ()) for s in sentences]
+        found = [
+            Opinion(s, (), (0.0,) * len(s.spans or ()), (1.0,) * len(s.spans or ()))
+            for s in sentences
+        ]
         for numbers, chain in self._chains(sentences):
             predicted = self._predicted(chain)
             gold = [list(sentences[number].spans or ()) for number in numbers]
             sure = self._probabilities(chain, gold)
             own = self._probabilities(chain, predicted)
+            outside = _outside(chain, gold, self.network.tags.index(OUTSIDE))
             for row, number in enumerate(numbers):
                 scored = [
                     replace(span, score=score)
                     for span, score in zip(predicted[row], own[row], strict=True)
                 ]
-                found[number] = Opinion(sentences[number], tuple(sure[row]), tuple(scored))
+                found[number] = Opinion(
+                    sentences[number], tuple(scored), tuple(sure[row]), tuple(outside[row])
+                )
         return found
 
     def uncertainties(self, sentences: Sequence[Sentence]) -> list[Uncertainty]:
@@ -118,3 +125,25 @@ class Doubts:
         for (row, at, _), score in zip(places, scores.tolist(), strict=True):
             found[row][at] = score
         return found
+
+
+def _outside(
+    chain: LinearChain, spans: Sequence[Sequence[Span]], outside: int
+) -> list[list[float]]:
+    """The probability that none of the tokens of each span is in an entity.
+
+    It is exact, since in a chain a tag depends on the ones before it by its neighbour alone.
+    """
+    single = chain.marginals()[..., outside].double()
+    pairs = chain.pairwise_marginals()[..., outside, outside].double()
+    found = []
+    for row, own in enumerate(spans):
+        sure = []
+        for span in own:
+            both = pairs[row, span.start : span.end - 1]
+            given = single[row, span.start : span.end - 1]
+            steps = torch.where(given > 0, both / given, torch.zeros_like(both))
+            first = single[row, span.start]
+            sure.append(min(1.0, float(first * steps.clamp(max=1.0).prod())))
+        found.append(sure)
+    return found
