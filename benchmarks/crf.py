@@ -23,6 +23,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,18 +178,18 @@ def marginals_of(layer: Any, emissions: Any, case: Case) -> Callable[[], Any]:
     """How a layer's users get the marginals: by a method, or from the gradient of the sum."""
     import torch
 
-    if hasattr(layer, "chain"):
-        lengths = case.lengths.to(emissions.device)
+    mask, lengths = case.mask.to(emissions.device), case.lengths.to(emissions.device)
+
+    def asked() -> Any:
         with torch.no_grad():
-            return lambda: layer.chain(emissions, lengths).marginals()
-    mask = case.mask.to(emissions.device)
+            return layer.chain(emissions, lengths).marginals()
 
     def differentiated() -> Any:
         leaf = emissions.detach().requires_grad_()
         total = layer._compute_normalizer(leaf.transpose(0, 1), mask.t()).sum()
         return torch.autograd.grad(total, leaf)[0]
 
-    return differentiated
+    return asked if hasattr(layer, "chain") else differentiated
 
 
 def compare(case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -225,8 +226,8 @@ def compare(case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
             }
         )
         work[name] = {
-            "loss": lambda c=layer, e=emissions, t=tags, m=mask: step(c, e, t, m),
-            "decode": lambda c=layer, e=emissions, m=mask: decoded(c, e, m),
+            "loss": partial(step, layer, emissions, tags, mask),
+            "decode": partial(decoded, layer, emissions, mask),
             "marginals": marginals,
         }
     for what in ("loss", "decode", "marginals"):

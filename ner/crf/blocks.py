@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ner.crf.lattice import Lattice
 from ner.crf.logspace import LogSpace
-from ner.crf.messages import Gradient, Messages, Question, answer
+from ner.crf.messages import Gradient, Messages, Question, answer, check_legal
 from ner.crf.packed import Packed
 
 CELLS = 1 << 22  # a batch of more emissions than this is cut into blocks
@@ -82,8 +82,12 @@ class Blocks:
         return found
 
     def answer(self, question: Question) -> Tensor:
-        """The answer to the question that the gold tags came from."""
-        score = None if self.tags is None else self.lattice.score(self.tags)
+        """The answer to the question that the gold tags came from.
+
+        Raises:
+            ValueError: where gold tags are not legal, naming the sentence.
+        """
+        score = None if self.tags is None else check_legal(self.lattice.score(self.tags))
         return answer(self.log_partition, score, question)
 
     def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Gradient:

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from ner.crf.chain import LinearChain
 from ner.crf.expected import best_spans, holding, spell
-from ner.crf.lattice import Lattice
+from ner.crf.lattice import Lattice, check_found, numbers
 from ner.crf.nbest import n_best as n_best
-from ner.crf.packed import numbers
 from ner.crf.paths import Paths
 from ner.crf.spans import SpanTags
 from ner.crf.viterbi_device import viterbi_device
-from ner.crf.viterbi_numpy import complaint, viterbi_numpy
+from ner.crf.viterbi_numpy import viterbi_numpy
 
 Decoder = Callable[[LinearChain], Paths]
 
@@ -122,10 +121,7 @@ def greedy(chain: LinearChain) -> Paths:
         before = moves[tags[:, t]]
     tags = torch.where(chain.mask, tags, 0)
     scores = chain.score(tags)
-    lost = (~torch.isfinite(scores)).nonzero()
-    if len(lost):
-        lengths = chain.lengths.cpu().numpy()
-        raise ValueError(complaint(numbers(chain.emissions), lengths, int(lost[0])))
+    check_found(chain, scores)
     return Paths(tags, scores)
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from ner.crf.viterbi_numpy import complaint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +24,8 @@ class Lattice:
     candidates: which tags each token may carry, bool ``(batch, length, tags)``, or None.
 
     Raises:
-        ValueError: where shapes or types do not fit.
+        ValueError: where shapes or types do not fit, and for lengths that cannot be. (Lengths on
+            an accelerator are not looked at, which would make the host wait.)
     """
 
     emissions: Tensor
@@ -55,12 +60,25 @@ class Lattice:
                 anything at padding.
 
         Returns:
-            ``(batch,)`` or ``(batch, n)``.
+            ``(batch,)`` or ``(batch, n)``; minus infinity where a path is not legal.
+
+        Raises:
+            ValueError: for a number that is no tag. (On an accelerator the score is NaN then.)
         """
         if tags.dim() == 2:
             return self.score(tags.unsqueeze(1)).squeeze(1)
         mask = self.mask.unsqueeze(1)
-        tags = torch.where(mask, tags, 0)
+        tags = torch.where(mask, tags, 0).long()
+        wrong = (tags < 0) | (tags >= self.emissions.shape[2])
+        if tags.device.type == "cpu" and wrong.any():
+            sentence, path, token = wrong.nonzero()[0].tolist()
+            raise not_a_tag(
+                sentence, token, int(tags[sentence, path, token]), self.emissions.shape[2]
+            )
+        return torch.where(wrong.any(2), torch.nan, self._score(tags.masked_fill(wrong, 0), mask))
+
+    def _score(self, tags: Tensor, mask: Tensor) -> Tensor:
+        """The scores of paths, ``(batch, n)``; all of ``(batch, n, length)`` are tags."""
         places = tags.transpose(1, 2)
         nodes = self.emissions.gather(2, places).double()
         if self.candidates is not None:
@@ -92,9 +110,45 @@ def _check(lattice: Lattice) -> None:
         raise ValueError(f"candidates must be bool, got {lattice.candidates.dtype}")
     if lattice.lengths.is_floating_point() or lattice.lengths.dtype == torch.bool:
         raise ValueError(f"lengths must be integers, got {lattice.lengths.dtype}")
+    if lattice.lengths.device.type == "cpu":
+        check_lengths(lattice.lengths.numpy(), length)
 
 
 def _check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
     """Refuse a tensor that does not fit the emissions."""
     if value.shape != expected:
         raise ValueError(f"{name} must be {expected} to fit emissions, got {tuple(value.shape)}")
+
+
+def check_lengths(lengths: NDArray[np.int64], width: int) -> None:
+    """Refuse lengths that no sentence of a batch can have."""
+    if len(lengths) and (lengths.min() < 0 or lengths.max() > width):
+        raise ValueError(f"lengths must be from 0 to {width}, got {lengths.tolist()}")
+
+
+def not_a_tag(sentence: int, token: int, tag: int, tags: int) -> ValueError:
+    """The error that a gold tag is no tag."""
+    return ValueError(
+        f"tags of sentence {sentence} hold {tag} at token {token}; expected 0 to {tags - 1}"
+    )
+
+
+def numbers(tensor: Tensor) -> NDArray[np.floating]:
+    """A tensor's numbers as an array of float32 or float64, without a copy where possible."""
+    tensor = tensor.detach()
+    if tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.float()
+    array: NDArray[np.floating] = (tensor if tensor.device.type == "cpu" else tensor.cpu()).numpy()
+    return array
+
+
+def check_found(lattice: Lattice, sums: Tensor) -> None:
+    """Refuse log partitions or scores of best paths, ``(batch,)``, that are no numbers.
+
+    Raises:
+        ValueError: naming the sentence, and the emission that is no number if there is one.
+    """
+    lost = (~torch.isfinite(sums)).nonzero()
+    if len(lost):
+        lengths = lattice.lengths.cpu().numpy()
+        raise ValueError(complaint(numbers(lattice.emissions), lengths, int(lost[0])))

@@ -19,6 +19,8 @@ from ner.crf.logspace import differentiable_log_partition
 from ner.crf.messages import Question
 from ner.crf.recursions import Recursions, recursions
 
+_Ask = Callable[..., Tensor]
+_Fast = Callable[[], Tensor]
 _Slow = Callable[[Lattice], Tensor]
 _Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -51,6 +53,10 @@ class _Likelihood(torch.autograd.Function):
         found = sums.gradient(gradients[0], question.factor, inputs[0].dtype)
         parts = (found.emissions, found.transitions, found.start, found.end)
         return *(p.to(given.dtype) for p, given in zip(parts, inputs, strict=True)), None
+
+
+# What a compiler calls, and does not look into.
+_opaque: _Ask = torch.compiler.disable(_Likelihood.apply)  # type: ignore[no-untyped-call]
 
 
 def _differentiable(
@@ -87,9 +93,7 @@ def likelihood(
         ValueError: where an emission is no number, a sentence has no legal path, or gold tags
             are not legal.
     """
-    ask: Callable[..., Tensor] = _Likelihood.apply
-    if torch.compiler.is_compiling():  # a compiler calls it, and does not look into it
-        ask = torch.compiler.disable(_Likelihood.apply)
+    ask: _Ask = _opaque if torch.compiler.is_compiling() else _Likelihood.apply
     return ask(emissions, transitions, start, end, question)
 
 
@@ -97,10 +101,10 @@ class _SlowGradient(torch.autograd.Function):
     """A value computed the fast way, whose gradient is that of a slow way to compute it."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, slow: _Slow, lattice: Lattice, *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, fast: _Fast, slow: _Slow, lattice: Lattice, *inputs: Tensor) -> Tensor:
         ctx.save_for_backward(*inputs)
         ctx.slow, ctx.lattice = slow, lattice
-        return value.clone()
+        return fast()
 
     @staticmethod
     @once_differentiable
@@ -116,7 +120,7 @@ class _SlowGradient(torch.autograd.Function):
         return None, None, None, *found
 
 
-def with_slow_gradient(fast: Callable[[], Tensor], slow: _Slow, lattice: Lattice) -> Tensor:
+def with_slow_gradient(fast: _Fast, slow: _Slow, lattice: Lattice) -> Tensor:
     """A value computed the fast way; its gradient, if asked for, by the slow way.
 
     Args:
@@ -124,10 +128,6 @@ def with_slow_gradient(fast: Callable[[], Tensor], slow: _Slow, lattice: Lattice
         slow: Computes it by differentiable torch operations.
         lattice: The scores.
     """
-    with torch.no_grad():
-        value = fast()
+    ask: _Ask = _SlowGradient.apply
     inputs = (lattice.emissions, lattice.transitions, lattice.start, lattice.end)
-    if not (torch.is_grad_enabled() and any(each.requires_grad for each in inputs)):
-        return value
-    attach: Callable[..., Tensor] = _SlowGradient.apply
-    return attach(value, slow, lattice, *inputs)
+    return ask(fast, slow, lattice, *inputs)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ner.crf.packing import Packing
 from ner.crf.scratch import Scratch
-from ner.crf.weights import FALL, Doubles, Floats, Weights
+from ner.crf.weights import FALL, Doubles, Weights
 
 Integers = NDArray[np.int64]
 
@@ -42,7 +42,9 @@ class Room:
             rows[4 * n : 6 * n],
         )
         self.alpha, self.beta = rows[6 * n : 7 * n], rows[7 * n :]
-        self.emissions: Floats = self.beta.reshape(-1).view(dtype)[: n * tags].reshape(n, tags)
+        self.emissions: NDArray[np.floating] = (
+            self.beta.reshape(-1).view(dtype)[: n * tags].reshape(n, tags)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,10 @@ class Linear:
             sentence has no legal path.
         """
         with np.errstate(all="ignore"):
-            weights = Weights.of(room.emissions, transitions, start, end)
+            room.alpha[...] = room.emissions
+            weights = Weights.of(room.alpha, transitions, start, end)
             if weights.every == 0:
                 return None
-            room.alpha[...] = weights.nodes
             np.take(room.alpha, packing.interleaved, 0, room.spare, "clip")
             scalings = _walk(packing.runs, weights, room)
             np.take(room.values, packing.forwards[packing.reverse], 0, room.alpha, "clip")
@@ -144,11 +146,15 @@ class Linear:
             divided[:, at + 1, : mass.shape[1]] = np.log(mass)
         divided = divided.cumsum(axis=1)
         passed = np.zeros((len(packing.offsets), rows))
-        passed[step + 1, row] = weights.node_log + weights.move_log
-        passed = passed.cumsum(axis=0)
-        before = divided[0, step + 1, row] + passed[step + 1, row] - weights.move_log
-        behind = divided[1, step, row] + passed[packing.lengths[row], row]
-        behind -= passed[packing.lengths[row] - step, row]
+        if weights.node_log.ndim == 0:  # a product, since in a sum of equals errors add up
+            passed[...] = np.arange(len(passed))[:, None] * weights.node_log
+        else:
+            passed[step + 1, row] = weights.node_log
+            passed = passed.cumsum(axis=0)
+        length = packing.lengths[row]
+        before = divided[0, step + 1, row] + passed[step + 1, row] + step * weights.move_log
+        behind = divided[1, step, row] + passed[length, row] - passed[length - step, row]
+        behind += step * weights.move_log
         before += np.broadcast_to(weights.start_log, rows)[row]
         behind += np.broadcast_to(weights.end_log, rows)[row]
         with np.errstate(divide="ignore"):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ner.crf.lattice import Lattice
-from ner.crf.messages import Gradient, Messages, Question, answer
+from ner.crf.messages import Gradient, Messages, Question, answer, check_legal
 
 _LOWEST = -1e30  # takes the place of minus infinity where derivatives must stay numbers
 
@@ -61,8 +61,13 @@ class LogSpace:
         return LogSpace(lattice, tags, alpha.transpose(0, 1), beta.transpose(0, 1), total, score)
 
     def answer(self, question: Question) -> Tensor:
-        """The answer to the question that the gold tags came from."""
-        return answer(self.log_partition, self.score, question)
+        """The answer to the question that the gold tags came from.
+
+        Raises:
+            ValueError: where gold tags are not legal, naming the sentence.
+        """
+        score = None if self.score is None else check_legal(self.score)
+        return answer(self.log_partition, score, question)
 
     def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Gradient:
         """The derivatives of the weighted log partitions, less those of gold paths' scores.

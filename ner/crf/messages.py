@@ -62,12 +62,8 @@ class Gradient:
 
 
 def answer(log_partition: Tensor, score: Tensor | None, question: Question) -> Tensor:
-    """The answer to a question, ``(batch,)`` or a scalar.
-
-    Raises:
-        ValueError: where gold tags are not legal, naming the sentence.
-    """
-    values = log_partition if score is None else log_partition - check_legal(score)
+    """The answer to a question, ``(batch,)`` or a scalar."""
+    values = log_partition if score is None else log_partition - score
     values = values.sum() if question.summed else values
     return (values * question.factor).to(question.dtype)
 

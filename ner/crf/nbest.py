@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ner.crf.lattice import Lattice
+from ner.crf.lattice import Lattice, check_found
 from ner.crf.messages import Messages
 from ner.crf.paths import Paths
 
@@ -19,7 +19,8 @@ def n_best(lattice: Lattice, n: int) -> Paths:
     that of one Viterbi pass and, at each token, the choice of `n` among ``n * tags``.
 
     Raises:
-        ValueError: for `n` below 1.
+        ValueError: for `n` below 1, where emissions are no numbers, and where a sentence has no
+            legal path.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
@@ -42,6 +43,7 @@ def n_best(lattice: Lattice, n: int) -> Paths:
         ending = endings.flatten(1).gather(1, place) + nodes[:, t].gather(1, tag)
         kept = torch.where(inside, tag, kept)
         scores = torch.where(inside, best, scores)
+    check_found(lattice, scores[:, 0])
     return Paths(_follow(steps[::-1], lattice, scores), scores)
 
 

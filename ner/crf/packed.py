@@ -10,19 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ner.crf.lattice import Lattice
+from ner.crf.lattice import Lattice, not_a_tag, numbers
 from ner.crf.linear import Linear, Room
 from ner.crf.messages import Gradient, Messages, Question, illegal
 from ner.crf.packing import Packing
-
-
-def numbers(tensor: Tensor) -> NDArray[np.floating]:
-    """A tensor's numbers as an array of float32 or float64, without a copy where possible."""
-    tensor = tensor.detach()
-    if tensor.dtype not in (torch.float32, torch.float64):
-        tensor = tensor.float()
-    array: NDArray[np.floating] = (tensor if tensor.device.type == "cpu" else tensor.cpu()).numpy()
-    return array
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,7 @@ class Packed:
             None where float64 cannot hold the weights (see `Linear.of`).
 
         Raises:
-            ValueError: for a number that is no tag, and a length that is none.
+            ValueError: for a number that is no tag.
         """
         emissions = numbers(lattice.emissions)
         batch, length, count = emissions.shape
@@ -159,10 +150,8 @@ def _packed_tags(tags: Tensor, packing: Packing, count: int) -> NDArray[np.int64
     gold: NDArray[np.int64] = np.take(tags.numpy().reshape(-1), packing.tokens)
     if len(gold) and (gold.min() < 0 or gold.max() >= count):
         place = int(np.flatnonzero((gold < 0) | (gold >= count))[0])
-        raise ValueError(
-            f"tags of sentence {packing.sentences[packing.row[place]]} hold {gold[place]} at "
-            f"token {packing.step[place]}; expected 0 to {count - 1}"
-        )
+        sentence = int(packing.sentences[packing.row[place]])
+        raise not_a_tag(sentence, int(packing.step[place]), int(gold[place]), count)
     return gold
 
 

@@ -46,13 +46,7 @@ class Packing:
 
     @staticmethod
     def of(lengths: Integers, width: int) -> Packing:
-        """Pack sentences of these lengths, padded to `width` tokens.
-
-        Raises:
-            ValueError: for a length below 0 or over `width`.
-        """
-        if len(lengths) and (lengths.min() < 0 or lengths.max() > width):
-            raise ValueError(f"lengths must be from 0 to {width}, got {lengths.tolist()}")
+        """Pack sentences of these lengths, padded to `width` tokens."""
         sentences = (-lengths).argsort(kind="stable")[: np.count_nonzero(lengths)]
         lengths = lengths[sentences]
         rows, steps = len(lengths), int(lengths[0]) if len(lengths) else 0

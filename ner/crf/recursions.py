@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from ner.crf.blocks import CELLS, Blocks
-from ner.crf.lattice import Lattice
+from ner.crf.lattice import Lattice, check_found
 from ner.crf.logspace import LogSpace
 from ner.crf.messages import Gradient, Messages, Question
-from ner.crf.packed import Packed, numbers
+from ner.crf.packed import Packed
 from ner.crf.scaled import Scaled
-from ner.crf.viterbi_numpy import complaint
 
 
 class Recursions(Protocol):
@@ -59,8 +58,5 @@ def recursions(lattice: Lattice, tags: Tensor | None = None) -> Recursions:
     if fast is not None:
         return fast
     slow = LogSpace.of(lattice, tags)
-    lost = (~torch.isfinite(slow.log_partition)).nonzero()
-    if len(lost):
-        lengths = lattice.lengths.cpu().numpy()
-        raise ValueError(complaint(numbers(lattice.emissions), lengths, int(lost[0])))
+    check_found(lattice, slow.log_partition)
     return slow

@@ -86,7 +86,8 @@ class Scaled:
     logs: the logs of what `values` forwards and `reached` backwards were divided by,
         ``(steps, 2, pieces * batch)``.
     log_partition: ``(batch,)``, float64.
-    score: the scores of the gold paths, ``(batch,)``, float64; None without gold tags.
+    score: the scores of the gold paths, which are legal, ``(batch,)``, float64; None without
+        gold tags.
     """
 
     lattice: Lattice
@@ -110,7 +111,8 @@ class Scaled:
 
         Returns:
             None where float64 cannot hold the weights, where scores are no numbers, and where a
-            sentence has no legal path. To know that is the one moment the host waits.
+            sentence has no legal path or its gold tags are none. To know that is the one moment
+            the host waits.
         """
         batch, length, count = lattice.emissions.shape
         if batch == 0 or length == 0:
@@ -124,12 +126,15 @@ class Scaled:
         some = lattice.lengths > 0
         total = last + weights.shift.sum(1) + (lattice.lengths - 1) * weights.move_log
         total = torch.where(some, total + weights.start_log + weights.end_log, 0.0)
+        score = None if tags is None else lattice.score(tags)
         sums = (reached[:, 0] * values[:, 1].flip(0)).sum(2)
         sound = (sums.amin() >= _LEAST) & torch.isfinite(total).all()
-        if not bool(sound & (lattice.lengths <= length).all()):
+        sound &= (lattice.lengths <= length).all()
+        if score is not None:
+            sound &= torch.isfinite(score).all()
+        if not bool(sound):
             return None
         logs[:, 1] -= divided[:, 1]  # what is looked at backwards has not been divided yet
-        score = None if tags is None else lattice.score(tags)
         return Scaled(lattice, tags, weights, pieces, reached, values, entering, logs, total, score)
 
     def answer(self, question: Question) -> Tensor:

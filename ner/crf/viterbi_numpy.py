@@ -48,8 +48,11 @@ def viterbi_numpy(
         ``(batch, length)``, 0 at padding.
 
     Raises:
-        ValueError: where emissions are no numbers, or a sentence has no legal path.
+        ValueError: where emissions are no numbers, a sentence has no legal path, or a length is
+            below 0 or over the batch's.
     """
+    if len(lengths) and (lengths.min() < 0 or lengths.max() > emissions.shape[1]):
+        raise ValueError(f"lengths must be from 0 to {emissions.shape[1]}, got {lengths.tolist()}")
     width, tags = emissions.shape[1:]
     dtype = np.float64 if emissions.dtype == np.float64 else np.float32
     scores = Scores.of(transitions, start, end, dtype)

@@ -7,24 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 
 FALL = 250.0  # by the logs of so much at most may weights fall between two scalings
 _CUT = 650.0  # a score so far below the greatest weighs nothing (such as a penalty of -1e4)
-_NARROW = 40.0  # emissions within this range need no maximum per token, and exp in their dtype
+_NARROW = 60.0  # emissions within this range need no maximum per token
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weights of emissions and transitions, and the logs of what was divided out.
+    """The weights of transitions, and the logs of what was divided out of all weights.
 
-    nodes: ``(n, tags)``. moves: ``(tags, tags)``, no row or column sum over 1. start, end:
+    moves: ``(tags, tags)``, no row or column sum over 1. start, end:
     ``(1 or rows, tags)``. node_log: scalar or ``(n,)``. start_log, end_log: ``(1 or rows,)``.
     every: the number of steps that need no scaling; 0 where not even one goes without.
     """
 
-    nodes: Floats
     moves: Doubles
     start: Doubles
     end: Doubles
@@ -35,16 +33,16 @@ class Weights:
     every: int
 
     @staticmethod
-    def of(emissions: Floats, transitions: Doubles, start: Doubles, end: Doubles) -> Weights:
-        """Weigh scores; the emissions may be overwritten.
+    def of(nodes: Doubles, transitions: Doubles, start: Doubles, end: Doubles) -> Weights:
+        """Weigh scores.
 
         Args:
-            emissions: ``(n, tags)``, float32 or float64.
+            nodes: The emissions, ``(n, tags)``; they are overwritten by their weights.
             transitions: ``(tags, tags)``.
             start: ``(tags,)`` or ``(rows, tags)``.
             end: ``(tags,)`` or ``(rows, tags)``.
         """
-        nodes, node_log, fall = _nodes(emissions)
+        node_log, fall = _nodes(nodes)
         tags = len(transitions)
         table = np.concatenate((transitions, np.atleast_2d(start), np.atleast_2d(end)))
         greatest = table.max(1)
@@ -59,7 +57,6 @@ class Weights:
         fall += float(np.log(mass))
         starts = len(start) if start.ndim == 2 else 1
         return Weights(
-            nodes,
             moves,
             ends[:starts],
             ends[starts:],
@@ -71,20 +68,21 @@ class Weights:
         )
 
 
-def _nodes(emissions: Floats) -> tuple[Floats, Doubles, float]:
-    """The weights of emissions, the log of what was divided out, and how far they fall."""
-    low, high = emissions.min(), emissions.max()
+def _nodes(nodes: Doubles) -> tuple[Doubles, float]:
+    """Turn emissions into weights; the log of what was divided out, and how far they fall."""
+    low, high = nodes.min(), nodes.max()
     if high - low <= _NARROW:
-        np.subtract(emissions, high, emissions)
-        return np.exp(emissions, emissions), np.array(high, np.float64), float(high - low)
-    wide = emissions.astype(np.float64)
-    greatest = wide.max(1)
-    wide -= greatest[:, None]
-    fall = _fall(wide)
-    return np.exp(wide, wide), greatest, fall
+        nodes -= high
+        np.exp(nodes, nodes)
+        return np.array(high), float(high - low)
+    greatest: Doubles = nodes.max(1)
+    nodes -= greatest[:, None]
+    fall = _fall(nodes)
+    np.exp(nodes, nodes)
+    return greatest, fall
 
 
-def _fall(scores: Floats) -> float:
+def _fall(scores: Doubles) -> float:
     """How far scores of at most 0 lie below 0; infinite if they are no numbers."""
     least = scores.min()
     if least > -_CUT:

@@ -1,0 +1,96 @@
+"""The decoder on numpy arrays: what it promises beside being right, and without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from crf_oracle import table
+
+from ner.crf import CRF, viterbi
+from ner.crf import viterbi_numpy as module
+from ner.crf.viterbi_numpy import viterbi_numpy
+
+
+def scores(tags: int, dtype=np.float32, seed: int = 0):
+    random = np.random.default_rng(seed)
+    return [random.normal(size=size).astype(dtype) for size in ((tags, tags), tags, tags)]
+
+
+def test_it_needs_no_torch():
+    code = """
+import sys
+sys.modules["torch"] = None
+import numpy as np
+from ner.crf.viterbi_numpy import viterbi_numpy
+zeros = np.zeros((2, 2), np.float32)
+emissions = np.array([[[0, 1], [1, 0], [0, 1]]], np.float32)
+print(viterbi_numpy(emissions, np.array([3]), zeros, zeros[0], zeros[0]).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[[1, 0, 1]]"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_inputs_are_not_changed(dtype):
+    inputs = [np.random.default_rng(1).normal(size=(3, 5, 4)).astype(dtype), np.array([5, 0, 3])]
+    inputs += scores(4, dtype)
+    inputs.append(np.ones((3, 5, 4), bool))
+    inputs[-1][0, 0, 0] = False
+    copies = [each.copy() for each in inputs]
+    tags = viterbi_numpy(*inputs)
+    assert tags.dtype == np.int64
+    assert not tags[1].any()
+    for each, copy in zip(inputs, copies, strict=True):
+        assert np.array_equal(each, copy)
+
+
+def test_candidates_forbid_tags():
+    emissions, known = np.zeros((1, 3, 2), np.float32), np.ones((1, 3, 2), bool)
+    emissions[..., 1] = 1
+    known[0, 1, 1] = False
+    zeros = np.zeros((2, 2), np.float32)
+    tags = viterbi_numpy(emissions, np.array([3]), zeros, zeros[0], zeros[0], known)
+    assert tags.tolist() == [[1, 0, 1]]
+
+
+@pytest.mark.parametrize("lengths", [[4, -1], [6, 1]])
+def test_lengths_that_cannot_be(lengths):
+    with pytest.raises(ValueError, match="lengths must be from 0 to 5"):
+        viterbi_numpy(np.zeros((2, 5, 3), np.float32), np.array(lengths), *scores(3))
+
+
+def test_a_batch_is_cut_into_parts_of_bounded_memory(monkeypatch):
+    random = np.random.default_rng(2)
+    emissions, lengths = random.normal(size=(40, 12, 5)).astype("f"), random.integers(0, 13, 40)
+    whole = viterbi_numpy(emissions, lengths, *scores(5))
+    monkeypatch.setattr(module, "_CELLS", 200)
+    assert len(list(module._parts(lengths, 5))) > 5
+    assert np.array_equal(viterbi_numpy(emissions, lengths, *scores(5)), whole)
+
+
+def test_float32_keeps_its_digits_over_100000_tokens():
+    """Scores are levelled as they grow; otherwise close calls at the end would be lost."""
+    torch.manual_seed(0)
+    crf = CRF(5, batch_first=True, allowed=table("BIO", 2))
+    emissions = 10 + torch.randn(1, 100_000, 5)
+    lengths = torch.tensor([100_000])
+    narrow = viterbi(crf.chain(emissions, lengths))
+    wide = viterbi(crf.chain(emissions.double(), lengths))
+    assert (narrow.tags != wide.tags).float().mean() < 1e-4
+    assert float(wide.scores - narrow.scores) < 1e-2
+
+
+def test_the_errors_name_sentence_token_and_tag():
+    emissions = np.zeros((3, 4, 2), np.float32)
+    emissions[2, 1, 1] = np.nan
+    with pytest.raises(ValueError, match="sentence 2 hold nan at token 1, tag 1"):
+        viterbi_numpy(emissions, np.array([4, 4, 2]), *scores(2))
+    emissions[2, 1] = -np.inf
+    with pytest.raises(ValueError, match="sentence 2 has no legal path"):
+        viterbi_numpy(emissions, np.array([4, 4, 2]), *scores(2))
+    emissions[2] = 0
+    assert viterbi_numpy(emissions, np.array([4, 4, 2]), *scores(2)).shape == (3, 4)
