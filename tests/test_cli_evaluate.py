@@ -268,3 +268,13 @@ def test_published_figures_are_printed_to_the_last_digit(shared, capsys):
     assert said == printed.read_text("utf-8")
     _, said, _ = evaluate(capsys, path, "--two-columns", "--brief")
     assert "   micro avg     0.9192    0.9210    0.9201      5648" in said
+
+
+def test_empty_files_are_no_error(files, capsys, tmp_path):
+    gold, other = files(gold_conll="", other_conll="")
+    status, said, _ = evaluate(
+        capsys, gold, "--predictions", other, "--html", str(tmp_path / "empty.html")
+    )
+    assert status == 0
+    assert "F1 n/a (exact spans)" in said
+    assert main(["compare", gold, other, other]) == 0
