@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torchcrf
 from torch import Tensor
@@ -151,8 +150,8 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         """
         self._validate(emissions, mask=mask)
         emissions, lengths = self._batch_first(emissions, mask)
-        with torch.no_grad():
-            rows = best_tags(Lattice(emissions, *self._scores(legal=True), lengths)).tolist()
+        lattice = Lattice(emissions.detach(), *self._scores(legal=True), lengths)
+        rows = best_tags(lattice).tolist()
         return [row[:n] for row, n in zip(rows, lengths.tolist(), strict=True)]
 
     def _scores(self, *, legal: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -222,11 +221,10 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         if mask is None:
             return emissions, torch.full((batch,), length, device=emissions.device)
         inside = mask.bool().cpu().numpy()
-        counts = inside.sum(1)
-        whole = inside == (np.arange(length) < counts[:, None])
-        if not whole.all():
+        falling = inside[:, 1:] <= inside[:, :-1]
+        if not falling.all():
             raise ValueError(
-                f"the mask of sentence {int(whole.all(1).argmin())} has a hole: a token comes "
+                f"the mask of sentence {int(falling.all(1).argmin())} has a hole: a token comes "
                 "after padding; move its tokens together"
             )
-        return emissions, torch.from_numpy(counts).to(emissions.device)
+        return emissions, torch.from_numpy(inside.sum(1)).to(emissions.device)

@@ -27,21 +27,20 @@ _PIECE = 1024  # rows of a tall matrix product that stay in a fast cache
 
 
 class Room:
-    """The memory of the recursions over `n` tokens.
+    """The memory of the recursions over a packing.
 
     emissions: ``(n, tags)``: where the caller puts the packed emissions; later it is `beta`.
-    spare, values, ahead: ``(2 n, tags)``. alpha, beta: ``(n, tags)``.
+    spare, values, ahead: ``(walked, tags)``. alpha, beta: ``(n, tags)``.
     """
 
-    def __init__(self, n: int, tags: int, dtype: np.dtype[np.floating]) -> None:
-        self.scratch = Scratch(8 * n * tags)
-        rows = self.scratch.buffer[: 8 * n * tags].reshape(8 * n, tags)
-        self.spare, self.values, self.ahead = (
-            rows[: 2 * n],
-            rows[2 * n : 4 * n],
-            rows[4 * n : 6 * n],
-        )
-        self.alpha, self.beta = rows[6 * n : 7 * n], rows[7 * n :]
+    def __init__(self, packing: Packing, tags: int, dtype: np.dtype[np.floating]) -> None:
+        n, walked = len(packing.tokens), len(packing.walked)
+        size = 3 * walked + 2 * n
+        self.scratch = Scratch(size * tags)
+        rows = self.scratch.buffer[: size * tags].reshape(size, tags)
+        self.spare, self.values = rows[:walked], rows[walked : 2 * walked]
+        self.ahead = rows[2 * walked : 3 * walked]
+        self.alpha, self.beta = rows[3 * walked : 3 * walked + n], rows[3 * walked + n :]
         self.emissions: NDArray[np.floating] = (
             self.beta.reshape(-1).view(dtype)[: n * tags].reshape(n, tags)
         )
@@ -69,7 +68,8 @@ class Linear:
         weight of the emission times beta of those reached backwards; `alpha` and `beta` are of
         the reverse of each packed token; `ahead` and `spare` are free for the gradient.
     total: the sums of alpha times beta, ``(n,)``.
-    scalings: steps, with the sums that were divided out there, ``(2, rows)``.
+    scalings: steps, with the sums that were divided out there, ``(2, rows)`` of rows still
+        walking.
     log_partition: ``(rows,)``.
     """
 
@@ -102,8 +102,8 @@ class Linear:
             weights = Weights.of(room.alpha, transitions, start, end)
             if weights.every == 0:
                 return None
-            np.take(room.alpha, packing.interleaved, 0, room.spare, "clip")
-            scalings = _walk(packing.runs, weights, room)
+            np.take(room.alpha, packing.walked, 0, room.spare, "clip")
+            scalings = _walk(packing, weights, room)
             np.take(room.values, packing.forwards[packing.reverse], 0, room.alpha, "clip")
             np.take(room.ahead, packing.backwards, 0, room.beta, "clip")
             total = np.einsum("ij,ij->i", room.alpha, room.beta)
@@ -141,11 +141,13 @@ class Linear:
         """The logs of alpha, and of the reverse token's beta, ``(n, tags)`` each."""
         packing, weights = self.packing, self.weights
         step, row, rows = packing.step, packing.row, len(packing.lengths)
-        divided = np.zeros((2, len(packing.offsets), rows))
+        steps = len(packing.counts)
+        divided = np.zeros((2, steps + 1, rows))
         for at, mass in self.scalings:
-            divided[:, at + 1, : mass.shape[1]] = np.log(mass)
+            alive = packing.counts[at]
+            divided[:, at + 1, :alive] = np.log(mass[:, :alive])
         divided = divided.cumsum(axis=1)
-        passed = np.zeros((len(packing.offsets), rows))
+        passed = np.zeros((steps + 1, rows))
         if weights.node_log.ndim == 0:  # a product, since in a sum of equals errors add up
             passed[...] = np.arange(len(passed))[:, None] * weights.node_log
         else:
@@ -173,20 +175,18 @@ class Linear:
         return alpha + after[:, None], beta + before[:, None]
 
 
-def _walk(
-    runs: list[tuple[int, int, int]], weights: Weights, room: Room
-) -> list[tuple[int, Doubles]]:
+def _walk(packing: Packing, weights: Weights, room: Room) -> list[tuple[int, Doubles]]:
     """Fill `values` and `ahead` from the weights in `spare`; give back what was divided out."""
     nodes, values, ahead = room.spare, room.values, room.ahead
-    tags, rows = nodes.shape[1], runs[0][2]
+    tags, rows = nodes.shape[1], len(packing.lengths)
     moves = np.stack((weights.moves, weights.moves.T))
     multiply, matmul, every = np.multiply, np.matmul, weights.every
     ahead[:rows], ahead[rows : 2 * rows] = weights.start, weights.end
     multiply(ahead[: 2 * rows], nodes[: 2 * rows], values[: 2 * rows])
     before, begin, step = values[: 2 * rows].reshape(2, rows, tags), 2 * rows, 0
     scalings = []
-    for first, last, n in runs:
-        shape = (last - max(first, 1), 2, n, tags)
+    for first, last, n in packing.runs:
+        shape = (last - first, 2, n, tags)
         stop = begin + 2 * n * shape[0]
         before = before[:, :n]
         for reached, node, value in zip(
@@ -213,8 +213,9 @@ def _log_partition(
     rows = len(packing.lengths)
     log_partition = np.log(total[:rows]) + (weights.start_log + weights.end_log)
     log_partition += (packing.lengths - 1) * weights.move_log
-    for _, mass in scalings:
-        log_partition[: mass.shape[1]] += np.log(mass[0])
+    for step, mass in scalings:
+        alive = packing.counts[step]
+        log_partition[:alive] += np.log(mass[0, :alive])
     if weights.node_log.ndim == 0:
         return log_partition + packing.lengths * weights.node_log
     return log_partition + np.bincount(packing.row, weights.node_log, rows)

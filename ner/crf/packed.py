@@ -52,12 +52,12 @@ class Packed:
         """
         emissions = numbers(lattice.emissions)
         batch, length, count = emissions.shape
-        packing = Packing.of(lattice.lengths.numpy(), length)
+        packing = Packing.of(lattice.lengths.numpy(), length, count)
         totals, scores = np.zeros((2, batch))
         gold = None if tags is None else _packed_tags(tags, packing, count)
         if not len(packing.tokens):
             return Packed(packing, None, gold, lattice.emissions.shape, totals, scores)
-        room = Room(len(packing.tokens), count, emissions.dtype)
+        room = Room(packing, count, emissions.dtype)
         np.take(emissions.reshape(-1, count), packing.tokens, 0, room.emissions, "clip")
         if lattice.candidates is not None:
             known = lattice.candidates.numpy().reshape(-1, count)

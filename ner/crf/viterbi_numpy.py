@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ner.crf.packing import runs_of
+
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
 
@@ -144,7 +146,7 @@ class Scores:
         moves: Floats = np.concatenate((transitions, transitions.T), axis=1).astype(dtype)
         meetings = np.full((2, *transitions.shape), -np.inf, dtype)
         meetings[0] = transitions
-        np.fill_diagonal(meetings[1], 0.0)
+        meetings[1].reshape(-1)[:: len(moves) + 1] = 0.0
         return Scores(moves, np.stack((start, end), axis=1).astype(dtype), meetings)
 
     def spread(self, rows: int) -> Floats:
@@ -164,7 +166,7 @@ class Halves:
     tokens: the numbers of the tokens in the flattened batch, ``(steps, rows)``; a row that has
         done its steps stays at its last token.
     groups: sentences of equal reach: (reach, first sentence, after the last).
-    runs: runs of steps in which the same rows walk: (first step, after the last, rows).
+    runs: runs of steps in which the same sentences walk: (first step, after the last, sentences).
     """
 
     odd: NDArray[np.bool_]
@@ -179,29 +181,14 @@ class Halves:
         reach = (lengths + 1) // 2
         step = np.minimum(np.arange(reach[0])[:, None], reach - 1)
         tokens = np.empty((*step.shape, 2), np.int64)
-        np.add(sentences * width, step, out=tokens[..., 0])
-        np.subtract(sentences * width + lengths - 1, step, out=tokens[..., 1])
+        begin = sentences * width
+        np.add(begin, step, out=tokens[..., 0])
+        np.subtract(begin + (lengths - 1), step, out=tokens[..., 1])
         tokens = tokens.reshape(len(step), -1)
-        edges = [0, *(np.flatnonzero(np.diff(reach)) + 1).tolist(), len(reach)]
-        groups = [(int(reach[a]), a, b) for a, b in itertools.pairwise(edges)]
-        idle = 1000 // tags**2  # rows that cost less than a new run
-        return Halves(lengths % 2 == 1, reach, tokens, groups, _runs(reach.tolist(), idle))
-
-
-def _runs(reach: list[int], idle: int) -> list[tuple[int, int, int]]:
-    """Runs of steps after step 0 in which the same number of rows walk.
-
-    A run goes on until an eighth of its sentences and `idle` more have ended, since a new run
-    costs more than some idle rows.
-    """
-    runs, first, n = [], 1, len(reach)
-    while first < reach[0]:
-        while reach[n - 1] <= first:
-            n -= 1
-        last = reach[max(n - 1 - n // 8 - idle, 0)]
-        runs.append((first, last, 2 * n))
-        first = last
-    return runs
+        edges = [0, *((reach[1:] != reach[:-1]).nonzero()[0] + 1).tolist(), len(reach)]
+        steps = reach.tolist()
+        groups = [(steps[a], a, b) for a, b in itertools.pairwise(edges)]
+        return Halves(lengths % 2 == 1, reach, tokens, groups, runs_of(steps, tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,25 +206,25 @@ class Walk:
         _, rows, tags = nodes.shape
         odd = np.flatnonzero(halves.odd)
         nodes[halves.reach[odd] - 1, 2 * odd + 1] = 0.0  # a shared middle token counts once
-        spread, scratch = scores.spread(rows), np.empty(tags * tags * rows, nodes.dtype)
+        scratch, origin = np.empty(tags * tags * rows, nodes.dtype), np.arange(tags).repeat(tags)
         add, greatest = np.add, np.maximum.reduce
         here = nodes[0].T.copy()
         here.reshape(tags, -1, 2)[...] += scores.ends[:, None]
         best = [here]
-        for first, last, n in halves.runs:
-            moves, room = spread[:, :, :n], scratch[: tags * tags * n].reshape(tags, tags, n)
-            before = here[:, None, :n]
+        for first, last, walking in halves.runs:
+            n = 2 * walking
+            moves, room = scores.spread(n), scratch[: tags * tags * n].reshape(tags, tags, n)
+            before, copies = here[:, :n].take, room.reshape(-1, n)
             block = np.empty((last - first, tags, n), nodes.dtype)
             emitted = nodes[first:last, :n].transpose(0, 2, 1)
-            for step, (here, spaced, node) in enumerate(
-                zip(block, block[:, :, None], emitted, strict=True), first
-            ):
-                add(before, moves, room)
+            for step, (here, node) in enumerate(zip(block, emitted, strict=True), first):
+                before(origin, 0, copies, "clip")  # a row to every tag that may follow: this way
+                add(room, moves, room)  # of adding them is fast, since nothing is broadcast
                 greatest(room, axis=0, out=here)
                 add(here, node, here)
                 if step % _LEVEL == 0:
                     here -= greatest(here, axis=0)
-                before = spaced
+                before = here.take
             best.extend(block)
         return Walk(best)
 
