@@ -36,8 +36,7 @@ class Scratch:
         if self.buffer.size < size:
             # The C library of Linux learns from a large block that is freed to keep blocks of
             # that size; without it, gradients given to torch would be mapped anew at each step.
-            del_me = np.empty(_ONCE, np.uint8)
-            del del_me
+            np.empty(_ONCE, np.uint8)
             self.buffer = np.empty(size)
 
     def __del__(self) -> None:
