@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Item = TypeVar("Item")
-Arrays = tuple[NDArray[np.int64], ...]
 Tensors = tuple[Tensor, ...]
 
 

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ner.batch import Arrays, Batch, Tensors, pad
+from ner.batch import Batch, Tensors, pad
 from ner.config import ConfigError, call, choose
 from ner.crf import CRF, LinearChain, SpanTags
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbedding
 from ner.encoder import Encoder
+from ner.indexers import Arrays
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Sentence
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, TypeEmbedding
-from ner.embeddings.affixes import case, shape
-from ner.embeddings.document import mentions_in
-from ner.embeddings.topic import HEADLINE, TOPIC
-from ner.embeddings.words import normalise
+from ner.indexers.affixes import case, shape
+from ner.indexers.document import mentions_in
+from ner.indexers.topic import HEADLINE, TOPIC
+from ner.indexers.words import normalise
 from ner.sentence import Document, Sentence, in_document
 from ner.vocabulary import UNKNOWN
 
@@ -110,8 +110,8 @@ def test_document_context_sees_the_other_mentions_and_only_those():
     flags, before, after = part.index(document[0])
     assert flags[0].tolist() == [2, 1, 2, 1]  # one other; none lower; one in mid-sentence; no caps
     assert flags[1].tolist() == [0, 0, 0, 0]
-    assert before[0][0] == part.vocabulary["the"]
-    assert after[0][0] == part.vocabulary["striker"]
+    assert before[0][0] == part.indexer.vocabulary["the"]
+    assert after[0][0] == part.indexer.vocabulary["striker"]
     alone = part.index(Sentence(("Blackburn", "won")))
     assert alone[0][0].tolist() == [1, 1, 1, 1]
     assert not alone[1].any()
@@ -144,7 +144,7 @@ def test_topic_is_the_same_for_all_tokens_of_a_document_but_for_the_position():
     (rows,) = part.index(document[1])
     assert rows[0].tolist() == rows[1].tolist()
     assert rows[0, 0] == 2  # the second sentence; 0 would be none
-    first = [part.vocabulary[word] for word in ("soccer", "results", "blackburn", "0")]
+    first = [part.indexer.vocabulary[word] for word in ("soccer", "results", "blackburn", "0")]
     assert rows[0, 1:5].tolist() == first
     later = part.index(document[2])[0]
     assert later[0, 1:].tolist() == rows[0, 1:].tolist()
@@ -162,7 +162,7 @@ def test_a_long_document_fills_the_topic_with_its_rare_words():
     topic = rows[0, 1 + HEADLINE :]
     assert len(topic) == TOPIC
     assert topic.all()
-    assert part.vocabulary["the"] not in topic
+    assert part.indexer.vocabulary["the"] not in topic
     assert len(set(topic.tolist())) == TOPIC
 
 
@@ -185,7 +185,7 @@ def test_pairs_are_of_the_token_before_and_of_the_token_after():
     sentence = Sentence(("中", "国", "人"))
     part = EMBEDDINGS["pairs"].fit([sentence, Sentence(("中", "国"))], min_count=1)
     (indices,) = part.index(sentence)
-    known = part.vocabulary
+    known = part.indexer.vocabulary
     assert indices.tolist() == [
         [known["\t中"], known["中\t国"]],
         [known["中\t国"], known["国\t人"]],

@@ -84,7 +84,7 @@ def test_a_token_is_looked_up_as_written_then_lower_cased_then_without_digits(tm
 def test_only_the_words_of_training_can_be_kept(tmp_path):
     file = str(write_vectors(tmp_path, "plain"))
     part = PretrainedEmbedding.fit([Sentence(("The", "12"))], file=file, only_training_words=True)
-    assert part.vocabulary.items == ("the", "00")
+    assert part.indexer.vocabulary.items == ("the", "00")
 
 
 @pytest.mark.parametrize("settings", [{}, {"tuned": True}, {"projection": 2}])

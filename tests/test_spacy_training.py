@@ -152,10 +152,10 @@ def test_a_model_directory_is_trained_further_and_given_new_labels(toy, tmp_path
     Tagger(network.eval()).save(tmp_path / "model")
     nlp = spacy.blank("en")
     component = nlp.add_pipe("ner_crf", config={"model": str(tmp_path / "model")})
-    words = network.embeddings["words"].vocabulary.items
+    words = network.embeddings["words"].indexer.vocabulary.items
     data = examples(nlp, toy)
     nlp.initialize(lambda: data)
-    assert component.tagger.network.embeddings["words"].vocabulary.items == words
+    assert component.tagger.network.embeddings["words"].indexer.vocabulary.items == words
     assert set(component.labels) == {"LOC", "MISC", "ORG", "PER"}
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pycrfsuite
 
-from ner.embeddings.affixes import case, shape
-from ner.embeddings.words import normalise
+from ner.indexers.affixes import case, shape
+from ner.indexers.words import normalise
 from ner.schemes import scheme_named
 from ner.sentence import Sentence, Span
 

@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.embeddings.base import TypeEmbedding, spread, vectors_of
+from ner.indexers.affixes import FEATURES, AffixIndexer, form
 from ner.sentence import Sentence
-from ner.vocabulary import Vocabulary, frequent
+from ner.vocabulary import frequent
 
-_DIGIT = re.compile(r"\d")
-_RUN, _SHAPE = 3, 12  # longest run of one sign in a shape, longest shape
-
-
-def shape(token: str) -> str:
-    """The token with its letters and digits blotted out and runs cut: ``Xxx`` for London."""
-    signs = (_sign(character) for character in token[: 8 * _SHAPE])
-    return "".join("".join(list(run)[:_RUN]) for _, run in groupby(signs))[:_SHAPE]
-
-
-def case(token: str) -> str:
-    """The class of a token's case."""
-    for name, holds in _CASES.items():
-        if holds(token):
-            return name
-    return "other"
-
-
-def form(token: str) -> str:
-    """The token itself, every digit a 0."""
-    return _DIGIT.sub("0", token)
-
-
-FEATURES: Mapping[str, Callable[[str], str]] = {
-    "prefix1": lambda token: token[:1],
-    "prefix2": lambda token: token[:2],
-    "prefix3": lambda token: token[:3],
-    "prefix4": lambda token: token[:4],
-    "suffix1": lambda token: token[-1:],
-    "suffix2": lambda token: token[-2:],
-    "suffix3": lambda token: token[-3:],
-    "suffix4": lambda token: token[-4:],
-    "shape": shape,
-    "case": case,
-    "form": form,
-}
 DEFAULT = ("prefix3", "suffix3", "shape", "case", "form")
 
 
@@ -66,13 +27,13 @@ class AffixEmbedding(TypeEmbedding):
 
     def __init__(self, values: Mapping[str, Sequence[str]], *, width: int = 20) -> None:
         super().__init__()
-        self.vocabularies = {name: Vocabulary(known) for name, known in values.items()}
+        self.indexer = AffixIndexer(values)
         self.feature_width = width
         self.width = width * len(values)
         self.vectors = nn.ModuleDict(
             {
                 name: spread(nn.Embedding(len(known), width))
-                for name, known in self.vocabularies.items()
+                for name, known in self.indexer.vocabularies.items()
             }
         )
 
@@ -105,16 +66,7 @@ class AffixEmbedding(TypeEmbedding):
         return cls(values, width=width)
 
     def settings(self) -> dict[str, Any]:
-        values = {name: known.items for name, known in self.vocabularies.items()}
-        return {"values": values, "width": self.feature_width}
-
-    def index(self, tokens: Sequence[str]) -> Arrays:
-        """The values of each token's features, ``(tokens, features)``."""
-        columns = [
-            [known[FEATURES[name](token)] for token in tokens]
-            for name, known in self.vocabularies.items()
-        ]
-        return (np.array(columns, dtype=np.int64).reshape(len(columns), len(tokens)).T,)
+        return {**self.indexer.settings(), "width": self.feature_width}
 
     def forward(self, indices: Tensor) -> Tensor:
         """Vectors of the tokens, ``(tokens, width)``."""
@@ -124,23 +76,3 @@ class AffixEmbedding(TypeEmbedding):
             [vectors_of(table, column) for table, column in zip(tables, columns, strict=True)],
             dim=1,
         )
-
-
-def _sign(character: str) -> str:
-    if character.isupper():
-        return "X"
-    if character.isalpha():
-        return "x"
-    return "d" if character.isdigit() else character
-
-
-_CASES: Mapping[str, Callable[[str], bool]] = {
-    "number": str.isdigit,
-    "letter": lambda token: len(token) == 1 and token.isupper(),
-    "upper": str.isupper,
-    "lower": str.islower,
-    "title": lambda token: token[:1].isupper() and token[1:].islower(),
-    "capital": lambda token: token[:1].isupper(),
-    "digits": lambda token: any(character.isdigit() for character in token),
-    "mixed": str.isalpha,
-}

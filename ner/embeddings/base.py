@@ -1,7 +1,8 @@
 """What every embedding can do.
 
-An embedding owns its whole step: it builds its vocabulary, turns text into numbers, numbers
-into vectors, and writes itself down. No other part of the toolkit knows what its numbers mean.
+An embedding owns its whole step: it builds its vocabulary, turns text into numbers (by its
+indexer, which needs no torch), numbers into vectors, and writes itself down. No other part of the
+toolkit knows what its numbers mean.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.batch import Arrays
+from ner.indexers import Arrays, ContextIndexer, TypeIndexer
 from ner.sentence import Sentence
 
 Table = TypeVar("Table", nn.Embedding, nn.EmbeddingBag)
@@ -44,11 +44,17 @@ class Embedding(nn.Module, ABC):
 
 
 class TypeEmbedding(Embedding):
-    """An embedding that sees the token alone, so each distinct token is looked at once."""
+    """An embedding that sees the token alone, so each distinct token is looked at once.
 
-    @abstractmethod
+    Attributes:
+        indexer: Its text half.
+    """
+
+    indexer: TypeIndexer
+
     def index(self, tokens: Sequence[str]) -> Arrays:
         """Distinct tokens as numbers: arrays whose first axis is the tokens."""
+        return self.indexer.index(tokens)
 
     # forward(*indices) -> Tensor: those tokens as vectors, (tokens, width)
 
@@ -59,13 +65,15 @@ class ContextEmbedding(Embedding):
     Attributes:
         tokenwise: Whether the vector of a token depends on that token's own numbers alone, so
             that tokens can be embedded apart from their sentences.
+        indexer: Its text half.
     """
 
     tokenwise: ClassVar[bool] = False
+    indexer: ContextIndexer
 
-    @abstractmethod
     def index(self, sentence: Sentence) -> Arrays:
         """The tokens of a sentence as numbers: arrays whose first axis is the tokens."""
+        return self.indexer.index(sentence)
 
     # forward(*indices) -> Tensor: the tokens as vectors, (batch, length, width)
 
@@ -78,14 +86,6 @@ def spread(table: Table) -> Table:
         with torch.no_grad():
             table.weight[table.padding_idx] = 0.0
     return table
-
-
-def numbers(rows: Iterable[Sequence[int]], width: int, count: int) -> np.ndarray[Any, Any]:
-    """Short rows of numbers as one array ``(count, width)``, padded with 0 on the right."""
-    array = np.zeros((count, width), dtype=np.int64)
-    for number, row in enumerate(rows):
-        array[number, : len(row)] = row
-    return array
 
 
 def vectors_of(table: nn.Module, indices: Tensor) -> Tensor:

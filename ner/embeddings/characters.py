@@ -9,13 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ner.batch import Arrays
-from ner.embeddings.base import TypeEmbedding, numbers, spread, vectors_of
+from ner.embeddings.base import TypeEmbedding, spread, vectors_of
+from ner.indexers.characters import CharacterIndexer
 from ner.sentence import Sentence
-from ner.vocabulary import PADDING, UNKNOWN, Vocabulary, frequent
-
-HEAD, TAIL = 12, 6  # of a longer token, the first and the last characters are read
-LONGEST = HEAD + TAIL
+from ner.vocabulary import PADDING, UNKNOWN, frequent
 
 
 class CharacterEmbedding(TypeEmbedding):
@@ -37,11 +34,11 @@ class CharacterEmbedding(TypeEmbedding):
         character_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.vocabulary = Vocabulary(characters)
+        self.indexer = CharacterIndexer(characters)
         self.width = width
         self.character_dropout = character_dropout
         self.vectors = spread(
-            nn.Embedding(len(self.vocabulary), character_width, padding_idx=PADDING)
+            nn.Embedding(len(self.indexer.vocabulary), character_width, padding_idx=PADDING)
         )
 
     @classmethod
@@ -52,16 +49,11 @@ class CharacterEmbedding(TypeEmbedding):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "characters": self.vocabulary.items,
+            **self.indexer.settings(),
             "width": self.width,
             "character_width": self.vectors.embedding_dim,
             "character_dropout": self.character_dropout,
         }
-
-    def index(self, tokens: Sequence[str]) -> Arrays:
-        """The characters of each token, ``(tokens, LONGEST)``, 0 beyond its end."""
-        rows = ([self.vocabulary[c] for c in _ends(token)] or [UNKNOWN] for token in tokens)
-        return (numbers(rows, LONGEST, len(tokens)),)
 
     def characters(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The vectors of the characters and which are real, cut to the longest token.
@@ -194,7 +186,3 @@ class CharacterLSTM(CharacterEmbedding):
         return torch.cat(
             [self.ahead(characters)[0][tokens, last], self.back(backwards)[0][tokens, last]], dim=1
         )
-
-
-def _ends(token: str) -> str:
-    return token if len(token) <= LONGEST else token[:HEAD] + token[-TAIL:]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.embeddings.base import ContextEmbedding, spread, vectors_of
+from ner.indexers.columns import ColumnIndexer
 from ner.sentence import Sentence
-from ner.vocabulary import UNKNOWN, Vocabulary, frequent
+from ner.vocabulary import UNKNOWN, frequent
 
 
 class ColumnEmbedding(ContextEmbedding):
@@ -36,13 +35,13 @@ class ColumnEmbedding(ContextEmbedding):
         value_dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        self.vocabularies = {name: Vocabulary(known) for name, known in values.items()}
+        self.indexer = ColumnIndexer(values)
         self.column_width = width
         self.value_dropout = value_dropout
-        self.width = width * len(self.vocabularies)
+        self.width = width * len(self.indexer.vocabularies)
         self.tables = nn.ModuleList(
             spread(nn.Embedding(len(vocabulary), width))
-            for vocabulary in self.vocabularies.values()
+            for vocabulary in self.indexer.vocabularies.values()
         )
 
     @classmethod
@@ -88,18 +87,10 @@ class ColumnEmbedding(ContextEmbedding):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "values": {name: known.items for name, known in self.vocabularies.items()},
+            **self.indexer.settings(),
             "width": self.column_width,
             "value_dropout": self.value_dropout,
         }
-
-    def index(self, sentence: Sentence) -> Arrays:
-        """The number of each token's value in each column, ``(tokens, columns)``."""
-        found = np.full((len(sentence), len(self.vocabularies)), UNKNOWN, dtype=np.int64)
-        for place, (name, known) in enumerate(self.vocabularies.items()):
-            if name in sentence.columns:
-                found[:, place] = [known[value] for value in sentence.columns[name]]
-        return (found,)
 
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors of the tokens, ``(batch, length, width)``."""

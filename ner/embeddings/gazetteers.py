@@ -6,15 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.embeddings.base import ContextEmbedding, spread, vectors_of
+from ner.indexers.gazetteers import OUTSIDE, SINGLE, GazetteerIndexer
 from ner.sentence import Sentence
-
-OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)  # where in a name of a list a token stands
 
 
 class GazetteerEmbedding(ContextEmbedding):
@@ -40,12 +37,13 @@ class GazetteerEmbedding(ContextEmbedding):
         match_dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.lists = {title: tuple(names) for title, names in lists.items()}
+        self.indexer = GazetteerIndexer(lists)
         self.list_width = width
         self.match_dropout = match_dropout
-        self.width = width * max(len(self.lists), 1)
-        self._tries = [_trie(names) for names in self.lists.values()] or [{}]
-        self.tables = nn.ModuleList(spread(nn.Embedding(SINGLE + 1, width)) for _ in self._tries)
+        self.width = width * len(self.indexer)
+        self.tables = nn.ModuleList(
+            spread(nn.Embedding(SINGLE + 1, width)) for _ in range(len(self.indexer))
+        )
 
     @classmethod
     def fit(
@@ -74,18 +72,10 @@ class GazetteerEmbedding(ContextEmbedding):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "lists": self.lists,
+            **self.indexer.settings(),
             "width": self.list_width,
             "match_dropout": self.match_dropout,
         }
-
-    def index(self, sentence: Sentence) -> Arrays:
-        """Where in a name of each list each token stands, ``(tokens, lists)``."""
-        tokens = [token.lower() for token in sentence.tokens]
-        found = np.zeros((len(tokens), len(self._tries)), dtype=np.int64)
-        for column, trie in enumerate(self._tries):
-            _mark(found[:, column], tokens, trie)
-        return (found,)
 
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors of the tokens, ``(batch, length, width)``."""
@@ -95,45 +85,6 @@ class GazetteerEmbedding(ContextEmbedding):
             indices = indices.masked_fill(silent, OUTSIDE)
         vectors = [vectors_of(table, indices[..., n]) for n, table in enumerate(self.tables)]
         return torch.cat(vectors, dim=-1)
-
-
-_NAME_ENDS = ""  # no token is empty, so this key of a trie is none's
-
-
-def _trie(names: Iterable[str]) -> dict[str, Any]:
-    """Names by their tokens, nested: what may come after which tokens."""
-    root: dict[str, Any] = {}
-    for name in names:
-        node = root
-        for token in name.lower().split():
-            node = node.setdefault(token, {})
-        node[_NAME_ENDS] = {}
-    return root
-
-
-def _mark(marks: np.ndarray[Any, Any], tokens: Sequence[str], trie: Mapping[str, Any]) -> None:
-    """Write where in the longest names of a trie the tokens stand."""
-    start = 0
-    while start < len(tokens):
-        length = _longest(tokens, start, trie)
-        if length == 1:
-            marks[start] = SINGLE
-        elif length > 1:
-            marks[start : start + length] = INSIDE
-            marks[start], marks[start + length - 1] = BEGIN, END
-        start += max(length, 1)
-
-
-def _longest(tokens: Sequence[str], start: int, trie: Mapping[str, Any]) -> int:
-    """How many tokens the longest name has that begins at a token; 0 where none does."""
-    node, longest = trie, 0
-    for place in range(start, len(tokens)):
-        if tokens[place] not in node:
-            break
-        node = node[tokens[place]]
-        if _NAME_ENDS in node:
-            longest = place - start + 1
-    return longest
 
 
 def _names(file: Path) -> list[str]:

@@ -6,21 +6,16 @@ character tell the networks of Chinese what bigrams told its CRFs (Zhang and Yan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.embeddings.base import ContextEmbedding, spread, vectors_of
-from ner.embeddings.words import normalise
+from ner.indexers.pairs import PairIndexer, pairs_of
 from ner.sentence import Sentence
-from ner.vocabulary import UNKNOWN, Vocabulary, frequent
-
-_BETWEEN = "\t"  # stands in no token of a file of columns
+from ner.vocabulary import UNKNOWN, frequent
 
 
 class PairEmbedding(ContextEmbedding):
@@ -36,11 +31,11 @@ class PairEmbedding(ContextEmbedding):
 
     def __init__(self, pairs: Sequence[str], *, width: int = 50, pair_dropout: float = 0.1) -> None:
         super().__init__()
-        self.vocabulary = Vocabulary(pairs)
+        self.indexer = PairIndexer(pairs)
         self.pair_width = width
         self.pair_dropout = pair_dropout
         self.width = 2 * width
-        self.vectors = spread(nn.Embedding(len(self.vocabulary), width))
+        self.vectors = spread(nn.Embedding(len(self.indexer.vocabulary), width))
 
     @classmethod
     def fit(
@@ -52,22 +47,15 @@ class PairEmbedding(ContextEmbedding):
         pair_dropout: float = 0.1,
     ) -> Self:
         """Build it for the pairs seen at least ``min_count`` times."""
-        pairs = (pair for sentence in sentences for pair in _pairs(sentence.tokens))
+        pairs = (pair for sentence in sentences for pair in pairs_of(sentence.tokens))
         return cls(frequent(pairs, min_count=min_count), width=width, pair_dropout=pair_dropout)
 
     def settings(self) -> dict[str, Any]:
         return {
-            "pairs": self.vocabulary.items,
+            **self.indexer.settings(),
             "width": self.pair_width,
             "pair_dropout": self.pair_dropout,
         }
-
-    def index(self, sentence: Sentence) -> Arrays:
-        """The numbers of the pairs that end and that begin with each token, ``(tokens, 2)``."""
-        count = len(sentence)
-        numbers = [self.vocabulary[pair] for pair in _pairs(sentence.tokens)]
-        flat = np.array(numbers, dtype=np.int64)  # one more than there are tokens, or none
-        return (np.stack([flat[:count], flat[1 : count + 1]], axis=1),)
 
     def forward(self, indices: Tensor) -> Tensor:
         """Vectors of the tokens, ``(batch, length, width)``."""
@@ -75,9 +63,3 @@ class PairEmbedding(ContextEmbedding):
             lost = torch.rand(indices.shape, device=indices.device) < self.pair_dropout
             indices = indices.masked_fill(lost, UNKNOWN)
         return vectors_of(self.vectors, indices).flatten(2)
-
-
-def _pairs(tokens: Sequence[str]) -> Iterator[str]:
-    """Each two neighbours, the ends of the sentence among them."""
-    if tokens:
-        yield from map(_BETWEEN.join, pairwise(["", *map(normalise, tokens), ""]))

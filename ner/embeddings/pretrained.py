@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.embeddings.base import TypeEmbedding, vectors_of
-from ner.embeddings.words import normalise
 from ner.formats import DataWarning
+from ner.indexers.pretrained import PretrainedIndexer, forms
 from ner.sentence import Sentence
-from ner.vocabulary import UNKNOWN, Vocabulary
+from ner.vocabulary import UNKNOWN
 
 Table = tuple[list[str], NDArray[np.float32]]
 LONGEST_WORD = 1000  # bytes, of word2vec's binary form; more means it is some other file
@@ -37,6 +36,7 @@ class PretrainedEmbedding(TypeEmbedding):
         projection: The width they are mapped to by a learned matrix, if they are.
     """
 
+    indexer: PretrainedIndexer
     remarks: tuple[str, ...] = ()
 
     def __init__(
@@ -48,10 +48,10 @@ class PretrainedEmbedding(TypeEmbedding):
         projection: int | None = None,
     ) -> None:
         super().__init__()
-        self.vocabulary = Vocabulary(words)
+        self.indexer = PretrainedIndexer(words)
         self.tuned = tuned
         self.width = vector_width if projection is None else projection
-        self.vectors = nn.Embedding(len(self.vocabulary), vector_width)
+        self.vectors = nn.Embedding(len(self.indexer.vocabulary), vector_width)
         self.vectors.weight.requires_grad_(False).zero_()
         self.vectors.weight.requires_grad_(tuned)
         self.projection = (
@@ -100,30 +100,16 @@ class PretrainedEmbedding(TypeEmbedding):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "words": self.vocabulary.items,
+            **self.indexer.settings(),
             "vector_width": self.vectors.embedding_dim,
             "tuned": self.tuned,
             "projection": None if self.projection is None else self.projection.out_features,
         }
 
-    def place(self, token: str) -> int:
-        """The row of a token's vector."""
-        known = (self.vocabulary[form] for form in forms(token) if form in self.vocabulary)
-        return next(known, UNKNOWN)
-
-    def index(self, tokens: Sequence[str]) -> Arrays:
-        """The row of each token's vector, ``(tokens,)``."""
-        return (np.fromiter(map(self.place, tokens), np.int64, len(tokens)),)
-
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors of the tokens, ``(tokens, width)``."""
         vectors = vectors_of(self.vectors, indices)
         return vectors if self.projection is None else vectors_of(self.projection, vectors)
-
-
-def forms(token: str) -> tuple[str, str, str]:
-    """How a token is looked up, one after the other."""
-    return token, token.lower(), normalise(token)
 
 
 def read(file: str | Path, kind: str | None = None) -> Table:
@@ -233,10 +219,10 @@ _READERS = {"text": _read_text, "binary": _read_binary, "numpy": _read_numpy}
 
 
 def _coverage(file: str, part: PretrainedEmbedding, tokens: Counter[str]) -> str:
-    found = [token for token in tokens if part.place(token) != UNKNOWN]
+    found = [token for token in tokens if part.indexer.place(token) != UNKNOWN]
     types, occurrences = max(len(tokens), 1), max(tokens.total(), 1)
     return (
-        f"{file}: {len(part.vocabulary.items):,} vectors; "
+        f"{file}: {len(part.indexer.vocabulary.items):,} vectors; "
         f"{100 * len(found) / types:.1f} % of the words of training have one, "
         f"{100 * sum(tokens[token] for token in found) / occurrences:.1f} % of its tokens"
     )

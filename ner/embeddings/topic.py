@@ -11,20 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.embeddings.base import ContextEmbedding, spread, vectors_of
-from ner.embeddings.words import normalise
-from ner.sentence import Document, Sentence
-from ner.vocabulary import PADDING, UNKNOWN, Vocabulary, frequent
-
-HEADLINE, TOPIC = 16, 96  # the first words of a document, and the most distinct words of its topic
-POSITIONS = 6  # no document; the first sentences, each by itself; any further one
+from ner.indexers.topic import HEADLINE, POSITIONS, TopicIndexer
+from ner.indexers.words import normalise
+from ner.sentence import Sentence
+from ner.vocabulary import PADDING, frequent
 
 
 class TopicEmbedding(ContextEmbedding):
@@ -52,15 +46,14 @@ class TopicEmbedding(ContextEmbedding):
         context_dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.vocabulary = Vocabulary(words)
+        self.indexer = TopicIndexer(words)
         self.bag_width = width
         self.context_dropout = context_dropout
         self.width = 2 * width + position_width
         self.position = nn.Embedding(POSITIONS, position_width)
-        size = len(self.vocabulary)
+        size = len(self.indexer.vocabulary)
         self.headline = spread(nn.EmbeddingBag(size, width, mode="mean", padding_idx=PADDING))
         self.topic = spread(nn.EmbeddingBag(size, width, mode="mean", padding_idx=PADDING))
-        self._last: tuple[Document, NDArray[np.int64]] | None = None
 
     @classmethod
     def fit(
@@ -81,23 +74,11 @@ class TopicEmbedding(ContextEmbedding):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "words": self.vocabulary.items,
+            **self.indexer.settings(),
             "width": self.bag_width,
             "position_width": self.position.embedding_dim,
             "context_dropout": self.context_dropout,
         }
-
-    def index(self, sentence: Sentence) -> Arrays:
-        """The position, the first words and the distinct ones: ``(tokens, 1 + words)``.
-
-        The rows of all tokens are the same, and one in memory.
-        """
-        row = np.zeros(1 + HEADLINE + TOPIC, dtype=np.int64)
-        document = sentence.document
-        if document is not None and len(document.tokens) > 1:
-            row[0] = min(sentence.position + 1, POSITIONS - 1)
-            row[1:] = self._words(document)
-        return (as_strided(row, (len(sentence), len(row)), (0, row.itemsize)),)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Vectors of the tokens, ``(batch, length, width)``."""
@@ -115,17 +96,3 @@ class TopicEmbedding(ContextEmbedding):
             dim=1,
         )
         return vectors.unsqueeze(1).expand(-1, rows.shape[1], -1)
-
-    def _words(self, document: Document) -> NDArray[np.int64]:
-        """The first words of a document, then its distinct ones, the rare first."""
-        last = self._last
-        if last is not None and last[0] is document:  # sentences come document by document
-            return last[1]
-        words = np.zeros(HEADLINE + TOPIC, dtype=np.int64)
-        first = [word for tokens in document.tokens[:2] for word in tokens][:HEADLINE]
-        words[: len(first)] = [self.vocabulary[normalise(word)] for word in first]
-        distinct = {self.vocabulary[normalise(w)] for tokens in document.tokens for w in tokens}
-        rare = sorted(distinct - {UNKNOWN}, reverse=True)[:TOPIC]
-        words[HEADLINE : HEADLINE + len(rare)] = rare
-        self._last = document, words
-        return words

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.embeddings.base import TypeEmbedding, vectors_of
+from ner.indexers.vectors import VectorIndexer
 from ner.sentence import Sentence
-from ner.vocabulary import Vocabulary
 
 
 class VectorEmbedding(TypeEmbedding):
@@ -31,12 +30,8 @@ class VectorEmbedding(TypeEmbedding):
         self, words: Sequence[str], rows: Sequence[int], *, count: int = 0, width: int = 1
     ) -> None:
         super().__init__()
-        self.vocabulary = Vocabulary(words)
-        self.rows = tuple(rows)
-        if len(self.rows) != len(words) or not all(0 <= row < count for row in self.rows):
-            raise ValueError(f"each word needs a row from 0 to {count - 1}")
+        self.indexer = VectorIndexer(words, rows, count=count)
         self.width = width
-        self._places = np.array([0, 0, *(row + 1 for row in self.rows)], dtype=np.int64)
         self.vectors = nn.Embedding(count + 1, width)
         self.vectors.weight.requires_grad_(False).zero_()
 
@@ -58,18 +53,7 @@ class VectorEmbedding(TypeEmbedding):
         return part
 
     def settings(self) -> dict[str, Any]:
-        return {
-            "words": self.vocabulary.items,
-            "rows": self.rows,
-            "count": self.vectors.num_embeddings - 1,
-            "width": self.width,
-        }
-
-    def index(self, tokens: Sequence[str]) -> Arrays:
-        """The place of each token's vector, ``(tokens,)``; 0 for tokens without one."""
-        known = self.vocabulary
-        found = (known[token if token in known else token.lower()] for token in tokens)
-        return (self._places[np.fromiter(found, np.int64, len(tokens))],)
+        return {**self.indexer.settings(), "width": self.width}
 
     def forward(self, indices: Tensor) -> Tensor:
         """Vectors of the tokens, ``(tokens, width)``."""

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.embeddings.base import TypeEmbedding, spread, vectors_of
+from ner.indexers.words import WordIndexer, normalise
 from ner.sentence import Sentence
-from ner.vocabulary import PADDING, UNKNOWN, Vocabulary, frequent
-
-_DIGIT = re.compile(r"\d")
-
-
-def normalise(token: str) -> str:
-    """The word of a token: lower-cased, every digit a 0."""
-    return _DIGIT.sub("0", token.lower())
+from ner.vocabulary import PADDING, UNKNOWN, frequent
 
 
 class WordEmbedding(TypeEmbedding):
@@ -38,6 +29,8 @@ class WordEmbedding(TypeEmbedding):
         word_dropout: How often any word does.
     """
 
+    indexer: WordIndexer
+
     def __init__(
         self,
         words: Sequence[str],
@@ -48,12 +41,14 @@ class WordEmbedding(TypeEmbedding):
         word_dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.vocabulary = Vocabulary(words)
+        self.indexer = WordIndexer(words)
         self.singletons = singletons
         self.width = width
         self.singleton_dropout = singleton_dropout
         self.word_dropout = word_dropout
-        self.vectors = spread(nn.Embedding(len(self.vocabulary), width, padding_idx=PADDING))
+        self.vectors = spread(
+            nn.Embedding(len(self.indexer.vocabulary), width, padding_idx=PADDING)
+        )
 
     @classmethod
     def fit(
@@ -79,22 +74,17 @@ class WordEmbedding(TypeEmbedding):
 
     def settings(self) -> dict[str, Any]:
         return {
-            "words": self.vocabulary.items,
+            **self.indexer.settings(),
             "singletons": self.singletons,
             "width": self.width,
             "singleton_dropout": self.singleton_dropout,
             "word_dropout": self.word_dropout,
         }
 
-    def index(self, tokens: Sequence[str]) -> Arrays:
-        """The number of each token's word, ``(tokens,)``."""
-        known = (self.vocabulary[normalise(token)] for token in tokens)
-        return (np.fromiter(known, np.int64, len(tokens)),)
-
     def forward(self, indices: Tensor) -> Tensor:
         """Vectors of the words, ``(tokens, width)``."""
         if self.training:
-            first_singleton = len(self.vocabulary) - self.singletons
+            first_singleton = len(self.indexer.vocabulary) - self.singletons
             share = torch.where(
                 indices >= first_singleton,
                 self.word_dropout + self.singleton_dropout * (1.0 - self.word_dropout),

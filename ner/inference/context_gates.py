@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ner.batch import Arrays, pad
+from ner.batch import pad
 from ner.embeddings import ContextEmbedding
+from ner.indexers import Arrays
 from ner.inference.layout import Layout, inverse
 from ner.sentence import Sentence
 

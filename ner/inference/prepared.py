@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ner.batch import Arrays
 from ner.crf import LinearChain
 from ner.embeddings import ContextEmbedding, TypeEmbedding
+from ner.indexers import Arrays
 from ner.inference.context_gates import ContextGates
 from ner.inference.layout import Layout
 from ner.inference.recurrence import Layer

@@ -1,0 +1,51 @@
+"""Indexers: each module turns tokens into the numbers that one kind of embedding reads.
+
+They are the text half of ``ner.embeddings``, part by part, and need no torch: an embedding has
+one, and a model that was exported has them alone.
+"""
+
+from __future__ import annotations
+
+from ner.indexers.affixes import AffixIndexer
+from ner.indexers.base import Arrays, ContextIndexer, Indexer, TypeIndexer
+from ner.indexers.characters import CharacterIndexer
+from ner.indexers.columns import ColumnIndexer
+from ner.indexers.document import DocumentIndexer
+from ner.indexers.gazetteers import GazetteerIndexer
+from ner.indexers.pairs import PairIndexer
+from ner.indexers.pretrained import PretrainedIndexer
+from ner.indexers.topic import TopicIndexer
+from ner.indexers.vectors import VectorIndexer
+from ner.indexers.words import WordIndexer
+
+INDEXERS: dict[str, type[Indexer]] = {
+    "words": WordIndexer,
+    "characters": CharacterIndexer,
+    "character_lstm": CharacterIndexer,
+    "affixes": AffixIndexer,
+    "document": DocumentIndexer,
+    "topic": TopicIndexer,
+    "pairs": PairIndexer,
+    "vectors": VectorIndexer,
+    "pretrained": PretrainedIndexer,
+    "columns": ColumnIndexer,
+    "gazetteers": GazetteerIndexer,
+}
+
+__all__ = [
+    "INDEXERS",
+    "AffixIndexer",
+    "Arrays",
+    "CharacterIndexer",
+    "ColumnIndexer",
+    "ContextIndexer",
+    "DocumentIndexer",
+    "GazetteerIndexer",
+    "Indexer",
+    "PairIndexer",
+    "PretrainedIndexer",
+    "TopicIndexer",
+    "TypeIndexer",
+    "VectorIndexer",
+    "WordIndexer",
+]
