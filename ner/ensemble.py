@@ -1,37 +1,46 @@
-"""Several networks of the same settings as one: trained together, saved together, averaged.
+"""Several networks as one: trained together, saved together, averaged.
 
-Networks that began from different weights err in different places. Their mean is a better
-tagger than any of them, at as many times the cost (Dietterich 2000; for NER Reimers and
-Gurevych 2017 on how far seeds are apart).
+Networks that began from different weights err in different places, and networks that read
+different things all the more. Their mean is a better tagger than any of them, at as many times
+the cost (Dietterich 2000; for NER Reimers and Gurevych 2017 on how far seeds are apart).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ner import network as single
 from ner.batch import Batch
+from ner.config import choose
 from ner.crf import LinearChain
+from ner.embeddings import ContextEmbedding, TypeEmbedding
+from ner.indexers import Indexer
 from ner.network import Network
 from ner.sentence import Sentence
 
 LARGEST = 100  # members
+Part = TypeVar("Part", TypeEmbedding, ContextEmbedding)
 
 
 class Ensemble(Network):
     """The mean of several networks: of their emissions and of the scores of their CRFs.
 
-    Every member reads the same numbers, so sentences are indexed once.
+    Members may have different parts. Those that read the same numbers share them, so sentences are
+    indexed once for all members of the same vocabularies.
 
     Args:
-        members: Networks of the same settings, whose weights differ.
+        members: Networks of the same labels and scheme.
+
+    Attributes:
+        context_places: For each member, which of ``context_embeddings`` are its own.
 
     Raises:
-        ValueError: There is none, or their settings differ.
+        ValueError: There is none, or their labels or schemes differ.
     """
 
     def __init__(self, members: Sequence[Network]) -> None:
@@ -39,16 +48,19 @@ class Ensemble(Network):
         if not members:
             raise ValueError("an ensemble needs at least one member")
         first = members[0]
-        if any(member.settings() != first.settings() for member in members[1:]):
-            raise ValueError("the members of an ensemble must be of the same settings")
+        for member in members[1:]:
+            if (member.scheme, member.labels) != (first.scheme, first.labels):
+                raise ValueError("the members of an ensemble must have the same labels and scheme")
         self.members = nn.ModuleList(members)
         self.scheme = first.scheme
         self.labels = first.labels
         self.tags = first.tags
         self.span_tags = first.span_tags
         self.constrain_training = first.constrain_training
-        self.type_embeddings = first.type_embeddings
-        self.context_embeddings = first.context_embeddings
+        self.type_embeddings, self._type_places = _distinct([m.type_embeddings for m in members])
+        self.context_embeddings, self.context_places = _distinct(
+            [m.context_embeddings for m in members]
+        )
         self._numbers = first._numbers
 
     @property
@@ -58,20 +70,34 @@ class Ensemble(Network):
 
     @property
     def embeddings(self) -> nn.ModuleDict:  # type: ignore[override]
-        """The embeddings of the first member, by which sentences are indexed."""
-        return self.networks[0].embeddings
+        """A part of each name that some member has."""
+        parts = {n: part for m in reversed(self.networks) for n, part in m.embeddings.items()}
+        return nn.ModuleDict(parts)
 
     def settings(self) -> dict[str, Any]:
-        """What makes this ensemble again: those of one member, and how many there are."""
-        return {"members": len(self.members), **self.networks[0].settings()}
+        """What makes this ensemble again: what members share, and of each what it has alone.
+
+        Where they share everything, ``members`` is how many there are.
+        """
+        each = [member.settings() for member in self.networks]
+        shared = {
+            name: value
+            for name, value in each[0].items()
+            if all(other[name] == value for other in each[1:])
+        }
+        own = [{n: value for n, value in one.items() if n not in shared} for one in each]
+        return {"members": own if any(own) else len(own), **shared}
 
     def emissions(self, batch: Batch) -> Tensor:
         """The mean of the members' emissions, ``(batch, length, tags)``."""
-        return torch.stack([member.emissions(batch) for member in self.networks]).mean(0)
+        read = zip(self.networks, self._batches(batch), strict=True)
+        return torch.stack([member.emissions(own) for member, own in read]).mean(0)
 
     def forward(self, batch: Batch) -> LinearChain:
         """The distribution over tag sequences that the mean of the members' scores gives."""
-        chains = [member(batch) for member in self.networks]
+        chains = [
+            member(own) for member, own in zip(self.networks, self._batches(batch), strict=True)
+        ]
         emissions, transitions, start, end = (
             torch.stack([getattr(chain, name) for chain in chains]).mean(0)
             for name in ("emissions", "transitions", "start", "end")
@@ -84,7 +110,34 @@ class Ensemble(Network):
         Raises:
             ValueError: Some sentence is not annotated.
         """
-        return torch.stack([member.loss(batch) for member in self.networks]).mean()
+        read = zip(self.networks, self._batches(batch), strict=True)
+        return torch.stack([member.loss(own) for member, own in read]).mean()
+
+    def _batches(self, batch: Batch) -> list[Batch]:
+        """What each member reads of a batch."""
+        return [
+            replace(
+                batch,
+                types=tuple(batch.types[place] for place in types),
+                contexts=tuple(batch.contexts[place] for place in contexts),
+            )
+            for types, contexts in zip(self._type_places, self.context_places, strict=True)
+        ]
+
+
+def _distinct(parts: Sequence[Sequence[Part]]) -> tuple[list[Part], list[tuple[int, ...]]]:
+    """Parts that index differently, and which of them each member's parts agree with."""
+    distinct: list[Part] = []
+    known: list[tuple[type[Indexer], dict[str, Any]]] = []
+    places = []
+    for own in parts:
+        indexers = [(type(part.indexer), part.indexer.settings()) for part in own]
+        for part, indexer in zip(own, indexers, strict=True):
+            if indexer not in known:
+                known.append(indexer)
+                distinct.append(part)
+        places.append(tuple(map(known.index, indexers)))
+    return distinct, places
 
 
 def members_of(network: Network) -> list[Network]:
@@ -101,17 +154,15 @@ def from_settings(settings: Mapping[str, Any]) -> Network:
     """
     if "members" not in settings:
         return Network.from_settings(settings)
-    own = {name: value for name, value in settings.items() if name != "members"}
-    count = settings["members"]
-    if type(count) is not int or not 1 <= count <= LARGEST:
-        raise ValueError(f"members must be a whole number from 1 to {LARGEST}, got {count!r}")
-    return Ensemble([Network.from_settings(own) for _ in range(count)])
+    shared = {name: value for name, value in settings.items() if name != "members"}
+    members = _listed(settings["members"])
+    return Ensemble([Network.from_settings({**shared, **own}) for own in members])
 
 
 def build(
     sentences: Sequence[Sentence],
     *,
-    members: int = 1,
+    members: int | list[dict[str, Any]] = 1,
     scheme: str = "BIOES",
     embeddings: Mapping[str, Any] | None = None,
     encoder: Mapping[str, Any] | None = None,
@@ -123,7 +174,9 @@ def build(
 
     Args:
         sentences: The sentences it will be trained on, for the vocabularies and labels.
-        members: How many networks are trained side by side, and averaged.
+        members: How many networks are trained side by side, and averaged; or a list of what each
+            of them has for itself: ``embeddings`` by their names, settings of its ``encoder`` or
+            ``crf``, which go before those of all.
         scheme: How spans are written as tags inside the network.
         embeddings: As in ``ner.network.build``.
         encoder: Settings of the encoder.
@@ -133,10 +186,28 @@ def build(
         ConfigError: A setting cannot be used.
         ValueError: No sentence has an entity, or the number of members is not possible.
     """
-    if not 1 <= members <= LARGEST:
-        raise ValueError(f"members must be from 1 to {LARGEST}, got {members}")
-    networks = [
-        single.build(sentences, scheme=scheme, embeddings=embeddings, encoder=encoder, crf=crf)
-        for _ in range(members)
-    ]
-    return networks[0] if members == 1 else Ensemble(networks)
+    shared = {"embeddings": embeddings, "encoder": encoder, "crf": crf}
+    networks = []
+    for number, own in enumerate(_listed(members)):
+        for name in own:
+            choose(shared, name, of=f"setting of model.members.{number}")
+        merged = {name: {**(all_ or {}), **(own.get(name) or {})} for name, all_ in shared.items()}
+        networks.append(single.build(sentences, scheme=scheme, **merged))
+    return networks[0] if len(networks) == 1 else Ensemble(networks)
+
+
+def _listed(members: Any) -> list[Mapping[str, Any]]:
+    """What each member has for itself.
+
+    Raises:
+        ValueError: It is neither a number of members nor a list of settings, or too long.
+    """
+    if type(members) is int and 1 <= members <= LARGEST:
+        return [{}] * members
+    listed = isinstance(members, list) and all(isinstance(own, dict) for own in members)
+    if listed and 1 <= len(members) <= LARGEST:
+        return list(members)
+    raise ValueError(
+        f"members must be a whole number from 1 to {LARGEST}, or a list of so many settings, "
+        f"got {members!r:.80}"
+    )

@@ -69,13 +69,70 @@ def test_no_members_are_refused():
         Ensemble([])
 
 
-def test_members_of_other_settings_are_refused(toy):
-    networks = [build_one(toy, encoder={"width": width}) for width in (8, 9)]
-    with pytest.raises(ValueError, match="same settings"):
+@pytest.mark.parametrize("other", [{"scheme": "BIO"}, {}])
+def test_members_of_other_tags_are_refused(toy, other):
+    sentences = toy if other else toy[:2]  # without some of the labels
+    networks = [build_one(toy, encoder={"width": 8}), build_one(sentences, **other)]
+    with pytest.raises(ValueError, match="same labels and scheme"):
         Ensemble(networks)
 
 
-@pytest.mark.parametrize("count", [0, -1, LARGEST + 1, 2.0, "2", True, None])
+UNLIKE = [
+    {"embeddings": {"topic": False}},
+    {"encoder": {"layers": 2}},
+    {"embeddings": {"characters": False, "character_lstm": {"width": 6}}, "encoder": {"width": 7}},
+]
+
+
+@pytest.fixture
+def unlike(toy):
+    """An ensemble whose members have different parts."""
+    torch.manual_seed(0)
+    network = build(toy, members=UNLIKE, embeddings={"affixes": False}, encoder={"width": 8})
+    return network.eval()
+
+
+def test_members_may_have_settings_of_their_own(unlike):
+    widths = [(m.encoder.width, len(m.encoder.forwards)) for m in unlike.networks]
+    assert widths == [(8, 1), (8, 2), (7, 1)]
+    names = [list(member.embeddings) for member in unlike.networks]
+    assert names == [
+        ["words", "characters", "document"],
+        ["words", "characters", "document", "topic"],
+        ["words", "document", "topic", "character_lstm"],
+    ]
+    assert set(unlike.embeddings) == {*names[1], "character_lstm"}
+
+
+def test_parts_that_read_the_same_numbers_are_indexed_for_once(unlike):
+    assert len(unlike.type_embeddings) == 2  # both kinds of characters are read alike
+    assert len(unlike.context_embeddings) == 2
+    assert unlike.context_places == [(0,), (0, 1), (0, 1)]
+
+
+def test_an_unlike_member_reads_what_it_reads_alone(unlike, toy):
+    batch = unlike.batch(toy)
+    alone = [member.emissions(member.batch(toy)) for member in unlike.networks]
+    torch.testing.assert_close(unlike.emissions(batch), torch.stack(alone).mean(0))
+    losses = [member.loss(member.batch(toy)) for member in unlike.networks]
+    torch.testing.assert_close(unlike.loss(batch), torch.stack(losses).mean())
+
+
+def test_unlike_members_are_one_model_directory(unlike, toy, tmp_path):
+    tagger = Tagger(unlike)
+    tagger.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.network.settings() == unlike.settings()
+    assert again.predict(toy) == tagger.predict(toy)
+    assert start_from(tmp_path / "model", toy[:5]).network.context_places == unlike.context_places
+
+
+def test_a_setting_no_member_has_is_named(toy):
+    with pytest.raises(ConfigError, match=r"model\.members\.1 .*'encodr'.*'encoder'"):
+        build(toy, members=[{}, {"encodr": {}}])
+
+
+@pytest.mark.parametrize("count", [0, -1, LARGEST + 1, 2.0, "2", True, None, [], [1]])
 def test_an_impossible_number_of_members_is_refused(toy, count):
     settings = build_one(toy, encoder={"width": 8}).settings()
     with pytest.raises(ValueError, match="members"):

@@ -106,6 +106,14 @@ def test_an_ensemble_is_tagged_with_as_a_whole(toy):
     assert_same(FastEngine(network).predict(sentences), PlainEngine(network).predict(sentences))
 
 
+def test_members_of_different_parts_are_tagged_with_as_a_whole(toy):
+    others = {"embeddings": {"topic": {}, "affixes": False, "document": False}}
+    own = [{}, {"encoder": {"width": 7, "layers": 2}}, others, {"embeddings": {"words": False}}]
+    network = Ensemble([network_of(toy, seed=n, **one) for n, one in enumerate(own)]).eval()
+    sentences = texts(toy)
+    assert_same(FastEngine(network).predict(sentences), PlainEngine(network).predict(sentences))
+
+
 def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
     monkeypatch.setattr("ner.inference.prepared.FEWEST", 64)
     network = network_of(toy)

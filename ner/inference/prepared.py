@@ -63,6 +63,8 @@ class Prepared:
         networks: list[Network] = getattr(network, "networks", [network])
         self._members = [_Member(member, cache // len(networks)) for member in networks]
         self._contexts: list[ContextEmbedding] = network.context_embeddings
+        everything = tuple(range(len(self._contexts)))
+        self._places: list[tuple[int, ...]] = getattr(network, "context_places", [everything])
         chains = [
             member.crf.chain(torch.zeros(0, 1, len(network.tags)), torch.zeros(0).long())
             for member in networks
@@ -75,7 +77,7 @@ class Prepared:
     @property
     def capacity(self) -> int:
         """The most tokens that can be read at a time."""
-        return self._members[0].types.capacity
+        return min(member.types.capacity for member in self._members)
 
     def read(self, sentences: Sequence[Sentence]) -> Reading:
         """Sentences, of at most ``capacity`` tokens together, as numbers."""
@@ -106,9 +108,12 @@ class Prepared:
         layout = Layout.of(lengths)
         contexts = [[own[number] for number in numbers] for own in reading.contexts]
         total: Tensor | None = None
-        for member, table, own in zip(self._members, reading.tables, reading.rows, strict=True):
+        for member, table, own, places in zip(
+            self._members, reading.tables, reading.rows, self._places, strict=True
+        ):
             rows = np.concatenate([own[number] for number in numbers])
-            emissions = member.emissions(layout, table, rows, contexts)
+            read = [contexts[place] for place in places]
+            emissions = member.emissions(layout, table, rows, read)
             total = emissions if total is None else total.add_(emissions)
         assert total is not None, "an ensemble has members"
         return (total if len(self._members) == 1 else total.div_(len(self._members))).numpy()
