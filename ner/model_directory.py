@@ -8,8 +8,11 @@ file of weights before memory is taken for them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,15 +47,13 @@ def write(
         more: What else the description says.
 
     Raises:
-        ModelError: The weights are not finite, or the disk does not take them.
+        ModelError: The weights are not finite.
+        OSError: It cannot be written; what was there is untouched.
     """
     _check_finite(network, str(path))
     with replacing_directory(path) as folder:
         weights = network.state_dict()
-        try:
-            save_file({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
-        except SafetensorError as error:
-            raise ModelError(f"{path}: the weights could not be written: {error}") from error
+        save_tensors({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
         description = {
@@ -78,6 +79,23 @@ def read(path: Path) -> tuple[Network, dict[str, Any]]:
         raise ModelError(f"{path}: expected a model directory, it is {kind}")
     description = _read_description(path)
     return _read_network(path, description["network"]).eval(), description
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Write tensors as safetensors does, whose errors are not those of other files.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    try:
+        save_file(dict(tensors), file)
+    except SafetensorError as error:
+        told = _SYSTEM.search(str(error))
+        number = int(told[1]) if told else errno.EIO
+        raise OSError(number, os.strerror(number) if told else str(error), str(file)) from error
+
+
+_SYSTEM = re.compile(r"\(os error (\d+)\)")
 
 
 def checksum(description: Mapping[str, Any]) -> str:

@@ -1,48 +1,61 @@
-"""Files that are whole or not there: written beside, flushed to disk, then renamed."""
+"""Files that are whole or not there: written beside, flushed to disk, then renamed.
+
+What is being written is called ``.NAME.part``, and its writer holds a lock on it. What a killed
+process left behind so is known by that nobody holds the lock; the next writer removes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of writing alone, never of reading
 
 
 @contextlib.contextmanager
 def replacing(path: Path, mode: str = "w", *, encoding: str | None = None) -> Iterator[IO[Any]]:
     """Open a file that takes its name only when all of it is on disk.
 
-    Whatever goes wrong inside the block, the file that had the name before is untouched.
+    Whatever goes wrong inside the block, the file that had the name before is untouched. A link is
+    followed, and the file keeps its permissions. What is no regular file, such as a pipe or
+    ``/dev/stdout``, cannot be replaced: it is written as it goes.
 
     Args:
         path: The name the file will have.
         mode: ``"w"`` for text (UTF-8 unless told otherwise) or ``"wb"``.
         encoding: Of text.
+
+    Raises:
+        OSError: The file cannot be written; the error says which.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    beside = Path(name)
-    try:
-        if "b" not in mode:
-            encoding, newline = encoding or "utf-8", "\n"
-        else:
-            newline = None
-        with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
+    encoding, newline = (None, None) if "b" in mode else (encoding or "utf-8", "\n")
+    before = path.stat().st_mode if path.exists() else stat.S_IFREG
+    if not stat.S_ISREG(before) and not stat.S_ISDIR(before):
+        with path.open(mode, encoding=encoding, newline=newline) as stream:
+            yield stream
+        return
+    with _beside(path, Path.touch) as (fresh, target):
+        with fresh.open(mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+            _flush(file.fileno(), fresh)
+        if stat.S_IMODE(before):
+            fresh.chmod(stat.S_IMODE(before))
+        fresh.replace(target)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -63,19 +76,19 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 
     The old directory is swapped out in one step where the system can exchange two names;
     elsewhere it is moved aside first, and ``recover`` puts it back after a crash in between.
+
+    Raises:
+        OSError: The directory cannot be written; the error says which.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    try:
-        beside.chmod(0o777 & ~_umask())
-        yield beside
-        for file in beside.rglob("*"):
-            sync_directory(file) if file.is_dir() else _sync_file(file)
-        sync_directory(beside)
-        _exchange(beside, path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    sync_directory(path.parent)
+    with _beside(path, Path.mkdir) as (fresh, target):
+        yield fresh
+        for one in fresh.rglob("*"):
+            _flush_path(one)
+        _flush_path(fresh)
+        recover(target)
+        with _held(target):  # the old one is ours until it is gone, whatever its name is then
+            _exchange(fresh, target)
+            _remove(fresh)
 
 
 def recover(path: Path) -> None:
@@ -85,26 +98,152 @@ def recover(path: Path) -> None:
         aside.replace(path)
 
 
+def sweep(path: Path) -> None:
+    """Remove what killed processes left of files or directories being written in a folder."""
+    for left in path.glob(".*.part"):
+        _remove_if_left(left)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable, where the system can."""
-    if os.name != "posix":
-        return
+@contextlib.contextmanager
+def _beside(path: Path, make: Callable[..., None]) -> Iterator[tuple[Path, Path]]:
+    """Something new beside what it will replace; gone at the end, if it still has its name then.
+
+    Args:
+        path: What it will replace, as the user calls it.
+        make: Makes a file or a directory, which must not be there.
+
+    Yields:
+        The new one, and what it will replace, links followed.
+    """
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.part")
+    try:
+        fresh, lock = _made(fresh, make)
+        try:
+            yield fresh, target
+        finally:
+            if lock is None or _is_at(lock, fresh):
+                _remove(fresh)
+            _close(lock)
+        _flush_path(target.parent)
+    except OSError as error:
+        if not _is_of(error, fresh):
+            raise
+        told = f"cannot be written: {error.strerror}"
+        raise OSError(error.errno, told, str(path)) from error
+
+
+def _made(name: Path, make: Callable[..., None]) -> tuple[Path, int | None]:
+    """Make something of that name, or of one like it where another process has taken it.
+
+    Returns:
+        Its name and the lock on it.
+    """
+    _remove_if_left(name)
+    while True:
+        try:
+            make(name, exist_ok=False)
+        except FileExistsError:
+            name = name.with_suffix(f".{secrets.token_hex(4)}.part")
+            continue
+        lock = _lock(name, wait=True)
+        if lock is None or _is_at(lock, name):
+            return name, lock
+        _close(lock)  # it was taken for something left, and removed, before it was locked
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold the lock on what has a name, if it has one, for as long as the block runs."""
+    lock = _lock(path, wait=True)
+    while lock is not None and not _is_at(lock, path):  # it was replaced while we waited
+        _close(lock)
+        lock = _lock(path, wait=True)
+    try:
+        yield
+    finally:
+        _close(lock)
+
+
+def _lock(name: Path, *, wait: bool) -> int | None:
+    """Lock a file or directory.
+
+    Returns:
+        A handle that holds the lock until it is closed; ``None`` where somebody else holds it,
+        nothing is there, or the system has no such locks.
+    """
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _close(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def _is_at(lock: int, name: Path) -> bool:
+    """Whether a name is still that of what is locked."""
+    try:
+        return os.path.samestat(os.fstat(lock), name.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove_if_left(name: Path) -> None:
+    """Remove what a killed process was writing; what somebody is still writing stays."""
+    lock = _lock(name, wait=False)
+    if lock is not None and _is_at(lock, name):
+        _remove(name)
+    _close(lock)
+
+
+def _remove(name: Path) -> None:
+    if name.is_dir():
+        shutil.rmtree(name, ignore_errors=True)
+    else:
+        name.unlink(missing_ok=True)
+
+
+def _is_of(error: OSError, fresh: Path) -> bool:
+    """Whether an error came of writing something, rather than of what is read meanwhile."""
+    if error.filename is None:
+        return error.errno in _FULL
+    return Path(os.fsdecode(error.filename)).is_relative_to(fresh)
+
+
+def _flush_path(path: Path) -> None:
+    """Make the content of a file, or the names in a directory, durable."""
+    if path.is_dir() and os.name != "posix":
+        return  # Windows flushes no directories
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        _flush(handle, path)
     finally:
         os.close(handle)
 
 
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _flush(handle: int, path: Path) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _aside(path: Path) -> Path:
@@ -117,7 +256,7 @@ def _exchange(new: Path, path: Path) -> None:
         new.replace(path)
         return
     if _swap(new, path):
-        return  # the old directory now has the temporary name, which the caller removes
+        return  # the old directory now has the name of the new one, which the caller removes
     aside = _aside(path)
     shutil.rmtree(aside, ignore_errors=True)
     path.replace(aside)
@@ -137,9 +276,3 @@ def _swap(one: Path, other: Path) -> bool:
         _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE
     )
     return done == 0
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

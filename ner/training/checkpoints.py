@@ -8,20 +8,20 @@ No pickle.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from ner.model_directory import save_tensors
 from ner.storage import replacing_directory, sha256
 
 FORMAT = 1
@@ -63,9 +63,9 @@ def write(folder: Path, step: int, checkpoint: Checkpoint) -> None:
         OSError: It cannot be written; those before it are untouched.
     """
     path = folder / f"step-{step}"
-    with naming(path), replacing_directory(path) as fresh:
+    with replacing_directory(path) as fresh:
         tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
-        save_file(tensors, fresh / TENSORS)
+        save_tensors(tensors, fresh / TENSORS)
         state = {"format": FORMAT, **checkpoint.state, "tensors": sha256(fresh / TENSORS)}
         text = json.dumps({**state, "checksum": _checksum(state)}, ensure_ascii=False)
         (fresh / STATE).write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -104,33 +104,6 @@ def read(path: Path) -> Checkpoint:
         raise
     except (OSError, ValueError, LookupError, AttributeError, SafetensorError) as error:
         raise DamagedError(f"damaged ({type(error).__name__}: {error})") from error
-
-
-def sweep(path: Path) -> None:
-    """Remove what a crash left of directories being written in place of ``path`` or inside it."""
-    for pattern, folder in ((f".{path.name}.*.part", path.parent), (".*.part", path)):
-        for left in folder.glob(pattern):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Give errors of writing the name of what could not be written.
-
-    Raises:
-        OSError: Something went wrong; safetensors has an exception of its own for a full disk.
-    """
-    try:
-        yield
-    except SafetensorError as error:
-        raise OSError(f"{path}: cannot be written: {error}") from error
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from error
 
 
 def _numbered(folder: Path) -> list[tuple[int, Path]]:

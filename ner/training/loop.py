@@ -22,7 +22,7 @@ from ner.inference import PlainEngine
 from ner.network import Network
 from ner.storage import write_text
 from ner.tagger import Tagger, pick_device
-from ner.training import checkpoints, resumption
+from ner.training import resumption
 from ner.training.checkpoints import Checkpoint
 from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.epochs import Epoch, Position, remarks_on
@@ -209,8 +209,7 @@ class Run(Iterator[Epoch]):
         """
         tagger = self.tagger
         tagger.metrics.update(metrics or {})
-        with checkpoints.naming(path):
-            tagger.save(path, texts=model_files(self, tagger))
+        tagger.save(path, texts=model_files(self, tagger))
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint of this very run was written."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ner.config import ConfigError
-from ner.storage import recover
+from ner.storage import recover, sweep
 from ner.training import checkpoints
 from ner.training.checkpoints import Checkpoint
 from ner.training.epochs import Epoch, Position
@@ -59,8 +59,7 @@ def begin(run: Run) -> list[str]:
     if run.processes.writes:
         run_folder(output).mkdir(parents=True, exist_ok=True)
         recover(output)
-        checkpoints.sweep(output)
-        checkpoints.sweep(folder)
+        sweep(folder)
     run.processes.wait()
     checkpoint, remarks = checkpoints.newest(folder)
     if checkpoint is None:

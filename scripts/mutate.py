@@ -1,0 +1,334 @@
+"""Mutation testing: how many small mistakes in the code would the tests notice?
+
+``mutate.py crf|decoding|metrics|reader`` draws mutants of a part of the code at random, each of one
+change (``<`` for ``<=``, ``+`` for ``-``, a constant one larger, a statement left out, ...), and
+runs the tests of that part against each. A mutant is killed if a test fails or does not end; those
+that survive are printed, for somebody to look at. Texts of messages and annotations are not
+changed. The score comes with its Wilson interval, for it is of a sample.
+
+Every mutant lives in a process forked after the imports, and never on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import importlib.machinery
+import importlib.util
+import io
+import itertools
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+
+ROOT = Path(__file__).parents[1]
+PARTS = {  # modules, and the tests that run against their mutants, the quick ones first
+    "crf": (
+        "ner/crf/{chain,likelihood,scaled,logspace,lattice,messages,decoding,spans,nbest,"
+        "viterbi_numpy}.py",
+        ["test_crf_cases.py", "test_crf_viterbi_numpy.py", "test_crf_numbers.py",
+         "test_crf_exact.py", "test_crf_laws.py", "test_crf_layer.py"],
+    ),
+    "decoding": (
+        "ner/inference/{decoding,found}.py ner/schemes.py",
+        ["test_schemes.py", "test_inference_found.py", "test_inference_decoding.py",
+         "test_inference_calibration.py", "test_inference_fast.py"],
+    ),
+    "metrics": (
+        "ner/evaluation/{exact,score,partial,errors,intervals,pairs}.py",
+        ["test_evaluation_exact.py", "test_evaluation_partial.py", "test_evaluation_errors.py",
+         "test_evaluation_pairs.py", "test_evaluation_intervals.py"],
+    ),
+    "reader": (
+        "ner/formats/{conll,columns,lines,detection}.py",
+        ["test_formats_lines.py", "test_formats_conll_writing.py", "test_formats_conll.py",
+         "test_formats_detection.py", "test_formats.py"],
+    ),
+}  # fmt: skip
+SWAPS: dict[type, type] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Div, ast.Mod: ast.Div, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd, ast.And: ast.Or, ast.Or: ast.And, ast.LShift: ast.RShift,
+}  # fmt: skip
+NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "amax": "amin",
+         "maximum": "minimum", "argmax": "argmin"}  # fmt: skip
+SKIPPED = ("annotation", "returns", "decorator_list", "type_comment", "bases")
+LIMIT = 4.0  # a mutant's tests may take so many times those of the code as it is, and 10 s more
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one module.
+
+    Attributes:
+        path: The module's file.
+        number: Which of the module's mutants it is.
+        line: Where the change is.
+        before, after: The code there.
+    """
+
+    path: Path
+    number: int
+    line: int
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(ROOT)}:{self.line}: `{self.before}` -> `{self.after}`"
+
+    def code(self) -> CodeType:
+        """The changed module."""
+        tree = ast.parse(self.path.read_text(encoding="utf-8"))
+        next(itertools.islice(changes(tree), self.number, None))
+        return compile(ast.fix_missing_locations(tree), str(self.path), "exec")
+
+
+def mutants(path: Path) -> list[Mutant]:
+    """Every mutant of a module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        Mutant(path, number, line, before, after)
+        for number, (line, before, after) in enumerate(changes(tree))
+    ]
+
+
+def changes(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+    """Change a tree in each way in turn; it goes back to what it was before the next one."""
+    for parent, name, place in list(places(tree)):
+        holder = getattr(parent, name)
+        node = holder if place is None else holder[place]
+        for new in variants(node):
+            _put(parent, name, place, ast.copy_location(new, node))
+            yield node.lineno, _short(node), _short(new)
+            _put(parent, name, place, node)
+
+
+def places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
+    """Where nodes that may be changed stand: the node above, its field, the place in a list."""
+    for name, value in ast.iter_fields(node):
+        if name in SKIPPED or (isinstance(node, ast.Raise) and name == "exc"):
+            continue
+        if isinstance(value, list):
+            for place, item in enumerate(value):
+                if isinstance(item, ast.AST) and not _inert(item):
+                    yield node, name, place
+                    yield from places(item)
+        elif isinstance(value, ast.AST):
+            yield node, name, None
+            yield from places(value)
+
+
+def variants(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node may be changed to."""
+    if isinstance(node, ast.Constant):
+        yield from _other_constants(node.value)
+    elif isinstance(node, ast.Compare):
+        for place, operator in enumerate(node.ops):
+            changed = copy.deepcopy(node)
+            changed.ops[place] = SWAPS[type(operator)]()
+            yield changed
+    elif isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign):
+        if type(node.op) in SWAPS:
+            changed = copy.deepcopy(node)
+            changed.op = SWAPS[type(node.op)]()
+            yield changed
+        if isinstance(node, ast.AugAssign):
+            yield ast.Pass()
+    elif isinstance(node, ast.UnaryOp):
+        yield copy.deepcopy(node.operand)
+    elif isinstance(node, ast.Call):
+        yield from _other_calls(node)
+    else:
+        yield from _other_statements(node)
+
+
+def _other_constants(value: object) -> Iterator[ast.AST]:
+    if isinstance(value, bool):
+        yield ast.Constant(not value)
+    elif isinstance(value, int | float):
+        yield ast.Constant(value + 1)
+    elif isinstance(value, str):
+        yield ast.Constant(f"XX{value}XX")
+
+
+def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
+    name = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+    if name in NAMES:
+        changed = copy.deepcopy(node)
+        field = "id" if isinstance(node.func, ast.Name) else "attr"
+        setattr(changed.func, field, NAMES[name])
+        yield changed
+    for place in range(len(node.keywords)):
+        changed = copy.deepcopy(node)
+        del changed.keywords[place]
+        yield changed
+
+
+def _other_statements(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.IfExp):
+        yield ast.IfExp(node.test, node.orelse, node.body)
+    elif isinstance(node, ast.If | ast.While) and isinstance(
+        node.test, ast.Name | ast.Call | ast.Attribute
+    ):
+        changed = copy.deepcopy(node)
+        changed.test = ast.UnaryOp(ast.Not(), changed.test)
+        yield changed
+    elif isinstance(node, ast.Return) and node.value is not None:
+        yield ast.Return(ast.Constant(None))
+    elif isinstance(node, ast.Expr | ast.Raise):
+        yield ast.Pass()
+    elif isinstance(node, ast.Break):
+        yield ast.Continue()
+    elif isinstance(node, ast.Continue):
+        yield ast.Break()
+
+
+def _inert(node: ast.AST) -> bool:
+    """Whether a node is text for people or for type checkers."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return True
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+
+
+def _put(parent: ast.AST, name: str, place: int | None, node: ast.AST) -> None:
+    if place is None:
+        setattr(parent, name, node)
+    else:
+        getattr(parent, name)[place] = node
+
+
+def _short(node: ast.AST) -> str:
+    return ast.unparse(node).splitlines()[0][:90]
+
+
+class Finder(importlib.machinery.SourceFileLoader):
+    """Gives one module the code of a mutant, as a finder and as its own loader."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        parts = mutant.path.relative_to(ROOT).with_suffix("").parts
+        super().__init__(".".join(parts).removesuffix(".__init__"), str(mutant.path))
+        self.code = mutant.code()
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+        if name != self.name:
+            return None
+        return importlib.util.spec_from_file_location(name, self.path, loader=self)
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.code
+
+
+def outcome(mutant: Mutant | None, tests: Sequence[str], limit: float) -> str:
+    """Run the tests in a process of their own: ``killed``, ``survived`` or ``timeout``."""
+    child = os.fork()
+    if child == 0:
+        os._exit(_run_tests(mutant, tests))
+    began = time.monotonic()
+    while time.monotonic() - began < limit:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return "survived" if status == 0 else "killed"
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "timeout"
+
+
+def _run_tests(mutant: Mutant | None, tests: Sequence[str]) -> int:
+    import pytest
+    from hypothesis import settings
+
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    sys.stdout = sys.stderr = io.StringIO()
+    if mutant is not None:
+        sys.meta_path.insert(0, Finder(mutant))
+    settings.register_profile("mutation", deadline=None, derandomize=True, database=None)
+    try:
+        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+    except BaseException:  # whatever a mutant does to pytest itself
+        return 1
+
+
+def interval(killed: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
+    z, share = 1.96, killed / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    half /= 1 + z * z / count
+    return middle - half, middle + half
+
+
+def files(pattern: str) -> list[Path]:
+    """The files of a pattern with braces."""
+    found = []
+    for one in pattern.split():
+        folder, brace, rest = one.partition("{")
+        names = rest.partition("}")[0].split(",") if brace else [""]
+        found += [ROOT / f"{folder}{name}.py" if brace else ROOT / one for name in names]
+    return found
+
+
+def main() -> int:
+    """Draw mutants and try them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--count", type=int, default=100, help="mutants drawn")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--skip", type=int, default=0, help="of those drawn, leave out the first")
+    parser.add_argument("--only", type=int, help="of those drawn, try so many")
+    parser.add_argument("--match", help="instead, every mutant whose text holds this")
+    arguments = parser.parse_args()
+    pattern, names = PARTS[arguments.part]
+    tests = [str(ROOT / "tests" / name) for name in names if (ROOT / "tests" / name).exists()]
+    everything = [mutant for path in files(pattern) for mutant in mutants(path)]
+    chosen = drawn(everything, arguments)
+    import hypothesis  # noqa: F401 - imported before the forks, which then need not
+    import torch
+
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(ROOT))
+    os.chdir(ROOT)
+    began = time.monotonic()
+    if outcome(None, tests, 600.0) != "survived":
+        raise SystemExit("the tests fail on the code as it is")
+    limit = LIMIT * (time.monotonic() - began) + 10.0
+    found: dict[str, int] = {}
+    for mutant in chosen:
+        result = outcome(mutant, tests, limit)
+        found[result] = found.get(result, 0) + 1
+        if result == "survived":
+            print(f"survived: {mutant}", flush=True)
+    count, killed = len(chosen), len(chosen) - found.get("survived", 0)
+    low, high = interval(killed, count)
+    print(
+        f"{arguments.part}: {killed} of {count} mutants killed ({found.get('timeout', 0)} by "
+        f"taking too long), {100 * killed / count:.1f} % [{100 * low:.1f}, {100 * high:.1f}], "
+        f"drawn from {len(everything):,}; {time.monotonic() - began:.0f} s"
+    )
+    return 0
+
+
+def drawn(everything: Sequence[Mutant], arguments: argparse.Namespace) -> list[Mutant]:
+    """The mutants asked for."""
+    if arguments.match:
+        return [mutant for mutant in everything if arguments.match in str(mutant)]
+    count = min(arguments.count, len(everything))
+    some = random.Random(arguments.seed).sample(everything, count)[arguments.skip :]
+    return some[: arguments.only]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
