@@ -122,9 +122,9 @@ def _beside(path: Path, make: Callable[..., None]) -> Iterator[tuple[Path, Path]
         The new one, and what it will replace, links followed.
     """
     target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         fresh, lock = _made(fresh, make)
         try:
             yield fresh, target
@@ -225,7 +225,8 @@ def _is_of(error: OSError, fresh: Path) -> bool:
     """Whether an error came of writing something, rather than of what is read meanwhile."""
     if error.filename is None:
         return error.errno in _FULL
-    return Path(os.fsdecode(error.filename)).is_relative_to(fresh)
+    path = Path(os.fsdecode(error.filename))
+    return path == fresh.parent or path.is_relative_to(fresh)
 
 
 def _flush_path(path: Path) -> None:

@@ -23,10 +23,11 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PARTS = {  # modules, and the tests that run against their mutants, the quick ones first
@@ -129,35 +130,32 @@ def places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
 
 def variants(node: ast.AST) -> Iterator[ast.AST]:
     """What a node may be changed to."""
-    if isinstance(node, ast.Constant):
-        yield from _other_constants(node.value)
-    elif isinstance(node, ast.Compare):
-        for place, operator in enumerate(node.ops):
-            changed = copy.deepcopy(node)
-            changed.ops[place] = SWAPS[type(operator)]()
-            yield changed
-    elif isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign):
-        if type(node.op) in SWAPS:
-            changed = copy.deepcopy(node)
-            changed.op = SWAPS[type(node.op)]()
-            yield changed
-        if isinstance(node, ast.AugAssign):
-            yield ast.Pass()
-    elif isinstance(node, ast.UnaryOp):
-        yield copy.deepcopy(node.operand)
-    elif isinstance(node, ast.Call):
-        yield from _other_calls(node)
-    else:
-        yield from _other_statements(node)
+    for kind, changed in _KINDS.items():
+        if isinstance(node, kind):
+            yield from changed(node)
 
 
-def _other_constants(value: object) -> Iterator[ast.AST]:
-    if isinstance(value, bool):
-        yield ast.Constant(not value)
-    elif isinstance(value, int | float):
-        yield ast.Constant(value + 1)
-    elif isinstance(value, str):
-        yield ast.Constant(f"XX{value}XX")
+def _other_constants(node: ast.Constant) -> Iterator[ast.AST]:
+    if isinstance(node.value, bool):
+        yield ast.Constant(not node.value)
+    elif isinstance(node.value, int | float):
+        yield ast.Constant(node.value + 1)
+    elif isinstance(node.value, str):
+        yield ast.Constant(f"XX{node.value}XX")
+
+
+def _other_comparisons(node: ast.Compare) -> Iterator[ast.AST]:
+    for place, operator in enumerate(node.ops):
+        changed = copy.deepcopy(node)
+        changed.ops[place] = SWAPS[type(operator)]()
+        yield changed
+
+
+def _other_operators(node: ast.BinOp | ast.BoolOp | ast.AugAssign) -> Iterator[ast.AST]:
+    if type(node.op) in SWAPS:
+        changed = copy.deepcopy(node)
+        changed.op = SWAPS[type(node.op)]()
+        yield changed
 
 
 def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
@@ -173,23 +171,31 @@ def _other_calls(node: ast.Call) -> Iterator[ast.AST]:
         yield changed
 
 
-def _other_statements(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.IfExp):
-        yield ast.IfExp(node.test, node.orelse, node.body)
-    elif isinstance(node, ast.If | ast.While) and isinstance(
-        node.test, ast.Name | ast.Call | ast.Attribute
-    ):
+def _other_conditions(node: ast.If | ast.While) -> Iterator[ast.AST]:
+    if isinstance(node.test, ast.Name | ast.Call | ast.Attribute):  # others are changed inside
         changed = copy.deepcopy(node)
         changed.test = ast.UnaryOp(ast.Not(), changed.test)
         yield changed
-    elif isinstance(node, ast.Return) and node.value is not None:
+
+
+def _other_returns(node: ast.Return) -> Iterator[ast.AST]:
+    if node.value is not None:
         yield ast.Return(ast.Constant(None))
-    elif isinstance(node, ast.Expr | ast.Raise):
-        yield ast.Pass()
-    elif isinstance(node, ast.Break):
-        yield ast.Continue()
-    elif isinstance(node, ast.Continue):
-        yield ast.Break()
+
+
+_KINDS: dict[Any, Callable[[Any], Iterable[ast.AST]]] = {
+    ast.Constant: _other_constants,
+    ast.Compare: _other_comparisons,
+    ast.BinOp | ast.BoolOp | ast.AugAssign: _other_operators,
+    ast.AugAssign | ast.Expr | ast.Raise: lambda node: [ast.Pass()],
+    ast.UnaryOp: lambda node: [copy.deepcopy(node.operand)],
+    ast.Call: _other_calls,
+    ast.IfExp: lambda node: [ast.IfExp(node.test, node.orelse, node.body)],
+    ast.If | ast.While: _other_conditions,
+    ast.Return: _other_returns,
+    ast.Break: lambda node: [ast.Continue()],
+    ast.Continue: lambda node: [ast.Break()],
+}
 
 
 def _inert(node: ast.AST) -> bool:

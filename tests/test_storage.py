@@ -2,12 +2,17 @@
 
 import contextlib
 import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from ner import storage
-from ner.storage import recover, replacing, replacing_directory, write_text
+from ner.storage import recover, replacing, replacing_directory, sweep, write_text
 
 
 def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path):
@@ -61,3 +66,105 @@ def test_a_fault_at_any_call_leaves_the_old_directory_whole(tmp_path, monkeypatc
     monkeypatch.undo()
     recover(path)
     assert (path / "a").read_text() in ("old", "new")
+
+
+def test_what_is_no_file_is_written_and_not_replaced(tmp_path):
+    """``--output /dev/stdout``, a named pipe, /dev/null: no rename may take their place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    write_text(pipe, "through\n")
+    reader.join()
+    assert read == ["through\n"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [file.name for file in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "file")
+    (tmp_path / "linked").symlink_to(tmp_path / "there" / "model")
+    write_text(tmp_path / "link", "new")
+    with replacing_directory(tmp_path / "linked") as folder:
+        (folder / "a").write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "linked").is_symlink()
+    assert (tmp_path / "there" / "file").read_text() == "new"
+    assert (tmp_path / "there" / "model" / "a").read_text() == "new"
+
+
+def test_a_file_keeps_its_permissions_and_a_new_one_has_the_usual(tmp_path):
+    private, new = tmp_path / "private", tmp_path / "new"
+    private.touch(mode=0o600)
+    private.chmod(0o600)
+    write_text(private, "secret")
+    write_text(new, "public")
+    (tmp_path / "plain").write_text("")
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert new.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_is_being_written_is_in_nobodys_way(tmp_path):
+    """Two writers of one file, one of them within the other: the last to end is there."""
+    path = tmp_path / "a.txt"
+    with replacing(path) as one:
+        one.write("one")
+        with replacing(path) as other:
+            other.write("other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "one"
+    with replacing_directory(tmp_path / "m") as one:
+        (one / "a").write_text("one")
+        with replacing_directory(tmp_path / "m") as other:
+            (other / "a").write_text("other")
+    assert (tmp_path / "m" / "a").read_text() == "one"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "m"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ner.storage import replacing, replacing_directory
+with replacing(Path("a.txt")) as file, replacing_directory(Path("m")) as folder:
+    file.write("half")
+    (folder / "a").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".a.txt.part", ".m.part"]
+    write_text(tmp_path / "a.txt", "whole")
+    with replacing_directory(tmp_path / "m") as folder:
+        (folder / "a").write_text("whole")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "m"]
+    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
+    with replacing(tmp_path / "other") as file:
+        file.write("being written")
+        sweep(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "m", "other"]
+
+
+def test_writers_at_once_leave_one_whole_directory(tmp_path):
+    """Eight threads replace one directory again and again; what is there is one's, whole."""
+    path, ends = tmp_path / "m", []
+
+    def write(number):
+        for _ in range(10):
+            with replacing_directory(path) as folder:
+                (folder / "a").write_text(str(number))
+                (folder / "b").write_text(str(number))
+        ends.append(number)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(ends) == list(range(8))
+    assert (path / "a").read_text() == (path / "b").read_text()
+    assert [file.name for file in tmp_path.iterdir()] == ["m"]
