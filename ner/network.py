@@ -49,6 +49,15 @@ class Indexed:
     def __len__(self) -> int:
         return len(self.types)
 
+    def part(self, start: int, end: int) -> Indexed:
+        """The tokens ``[start, end)`` by themselves; no entity may reach across either end."""
+        return Indexed(
+            self.types[start:end],
+            tuple(tuple(array[start:end] for array in arrays) for arrays in self.contexts),
+            None if self.tags is None else self.tags[start:end],
+            None if self.unknown is None else self.unknown[start:end],
+        )
+
 
 class TypeTable:
     """The distinct tokens met so far, each turned into numbers once."""

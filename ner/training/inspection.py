@@ -21,6 +21,7 @@ class Inspection:
         labels: How many entities of each label there are to train on, the most frequent first.
         tokens: How many tokens there are to train on.
         rare: The labels with fewer than ``RARE`` entities.
+        absent: How many development entities there are of each label that training lacks.
         repeated: The share of development sentences that also stand in training.
         seen: The share of development entities whose words, with that label, stand in training.
     """
@@ -28,6 +29,7 @@ class Inspection:
     labels: dict[str, int]
     tokens: int
     rare: tuple[str, ...]
+    absent: dict[str, int]
     repeated: float | None
     seen: float | None
 
@@ -44,16 +46,26 @@ class Inspection:
         if self.rare:
             named = ", ".join(f"{label} ({self.labels[label]})" for label in self.rare)
             lines.append(f"warning: fewer than {RARE} entities to learn from: {named}")
+        if self.absent:
+            named = ", ".join(f"{label} ({count:,})" for label, count in self.absent.items())
+            lines.append(
+                f"warning: labels of development data that training data lacks: {named}; "
+                "their entities cannot be found and count as missed"
+            )
         return lines
 
 
 def inspect(corpora: Corpora) -> Inspection:
     """Look at the sentences of a run."""
-    labels = Counter(span.label for sentence in corpora.train for span in sentence.spans or ())
+    labels, wanted = (
+        Counter(span.label for sentence in sentences for span in sentence.spans or ())
+        for sentences in (corpora.train, corpora.development)
+    )
     return Inspection(
         labels=dict(labels.most_common()),
         tokens=sum(map(len, corpora.train)),
         rare=tuple(label for label, count in labels.most_common() if count < RARE),
+        absent={label: count for label, count in wanted.most_common() if label not in labels},
         repeated=_share(
             [sentence.tokens for sentence in corpora.development],
             {sentence.tokens for sentence in corpora.train},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 import shutil
 import time
@@ -18,7 +17,6 @@ from ner.batch import batched, group_by_length
 from ner.config import call
 from ner.ensemble import build
 from ner.evaluation import Score, evaluate
-from ner.inference import PlainEngine
 from ner.network import Network
 from ner.storage import write_text
 from ner.tagger import Tagger, pick_device
@@ -27,13 +25,13 @@ from ner.training.checkpoints import Checkpoint
 from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.epochs import Epoch, Position, remarks_on
 from ner.training.optimisation import SCHEDULES, plateau_factor
+from ner.training.pacing import paced, pieces, told
 from ner.training.processes import Processes
 from ner.training.results import finish, history, model_files
 from ner.training.settings import RunSettings, read_settings
 from ner.training.steps import DivergedError, Stepper
 from ner.training.transfer import start_from
 
-EPOCHS, STEPS = 8, 200  # where the settings do not say: so many epochs, and at least so many steps
 Group = list[list[int]]  # the numbers of the sentences of each batch of one step
 
 
@@ -90,13 +88,17 @@ class Run(Iterator[Epoch]):
             self.corpora.train, training.lower_cased, training.upper_cased, training.seed
         )
         self._sentences = (*self.corpora.train, *copies)
-        self._train = self.network.index(self._sentences, self._table)
-        self._development = self.network.index(self.corpora.development, self._table)
+        self._train, self._origins = pieces(
+            self._sentences, self.network.index(self._sentences, self._table), training.longest
+        )
         self._tokens = sum(map(len, self._train))
+        self.remarks += told(self._origins, training.longest)
+        lengths = [len(piece) for piece in self._train]
+        self._batch_size, self._epochs = paced(training, lengths)
+        training = replace(training, batch_size=self._batch_size, epochs=self._epochs)
+        self.settings = replace(settings, training=training)
         self._stepper = Stepper(self.network, self._table, training, self.processes)
         torch.manual_seed(training.seed + self.processes.rank)
-        self._epochs = training.epochs or max(EPOCHS, math.ceil(STEPS / len(self._groups(0))))
-        self.settings = replace(settings, training=replace(training, epochs=self._epochs))
         self.position = Position()
         self.epochs: list[Epoch] = []
         self.best: Epoch | None = None
@@ -236,7 +238,8 @@ class Run(Iterator[Epoch]):
             return self._stepper.take(batches, self.learning_rate(share))
         except DivergedError as error:
             sentences = self._sentences
-            lines = [str(sentences[n].line or n + 1) for numbers in group for n in numbers]
+            places = [self._origins[number] for numbers in group for number in numbers]
+            lines = [str(sentences[n].line or n + 1) for n in places]
             raise ValueError(
                 f"{error}; at step {self.position.step + 1}, in the batch of the training "
                 f"sentences at lines {', '.join(lines[:8])}{', ...' if len(lines) > 8 else ''}; "
@@ -288,7 +291,7 @@ class Run(Iterator[Epoch]):
         training = self.settings.training
         batches = group_by_length(
             [len(sentence) for sentence in self._train],
-            sentences=training.batch_size,
+            sentences=self._batch_size,
             tokens=training.batch_tokens,
             noise=training.length_noise,
             seed=training.seed * 1_000_003 + epoch,
@@ -297,29 +300,26 @@ class Run(Iterator[Epoch]):
 
     def _score(self) -> Mapping[str, Score] | None:
         """The score of each label in the development sentences, where there are such."""
-        if not self._development:
+        sentences = self.processes.share(self.corpora.development)
+        if not self.corpora.development:
             return None
         weights = self._average_in_place()
-        self.network.eval()
-        share = self.processes.share
-        engine = PlainEngine(self.network)
-        predicted = engine.predict_indexed(share(self._development), self._table)
+        predicted = Tagger(self.network.eval()).predict(sentences)  # as the saved model will
         if weights is not None:
             self.network.load_state_dict(weights)
-        gold = [sentence.spans or () for sentence in share(self.corpora.development)]
+        gold = [sentence.spans or () for sentence in sentences]
         return self._together(evaluate(gold, predicted).labels)
 
     def _together(self, labels: Mapping[str, Score]) -> Mapping[str, Score]:
         """The scores of all processes added up."""
         if self.processes.count == 1:
             return labels
-        own = [labels.get(label, Score()) for label in self.network.labels]
+        gold = {span.label for s in self.corpora.development for span in s.spans or ()}
+        names = sorted(gold.union(self.network.labels))
+        own = [labels.get(label, Score()) for label in names]
         counts = torch.tensor([[s.correct, s.predicted, s.gold] for s in own], device=self.device)
         rows = self.processes.sum(counts).tolist()
-        return {
-            label: Score(*row) for label, row in zip(self.network.labels, rows, strict=True)
-            if any(row)
-        }  # fmt: skip
+        return {label: Score(*row) for label, row in zip(names, rows, strict=True) if any(row)}
 
     def _average_in_place(self) -> dict[str, torch.Tensor] | None:
         """Give the network its averaged weights, where there are such; its own, to be put back."""

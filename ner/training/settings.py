@@ -13,6 +13,7 @@ from ner.training.optimisation import OPTIMIZERS, SCHEDULES
 POSITIVE = (
     "epochs",
     "batch_size",
+    "longest",
     "batch_tokens",
     "learning_rate",
     "plateau_factor",
@@ -71,8 +72,11 @@ class TrainingSettings:
         deterministic: On CUDA, whether only operations are used that give the same result every
             time, some of them slower. On the CPU all do, for the same number of threads.
         epochs: How often every sentence is seen; where null, 8 times, or as often as it takes for
-            200 steps where there are few sentences.
-        batch_size: Sentences a batch.
+            1,000 steps where there are few sentences.
+        batch_size: The most sentences of a batch; where null, 32, or fewer where an epoch would
+            have less than 400 steps, but at least 4.
+        longest: A longer sentence is trained on in pieces of at most so many tokens, cut between
+            entities. (In tagging and scoring no sentence is cut.)
         batch_tokens: The most tokens a batch, padding counted; no limit where it is null.
         length_noise: Sentences of a batch have like length: their length plus a random number
             up to this many tokens decides.
@@ -103,7 +107,8 @@ class TrainingSettings:
     seed: int = 1
     deterministic: bool = False
     epochs: int | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
+    longest: int = 256
     batch_tokens: int | None = None
     length_noise: float = 2.0
     lower_cased: float = 0.0

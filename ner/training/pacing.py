@@ -1,0 +1,82 @@
+"""How much is learnt from at a time, and how often: pieces, batches and epochs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from ner.batch import group_by_length
+from ner.network import Indexed
+from ner.sentence import Sentence
+from ner.training.settings import TrainingSettings
+
+EPOCHS, STEPS = 8, 1000  # where the settings do not say: so many epochs, and at least so many steps
+SMALLEST, LARGEST = 4, 32  # sentences of a batch, where the settings do not say,
+STEPS_OF_EPOCH = 400  # so many that an epoch has about this many steps
+
+
+def pieces(
+    sentences: Sequence[Sentence], indexed: Sequence[Indexed], longest: int
+) -> tuple[list[Indexed], list[int]]:
+    """Long sentences in pieces, so that a text without sentences is no single step.
+
+    Args:
+        sentences: The training sentences.
+        indexed: The same as numbers.
+        longest: The most tokens of a piece. Only an entity that is longer stays whole.
+
+    Returns:
+        The pieces in order, and the number of the sentence each comes from.
+    """
+    cut, origins = [], []
+    for number, (sentence, whole) in enumerate(zip(sentences, indexed, strict=True)):
+        ends = [len(sentence)] if len(sentence) <= longest else _ends(sentence, longest)
+        starts = [0, *ends[:-1]]
+        cut += [
+            whole if len(ends) == 1 else whole.part(start, end)
+            for start, end in zip(starts, ends, strict=True)
+        ]
+        origins += [number] * len(ends)
+    return cut, origins
+
+
+def told(origins: Sequence[int], longest: int) -> list[str]:
+    """What to say where sentences are trained on in pieces, of which each knows its sentence."""
+    counts = Counter(origins)
+    cut = [count for count in counts.values() if count > 1]
+    if not cut:
+        return []
+    return [
+        f"{len(cut):,} of {len(counts):,} training sentences have more than {longest} tokens and "
+        f"are trained on in {sum(cut):,} pieces, cut between entities (training.longest)"
+    ]
+
+
+def paced(training: TrainingSettings, lengths: Sequence[int]) -> tuple[int, int]:
+    """The batch size and the number of epochs: those of the settings, or what suits the corpus.
+
+    A network learns little from few steps: the fewer pieces there are, whose ``lengths`` are
+    given, the smaller the batches and the more often each is seen.
+    """
+    size = training.batch_size
+    if size is None:
+        wanted = max(len(lengths) // STEPS_OF_EPOCH, SMALLEST)
+        size = min(1 << (wanted.bit_length() - 1), LARGEST)
+    batches = group_by_length(lengths, sentences=size, tokens=training.batch_tokens)
+    steps = math.ceil(len(batches) / training.accumulate)
+    return size, training.epochs or max(EPOCHS, math.ceil(STEPS / steps))
+
+
+def _ends(sentence: Sentence, longest: int) -> list[int]:
+    """Where the pieces of a long sentence end: as late as they may, and within no entity."""
+    inside = bytearray(len(sentence) + 1)
+    for span in sentence.spans or ():
+        inside[span.start + 1 : span.end] = b"\1" * (span.end - span.start - 1)
+    ends, start = [], 0
+    while len(sentence) - start > longest:
+        end = inside.rfind(b"\0", start + 1, start + longest + 1)
+        end = end if end > 0 else inside.index(b"\0", start + longest)
+        ends.append(end)
+        start = end
+    return [*ends, len(sentence)] if start < len(sentence) else ends

@@ -1,0 +1,72 @@
+"""Pieces, batches and epochs: nothing is lost, no entity is cut, few sentences get many steps."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import sentences
+from training_runs import SMALL
+
+from ner.network import build
+from ner.sentence import Sentence, Span
+from ner.training import Run, TrainingSettings, read_settings
+from ner.training.corpora import Corpora
+from ner.training.pacing import paced, pieces, told
+
+OTHERS = ("characters", "affixes", "document", "topic")
+LONG = Sentence(("a", "b", "c", "d", "e", "f", "g"), (Span(2, 5, "X"), Span(5, 6, "X")))
+
+
+NETWORK = build([LONG], embeddings={"words": {}, **dict.fromkeys(OTHERS, False)})
+
+
+def cut(sentence, longest):
+    whole = NETWORK.index([sentence], NETWORK.type_table())
+    parts, origins = pieces([sentence], whole, longest)
+    assert origins == [0] * len(parts)
+    return whole[0], parts
+
+
+def test_pieces_end_between_entities():
+    _, parts = cut(LONG, 3)
+    assert [len(part) for part in parts] == [2, 3, 2]
+
+
+def test_only_an_entity_that_is_longer_stays_whole():
+    _, parts = cut(LONG, 2)
+    assert [len(part) for part in parts] == [2, 3, 2]
+    _, parts = cut(LONG, 1)
+    assert [len(part) for part in parts] == [1, 1, 3, 1, 1]
+
+
+@given(sentences(partial=False), st.integers(1, 9))
+def test_pieces_are_the_sentence_and_legal(sentence, longest):
+    sentence = Sentence(sentence.tokens, tuple(Span(s.start, s.end, "X") for s in sentence.spans))
+    whole, parts = cut(sentence, longest)
+    assert [t for part in parts for t in part.types] == list(whole.types)
+    assert [t for part in parts for t in part.tags] == list(whole.tags)
+    for part in parts:
+        tags = [NETWORK.tags[number] for number in part.tags]
+        assert NETWORK.scheme.encode(NETWORK.scheme.decode(tags), len(tags)) == tuple(tags)
+        assert len(part) <= max([longest, *(s.end - s.start for s in sentence.spans)])
+
+
+def test_a_long_sentence_is_said_to_be_cut_and_learnt():
+    settings = read_settings(
+        {"data": {"train": "unread"}, "model": SMALL,
+         "training": {"longest": 3, "threads": 1, "epochs": 1}}
+    )  # fmt: skip
+    run = Run(settings, device="cpu", corpora=Corpora((LONG, LONG), (LONG,), ()))
+    assert run.remarks == [
+        "2 of 2 training sentences have more than 3 tokens and are trained on in 6 pieces, "
+        "cut between entities (training.longest)"
+    ]
+    assert next(run).score.gold == 2
+    assert told([0, 1, 2], 3) == []
+
+
+def test_few_sentences_get_small_batches_and_many_steps():
+    assert paced(TrainingSettings(), [10] * 100) == (4, 40)
+    assert paced(TrainingSettings(), [10] * 4_000) == (8, 8)
+    assert paced(TrainingSettings(), [10] * 14_041) == (32, 8)
+    assert paced(TrainingSettings(), [10] * 50_000) == (32, 8)
+    assert paced(TrainingSettings(batch_size=16, epochs=3), [10] * 100) == (16, 3)
+    assert paced(TrainingSettings(batch_size=10, accumulate=2), [10] * 100) == (10, 200)
