@@ -144,6 +144,33 @@ def test_bad_calls_are_one_line_and_status_2(
     assert said in printed
 
 
+def test_what_is_wrong_is_told_even_if_no_file_has_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(tmp_path, "Ada,B-PER\nsang,O\n")
+    assert run(path) == 2
+    printed = capsys.readouterr()
+    assert printed.err == f"error: {path}: the file has no sentence\n"
+    assert f"  {path}:2: expected 2 columns, found 1: 'sang,O'" in printed.out
+    wide = tmp_path / "wide.conll"
+    wide.write_bytes(GOOD.encode("utf-16"))
+    assert run(str(wide)) == 2
+    told = f"error: {wide}: byte 0xff: this looks like UTF-16; set encoding: utf-16\n"
+    assert capsys.readouterr().err == told
+
+
+def test_tokens_that_only_count_and_pardoned_lines_are_findings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(tmp_path, "1 Ada B-PER\n2 sang O\n3 well O\n\n1 Obi B-PER\n2 sang\n")
+    assert run(path, "--reader", "bad_lines=missing") == 1
+    out = capsys.readouterr().out
+    assert f"{path}:6: expected 3 columns, found 2: '2 sang'" in out
+    assert f"{path}: the tokens are the numbers 1, 2, 3, ... in every sentence" in out
+    assert run(path, "--reader", "bad_lines=missing", "--reader", "token_column=1") == 1
+    assert "the tokens are the numbers" not in capsys.readouterr().out
+
+
 def test_reader_options_reach_the_reader(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

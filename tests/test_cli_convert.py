@@ -134,7 +134,7 @@ def test_readers_and_writers_take_their_options(tmp_path: Path) -> None:
     [
         (["absent.conll", "y.conll"], "error: absent.conll: No such file or directory"),
         (["absent*.conll", "y.conll"], "error: absent*.conll: no file matches"),
-        ([".", "y.conll"], "error: .: Is a directory"),
+        ([".", "y.conll"], "error: .: is a folder; name its files, for example '*.conll'"),
         (["bad.conll", "y.conll"], "error: bad.conll:2: expected 2 columns, found 1: 'b'"),
         (["good.conll", "y.conll", "--scheme", "BIOX"], "error: no scheme is called 'BIOX'"),
         (["good.conll", "y.conll", "--to", "xml"], "error: argument --to: invalid choice: 'xml'"),

@@ -164,6 +164,53 @@ def test_ragged_lines_are_kept_whole(tmp_path: Path) -> None:
     assert last.columns == {"extra": ("_", "x|y", "_")}
 
 
+def test_bad_lines_may_count_as_missing_annotation(tmp_path: Path) -> None:
+    text = "a B-X\nNew York B-Y\nb\nc B_X\n\nd O\ne B_X\nf I-X\ng E-X\n"
+    path = save(tmp_path, text + "\nh B-X\ni I-X\nk O\n" * 20)
+    with pytest.warns(DataWarning) as told:
+        first, second, *_ = read(path, bad_lines="missing")
+    assert str(told[0].message).splitlines() == [
+        f"{path}: 5 bad lines: their tokens are kept, their annotation counts as missing",
+        f"{path}:2: expected 2 columns, found 3: 'New York B-Y'",
+        f"{path}:3: expected 2 columns, found 1: 'b'",
+        f"{path}:4: 'B_X' is no tag; did you mean 'B-X'? tag_map: {{'B_X': 'B-X'}}",
+        f"{path}:7: 'B_X' is no tag; did you mean 'B-X'? tag_map: {{'B_X': 'B-X'}}",
+        f"{path}:9: 'E-X' is no BIO tag; prefixes are B, I; did you mean 'I-X'? "
+        "tag_map: {'E-X': 'I-X'}",
+    ]
+    assert first.tokens == ("a", "New York", "b", "c")
+    assert (first.spans, first.unknown) == ((Span(0, 1, "X"),), {1, 2, 3})
+    assert (second.spans, second.unknown) == ((Span(2, 3, "X"),), {1, 3})
+    again = tmp_path / "again.conll"
+    ner.write(again, [first, second])
+    assert list(read(again)) == [first, second]
+    with pytest.raises(ValueError, match="bad_lines is refuse or missing, got 'drop'"):
+        read(path, bad_lines="drop")
+
+
+def test_bad_lines_among_more_columns_and_without_tags(tmp_path: Path) -> None:
+    path = save(tmp_path, "1 a N O\n2 New York N B-X\n3 b\n4\n5 c N O\n" + "6 d N O\n" * 3)
+    with pytest.raises(DataError, match=r":4: expected 4 columns, found 1: '4'$"):
+        list(read(path, token_column=1, bad_lines="missing"))
+    path = save(tmp_path, "a N\nNew York N\nb\nc N\nd N\n")
+    with pytest.warns(DataWarning, match="2 bad lines"):
+        (sentence,) = read(path, tagged=False, bad_lines="missing")
+    assert sentence.tokens == ("a", "New York", "b", "c", "d")
+    assert sentence.columns == {"column2": ("N", "N", "_", "N", "N")}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_tokens_that_only_count_are_remarked_upon(first: int, tmp_path: Path) -> None:
+    text = "".join(f"{n} {word} O\n" for n, word in enumerate("abc", first)) + "\n"
+    with pytest.warns(
+        DataWarning, match=r"numbers 1, 2, 3, \.\.\. in every sentence; if the words"
+    ):
+        list(read(save(tmp_path, text * 2)))
+    list(read(save(tmp_path, text * 2), token_column=1))
+    list(read(save(tmp_path, text)))  # too little to tell
+    list(read(save(tmp_path, text * 2 + "7 x O\n")))
+
+
 # tags
 
 
@@ -187,6 +234,7 @@ def test_a_wrong_tag_comes_with_what_it_may_have_meant(
         list(read(path))
     assert str(caught.value) == (
         f"{path}:3: {tag!r} is no tag; did you mean {meant!r}? tag_map: {{{tag!r}: {meant!r}}}"
+        + "; or 'I-PER', with which neighbours are one entity" * (tag == "PER")
     )
     found = list(read(path, tag_map={tag: meant}))
     assert found[1].spans == SCHEMES["BIO"].decode([meant])
@@ -195,6 +243,51 @@ def test_a_wrong_tag_comes_with_what_it_may_have_meant(
 def test_prefixes_of_two_schemes_are_an_error_of_the_rarer_one(tmp_path: Path) -> None:
     path = save(tmp_path, "a B-X\nb I-X\nc E-X\nd S-Y\ne S-Y\nf U-Z\n")
     with pytest.raises(DataError, match=r"^\S+:6: 'U-Z' is no BIOES tag"):
+        list(read(path))
+
+
+BIO_SENTENCES = "a B-X\nb I-X\nc O\nd B-Y\n\n" * 19
+IOB1_SENTENCES = "a I-X\nb I-X\nc O\nd I-Y\n\n" * 19
+
+
+@pytest.mark.parametrize(
+    ("text", "stray", "scheme", "meant"),
+    [
+        (BIO_SENTENCES, "E-X", "BIO", "I-X"),
+        (BIO_SENTENCES, "S-Y", "BIO", "B-Y"),
+        (BIO_SENTENCES, "M-Y", "BIO", "I-Y"),
+        (BIO_SENTENCES, "U", "BIO", "B"),
+        (IOB1_SENTENCES, "E-X", "IOB1", "I-X"),
+        (IOB1_SENTENCES, "S-X", "IOB1", "B-X"),
+        ("a B-X\nb E-X\nc S-Y\n\n" * 19, "L-X", "BIOES", "E-X"),
+        ("a B-X\nb M-X\nc E-X\n\n" * 19, "I-X", "BMES", "M-X"),
+    ],
+)
+def test_a_stray_tag_of_another_scheme_is_an_error_and_no_sign_of_that_scheme(
+    text: str, stray: str, scheme: str, meant: str, tmp_path: Path
+) -> None:
+    path = save(tmp_path, text + f"e {stray}\n")
+    line = text.count("\n") + 1
+    with pytest.raises(DataError) as caught:
+        list(read(path))
+    told = str(caught.value)
+    assert told.startswith(f"{path}:{line}: {stray!r} is no {scheme} tag; prefixes are B, ")
+    assert told.endswith(f"; did you mean {meant!r}? tag_map: {{{stray!r}: {meant!r}}}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # it begins a sentence, where it may not stand
+        found = list(read(path, tag_map={stray: meant}))
+    assert found[-1].spans == SCHEMES[scheme].decode([meant])
+
+
+def test_bioes_is_told_by_a_tenth_of_its_tags(tmp_path: Path) -> None:
+    """Two files of different schemes in one, and a scheme that marks single tokens alone."""
+    path = save(tmp_path, BIO_SENTENCES + "a B-X\nb E-X\n\n" * 6)
+    with pytest.warns(DataWarning, match="repaired 38 tags that BIOES does not allow"):
+        found = list(read(path))
+    assert [one.spans for one in found[:19]] == [(Span(0, 2, "X"), Span(3, 4, "Y"))] * 19
+    path = save(tmp_path, "a B-X\nb I-X\nc O\n\n" * 30 + "d S-X\n")
+    assert detect_scheme(path).scheme.name == "BIOES"
+    with pytest.warns(DataWarning, match="repaired 30 tags"):
         list(read(path))
 
 

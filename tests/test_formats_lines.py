@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ner
 from ner.formats import lines
 from ner.formats.compression import COMPRESSED
 from ner.formats.lines import (
@@ -22,8 +23,15 @@ from ner.formats.lines import (
     read_blocks,
     rereadable,
 )
+from ner.sentence import Sentence
 
 ODD_CHARACTERS = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"
+
+
+def save(folder: Path, content: bytes) -> Path:
+    path = folder / "x"
+    path.write_bytes(content)
+    return path
 
 
 def all_lines(path: Path, encoding: str = "utf-8") -> list[str]:
@@ -90,6 +98,38 @@ def test_utf16_is_recognised_by_its_bom(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(DataError, match=r"x:1: byte 0xf[ef]: this looks like UTF-16; set encoding"):
         all_lines(path)
     assert all_lines(path, "utf-16") in (["a O"], ["\ufeffa O"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_bom_is_recognised_by_its_zeros(tmp_path: Path, encoding: str) -> None:
+    path = save(tmp_path, "Zo\u00eb B-PER\nsang O\n".encode(encoding))
+    with pytest.raises(
+        DataError, match=rf"x:1: byte .*looks like UTF-16; set encoding: {encoding}"
+    ):
+        list(read_blocks(path))
+    assert list(read_blocks(path, encoding=encoding)) == [["Zo\u00eb B-PER", "sang O"]]
+
+
+def test_a_zero_here_and_there_is_a_character(tmp_path: Path) -> None:
+    assert list(read_blocks(save(tmp_path, b"a\0b\0 O\n"))) == [["a\0b\0 O"]]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+def test_packed_data_without_its_ending_is_told_by_its_first_bytes(
+    tmp_path: Path, ending: str
+) -> None:
+    if ending == ".zst":
+        pytest.importorskip("zstandard")
+    ner.write(tmp_path / f"x.conll{ending}", [Sentence(("a",), ())])
+    path = (tmp_path / f"x.conll{ending}").rename(tmp_path / "x.conll")
+    with pytest.raises(DataError, match=rf"x\.conll:1: this is data packed .* ending \{ending}$"):
+        list(ner.read(path))
+    assert list(read_blocks(save(tmp_path, b"BZh9 O\n"))) == [["BZh9 O"]]
+
+
+def test_a_folder_is_told_from_a_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="is a folder; name its files, for example"):
+        list(ner.read(tmp_path))
 
 
 def test_broken_utf16_names_its_line(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ner.checks.findings import Findings
 from ner.formats import format_of, options_of
 from ner.formats.alignment import OVERLAP, Misfit, Misfits
-from ner.formats.columns import Aside, Layout
+from ner.formats.columns import Aside, Layout, Numbering
 from ner.formats.detection import Detection, TagCounts, complaint
 from ner.formats.lines import DataError, Faults
 from ner.formats.records import MISSING
@@ -80,9 +80,13 @@ class Collected(Faults):
         if self._findings is not None:
             self._findings.add("bad-line", self.path, line, message)
 
-    def check(self) -> None:
+    def pardon(self, line: int, message: str, lines: int = 1) -> None:
+        """Note a bad line, although it is read."""
+        self.add(line, message)
+
+    def refuse(self, line: int, message: str) -> NoReturn:
         """End the reading of a file that is in another encoding altogether."""
-        raise DataError(f"{self.path}: the file cannot be read further than line {self._before[1]}")
+        raise DataError(f"{self.path}: {message}" + f" (line {line})" * (line > 1))
 
 
 class CollectedMisfits(Misfits):
@@ -159,25 +163,9 @@ class Source:
         self.documents = documents
 
     def detection(self) -> Detection | None:
-        """The scheme of the tags; ``None`` where the file has none.
-
-        A stray E- or S- in a file of BIO is a slip, and no sign of BIOES: the scheme with the
-        fewest tags that are wrong is taken.
-        """
+        """The scheme of the tags; ``None`` where the file has none."""
         found = self.counts.detect()
-        if not found.tags:
-            return None
-        if found.scheme.name in ("BIO", "IOB1"):
-            return found
-        plain = TagCounts(self.missing)
-        foreign = 0
-        for pair, number in self.counts.pairs.items():
-            strange = sum(tag[:1] in "ELSUM" and tag != OUTSIDE for tag in pair)
-            foreign += number * strange
-            if not strange:
-                plain.pairs[pair] += number
-        other = plain.detect()
-        return other if foreign + other.illegal < found.illegal else found
+        return found if found.tags else None
 
     def _read(self, findings: Findings | None) -> Iterator[Item]:
         reader = self._columns if self.format == "conll" else self._sentences
@@ -187,6 +175,7 @@ class Source:
         """The sentences of a file of columns, without its bad lines."""
         table = Table(self.name, Options(**self._options))
         faults = Collected(self.name, findings)
+        numbering = Numbering()
         opens = False
         for piece in table.pieces(self._path, faults):
             if isinstance(piece, Aside):
@@ -195,6 +184,7 @@ class Source:
                 continue
             self.layout = layout = table.layout
             place = layout.token
+            numbering.add(piece.rows, place)
             tokens = tuple([row[place] for row in piece.rows])
             tags = table.tags(piece)
             if self._mapped:
@@ -202,6 +192,8 @@ class Source:
             spans, unknown = decoded(tags, self.missing)
             yield Item(self.name, piece.lines, tokens, spans, tags or None, unknown, opens)
             opens = False
+        if findings is not None and (remark := numbering.remark()):
+            findings.add("reader", self.name, 0, remark)
 
     def _sentences(self, findings: Findings | None) -> Iterator[Item]:
         """The sentences of a file in any other format, as its reader gives them."""

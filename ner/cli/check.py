@@ -132,9 +132,18 @@ class Page:
     def lines(self, report: Report, limit: int) -> Iterator[str]:
         """All lines, with so many findings of each kind; 0 is all there are."""
         files = [facts for facts in report.files if facts.sentences]
+        yield from self._tables(files, _short([facts.path for facts in report.files]))
+        for name in report.full:
+            yield f"more different {name} than there is room for: later ones were not compared"
+        for kind in report.findings.kinds():
+            yield from self._findings(report.findings, kind, limit)
+            yield ""
+        yield self._summary(report.findings)
+
+    def _tables(self, files: Sequence[Facts], names: dict[str, str]) -> Iterator[str]:
+        """What the files are like, if there is one with a sentence."""
         if not files:
             return
-        names = _short([facts.path for facts in report.files])
         yield from self._table(_sizes(files, names))
         yield ""
         yield from self._table(_labels(files, names))
@@ -144,13 +153,7 @@ class Page:
             yield from self._table(overlaps[: PAIRS + 1])
             if len(overlaps) > PAIRS + 1:
                 yield f"and {len(overlaps) - PAIRS - 1} more pairs of files, see --json"
-        for name in report.full:
-            yield f"more different {name} than there is room for: later ones were not compared"
-        for kind in report.findings.kinds():
-            yield ""
-            yield from self._findings(report.findings, kind, limit)
         yield ""
-        yield self._summary(report.findings)
 
     def _table(self, rows: Sequence[Sequence[str]]) -> Iterator[str]:
         """Rows as columns: the first one to the left, figures to the right."""

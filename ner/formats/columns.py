@@ -149,6 +149,34 @@ class Rows(dict[str, Row]):
         return fields
 
 
+class Numbering:
+    """Whether the tokens of a file do nothing but count: 1, 2, 3 in every sentence.
+
+    That is the first column of many files whose tokens stand in the second.
+    """
+
+    def __init__(self) -> None:
+        self._going = True  # as long as nothing speaks against it
+        self._sentences = self._tokens = 0
+
+    def add(self, rows: Sequence[Fields], column: int) -> None:
+        """Look at a sentence whose tokens are in that column."""
+        if self._going:
+            self._sentences += 1
+            self._tokens += len(rows)
+            first = int(rows[0][column] != "0")
+            self._going = all(row[column] == str(n) for n, row in enumerate(rows, first))
+
+    def remark(self) -> str | None:
+        """What to say of such a file; ``None`` of any other, and of one too small to tell."""
+        if not self._going or self._sentences < 2 or self._tokens < 5:
+            return None
+        return (
+            "the tokens are the numbers 1, 2, 3, ... in every sentence; if the words stand in "
+            "another column, set it, for example token_column: 1"
+        )
+
+
 def usual_width(rows: Iterable[Row]) -> int | None:
     """How many columns most lines have; a line that looks like a comment has no vote.
 

@@ -9,16 +9,25 @@ and pipes are first copied to a temporary file, unless they are read without tag
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from ner.formats.columns import BOUNDARY, Aside, Columns, Fields, Layout, Lines
+from ner.formats.columns import (
+    BOUNDARY,
+    Aside,
+    Columns,
+    Fields,
+    Layout,
+    Lines,
+    Numbering,
+)
 from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import DataError, Faults, rereadable, title
-from ner.formats.table import Options, Piece, Table, comment_hint
+from ner.formats.lines import DataError, DataWarning, Faults, rereadable, title
+from ner.formats.table import FATE, REFUSE, Options, Piece, Table, comment_hint
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Document, Sentence
 
@@ -68,6 +77,8 @@ class Reader:
         self._illegal: frozenset[tuple[str, str]] = frozenset()
         self._held: list[Piece | Aside] = []  # what the first pass saw of a file of modest size
         self._scheme = scheme_named(self.options.scheme) if self.options.scheme else None
+        self._tag_map = dict(self.options.tag_map)
+        self._bad: dict[str, str] = {}  # tags that are none, to be read as missing
 
     @property
     def detection(self) -> Detection:
@@ -96,23 +107,34 @@ class Reader:
         """Find the scheme, and everything that is wrong."""
         if self._detection is not None:
             return self._detection
-        faults = Faults(self._source)
+        faults, numbering = Faults(self._source), Numbering()
         counts = TagCounts(self.options.missing)
         met: dict[str, int] = {OUTSIDE: 0, self.options.missing: 0}  # where each tag stands first
         for piece in self._kept(self._table.pieces(path, faults)):
+            place = self._table.layout.token
+            numbering.add(piece.rows, place)
             if self._table.hollow:
-                _refuse_empty(piece, self._table.layout.token, faults)
+                _refuse_empty(piece, place, faults)
             tags = self._mapped(self._table.tags(piece))
             if not met.keys() >= set(tags):
-                _meet(piece, tags, met, faults)
+                self._meet(piece, tags, met, faults)
+                tags = [self._bad.get(tag, tag) for tag in tags]
             counts.add(tags)
+        self._detection = found = self._settled(counts, met, faults)
+        if remark := numbering.remark():
+            warnings.warn(f"{faults.path}: {remark}", DataWarning, stacklevel=2)
+        return found
+
+    def _settled(self, counts: TagCounts, met: dict[str, int], faults: Faults) -> Detection:
+        """The scheme of all tags; those it has not are told, with all else that is wrong."""
         found = counts.detect(self._scheme)
         for tag, line in met.items():
             if line and (wrong := complaint(tag, found.scheme)):
-                faults.add(line, wrong)
+                self._fault(tag, line, wrong, faults, found.tags[tag])
         faults.check()
+        faults.warn(FATE)
+        self._tag_map |= self._bad
         self._illegal = counts.illegal_pairs(found.scheme)
-        self._detection = found
         return found
 
     def _kept(self, pieces: Iterable[Piece | Aside]) -> Iterator[Piece]:
@@ -128,8 +150,27 @@ class Reader:
         if tokens > HELD:
             self._held = []
 
+    def _meet(self, piece: Piece, tags: Sequence[str], met: dict[str, int], faults: Faults) -> None:
+        """Note where tags stand first, and those that no scheme has."""
+        for line, row, tag in zip(piece.lines, piece.rows, tags, strict=True):
+            if tag in met:
+                continue
+            wrong = complaint(tag)
+            if wrong is None:
+                met[tag] = line
+            else:
+                self._fault(tag, line, wrong + comment_hint(" ".join(row)), faults)
+
+    def _fault(self, tag: str, line: int, wrong: str, faults: Faults, times: int = 1) -> None:
+        """Note a bad tag, which counts as missing annotation where bad lines do."""
+        if self.options.bad_lines == REFUSE:
+            faults.add(line, wrong)
+        else:
+            faults.pardon(line, wrong, times)
+            self._bad[tag] = self.options.missing
+
     def _mapped(self, tags: Sequence[str]) -> Sequence[str]:
-        mapped = self.options.tag_map
+        mapped = self._tag_map
         return [mapped.get(tag, tag) for tag in tags] if mapped else tags
 
     def _parse(self, path: str | Path) -> Iterator[Parsed | Boundary]:
@@ -151,6 +192,8 @@ class Reader:
             if not faults.lines:
                 yield self._parsed(piece, layout, repairs)
         faults.check()
+        if self._detection is None:
+            faults.warn(FATE)
         repairs.warn()
 
     def _parsed(self, piece: Piece, layout: Layout, repairs: Repairs) -> Parsed:
@@ -170,18 +213,6 @@ class Reader:
             return Parsed(tokens, None, columns, line=line)
         known = [OUTSIDE if tag == missing else tag for tag in tags]
         return Parsed(tokens, repairs.scheme.decode(known), columns, unknown, line)
-
-
-def _meet(piece: Piece, tags: Sequence[str], met: dict[str, int], faults: Faults) -> None:
-    """Note where tags stand first, and those that no scheme has."""
-    for line, row, tag in zip(piece.lines, piece.rows, tags, strict=True):
-        if tag in met:
-            continue
-        wrong = complaint(tag)
-        if wrong is None:
-            met[tag] = line
-        else:
-            faults.add(line, wrong + comment_hint(" ".join(row)))
 
 
 def _refuse_empty(piece: Piece, place: int, faults: Faults) -> None:

@@ -14,6 +14,9 @@ from ner.schemes import OUTSIDE, SCHEMES, Scheme
 PREFIXES = frozenset(prefix for scheme in SCHEMES.values() for prefix in scheme.roles)
 
 FIRST = 3  # repaired tags that a warning shows
+STRAY = 10  # a scheme is not taken for tags that so many times as many speak against
+
+_INNER = frozenset("IMEL")  # prefixes of tags that go on with a span
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +74,26 @@ class TagCounts:
         return Detection(scheme, self._support(scheme, counts), tags, illegal)
 
     def _scheme(self, counts: Mapping[str, int]) -> Scheme:
-        if counts["M"]:
-            return SCHEMES["BMES"] if counts["M"] >= counts["I"] else SCHEMES["BIOES"]
-        if counts["L"] + counts["U"] > counts["E"] + counts["S"]:
-            return SCHEMES["BILOU"]
-        if counts["E"] or counts["S"]:
-            return SCHEMES["BIOES"]
         by_i, by_b = self._openings()
+        end, single = "LU" if counts["L"] + counts["U"] > counts["E"] + counts["S"] else "ES"
+        closed_by_i, closed_by_b = self._closed("I"), self._closed("B")
+        plain = closed_by_b + by_i  # what no scheme with ends has, whether or not it marks all ends
+        if counts["M"] >= counts["I"] and _counts_against(counts["M"], plain):
+            return SCHEMES["BMES"]
+        ends = _counts_against(counts[end], plain + closed_by_i)
+        if ends or _counts_against(counts[single], plain):
+            return SCHEMES["BILOU" if end == "L" else "BIOES"]
         return SCHEMES["IOB1"] if by_i > by_b else SCHEMES["BIO"]
+
+    def _closed(self, prefix: str) -> int:
+        """How many spans end at a tag of that prefix."""
+        closed = 0
+        for (before, after), number in self.pairs.items():
+            opening, _, label = before.partition("-")
+            role, _, new_label = after.partition("-")
+            if opening == prefix and self._missing not in (before, after):
+                closed += number * (label != new_label or role not in _INNER)
+        return closed
 
     def _openings(self) -> tuple[int, int]:
         """How many spans that could be opened by either prefix are opened by I-, and by B-.
@@ -113,6 +128,11 @@ class TagCounts:
             and is_tag(after, scheme)
             and not scheme.allows(before, after)
         )
+
+
+def _counts_against(tags: int, others: int) -> bool:
+    """Whether some tags tell the scheme of a file, or are strays among the others."""
+    return tags > 0 and STRAY * tags >= others
 
 
 class Repairs:
@@ -178,13 +198,27 @@ def complaint(tag: str, scheme: Scheme | None = None) -> str | None:
     if tag == OUTSIDE or (prefix in prefixes and (label or not hyphen)):
         return None
     of = f"{scheme.name} tag" if scheme else "tag"
+    listed = f"prefixes are {', '.join(prefixes)}"
+    if scheme is not None and prefix in PREFIXES and (label or not hyphen):
+        own = _translated(prefix, scheme) + hyphen + label
+        return f"{tag!r} is no {of}; {listed}; {_question(tag, own)}"
     meant = _meant(tag, prefixes)
-    if meant is not None:
-        return f"{tag!r} is no {of}; did you mean {meant!r}? tag_map: {{{tag!r}: {meant!r}}}"
-    return (
-        f"{tag!r} is no {of}; prefixes are {', '.join(prefixes)}"
-        f" (if it marks missing annotation, set missing: {tag!r})"
-    )
+    if meant is None:
+        return (
+            f"{tag!r} is no {of}; {listed} (if it marks missing annotation, set missing: {tag!r})"
+        )
+    also = f"; or 'I-{tag}', with which neighbours are one entity" * (meant == f"B-{tag}")
+    return f"{tag!r} is no {of}; {_question(tag, meant)}{also}"
+
+
+def _question(tag: str, meant: str) -> str:
+    return f"did you mean {meant!r}? tag_map: {{{tag!r}: {meant!r}}}"
+
+
+def _translated(prefix: str, scheme: Scheme) -> str:
+    """What a scheme has in place of a prefix of another one."""
+    role = next(one.roles[prefix] for one in SCHEMES.values() if prefix in one.roles)
+    return scheme.prefix(first=role.opens is True, last=role.closes is True)
 
 
 def _meant(tag: str, prefixes: Sequence[str]) -> str | None:

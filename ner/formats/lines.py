@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import glob
 import itertools
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from ner.formats.compression import COMPRESSORS, broken
 
 STREAM = "-"  # standard input or standard output
 SHOWN = 20  # bad lines an error lists before it counts the rest
 BLOCK = 1 << 20  # bytes read at a time
+SAMPLED = 1000  # bytes by which something other than text is told
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_PACKED = {  # how compressed files begin
+    b"\x1f\x8b": ("gzip", ".gz"),
+    b"BZh": ("bzip2", ".bz2"),
+    b"\xfd7zXZ": ("xz", ".xz"),
+    b"\x28\xb5\x2f\xfd": ("zstandard", ".zst"),
+}
 
 
 class DataError(ValueError):
@@ -36,13 +45,16 @@ class Faults:
     Attributes:
         path: What the file is called in messages.
         lines: How many lines are bad.
+        pardoned: How many bad lines have been read all the same.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = title(path)
         self.lines = 0
+        self.pardoned = 0
         self._last = 0
         self._first: dict[int, str] = {}
+        self._told: list[tuple[int, str]] = []
 
     def add(self, line: int, message: str) -> None:
         """Note what is wrong with a line, counted from 1; one message a line is enough."""
@@ -53,6 +65,36 @@ class Faults:
         self._first[line] = f"{self.path}:{line}: {message}"
         if len(self._first) > 2 * SHOWN:
             self._first = {line: self._first[line] for line in sorted(self._first)[:SHOWN]}
+
+    def refuse(self, line: int, message: str) -> NoReturn:
+        """End the reading of a file that is something else altogether.
+
+        Raises:
+            DataError: Always; what has been noted before is listed too.
+        """
+        self.add(line, message)
+        self.check()
+        raise AssertionError("what was noted has been raised")
+
+    def pardon(self, line: int, message: str, lines: int = 1) -> None:
+        """Note what is wrong with a line that is read all the same, or with several such."""
+        self.pardoned += lines
+        if len(self._told) < SHOWN:
+            self._told.append((line, message))
+
+    def warn(self, fate: str) -> None:
+        """Tell in one warning of the lines that were pardoned, if any.
+
+        Args:
+            fate: What became of them.
+        """
+        if not self.pardoned:
+            return
+        told = [f"{self.path}: {self.pardoned} bad line{'s' * (self.pardoned > 1)}: {fate}"]
+        told += [f"{self.path}:{line}: {message}" for line, message in sorted(self._told)]
+        more = self.pardoned - len(self._told)
+        told += [f"{self.path}: and {more} more"] if more else []
+        warnings.warn("\n".join(told), DataWarning, stacklevel=2)
 
     def check(self) -> None:
         """Raise what has been noted, if anything.
@@ -100,6 +142,9 @@ def opened(source: str | Path) -> Iterator[IO[bytes]]:
     if source == STREAM:
         yield sys.stdin.buffer
         return
+    if Path(source).is_dir():
+        told = f"is a folder; name its files, for example {str(Path(source) / '*.conll')!r}"
+        raise IsADirectoryError(errno.EISDIR, told, str(source))
     with Path(source).open("rb") as file:
         unpack = COMPRESSORS.get(Path(source).suffix.lower())
         if unpack is None:
@@ -189,9 +234,8 @@ def _cut_bytes(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterat
     """Texts of whole lines, in an encoding whose line feed is the byte of ASCII."""
     line, rest = 1, [b""]
     for number, chunk in enumerate(chunks):
-        if number == 0 and chunk.startswith(_UTF16) and encoding.lower().startswith("utf"):
-            faults.add(1, f"byte 0x{chunk[0]:02x}: this looks like UTF-16; set encoding: utf-16")
-            faults.check()
+        if number == 0:
+            _refuse_foreign(chunk, encoding, faults)
         chunk = rest.pop() + chunk if rest[-1].endswith(b"\r") else chunk
         # a CR that ends the chunk may be half of a CRLF: it waits for the next one
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r", 0, -1)) + 1
@@ -207,6 +251,30 @@ def _cut_bytes(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterat
         yield _lf(_decoded(last, encoding, line, faults))
 
 
+def _refuse_foreign(start: bytes, encoding: str, faults: Faults) -> None:
+    """Refuse a file whose first bytes say that it is no text in its encoding."""
+    for magic, (name, ending) in _PACKED.items():
+        if start.startswith(magic) and not start[:SAMPLED].isascii():
+            faults.refuse(1, f"this is data packed with {name}; give the file the ending {ending}")
+    if not encoding.lower().startswith("utf"):
+        return
+    wide = "utf-16" if start.startswith(_UTF16) else _wide(start[:SAMPLED])
+    if wide:
+        faults.refuse(1, f"byte 0x{start[0]:02x}: this looks like UTF-16; set encoding: {wide}")
+
+
+def _wide(start: bytes) -> str | None:
+    """UTF-16 without a mark, of text that is mostly ASCII: every other byte is zero."""
+    half = len(start) // 2
+    for name, high, low in (
+        ("utf-16-le", start[1::2], start[::2]),
+        ("utf-16-be", start[::2], start[1::2]),
+    ):
+        if half > 1 and 4 * high.count(0) > 3 * half and not low.count(0):
+            return name
+    return None
+
+
 def _cut_text(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterator[str]:
     """Texts of whole lines, in an encoding such as UTF-16, whose line feed is several bytes."""
     decoder = codecs.getincrementaldecoder(encoding)()
@@ -215,8 +283,7 @@ def _cut_text(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterato
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeError as error:
-            faults.add(line, f"cannot be read as {encoding}: {error}")
-            faults.check()
+            faults.refuse(line, f"cannot be read as {encoding}: {error}")
         text = rest.pop() + text if rest[-1].endswith("\r") else text
         end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
         if not end:

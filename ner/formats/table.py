@@ -26,6 +26,9 @@ from ner.formats.lines import DataError, Faults, read_blocks
 
 Column = int | str
 
+REFUSE, PARDON = "refuse", "missing"
+FATE = "their tokens are kept, their annotation counts as missing"
+
 _LIKE_COMMENT = re.compile(r"(#+|//|%%?|--)(?=\s)[ \t]?")
 
 
@@ -51,6 +54,13 @@ class Options:
             so on every line.
         sentence_end: A flag in the last column, among others parted by ``|``, that ends the
             sentence, as ``EndOfSentence`` does in the HIPE files.
+        bad_lines: What becomes of a line with a wrong number of columns, or with a tag that is
+            none: ``refuse`` (an error), or ``missing``: its token is kept, its annotation counts
+            as missing, and a warning tells. Columns beyond the usual number are taken for parts
+            of a token that holds blanks.
+
+    Raises:
+        ValueError: ``bad_lines`` is something else.
     """
 
     encoding: str = "utf-8"
@@ -66,6 +76,11 @@ class Options:
     header: bool = False
     ragged: bool = False
     sentence_end: str | None = None
+    bad_lines: str = REFUSE
+
+    def __post_init__(self) -> None:
+        if self.bad_lines not in (REFUSE, PARDON):
+            raise ValueError(f"bad_lines is {REFUSE} or {PARDON}, got {self.bad_lines!r}")
 
 
 VOTING = 10_000  # lines that settle how many columns a file has
@@ -196,6 +211,8 @@ class Table:
         found: list[Fields] = []
         for line, text, row in zip(count(first), lines, rows, strict=False):
             fields = None if isinstance(row, Aside) else self._fitted(text, row)
+            if fields is None and not isinstance(row, Aside):
+                fields = self._pardoned(line, text, row, faults)
             ends = isinstance(row, Aside) and row.boundary is not None
             if fields is not None and line != self._header:
                 places.append(line)
@@ -223,6 +240,19 @@ class Table:
             head = width - (len(row) - tail)  # what is beyond stands before the tag, or at the end
             return (*row[:head], *row[tail:], "|".join(row[head:tail]) or FILLED)
         return row if len(row) == width else None
+
+    def _pardoned(self, line: int, text: str, row: Fields, faults: Faults) -> Fields | None:
+        """What there is of a line with a wrong number of columns, where that is to be kept."""
+        token, tag = self.layout.token, self.layout.tag
+        if self._options.bad_lines == REFUSE or token >= len(row) or line == self._header:
+            return None
+        faults.pardon(line, self._misfit(text, row))
+        end = token + 1 + max(0, len(row) - self._width)
+        whole = [*row[:token], " ".join(row[token:end]), *row[end:]]
+        whole += [FILLED] * (self._width - len(whole) + self._options.ragged)
+        if tag is not None:
+            whole[tag] = self._options.missing
+        return tuple(whole)
 
     def _named(self, row: Fields) -> bool:
         """Whether a line has its token and its tag."""
