@@ -16,13 +16,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from ner.errors import ConfigError as ConfigError
+
 Part = TypeVar("Part")
 LARGEST = 1_000_000  # characters of a file of settings
 DEEPEST = 20
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message says which, and what would do."""
 
 
 class _Loader(yaml.SafeLoader):

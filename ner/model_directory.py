@@ -23,16 +23,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ner.ensemble import from_settings
+from ner.errors import ModelError as ModelError
 from ner.network import Network
 from ner.storage import recover, replacing_directory, sha256
 
 FORMAT = 1  # of the model directory
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
 LARGEST = 1 << 28  # bytes of a description
-
-
-class ModelError(ValueError):
-    """A model directory that cannot be used; the message says why and what to do."""
 
 
 def write(

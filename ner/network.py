@@ -147,7 +147,8 @@ class Network(nn.Module):
             allowed=_allowed(self.scheme, self.tags),
             constrain_training=constrain_training,
         )
-        self.span_tags = _span_tags(self.scheme, self.labels, self._numbers)
+        spelling = self.scheme.spelling(self.labels)
+        self.span_tags = SpanTags(**{name: torch.tensor(tags) for name, tags in spelling.items()})
 
     def settings(self) -> dict[str, Any]:
         """What makes this network again, as JSON holds it; ``from_settings`` reads it."""
@@ -351,24 +352,6 @@ def _allowed(scheme: Scheme, tags: Iterable[str]) -> Tensor:
     """Which tag may follow which, ``(tags + 1, tags + 1)``; the last are the sentence's ends."""
     ends = (*tags, OUTSIDE)
     return torch.tensor([[scheme.allows(left, right) for right in ends] for left in ends])
-
-
-def _span_tags(scheme: Scheme, labels: Sequence[str], numbers: Mapping[str, int]) -> SpanTags:
-    """The tags that spell a span of each label."""
-
-    def column(*, first: bool, last: bool) -> Tensor:
-        prefix = scheme.prefix(first=first, last=last)
-        return torch.tensor([numbers[f"{prefix}-{label}"] for label in labels])
-
-    closed = all(role.closes is not None for role in scheme.roles.values())
-    inside = column(first=False, last=False)
-    return SpanTags(
-        single=column(first=True, last=True),
-        first=column(first=True, last=False),
-        inside=inside,
-        last=column(first=False, last=True),
-        prolonging=torch.full_like(inside, -1) if closed else inside,
-    )
 
 
 def _unknown(sentence: Sentence) -> NDArray[np.bool_] | None:

@@ -106,6 +106,30 @@ class Scheme:
                 return prefix
         raise ValueError(f"{self.name} has no prefix for first={first}, last={last}")
 
+    def spelling(self, labels: Sequence[str]) -> dict[str, list[int]]:
+        """The numbers of the tags that spell a span of each label, in the order of ``tags``.
+
+        Returns:
+            ``single``, the tag of a span of one token; ``first``, ``inside`` and ``last``, those
+            of a longer one; ``prolonging``, the tag that at the next token would make the span
+            longer, or -1 where the scheme closes its spans itself.
+        """
+        numbers = {tag: number for number, tag in enumerate(self.tags(labels))}
+
+        def column(*, first: bool, last: bool) -> list[int]:
+            prefix = self.prefix(first=first, last=last)
+            return [numbers[f"{prefix}-{label}"] for label in labels]
+
+        closed = all(role.closes is not None for role in self.roles.values())
+        inside = column(first=False, last=False)
+        return {
+            "single": column(first=True, last=True),
+            "first": column(first=True, last=False),
+            "inside": inside,
+            "last": column(first=False, last=True),
+            "prolonging": [-1] * len(labels) if closed else inside,
+        }
+
     def read(self, tag: str) -> tuple[Role, str]:
         """What a tag says of its token, and its label.
 

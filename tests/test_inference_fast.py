@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner.ensemble import Ensemble
-from ner.inference import Decoding, FastEngine, PlainEngine, engine_for, fast, long
+from ner.inference import Decoding, FastEngine, PlainEngine, arrays, engine_for, long
 from ner.inference.found import SpanFinder
 from ner.inference.layout import Layout
 from ner.inference.recurrence import Layer
@@ -124,7 +124,7 @@ def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
     engine = FastEngine(network, cache=0)
     found = engine.predict(sentences)
     assert_same(found, PlainEngine(network).predict(sentences))
-    assert len(engine._prepared()._members[0].types) <= 64
+    assert len(engine.emitter()._members[0].types) <= 64
 
 
 def test_tokens_too_long_to_be_remembered_are_forgotten(toy, monkeypatch):
@@ -132,7 +132,7 @@ def test_tokens_too_long_to_be_remembered_are_forgotten(toy, monkeypatch):
     engine = FastEngine(network_of(toy))
     for number in range(10):
         engine.predict([Sentence((str(number) * 600,))])
-    assert len(engine._prepared()._members[0].types) == 1
+    assert len(engine.emitter()._members[0].types) == 1
 
 
 def test_a_change_of_weights_is_seen(toy):
@@ -190,10 +190,10 @@ def test_a_long_sentence_in_windows_is_the_sentence_as_a_whole(toy, monkeypatch)
     sentence = Sentence(tuple(random.choice(words, 3000).tolist()))
     whole = PlainEngine(network).predict([sentence])
     assert_same(FastEngine(network).predict([sentence, *toy])[:1], whole)
-    monkeypatch.setattr(fast, "SLICE", 1300)
+    monkeypatch.setattr(arrays, "SLICE", 1300)
     assert_same(FastEngine(network).predict([sentence]), whole)
-    monkeypatch.setattr(fast, "WHOLE", 1000)
-    monkeypatch.setattr(fast, "PIECE", 700)
+    monkeypatch.setattr(arrays, "WHOLE", 1000)
+    monkeypatch.setattr(arrays, "PIECE", 700)
     assert_same(FastEngine(network).predict([sentence]), whole)
 
 
@@ -207,7 +207,7 @@ def test_a_long_sentence_keeps_its_document(toy):
 
 @pytest.mark.parametrize("length", [0, 1, 700, 955, 956, 957, 1700])
 def test_a_stream_gives_every_token_once_in_order(toy, monkeypatch, length):
-    monkeypatch.setattr(fast, "PIECE", 700)
+    monkeypatch.setattr(arrays, "PIECE", 700)
     tokens = [f"Word{number % 7}" for number in range(length)]
     pieces = list(FastEngine(network_of(toy)).stream(tokens))
     assert [token for kept, _ in pieces for token in kept] == tokens

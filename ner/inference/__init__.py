@@ -1,21 +1,34 @@
-"""Tagging: from sentences to spans with their probabilities, by way of a network."""
+"""Tagging: from sentences to spans with their probabilities, by way of a network.
+
+The names are imported when first asked for, so that what needs no torch can be used where it is
+not installed.
+"""
 
 from __future__ import annotations
 
-from ner.inference.decoding import Decoding
-from ner.inference.fast import FastEngine
-from ner.inference.plain import PlainEngine
-from ner.network import Network
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ner.inference.decoding import Decoding as Decoding
+    from ner.inference.engines import engine_for as engine_for
+    from ner.inference.fast import FastEngine as FastEngine
+    from ner.inference.plain import PlainEngine as PlainEngine
+
+_HOMES = {
+    "Decoding": "ner.inference.decoding",
+    "FastEngine": "ner.inference.fast",
+    "PlainEngine": "ner.inference.plain",
+    "engine_for": "ner.inference.engines",
+}
 
 __all__ = ["Decoding", "FastEngine", "PlainEngine", "engine_for"]
 
 
-def engine_for(network: Network, decoding: Decoding | None = None) -> FastEngine | PlainEngine:
-    """The fastest engine that can tag with a network, as it is now.
-
-    Args:
-        network: The network.
-        decoding: How spans are chosen.
-    """
-    engine = FastEngine if FastEngine.serves(network) else PlainEngine
-    return engine(network, decoding or Decoding())
+def __getattr__(name: str) -> object:
+    """Import the home of a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ner.config import ConfigError
-from ner.crf import DECODERS, LinearChain, Paths, SpanTags
-from ner.crf.decoding import posterior
+from ner.crf.arrays import ArrayChain
+from ner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ner.crf import LinearChain
+
+    Chain = TypeVar("Chain", LinearChain, ArrayChain)
+
+WAYS = ("viterbi", "posterior", "greedy")  # to choose tags; the names of ``ner.crf.DECODERS``
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,8 @@ class Decoding:
     min_score: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.decode not in DECODERS:
-            raise ConfigError(f"decode: there are {', '.join(DECODERS)}, got {self.decode!r}")
+        if self.decode not in WAYS:
+            raise ConfigError(f"decode: there are {', '.join(WAYS)}, got {self.decode!r}")
         ranges = {
             "threshold": 0.0 < _number(self.threshold) <= 1.0,
             "temperature": 0.0 < _number(self.temperature) < float("inf"),
@@ -56,13 +62,7 @@ class Decoding:
             raise ConfigError(f"decoding: expected {', '.join(cls.__slots__)}, got {settings!r}")
         return cls(**settings)
 
-    def paths(self, chain: LinearChain, span_tags: SpanTags) -> Paths:
-        """The chosen tags of each sentence; ``chain`` is as hot as ``tempered`` makes it."""
-        if self.decode == "posterior":
-            return posterior(chain, span_tags, threshold=self.threshold)
-        return DECODERS[self.decode](chain)
-
-    def tempered(self, chain: LinearChain) -> LinearChain:
+    def tempered(self, chain: Chain) -> Chain:
         """The distribution from which probabilities are taken."""
         if self.temperature == 1.0:
             return chain
@@ -72,3 +72,6 @@ class Decoding:
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
+
+
+VITERBI = Decoding()

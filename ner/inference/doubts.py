@@ -12,8 +12,8 @@ from ner.batch import group_by_length
 from ner.crf import LinearChain
 from ner.evaluation.selection import Uncertainty
 from ner.evaluation.suspects import Opinion
-from ner.inference.decoding import Decoding
-from ner.inference.plain import SENTENCES, TOKENS, VITERBI
+from ner.inference.decoding import VITERBI, Decoding
+from ner.inference.plain import SENTENCES, TOKENS, paths_of
 from ner.network import Network
 from ner.schemes import OUTSIDE
 from ner.sentence import Sentence, Span
@@ -91,7 +91,7 @@ class Doubts:
 
     def _predicted(self, chain: LinearChain) -> list[list[Span]]:
         network = self.network
-        paths = self.decoding.paths(chain, network.span_tags).tags.tolist()
+        paths = paths_of(chain, network, self.decoding).tags.tolist()
         return [
             list(network.scheme.decode([network.tags[tag] for tag in path[:length]]))
             for path, length in zip(paths, chain.lengths.tolist(), strict=True)

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ner.crf.arrays import Found as Found
 from ner.schemes import OUTSIDE, Scheme
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """The spans of a batch; every field is ``(spans,)``, in the order of the text.
-
-    Attributes:
-        rows: The sentence.
-        starts: The first token.
-        ends: One past the last token.
-        labels: The number of the label.
-    """
-
-    rows: Integers
-    starts: Integers
-    ends: Integers
-    labels: Integers
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 class SpanFinder:

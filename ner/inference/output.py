@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from ner.inference.readings import Reading
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span
+
+if TYPE_CHECKING:
+    from ner.inference.readings import Reading
 
 DIGITS = 6  # of scores
 

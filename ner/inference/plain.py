@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from ner.batch import group_by_length
-from ner.crf import LinearChain
-from ner.inference.decoding import Decoding
+from ner.crf import DECODERS, LinearChain, Paths, posterior
+from ner.inference.decoding import VITERBI, Decoding
 from ner.network import Indexed, Network, TypeTable
 from ner.sentence import Sentence, Span
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch
-VITERBI = Decoding()
 
 
 class PlainEngine:
@@ -61,7 +60,7 @@ class PlainEngine:
     def _spans(self, chain: LinearChain) -> list[tuple[Span, ...]]:
         """The spans of the chosen paths through a chain."""
         network = self.network
-        paths = self.decoding.paths(chain, network.span_tags).tags.tolist()
+        paths = paths_of(chain, network, self.decoding).tags.tolist()
         decoded = [
             network.scheme.decode([network.tags[number] for number in path[:length]])
             for path, length in zip(paths, chain.lengths.tolist(), strict=True)
@@ -83,3 +82,10 @@ class PlainEngine:
         ]
         least = self.decoding.min_score
         return [tuple(span for span in spans if (span.score or 0.0) >= least) for spans in scored]
+
+
+def paths_of(chain: LinearChain, network: Network, decoding: Decoding) -> Paths:
+    """The chosen tags of each sentence; the chain is as hot as ``decoding.tempered`` makes it."""
+    if decoding.decode == "posterior":
+        return posterior(chain, network.span_tags, threshold=decoding.threshold)
+    return DECODERS[decoding.decode](chain)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ner.crf import LinearChain
 from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Arrays
+from ner.inference.arrays import Reading
+from ner.inference.choice import Moves
 from ner.inference.context_gates import ContextGates
 from ner.inference.layout import Layout
 from ner.inference.recurrence import Layer
@@ -23,32 +22,6 @@ from ner.sentence import Sentence
 
 CACHE = 96 << 20  # bytes of remembered gates
 FEWEST = 4096  # tokens that are remembered, however wide the gates
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """Sentences as a prepared network reads them.
-
-    Attributes:
-        tables: For each network the gates of distinct tokens.
-        rows: For each network and sentence the row of each token in the table.
-        contexts: For each context embedding and sentence what it made of the tokens.
-    """
-
-    tables: list[Tensor]
-    rows: list[list[NDArray[np.int64]]]
-    contexts: list[list[Arrays]]
-
-    def windows(self, bounds: Sequence[tuple[int, int]]) -> Reading:
-        """Of a reading of one sentence, stretches of its tokens as sentences."""
-        return Reading(
-            self.tables,
-            [[own[0][start:end] for start, end in bounds] for own in self.rows],
-            [
-                [tuple(array[start:end] for array in own[0]) for start, end in bounds]
-                for own in self.contexts
-            ],
-        )
 
 
 class Prepared:
@@ -69,9 +42,11 @@ class Prepared:
             member.crf.chain(torch.zeros(0, 1, len(network.tags)), torch.zeros(0).long())
             for member in networks
         ]
-        self.moves, self.start, self.end = (
-            torch.stack([getattr(chain, name).detach() for chain in chains]).mean(0)
-            for name in ("transitions", "start", "end")
+        self.moves = Moves(
+            *(
+                torch.stack([getattr(chain, name).detach() for chain in chains]).mean(0).numpy()
+                for name in ("transitions", "start", "end")
+            )
         )
 
     @property
@@ -79,30 +54,25 @@ class Prepared:
         """The most tokens that can be read at a time."""
         return min(member.types.capacity for member in self._members)
 
-    def read(self, sentences: Sequence[Sentence]) -> Reading:
-        """Sentences, of at most ``capacity`` tokens together, as numbers."""
-        tokens = [sentence.tokens for sentence in sentences]
-        ends = list(accumulate(map(len, tokens)))
-        bounds = list(zip([0, *ends], ends, strict=False))
-        looked = [member.types.look_up(tokens) for member in self._members]
-        return Reading(
-            [table for table, _ in looked],
-            [[rows[start:end] for start, end in bounds] for _, rows in looked],
-            [[part.index(sentence) for sentence in sentences] for part in self._contexts],
-        )
-
     def contexts(self, sentence: Sentence) -> list[Arrays]:
         """What each context embedding makes of a sentence of any length."""
         return [part.index(sentence) for part in self._contexts]
 
-    def read_stretch(self, tokens: tuple[str, ...], contexts: list[Arrays]) -> Reading:
-        """Tokens of one sentence, at most ``capacity``, whose contexts are known."""
-        looked = [member.types.look_up([tokens]) for member in self._members]
-        return Reading(
-            [table for table, _ in looked], [[rows] for _, rows in looked], [[c] for c in contexts]
-        )
+    @torch.inference_mode()
+    def read(
+        self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
+    ) -> Reading[Tensor]:
+        """The tokens of sentences, at most ``capacity`` together, as numbers.
 
-    def emissions(self, reading: Reading, numbers: Sequence[int]) -> NDArray[np.float32]:
+        Args:
+            sentences: The tokens of each.
+            contexts: For each context embedding and sentence what it made of the tokens.
+        """
+        looked = [member.types.look_up(sentences) for member in self._members]
+        return Reading.of(looked, list(map(len, sentences)), contexts)
+
+    @torch.inference_mode()
+    def emissions(self, reading: Reading[Tensor], numbers: Sequence[int]) -> NDArray[np.float32]:
         """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
         lengths = np.array([len(reading.rows[0][number]) for number in numbers])
         layout = Layout.of(lengths)
@@ -117,12 +87,6 @@ class Prepared:
             total = emissions if total is None else total.add_(emissions)
         assert total is not None, "an ensemble has members"
         return (total if len(self._members) == 1 else total.div_(len(self._members))).numpy()
-
-    def chain(self, emissions: NDArray[np.float32], lengths: NDArray[np.int64]) -> LinearChain:
-        """The distribution over paths of padded emissions, ``(batch, length, tags)``."""
-        return LinearChain(
-            torch.from_numpy(emissions), self.moves, self.start, self.end, torch.from_numpy(lengths)
-        )
 
 
 class _Member:

@@ -12,21 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.inference.found import Found
+from ner.crf.arrays import Found
+from ner.crf.arrays import SpanTable as SpanTable
 
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SpanTable:
-    """The tags that spell a span of each label, ``(labels,)`` each; see ``ner.crf.SpanTags``."""
-
-    single: Integers
-    first: Integers
-    inside: Integers
-    last: Integers
-    prolonging: Integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

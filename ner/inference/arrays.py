@@ -1,0 +1,252 @@
+"""The road of every engine whose network gives its emissions as numpy arrays; needs no torch.
+
+Sentences go through the recurrence in groups of like length; tags are chosen and read without
+Python looking at any token; long sentences are read in overlapping windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ner.indexers import Arrays
+from ner.inference.choice import LONG, Chooser, Moves
+from ner.inference.long import MARGIN, OVERLAP, PIECE, WINDOW, Piece, Window, windows
+from ner.sentence import Sentence, Span
+
+GROUP = 4096  # tokens that go through the recurrence together
+SLICE = 32768  # tokens that are looked up together
+WHOLE = 100_000  # a sentence of more tokens is decoded in pieces
+WINDOWS = 1 << 15  # tokens of windows that go through the recurrence together
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Table = TypeVar("Table")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading(Generic[Table]):
+    """Sentences as numbers.
+
+    Attributes:
+        tables: For each network the gates of distinct tokens.
+        rows: For each network and sentence the row of each token in the table.
+        contexts: For each context embedding and sentence what it made of the tokens.
+    """
+
+    tables: list[Table]
+    rows: list[list[Integers]]
+    contexts: list[list[Arrays]]
+
+    @staticmethod
+    def of(
+        looked: Sequence[tuple[Table, Integers]],
+        lengths: Sequence[int],
+        contexts: list[list[Arrays]],
+    ) -> Reading[Table]:
+        """The reading of sentences of these lengths.
+
+        Args:
+            looked: For each network the table, and the rows of the tokens of all sentences.
+            lengths: The tokens of each sentence.
+            contexts: For each context embedding and sentence what it made of the tokens.
+        """
+        ends = list(accumulate(lengths))
+        bounds = list(zip([0, *ends], ends, strict=False))
+        return Reading(
+            [table for table, _ in looked],
+            [[rows[start:end] for start, end in bounds] for _, rows in looked],
+            contexts,
+        )
+
+    def windows(self, bounds: Sequence[tuple[int, int]]) -> Reading[Table]:
+        """Of a reading of one sentence, stretches of its tokens as sentences."""
+        return Reading(
+            self.tables,
+            [[own[0][start:end] for start, end in bounds] for own in self.rows],
+            [
+                [tuple(array[start:end] for array in own[0]) for start, end in bounds]
+                for own in self.contexts
+            ],
+        )
+
+
+class Emitter(Protocol[Table]):
+    """A network that is ready to tag with."""
+
+    @property
+    def moves(self) -> Moves:
+        """The scores of its CRF."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """The most tokens that can be read at a time."""
+        ...
+
+    def contexts(self, sentence: Sentence) -> list[Arrays]:
+        """What each context embedding makes of a sentence of any length."""
+        ...
+
+    def read(
+        self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
+    ) -> Reading[Table]:
+        """The tokens of sentences, at most ``capacity`` together, as numbers.
+
+        Args:
+            sentences: The tokens of each.
+            contexts: For each context embedding and sentence what it made of the tokens.
+        """
+        ...
+
+    def emissions(self, reading: Reading[Table], numbers: Sequence[int]) -> Floats:
+        """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
+        ...
+
+
+class ArrayEngine(Generic[Table]):
+    """Tags by way of an emitter. May be used by several threads at once.
+
+    Args:
+        chooser: Chooses the spans.
+    """
+
+    def __init__(self, chooser: Chooser) -> None:
+        self.chooser = chooser
+
+    def emitter(self) -> Emitter[Table]:
+        """What gives the emissions."""
+        raise NotImplementedError
+
+    def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
+        """The spans of each sentence, each with its probability."""
+        found: list[tuple[Span, ...]] = [()] * len(sentences)
+        emitter = self.emitter()
+        lengths = [len(sentence) for sentence in sentences]
+        for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
+            numbers.sort(key=lengths.__getitem__, reverse=True)
+            reading = _read(emitter, [_bare(sentences[number]) for number in numbers])
+            ordered = np.array([lengths[number] for number in numbers])
+            for first, last in _groups(np.cumsum(ordered)):
+                emissions = emitter.emissions(reading, range(first, last))
+                spans = self.chooser.spans(emitter.moves, emissions, ordered[first:last])
+                for number, own in zip(numbers[first:last], spans, strict=True):
+                    found[number] = own
+        for number, length in enumerate(lengths):
+            if length > LONG:
+                found[number] = self._long(emitter, sentences[number])
+        return found
+
+    def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
+        """Tag one sentence of any length in bounded memory.
+
+        Yields:
+            Some next tokens of the sentence, and the spans among them, counted from the first of
+            these. Only a span of more than ten thousand tokens is cut.
+        """
+        emitter = self.emitter()
+        source, tag = iter(tokens), None
+        before: tuple[str, ...] = ()
+        ahead: tuple[str, ...] = ()
+        size = min(PIECE, emitter.capacity - 2 * MARGIN)
+        while True:
+            ahead += tuple(islice(source, size + MARGIN - len(ahead)))
+            last = len(ahead) < size + MARGIN
+            if ahead:
+                piece = Piece(len(before), size, tag, last=last)
+                tags, spans = self._piece(emitter, before + ahead, piece)
+                kept, tag = ahead[: len(tags)], int(tags[-1])
+                yield kept, spans
+                before, ahead = (before + kept)[-MARGIN:], ahead[len(kept) :]
+            if last:
+                return
+
+    def _piece(
+        self, emitter: Emitter[Table], tokens: tuple[str, ...], piece: Piece
+    ) -> tuple[Integers, tuple[Span, ...]]:
+        """The tags of a piece of a sentence that are kept, and the spans in them."""
+        emissions = self._windowed(emitter, Sentence(tokens))
+        return self.chooser.piece(emitter.moves, emissions, piece)
+
+    def _long(self, emitter: Emitter[Table], sentence: Sentence) -> tuple[Span, ...]:
+        """The spans of a sentence too long for the groups."""
+        if len(sentence) <= WHOLE:
+            emissions = self._windowed(emitter, _bare(sentence))
+            return self.chooser.spans(emitter.moves, emissions, np.array([len(sentence)]))[0]
+        found: list[Span] = []
+        place = 0
+        for tokens, spans in self.stream(sentence.tokens):
+            found += (replace(s, start=s.start + place, end=s.end + place) for s in spans)
+            place += len(tokens)
+        return tuple(found)
+
+    def _windowed(self, emitter: Emitter[Table], sentence: Sentence) -> Floats:
+        """The emissions of a long sentence, ``(tokens, tags)``, window by window."""
+        contexts = emitter.contexts(sentence)
+        emissions = np.empty((len(sentence), len(self.chooser.tags)), np.float32)
+        parts = windows(len(sentence))
+        count = max(1, (min(SLICE, emitter.capacity) - 2 * OVERLAP) // WINDOW)
+        for first in range(0, len(parts), count):
+            some = parts[first : first + count]
+            start, end = some[0].start, some[-1].end
+            own = [[tuple(array[start:end] for array in arrays)] for arrays in contexts]
+            reading = emitter.read([sentence.tokens[start:end]], own)
+            some = [Window(*(place - start for place in window)) for window in some]
+            _fill(emitter, reading, some, emissions[start:end])
+        return emissions
+
+
+def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> Reading[Table]:
+    """Whole sentences as numbers."""
+    contexts = [list(own) for own in zip(*map(emitter.contexts, sentences), strict=True)]
+    return emitter.read([sentence.tokens for sentence in sentences], contexts)
+
+
+def _fill(
+    emitter: Emitter[Table], reading: Reading[Table], parts: list[Window], emissions: Floats
+) -> None:
+    """Write the emissions that each window keeps to where they belong."""
+    parts = sorted(parts, key=lambda w: w.end - w.start, reverse=True)
+    reading = reading.windows([(w.start, w.end) for w in parts])
+    lengths = np.array([w.end - w.start for w in parts])
+    for first, last in _groups(np.cumsum(lengths), WINDOWS):
+        flat = emitter.emissions(reading, range(first, last))
+        ends = np.cumsum(lengths[first:last]).tolist()
+        for w, end in zip(parts[first:last], ends, strict=True):
+            own = flat[end - (w.end - w.start) : end]
+            emissions[w.first : w.last] = own[w.first - w.start : w.last - w.start]
+
+
+def _bare(sentence: Sentence) -> Sentence:
+    """A sentence without its annotation, so that nothing can look at it."""
+    return sentence if sentence.spans is None else replace(sentence, spans=None)
+
+
+def _slices(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
+    """The numbers of sentences that have tokens, long ones aside, so many tokens at a time."""
+    some: list[int] = []
+    tokens = 0
+    for number, length in enumerate(lengths):
+        if not 0 < length <= LONG:
+            continue
+        if tokens + length > limit:
+            yield some
+            some, tokens = [], 0
+        some.append(number)
+        tokens += length
+    if some:
+        yield some
+
+
+def _groups(ends: Integers, tokens: int = GROUP) -> Iterator[tuple[int, int]]:
+    """From which sentence to which each group goes, given the running sums of their lengths."""
+    first, before = 0, 0
+    while first < len(ends):
+        last = max(first + 1, int(np.searchsorted(ends, before + tokens, side="right")))
+        yield first, last
+        first, before = last, int(ends[last - 1])

@@ -1,0 +1,157 @@
+"""From emissions to spans and their probabilities, on numpy arrays; needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ner.crf.arrays import ArrayChain, ArrayMessages, SpanTable, span_probability
+from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
+from ner.crf.viterbi_numpy import viterbi_numpy
+from ner.inference.decoding import VITERBI, Decoding
+from ner.inference.found import Found, SpanFinder, best_path
+from ner.inference.long import Piece, seam
+from ner.inference.probabilities import Weights, span_probabilities
+from ner.schemes import Scheme
+from ner.sentence import Span
+
+SHORT = 64  # tokens of a sentence that is decoded by itself in the plainest way
+LONG = 2048  # tokens of a sentence whose probabilities are summed step by step
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """The scores of a CRF, whatever the sentence.
+
+    Attributes:
+        transitions: From the row's tag to the column's, ``(tags, tags)``.
+        start, end: ``(tags,)``.
+    """
+
+    transitions: Floats
+    start: Floats
+    end: Floats
+
+    def chain(self, emissions: Floats, lengths: Integers) -> ArrayChain:
+        """The distribution over paths of padded emissions, ``(batch, length, tags)``."""
+        return ArrayChain(emissions, self.transitions, self.start, self.end, lengths)
+
+
+class Chooser:
+    """Chooses spans, and says how probable they are.
+
+    Args:
+        scheme: How spans are written as tags.
+        labels: The labels, in the order of their tags.
+        decoding: How spans are chosen.
+    """
+
+    def __init__(self, scheme: Scheme, labels: Sequence[str], decoding: Decoding = VITERBI) -> None:
+        self.labels = tuple(labels)
+        self.tags = scheme.tags(labels)
+        self.decoding = decoding
+        self.finder = SpanFinder(scheme, self.tags, labels)
+        spelling = scheme.spelling(self.labels)
+        self.table = SpanTable(**{name: np.array(tags) for name, tags in spelling.items()})
+
+    def spans(self, moves: Moves, emissions: Floats, lengths: Integers) -> list[tuple[Span, ...]]:
+        """The spans of sentences, longest first, given their emissions in flat order."""
+        if len(lengths) == 1:
+            chain = moves.chain(emissions[None], lengths)
+            tags = self._tags(chain)[0]
+        else:
+            inside = np.arange(lengths[0]) < lengths[:, None]
+            padded = np.zeros((*inside.shape, emissions.shape[1]), emissions.dtype)
+            padded[inside] = emissions
+            chain = moves.chain(padded, lengths)
+            tags = self._tags(chain)[inside]
+        found = self.finder.find(tags, lengths)
+        return self._listed(found, self._probabilities(chain, found), len(lengths))
+
+    def piece(
+        self, moves: Moves, emissions: Floats, piece: Piece
+    ) -> tuple[Integers, tuple[Span, ...]]:
+        """The tags of a piece of a sentence that are kept, and the spans in them.
+
+        Args:
+            moves: The scores of the CRF.
+            emissions: Of the tokens before the piece, of its own, and of some after it.
+            piece: What is known of it.
+        """
+        whole = moves.chain(emissions[None], np.array([len(emissions)]))
+        free = np.zeros_like(whole.start)
+        end = whole.end if piece.last else free
+        own = replace(
+            whole,
+            emissions=whole.emissions[:, piece.before :],
+            lengths=whole.lengths - piece.before,
+            start=whole.start if piece.tag is None else whole.transitions[piece.tag],
+            end=end,
+        )
+        tags = self._tags(own)[0]
+        if not piece.last:
+            tags = tags[: seam(self.finder.follows(tags), piece.size)]
+        found = self.finder.find(tags, np.array([len(tags)]))
+        start = whole.start if piece.before == 0 else free
+        around = replace(whole, start=start, end=end)
+        there = replace(found, starts=found.starts + piece.before, ends=found.ends + piece.before)
+        return tags, self._listed(found, self._probabilities(around, there), 1)[0]
+
+    def _tags(self, chain: ArrayChain) -> Integers:
+        """The chosen tags, ``(batch, length)``."""
+        if self.decoding.decode != "viterbi":
+            return self.other_tags(self.decoding.tempered(chain))
+        scores = (chain.transitions, chain.start, chain.end)
+        if len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT:
+            path = best_path(chain.emissions[0], *scores)
+            if path is not None:
+                return path[None]
+        return viterbi_numpy(chain.emissions, chain.lengths, *scores)
+
+    def _probabilities(self, chain: ArrayChain, found: Found) -> list[float]:
+        """The probability of each span; only sentences with a span are summed over."""
+        if not len(found):
+            return []
+        rows, of = np.unique(found.rows, return_inverse=True)
+        some = replace(chain, emissions=chain.emissions[rows], lengths=chain.lengths[rows])
+        there = replace(found, rows=of)
+        if len(some.emissions[0]) <= LONG:
+            weights = Weights.of(
+                chain.transitions, chain.start, chain.end, self.decoding.temperature
+            )
+            fast = span_probabilities(some.emissions, some.lengths, weights, there, self.table)
+            if fast is not None:
+                quick: list[float] = fast.tolist()
+                return quick
+        return self.any_probabilities(self.decoding.tempered(some), there)
+
+    def other_tags(self, chain: ArrayChain) -> Integers:
+        """The tags chosen otherwise than by Viterbi's algorithm, ``(batch, length)``."""
+        if self.decoding.decode == "greedy":
+            return greedy_numpy(chain)
+        return posterior_numpy(chain, self.table, threshold=self.decoding.threshold)
+
+    def any_probabilities(self, chain: ArrayChain, found: Found) -> list[float]:
+        """The probabilities of spans, whatever the length and the range of the scores."""
+        listed: list[float] = span_probability(
+            chain, ArrayMessages.of(chain), found, self.table
+        ).tolist()
+        return listed
+
+    def _listed(self, found: Found, scores: Sequence[float], count: int) -> list[tuple[Span, ...]]:
+        """The spans of each of so many sentences."""
+        listed: list[list[Span]] = [[] for _ in range(count)]
+        labels, least = self.labels, self.decoding.min_score
+        columns = (found.rows, found.starts, found.ends, found.labels)
+        for row, start, end, label, score in zip(
+            *(column.tolist() for column in columns), scores, strict=True
+        ):
+            if score >= least:
+                listed[row].append(Span(start, end, labels[label], score))
+        return [tuple(spans) for spans in listed]
