@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +22,14 @@ from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Sentence
 
 WRITABLE = ("BIO", "BIOES", "BILOU", "BMES")  # schemes whose tags alone say where a span begins
-DEFAULT_EMBEDDINGS: Mapping[str, Any] = {
+RECIPE: Mapping[str, Any] = {"words": {}, "characters": {}, "affixes": {}}
+# The same where tokens are characters: pairs of them are often the words.
+CHARACTERWISE: Mapping[str, Any] = {
     "words": {},
-    "characters": {},
-    "affixes": {},
-    "document": {},
-    "topic": {},
+    "pairs": {},
+    "affixes": {"features": ["case", "form"]},
 }
+DOCUMENTWISE: Mapping[str, Any] = {"document": {}, "topic": {}}  # more, where documents are known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -318,7 +320,7 @@ def build(
     if not labels:
         raise ValueError("no training sentence has an entity")
     parts = {}
-    for name, settings in {**DEFAULT_EMBEDDINGS, **(embeddings or {})}.items():
+    for name, settings in {**recipe(sentences), **(embeddings or {})}.items():
         if settings is False:
             continue
         own = dict(settings) if isinstance(settings, Mapping) else settings
@@ -326,6 +328,14 @@ def build(
         part = choose(EMBEDDINGS, kind, of="embedding")
         parts[name] = call(part.fit, own, sentences, of=f"model.embeddings.{name}")
     return call(_with_crf, crf, parts, labels, scheme, encoder, of="model.crf")
+
+
+def recipe(sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """The settings of the embeddings that suit training sentences, by their names."""
+    counts = Counter(len(token) == 1 for sentence in sentences for token in sentence.tokens)
+    parts = CHARACTERWISE if counts[True] > 3 * counts[False] else RECIPE
+    known = any(s.document is not None and len(s.document.tokens) > 1 for s in sentences)
+    return {**parts, **(DOCUMENTWISE if known else {})}
 
 
 def _with_crf(

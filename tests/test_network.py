@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from ner.config import ConfigError
 from ner.crf import viterbi
 from ner.embeddings import EMBEDDINGS
 from ner.network import WRITABLE, Network, build
-from ner.sentence import Sentence, Span
+from ner.sentence import Document, Sentence, Span
 
 
 @pytest.fixture(params=WRITABLE)
@@ -96,3 +97,14 @@ def test_a_part_is_left_out_by_false(toy):
 def test_training_text_without_entities_is_refused():
     with pytest.raises(ValueError, match="no training sentence has an entity"):
         build([Sentence(("a",), ())])
+
+
+def test_the_recipe_suits_the_sentences(toy):
+    letters = [Sentence(tuple("王小明在北京"), (Span(0, 3, "PER"),))]
+    document = Document((letters[0].tokens, ("a",)))
+    known = [replace(letters[0], document=document)]
+    assert list(build(letters).embeddings) == ["words", "pairs", "affixes"]
+    assert list(build(known).embeddings) == ["words", "pairs", "affixes", "document", "topic"]
+    assert "pairs" not in build(letters, embeddings={"pairs": False}).embeddings
+    alone = [replace(sentence, document=None, position=0) for sentence in toy]
+    assert list(build(alone).embeddings) == ["words", "characters", "affixes"]
