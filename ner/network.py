@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -192,14 +193,11 @@ class Network(nn.Module):
             ValueError: A span is not of this network's labels, or spans overlap.
         """
         rows = table.index([sentence.tokens for sentence in sentences])
+        parts = [part.index_all(sentences) for part in self.context_embeddings]
+        contexts = zip(*parts, strict=True) if parts else repeat((), len(sentences))
         return [
-            Indexed(
-                types,
-                tuple(part.index(sentence) for part in self.context_embeddings),
-                self._tags(sentence),
-                _unknown(sentence),
-            )
-            for types, sentence in zip(rows, sentences, strict=True)
+            Indexed(types, own, self._tags(sentence), _unknown(sentence))
+            for types, own, sentence in zip(rows, contexts, sentences, strict=True)
         ]
 
     def collate(self, indexed: Sequence[Indexed], table: TypeTable) -> Batch:

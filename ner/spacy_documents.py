@@ -11,10 +11,11 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as DocSpan
 from spacy.training import Example
 from spacy.training.iob_utils import tags_to_entities
+from spacy.vocab import Vocab
 
 from ner.sentence import Document, Sentence, Span
 
-BEGIN, INSIDE, UNSET = 3, 1, 0  # spaCy's ENT_IOB; BEGIN without a type blocks a token
+UNSET = 0  # of spaCy's ENT_IOB; the odd 1 and 3 are inside and begin, which may block a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Piece:
     """
 
     sentence: Sentence
-    places: tuple[int, ...]
+    places: Sequence[int]
 
 
 def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
@@ -35,20 +36,47 @@ def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
 
     A stretch that is all white space is no sentence.
     """
-    words = [token.text for token in doc]
+    table = doc.to_array(["ORTH", "SENT_START"])  # no Token is made: there are many
+    words = _TEXTS.of(table[:, 0].tolist(), doc.vocab)
     starts = [0]
-    if use_sents and doc.has_annotation("SENT_START"):
-        starts += (np.flatnonzero(doc.to_array("SENT_START")[1:] == 1) + 1).tolist()
-    rows = [
-        tuple(place for place in range(start, end) if words[place].strip())
-        for start, end in zip(starts, [*starts[1:], len(words)], strict=True)
-    ]
-    rows = [row for row in rows if row]
-    document = Document(tuple(tuple(words[place] for place in row) for row in rows))
+    if use_sents:
+        starts += (np.flatnonzero(table[1:, 1] == 1) + 1).tolist()
+    places: list[Sequence[int]] = list(map(range, starts, [*starts[1:], len(words)]))
+    if "" in words:
+        places = [tuple(place for place in row if words[place]) for row in places]
+    places = [row for row in places if row]
+    document = Document(tuple(tuple(map(words.__getitem__, row)) for row in places))
     return [
-        Piece(Sentence(document.tokens[number], document=document, position=number), row)
-        for number, row in enumerate(rows)
+        Piece(Sentence(tokens, document=document, position=number), row)
+        for number, (tokens, row) in enumerate(zip(document.tokens, places, strict=True))
     ]
+
+
+class _Texts:
+    """The texts of tokens by spaCy's hashes, which are the same in every vocabulary.
+
+    White space has none. One string stands for all tokens of a text, so that whoever looks it up
+    hashes it once.
+    """
+
+    def __init__(self, most: int = 1 << 16) -> None:
+        self._most = most  # of texts remembered, but for those of one document
+        self._known: dict[int, str] = {}
+
+    def of(self, hashes: Sequence[int], vocab: Vocab) -> list[str]:
+        """The text of each hash."""
+        known = self._known
+        try:
+            return list(map(known.__getitem__, hashes))
+        except KeyError:
+            if len(known) > self._most:  # another thread may still be reading the old ones
+                known = self._known = {}
+            texts = ((key, vocab.strings[key]) for key in set(hashes) - known.keys())
+            known.update((key, text if text.strip() else "") for key, text in texts)
+            return list(map(known.__getitem__, hashes))
+
+
+_TEXTS = _Texts()
 
 
 def has_words(doc: Doc) -> bool:
@@ -58,8 +86,13 @@ def has_words(doc: Doc) -> bool:
 
 def taken(doc: Doc) -> NDArray[np.bool_]:
     """The tokens in entities set before, or blocked, ``(tokens,)``."""
-    found: NDArray[np.bool_] = np.isin(doc.to_array("ENT_IOB"), (BEGIN, INSIDE))
-    return found
+    odd: NDArray[np.bool_] = _iob(doc) % 2 == 1
+    return odd
+
+
+def _iob(doc: Doc) -> NDArray[np.int64]:
+    """What spaCy keeps of entities at each token, ``(tokens,)``."""
+    return np.asarray(doc.to_array("ENT_IOB"), dtype=np.int64)
 
 
 def clamped(doc: Doc, parts: Sequence[Piece], labels: Iterable[str]) -> list[Piece]:
@@ -89,12 +122,13 @@ def annotate(doc: Doc, spans: Sequence[Span], *, overwrite: bool) -> None:
     """Set the entities of a document; what was set before is kept unless to be overwritten."""
     if not len(doc):
         return
-    if overwrite:
+    iob = _iob(doc)
+    fixed = iob % 2 == 1
+    if overwrite or not fixed.any():
         doc.set_ents([doc_span(doc, span) for span in spans], default="outside")
         return
-    iob = doc.to_array("ENT_IOB")
-    fixed, empty = np.isin(iob, (BEGIN, INSIDE)), iob == UNSET
     free = [span for span in spans if not fixed[span.start : span.end].any()]
+    empty = iob == UNSET
     for span in free:
         empty[span.start : span.end] = False
     edges = np.flatnonzero(np.diff(empty.astype(np.int8), prepend=0, append=0)).tolist()

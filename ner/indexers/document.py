@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-from weakref import WeakKeyDictionary
+from itertools import accumulate, chain, count
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ner.indexers.affixes import case
 from ner.indexers.base import Arrays, ContextIndexer
+from ner.indexers.remembered import OfDocuments, TokenNumbers
 from ner.indexers.words import normalise
 from ner.sentence import Document, Sentence
 from ner.vocabulary import Vocabulary
@@ -22,23 +23,11 @@ CLASSES = (
 )  # fmt: skip
 FLAGS = (5, 3, 3, 3)  # values of: how many others; one in lower case; in mid-sentence; in capitals
 
+NAME, CAPITALS, LOWER = 1, 2, 4  # bits of what is known of a token,
+WORD, FORM = 3, 32  # and from which bit on the numbers of its word and of its form stand
 
-@dataclass(frozen=True, slots=True)
-class Mentions:
-    """How one form is written in a document, and what stands beside its capitalised mentions.
-
-    Attributes:
-        count: How many mentions there are.
-        lower, middle, upper: How many are in lower case; capitalised within a sentence; in
-            capitals.
-        places: The first capitalised mentions, those in mixed case first.
-    """
-
-    count: int
-    lower: int
-    middle: int
-    upper: int
-    places: tuple[tuple[int, int], ...]
+Integers = NDArray[np.int64]
+Known = tuple[list[int], Arrays]  # of a document: where its sentences begin, and its context
 
 
 class DocumentIndexer(ContextIndexer):
@@ -52,7 +41,8 @@ class DocumentIndexer(ContextIndexer):
 
     def __init__(self, words: Sequence[str]) -> None:
         self.vocabulary = Vocabulary(words)
-        self._last: tuple[Document, dict[tuple[int, int], tuple[int, int]]] | None = None
+        self._facts = TokenFacts(self.vocabulary)
+        self._known: OfDocuments[Known] = OfDocuments()
 
     def __len__(self) -> int:
         """How many numbers of words there are, those of classes among them."""
@@ -63,48 +53,64 @@ class DocumentIndexer(ContextIndexer):
 
     def index(self, sentence: Sentence) -> Arrays:
         """Flags ``(tokens, 4)``, words before and words after ``(tokens, OTHERS)``."""
-        document = sentence.document or Document((sentence.tokens,))
-        here = sentence.position if sentence.document else 0
-        mentions, beside = mentions_in(document), self._beside(document)
-        count = len(sentence)
-        flags = np.zeros((count, len(FLAGS)), dtype=np.int64)
-        before = np.zeros((count, OTHERS), dtype=np.int64)
-        after = np.zeros((count, OTHERS), dtype=np.int64)
-        for position, (token, found) in enumerate(
-            zip(sentence.tokens, map(mentions.get, sentence.tokens), strict=True)
-        ):
-            if found is None:
-                continue
-            flags[position] = _flags(found, token, position)
-            others = _others(found, (here, position))
-            if others:
-                words = [beside.get(place) or self._look(document, place) for place in others]
-                before[position, : len(words)] = [word for word, _ in words]
-                after[position, : len(words)] = [word for _, word in words]
-        return flags, before, after
+        return self.index_all([sentence])[0]
 
-    def _beside(self, document: Document) -> dict[tuple[int, int], tuple[int, int]]:
-        """The numbers of the words beside places of a document, as far as they are known."""
-        last = self._last
-        if last is None or last[0] is not document:  # sentences come document by document
-            last = self._last = document, {}
-        return last[1]
+    def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
+        """What ``index`` says of each; the documents that are new are looked at together."""
+        documents = [_document_of(sentence) for sentence in sentences]
+        known = {document: self._known.get(document) for document in documents}
+        new = [document for document, found in known.items() if found is None]
+        read = dict(zip(new, self._read(new), strict=True))
+        self._known.update(read)
+        arrays: list[Arrays] = []
+        for sentence, document in zip(sentences, documents, strict=True):
+            starts, whole = known[document] or read[document]
+            place = sentence.position if document is sentence.document else _place(sentence)
+            start, end = starts[place], starts[place + 1]
+            arrays.append(tuple(array[start:end] for array in whole))
+        return arrays
 
-    def _look(self, document: Document, place: tuple[int, int]) -> tuple[int, int]:
-        """The numbers of the words before and after a place, remembered."""
-        row, column = place
-        words = document.tokens[row]
-        found = self._number(words, column - 1), self._number(words, column + 1)
-        self._beside(document)[place] = found
-        return found
+    def _read(self, documents: Sequence[Document]) -> list[Known]:
+        """The contexts of the tokens of documents."""
+        self._facts = facts = self._facts.bounded()
+        rows = [tokens for document in documents for tokens in document.tokens]
+        ends = list(accumulate(map(len, rows), initial=0))
+        numbers = map(facts.__getitem__, chain.from_iterable(rows))
+        packed = np.fromiter(numbers, np.int64, ends[-1])
+        sentences = list(accumulate((len(d.tokens) for d in documents), initial=0))
+        bounds = [ends[row] for row in sentences]
+        tokens = _unpacked(packed, np.diff(bounds), np.array(ends[:-1], dtype=np.int64))
+        arrays = _contexts(tokens, len(self.vocabulary) + CLASSES.index(BOUNDARY))
+        return [
+            (
+                [end - start for end in ends[first : last + 1]],
+                tuple(array[start:end].copy() for array in arrays),
+            )
+            for first, last, start, end in zip(
+                sentences, sentences[1:], bounds, bounds[1:], strict=False
+            )
+        ]
 
-    def _number(self, words: Sequence[str], position: int) -> int:
-        if not 0 <= position < len(words):
-            return len(self.vocabulary) + CLASSES.index(BOUNDARY)
-        word = normalise(words[position])
+
+class TokenFacts(TokenNumbers):
+    """What is known of each token, packed: is it like a name, and how written; word and form."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__(vocabulary)
+        self._forms: dict[str, int] = {}
+        self._next = count()
+
+    def number(self, token: str) -> int:
+        name, capitals = is_name_like(token), len(token) > 1 and token.isupper()
+        form = self._forms.setdefault(token.lower(), next(self._next))
+        flags = NAME * name | CAPITALS * capitals | LOWER * token.islower()
+        return form << FORM | self._word(token) << WORD | flags
+
+    def _word(self, token: str) -> int:
+        word = normalise(token)
         if word in self.vocabulary:
             return self.vocabulary[word]
-        return len(self.vocabulary) + CLASSES.index(case(words[position]))
+        return len(self.vocabulary) + CLASSES.index(case(token))
 
 
 def is_name_like(token: str) -> bool:
@@ -115,72 +121,128 @@ def is_name_like(token: str) -> bool:
     return token[:1].isalpha() and not token[:1].islower()
 
 
-_MENTIONS: WeakKeyDictionary[Document, dict[str, Mentions]] = WeakKeyDictionary()
+def _document_of(sentence: Sentence) -> Document:
+    """The document a sentence stands in, with the tokens that the sentence has."""
+    document = sentence.document
+    if document is None:
+        return Document((sentence.tokens,))
+    rows, position = document.tokens, sentence.position
+    if position < len(rows) and rows[position] == sentence.tokens:
+        return document
+    return Document((*rows[:position], sentence.tokens, *rows[position + 1 :]))
 
 
-def mentions_in(document: Document) -> dict[str, Mentions]:
-    """How the form of each name-like token is written in a document, computed once.
+def _place(sentence: Sentence) -> int:
+    """Which sentence it is of a document made for it."""
+    return min(sentence.position, len(sentence.document.tokens)) if sentence.document else 0
 
-    The keys are the name-like tokens as they stand; tokens of one form share what is said.
+
+class _Tokens(NamedTuple):
+    """The tokens of documents, ``(tokens,)`` each.
+
+    Attributes:
+        names, capitals, lower: Whether each is like a name; in capitals; in lower case.
+        words: The number of its word.
+        firsts: Whether a sentence begins with it.
+        groups: The number of its form, which is another one in another document.
+        order: The tokens group by group, in the order of the text.
+        heads: Where in that order each group begins, ``(groups,)``.
     """
-    known = _MENTIONS.get(document)
-    if known is None:
-        forms = _places(document)
-        found = {form: _summary(document, places) for form, places in forms.items()}
-        tokens = {token for words in document.tokens for token in words}
-        known = {token: found[token.lower()] for token in tokens if is_name_like(token)}
-        _MENTIONS[document] = known
-    return known
+
+    names: NDArray[np.bool_]
+    capitals: NDArray[np.bool_]
+    lower: NDArray[np.bool_]
+    words: Integers
+    firsts: NDArray[np.bool_]
+    groups: Integers
+    order: Integers
+    heads: Integers
+
+    def totals(self, which: NDArray[np.bool_]) -> Integers:
+        """How many tokens of each group are so, ``(groups,)``."""
+        return np.bincount(self.groups[which], minlength=len(self.heads))
 
 
-def _places(document: Document) -> dict[str, list[tuple[int, int]]]:
-    """Where each form that is name-like somewhere stands: its sentences and tokens."""
-    distinct = {token for words in document.tokens for token in words}
-    places: dict[str, list[tuple[int, int]]] = {
-        token.lower(): [] for token in distinct if is_name_like(token)
-    }
-    lists = {token: places.get(token.lower()) for token in distinct}
-    for row, words in enumerate(document.tokens):
-        for column, own in enumerate(map(lists.__getitem__, words)):
-            if own is not None:
-                own.append((row, column))
-    return places
+def _unpacked(packed: Integers, sizes: Integers, starts: Integers) -> _Tokens:
+    """What is known of tokens.
+
+    Args:
+        packed: Of each token what ``TokenFacts`` gives.
+        sizes: The tokens of each document.
+        starts: The tokens sentences begin with, and others beyond the last.
+    """
+    firsts = np.zeros(len(packed), dtype=bool)
+    firsts[starts[starts < len(packed)]] = True
+    names, capitals, lower = (packed & bit != 0 for bit in (NAME, CAPITALS, LOWER))
+    keys = packed >> FORM | np.repeat(np.arange(len(sizes)) << FORM, sizes)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    differs = np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(keys)]
+    groups = np.empty_like(keys)
+    groups[order] = np.cumsum(differs) - 1
+    words = (packed >> WORD) & ((1 << FORM - WORD) - 1)
+    return _Tokens(names, capitals, lower, words, firsts, groups, order, np.flatnonzero(differs))
 
 
-# of a form with one mention: what it says of others is nothing, whatever its own case
-_ONCE = tuple(Mentions(1, lower, 0, 0, ()) for lower in (0, 1))
+def _contexts(tokens: _Tokens, boundary: int) -> Arrays:
+    """The flags of tokens, and the words before and after the other mentions of their forms."""
+    flags = np.zeros((len(tokens.words), len(FLAGS)), dtype=np.int64)
+    before, after = (np.zeros((len(tokens.words), OTHERS), dtype=np.int64) for _ in "ba")
+    own = np.flatnonzero(tokens.names)
+    if not len(own):
+        return flags, before, after
+    counts = np.bincount(tokens.groups)
+    flags[own] = _flags(tokens, own, counts)
+    several = own[counts[tokens.groups[own]] > 1]
+    if len(several):
+        others = _others(tokens, several)
+        left, right = _neighbours(tokens, boundary)
+        before[several], after[several] = left[others], right[others]
+    return flags, before, after
 
 
-def _summary(document: Document, places: Sequence[tuple[int, int]]) -> Mentions:
-    if len(places) == 1:
-        return _ONCE[document.tokens[places[0][0]][places[0][1]].islower()]
-    written = [document.tokens[row][column] for row, column in places]
-    capitalised = [
-        (len(token) > 1 and token.isupper(), place)
-        for token, place in zip(written, places, strict=True)
-        if is_name_like(token)
+def _flags(tokens: _Tokens, own: Integers, counts: Integers) -> Integers:
+    """The flags of mentions, none of which counts itself, ``(mentions, flags)``."""
+    groups = tokens.groups[own]
+    middle = tokens.names & ~tokens.capitals & ~tokens.firsts
+    columns = [
+        np.minimum(counts[groups] - 1, FLAGS[0] - 2),
+        tokens.totals(tokens.lower)[groups] > 0,
+        tokens.totals(middle)[groups] > middle[own],
+        tokens.totals(tokens.capitals)[groups] > tokens.capitals[own],
     ]
-    capitalised.sort(key=lambda mention: mention[0])  # stable: mixed case first, in text order
-    return Mentions(
-        count=len(places),
-        lower=sum(map(str.islower, written)),
-        middle=sum(map(_in_the_middle, written, (column for _, column in places))),
-        upper=sum(len(token) > 1 and token.isupper() for token in written),
-        places=tuple(place for _, place in capitalised[: OTHERS + 1]),
-    )
+    return 1 + np.stack(columns, axis=1).astype(np.int64)
 
 
-def _in_the_middle(token: str, position: int) -> bool:
-    return position > 0 and is_name_like(token) and not (len(token) > 1 and token.isupper())
+def _others(tokens: _Tokens, own: Integers) -> Integers:
+    """The first other mentions of the form of each, ``(mentions, OTHERS)``; where none, -1.
+
+    Those not in capitals are the first, else they come in the order of the text.
+
+    Args:
+        tokens: The tokens.
+        own: All mentions like a name of the forms that are mentioned more than once.
+    """
+    order = own[np.argsort(tokens.groups[own] * 2 + tokens.capitals[own], kind="stable")]
+    groups = tokens.groups[order]
+    heads = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1])))
+    sizes = np.diff(heads, append=len(groups))
+    rank = np.arange(len(groups)) - np.repeat(heads, sizes)
+    row = np.repeat(np.arange(len(heads)), sizes)
+    near = rank <= OTHERS
+    table = np.full((len(heads), OTHERS + 1), -1)
+    table[row[near], rank[near]] = order[near]
+    places = np.where(near, rank, OTHERS)[:, None]  # where each stands among those of its form
+    column = np.arange(OTHERS)
+    found = np.empty((len(tokens.words), OTHERS), dtype=np.int64)
+    found[order] = table[row[:, None], column + (column >= places)]
+    return found[own]
 
 
-def _flags(found: Mentions, token: str, position: int) -> tuple[int, int, int, int]:
-    """The flags of one mention, which does not count itself."""
-    others = found.count - 1
-    middle = found.middle - _in_the_middle(token, position)
-    upper = found.upper - (len(token) > 1 and token.isupper())
-    return min(others, 3) + 1, 1 + (found.lower > 0), 1 + (middle > 0), 1 + (upper > 0)
-
-
-def _others(found: Mentions, here: tuple[int, int]) -> list[tuple[int, int]]:
-    return [place for place in found.places if place != here][:OTHERS]
+def _neighbours(tokens: _Tokens, boundary: int) -> tuple[Integers, Integers]:
+    """The words before and after each token in its sentence, and 0 at -1, ``(tokens + 1,)``."""
+    words = tokens.words
+    left = np.where(tokens.firsts, boundary, np.concatenate(([boundary], words[:-1])))
+    lasts = np.append(tokens.firsts[1:], True)
+    right = np.where(lasts, boundary, np.append(words[1:], boundary))
+    return np.append(left, 0), np.append(right, 0)

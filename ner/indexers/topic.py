@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from ner.indexers.base import Arrays, ContextIndexer
+from ner.indexers.remembered import OfDocuments, TokenNumbers
 from ner.indexers.words import normalise
 from ner.sentence import Document, Sentence
 from ner.vocabulary import UNKNOWN, Vocabulary
@@ -27,7 +28,8 @@ class TopicIndexer(ContextIndexer):
 
     def __init__(self, words: Sequence[str]) -> None:
         self.vocabulary = Vocabulary(words)
-        self._last: tuple[Document, NDArray[np.int64]] | None = None
+        self._numbers = WordNumbers(self.vocabulary)
+        self._known: OfDocuments[NDArray[np.int64]] = OfDocuments()
 
     def settings(self) -> dict[str, Any]:
         return {"words": self.vocabulary.items}
@@ -42,18 +44,27 @@ class TopicIndexer(ContextIndexer):
         if document is not None and len(document.tokens) > 1:
             row[0] = min(sentence.position + 1, POSITIONS - 1)
             row[1:] = self._words(document)
-        return (as_strided(row, (len(sentence), len(row)), (0, row.itemsize)),)
+        # written once, and seen by every token: what as_strided gives, without its checks
+        return (np.ndarray((len(sentence), len(row)), row.dtype, row, 0, (0, row.itemsize)),)
 
     def _words(self, document: Document) -> NDArray[np.int64]:
         """The first words of a document, then its distinct ones, the rare first."""
-        last = self._last
-        if last is not None and last[0] is document:  # sentences come document by document
-            return last[1]
+        words = self._known.get(document)
+        if words is not None:
+            return words
+        self._numbers = numbers = self._numbers.bounded()
         words = np.zeros(HEADLINE + TOPIC, dtype=np.int64)
-        first = [word for tokens in document.tokens[:2] for word in tokens][:HEADLINE]
-        words[: len(first)] = [self.vocabulary[normalise(word)] for word in first]
-        distinct = {self.vocabulary[normalise(w)] for tokens in document.tokens for w in tokens}
+        first = [numbers[word] for tokens in document.tokens[:2] for word in tokens[:HEADLINE]]
+        words[: len(first[:HEADLINE])] = first[:HEADLINE]
+        distinct = set(map(numbers.__getitem__, chain.from_iterable(document.tokens)))
         rare = sorted(distinct - {UNKNOWN}, reverse=True)[:TOPIC]
         words[HEADLINE : HEADLINE + len(rare)] = rare
-        self._last = document, words
+        self._known[document] = words
         return words
+
+
+class WordNumbers(TokenNumbers):
+    """The number of each token's word."""
+
+    def number(self, token: str) -> int:
+        return self.vocabulary[normalise(token)]

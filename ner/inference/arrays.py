@@ -89,8 +89,8 @@ class Emitter(Protocol[Table]):
         """The most tokens that can be read at a time."""
         ...
 
-    def contexts(self, sentence: Sentence) -> list[Arrays]:
-        """What each context embedding makes of a sentence of any length."""
+    def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
+        """What each context embedding makes of each sentence, of any length."""
         ...
 
     def read(
@@ -187,14 +187,14 @@ class ArrayEngine(Generic[Table]):
 
     def _windowed(self, emitter: Emitter[Table], sentence: Sentence) -> Floats:
         """The emissions of a long sentence, ``(tokens, tags)``, window by window."""
-        contexts = emitter.contexts(sentence)
+        contexts = emitter.contexts([sentence])
         emissions = np.empty((len(sentence), len(self.chooser.tags)), np.float32)
         parts = windows(len(sentence))
         count = max(1, (min(SLICE, emitter.capacity) - 2 * OVERLAP) // WINDOW)
         for first in range(0, len(parts), count):
             some = parts[first : first + count]
             start, end = some[0].start, some[-1].end
-            own = [[tuple(array[start:end] for array in arrays)] for arrays in contexts]
+            own = [[tuple(array[start:end] for array in arrays)] for (arrays,) in contexts]
             reading = emitter.read([sentence.tokens[start:end]], own)
             some = [Window(*(place - start for place in window)) for window in some]
             _fill(emitter, reading, some, emissions[start:end])
@@ -203,7 +203,7 @@ class ArrayEngine(Generic[Table]):
 
 def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> Reading[Table]:
     """Whole sentences as numbers."""
-    contexts = [list(own) for own in zip(*map(emitter.contexts, sentences), strict=True)]
+    contexts = emitter.contexts(sentences)
     return emitter.read([sentence.tokens for sentence in sentences], contexts)
 
 

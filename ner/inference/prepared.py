@@ -54,9 +54,9 @@ class Prepared:
         """The most tokens that can be read at a time."""
         return min(member.types.capacity for member in self._members)
 
-    def contexts(self, sentence: Sentence) -> list[Arrays]:
-        """What each context embedding makes of a sentence of any length."""
-        return [part.index(sentence) for part in self._contexts]
+    def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
+        """What each context embedding makes of each sentence, of any length."""
+        return [part.index_all(sentences) for part in self._contexts]
 
     @torch.inference_mode()
     def read(
