@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ner.batch import group_by_length
-from ner.inference import PlainEngine
+from ner.inference import Decoding, PlainEngine
 from ner.inference.long import windows
+from ner.inference.rivals import RivalledSpan, with_rivals
 from ner.network import Indexed, Network, TypeTable
 from ner.sentence import Sentence, Span
 from ner.spacy_documents import Piece, moved
@@ -28,7 +30,12 @@ class ClampedEngine(PlainEngine):
     Args:
         network: The network, in evaluation mode; it is read, never changed.
         decoding: How spans are chosen.
+        rivals: The most rivals that are given with each span.
     """
+
+    def __init__(self, network: Network, decoding: Decoding, *, rivals: int = 0) -> None:
+        super().__init__(network, decoding)
+        self.rivals = rivals
 
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
@@ -47,7 +54,10 @@ class ClampedEngine(PlainEngine):
                 emissions = self.network.emissions(batch)
             chain = self.network.crf.chain(emissions, batch.lengths, candidates=batch.candidates)
             chain = self.decoding.tempered(chain)
-            for number, spans in zip(group, self._spans(chain), strict=True):
+            chosen: Sequence[tuple[Span, ...]] = self._spans(chain)
+            if self.rivals:
+                chosen = with_rivals(self.network, chain, chosen, self.rivals)
+            for number, spans in zip(group, chosen, strict=True):
                 found[open_[number]] = spans
         return found
 
@@ -76,25 +86,44 @@ def clampable(network: Network) -> tuple[str, ...]:
     return network.labels if closed else ()
 
 
-def tag_pieces(tagger: Tagger, rows: Sequence[Sequence[Piece]]) -> list[tuple[Span, ...]]:
+def tag_pieces(
+    tagger: Tagger, rows: Sequence[Sequence[Piece]], *, rivals: int = 0
+) -> list[tuple[Span, ...]]:
     """The spans of documents in their own tokens, without those that are given.
 
     Args:
         tagger: The tagger.
         rows: The pieces of each document; those with annotation are tagged around it.
+        rivals: The most rivals that are given with each span; with any, tagging is slower.
     """
-    sentences = [part.sentence for row in rows for part in row]
+    sentences = [_all_open(p.sentence) if rivals else p.sentence for row in rows for p in row]
     free = [sentence for sentence in sentences if sentence.spans is None]
     bound = [sentence for sentence in sentences if sentence.spans is not None]
     found = iter(tagger.predict(free))
-    engine = ClampedEngine(tagger.network, tagger.decoding) if bound else None
+    engine = ClampedEngine(tagger.network, tagger.decoding, rivals=rivals) if bound else None
     around = iter(engine.predict(bound) if engine is not None else ())
     return [
         tuple(
-            moved(span, part.places)
+            _moved(span, part.places)
             for part in row
-            for span in next(found if part.sentence.spans is None else around)
+            for span in next(found if part.sentence.spans is None and not rivals else around)
             if span not in (part.sentence.spans or ())
         )
         for row in rows
     ]
+
+
+def _all_open(sentence: Sentence) -> Sentence:
+    """The sentence, of whose tokens none is annotated if nothing is known of it."""
+    if sentence.spans is not None:
+        return sentence
+    return replace(sentence, spans=(), unknown=frozenset(range(len(sentence))))
+
+
+def _moved(span: Span, places: Sequence[int]) -> Span:
+    """A span of the tokens the tagger saw, and its rivals, in the tokens of the document."""
+    if isinstance(span, RivalledSpan):
+        own = moved(span, places)
+        rivals = tuple(moved(rival, places) for rival in span.rivals)
+        return RivalledSpan(own.start, own.end, own.label, own.score, rivals)
+    return moved(span, places)

@@ -20,7 +20,6 @@ from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
-from spacy.tokens import Span as DocSpan
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, get_torch_default_device, set_dropout_rate
@@ -52,11 +51,12 @@ from ner.spacy_layer import (
 from ner.tagger import Tagger, load
 
 Scorer = Callable[..., dict[str, Any]]
+SETTINGS = (
+    "overwrite_ents", "spans_key", "min_score", "alternatives", "use_sents", "device"
+)  # fmt: skip
 
 if hasattr(os, "register_at_fork"):  # OpenMP's threads do not outlive a fork: torch would hang
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-if not DocSpan.has_extension("score"):
-    DocSpan.set_extension("score", default=None)
 
 
 class NerCrf(TrainablePipe):  # type: ignore[misc]
@@ -73,6 +73,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         spans_key: Also write all spans to ``doc.spans`` under this key, with
             ``attrs["scores"]``.
         min_score: Keep spans at least so probable.
+        alternatives: The most alternatives kept of each entity, as ``entity._.alternatives``.
         use_sents: Whether the sentence boundaries of a document are used where it has them;
             entities do not cross them.
         device: Where the tagger runs; ``None`` follows ``spacy.require_gpu``.
@@ -89,6 +90,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         overwrite_ents: bool = False,
         spans_key: str | None = None,
         min_score: float = 0.0,
+        alternatives: int = 0,
         use_sents: bool = True,
         device: str | None = None,
         scorer: Scorer | None = None,
@@ -103,6 +105,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         self.overwrite_ents = overwrite_ents
         self.spans_key = spans_key
         self.min_score = min_score
+        self.alternatives = alternatives
         self.use_sents = use_sents
         self.device = device
         self.scorer = scorer or util.registry.scorers.get("spacy.ner_scorer.v1")()
@@ -288,7 +291,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         rows = [self._pieces(doc) for doc in together]
         if not self.overwrite_ents:
             rows = [clamped(doc, row, labels) for doc, row in zip(together, rows, strict=True)]
-        return tag_pieces(tagger, rows)
+        return tag_pieces(tagger, rows, rivals=self.alternatives)
 
     def set_annotations(self, docs: Iterable[Doc], spans: Sequence[Sequence[Span]]) -> None:
         """Write spans into the documents. Computes nothing."""
@@ -340,10 +343,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings = {
-            name: getattr(self, name)
-            for name in ("overwrite_ents", "spans_key", "min_score", "use_sents", "device")
-        }
+        settings = {name: getattr(self, name) for name in SETTINGS}
         layer = {name: self.model.attrs[name] for name in ("settings", "static_vectors")}
         return _restored, (self.vocab, self.name, layer, settings, self.scorer, self.to_bytes())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ from spacy.training import Example
 from spacy.training.iob_utils import tags_to_entities
 from spacy.vocab import Vocab
 
+from ner.inference.rivals import RivalledSpan
 from ner.sentence import Document, Sentence, Span
 
+ALTERNATIVES = "ner_crf.alternatives"  # a part of keys of user_data
 UNSET = 0  # of spaCy's ENT_IOB; the odd 1 and 3 are inside and begin, which may block a token
 
 
@@ -146,7 +149,31 @@ def doc_span(doc: Doc, span: Span) -> DocSpan:
     """A span of a document, with its score as ``_.score``."""
     found = DocSpan(doc, span.start, span.end, label=span.label)
     found._.score = span.score
+    if isinstance(span, RivalledSpan):
+        found._.alternatives = span.rivals
     return found
+
+
+def _set_alternatives(span: DocSpan, rivals: Iterable[Span]) -> None:
+    """Keep the rivals of a span of a document, as plain values that go where the document goes."""
+    plain = [(rival.start, rival.end, rival.label, rival.score) for rival in rivals]
+    kept: dict[Any, Any] = span.doc.user_data
+    kept[ALTERNATIVES, span.start_char, span.end_char] = plain
+
+
+def _alternatives(span: DocSpan) -> list[tuple[DocSpan, float]]:
+    """The rivals of a span of a document, with their probabilities, the most probable first."""
+    kept: dict[Any, Any] = span.doc.user_data
+    plain = kept.get((ALTERNATIVES, span.start_char, span.end_char), ())
+    return [
+        (DocSpan(span.doc, start, end, label=label), score) for start, end, label, score in plain
+    ]
+
+
+if not DocSpan.has_extension("score"):
+    DocSpan.set_extension("score", default=None)
+if not DocSpan.has_extension("alternatives"):
+    DocSpan.set_extension("alternatives", getter=_alternatives, setter=_set_alternatives)
 
 
 def gold(example: Example, parts: Sequence[Piece]) -> list[Piece]:

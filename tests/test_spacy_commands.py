@@ -77,7 +77,7 @@ def test_every_command_of_the_page_runs(here, capfd):
         "Accra",
     }
     for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-        names: dict = {}
+        names: dict = {"spacy": spacy}
         exec(block.replace("models/conll2003", "pipeline/model-best/ner_crf"), names)
         assert names["doc"].has_annotation("ENT_IOB")
     assert main(["evaluate", "train.conll", "--model", "pipeline/model-best/ner_crf"]) == 0

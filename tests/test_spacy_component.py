@@ -302,6 +302,42 @@ def test_spans_go_to_a_group_with_their_scores(path):
     np.testing.assert_allclose(again.spans["crf"].attrs["scores"], group.attrs["scores"])
 
 
+def test_alternatives_are_the_other_spans_that_an_entity_may_be(path, nlp):
+    several = spacy.blank("en")
+    several.add_pipe("ner_crf", config={"model": str(path), "alternatives": 3})
+    text = "\nAda Kestrel \t joined Lima Bank in Foods Quito and The Ghana ."
+    doc, plain = several(text), nlp(text)
+    assert scored(doc) == scored(plain)
+    assert all(ent._.alternatives == [] for ent in plain.ents)
+    rivals = [(ent, *rival) for ent in doc.ents for rival in ent._.alternatives]
+    assert rivals
+    for ent, other, score in rivals:
+        assert other.start < ent.end
+        assert other.end > ent.start
+        assert (other.start, other.end, other.label) != (ent.start, ent.end, ent.label)
+        assert not other[0].is_space
+        assert not other[-1].is_space
+        assert 0.0 < score <= 1.0 - ent._.score + 1e-6, "they exclude one another"
+    for ent in doc.ents:
+        scores = [score for _, score in ent._.alternatives]
+        assert scores == sorted(scores, reverse=True)
+        assert len(scores) <= 3
+    again = Doc(several.vocab).from_bytes(doc.to_bytes())
+    for one, other in zip(doc.ents, again.ents, strict=True):
+        assert [(s.text, s.label_, p) for s, p in one._.alternatives] == [
+            (s.text, s.label_, p) for s, p in other._.alternatives
+        ]
+
+
+def test_alternatives_keep_to_what_is_given(path):
+    nlp = spacy.blank("en")
+    component = nlp.add_pipe("ner_crf", config={"model": str(path), "alternatives": 9})
+    doc = nlp.make_doc(TEXT)
+    doc.set_ents([DocSpan(doc, 6, 7, "LOC")], default="missing")
+    for ent in component(doc).ents:
+        assert all(other.end <= 6 or other.start >= 7 for other, _ in ent._.alternatives)
+
+
 def test_min_score_leaves_out_the_improbable(path, nlp):
     scores = sorted(ent._.score for ent in nlp(TEXT).ents)
     strict = spacy.blank("en")

@@ -1,0 +1,94 @@
+"""What else the tokens of a span may be: the most probable other spans that overlap it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ner.crf import LinearChain
+from ner.network import Network
+from ner.sentence import Span
+
+REACH = 3  # a rival begins and ends at most so many tokens from where the span begins or ends
+LEAST = 1e-3  # the least probability of a rival
+AT_ONCE = 1 << 18  # spans whose probabilities are computed together
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class RivalledSpan(Span):
+    """A span with its rivals.
+
+    Attributes:
+        rivals: The most probable other spans that overlap it, the most probable first.
+    """
+
+    rivals: tuple[Span, ...] = field(default=(), compare=False)
+
+
+def with_rivals(
+    network: Network, chain: LinearChain, found: Sequence[Sequence[Span]], count: int
+) -> list[tuple[Span, ...]]:
+    """The spans of each sentence with their rivals and the exact probabilities of these.
+
+    Args:
+        network: Whose labels and tags they are.
+        chain: The distribution over the paths of the sentences.
+        found: The spans of each sentence.
+        count: The most rivals of a span.
+    """
+    lengths = chain.lengths.tolist()
+    places = [(row, span) for row, spans in enumerate(found) for span in spans]
+    numbers = {label: number for number, label in enumerate(network.labels)}
+    tables = [
+        _candidates(span.start, span.end, numbers[span.label], lengths[row], len(numbers))
+        for row, span in places
+    ]
+    scores = _probabilities(network, chain, [row for row, _ in places], tables)
+    rivalled: list[list[Span]] = [[] for _ in found]
+    for (row, span), table, own in zip(places, tables, scores, strict=True):
+        best = np.argsort(-own, kind="stable")[:count]
+        rivals = tuple(
+            Span(start, end, network.labels[label], float(own[place]))
+            for place, (start, end, label) in zip(best, table[best].tolist(), strict=True)
+            if own[place] >= LEAST
+        )
+        rivalled[row].append(RivalledSpan(span.start, span.end, span.label, span.score, rivals))
+    return [tuple(spans) for spans in rivalled]
+
+
+def _candidates(start: int, end: int, label: int, length: int, labels: int) -> Integers:
+    """What may rival a span: start, end and label of each, ``(candidates, 3)``."""
+    near = np.arange(-REACH, REACH + 1)
+    edges = np.unique(np.concatenate((start + near, end + near)))
+    edges = edges[(edges >= 0) & (edges <= length)]
+    starts, ends, kinds = (
+        axis.ravel() for axis in np.meshgrid(edges, edges, np.arange(labels), indexing="ij")
+    )
+    overlaps = (starts < ends) & (starts < end) & (ends > start)
+    itself = (starts == start) & (ends == end) & (kinds == label)
+    table: Integers = np.stack((starts, ends, kinds), axis=1)[overlaps & ~itself]
+    return table
+
+
+def _probabilities(
+    network: Network, chain: LinearChain, rows: Sequence[int], tables: Sequence[Integers]
+) -> list[NDArray[np.float64]]:
+    """The probability of each candidate of each span, which stands in the sentence ``row``."""
+    if not tables:
+        return []
+    sizes = [len(table) for table in tables]
+    flat = torch.from_numpy(np.concatenate(tables))
+    row = torch.from_numpy(np.repeat(rows, sizes))
+    starts, ends, labels = (torch.split(column, AT_ONCE) for column in flat.unbind(1))
+    parts = [
+        chain.span_probability(*some, network.span_tags)
+        for some in zip(torch.split(row, AT_ONCE), starts, ends, labels, strict=True)
+    ]
+    bounds = np.cumsum(sizes)[:-1].tolist()
+    return np.split(torch.cat(parts).cpu().numpy(), bounds)

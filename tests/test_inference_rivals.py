@@ -1,0 +1,42 @@
+"""The other spans that overlap a span, and how probable they are."""
+
+import pytest
+import torch
+
+from ner.inference.rivals import LEAST, RivalledSpan, with_rivals
+from ner.network import build
+from ner.sentence import Sentence, Span
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "BIOES"])
+def test_rivals_are_the_most_probable_overlapping_spans_with_exact_probabilities(scheme):
+    """The oracle sums over all sequences of tags."""
+    torch.manual_seed(2)
+    words = ("Bank", "of", "York")
+    spans = (Span(0, 3, "ORG"), Span(0, 1, "LOC"))
+    network = build([Sentence(words, spans[:1]), Sentence(words, spans[1:])], scheme=scheme).eval()
+    chain = network(network.batch([Sentence(("It",)), Sentence(words)]))
+    paths = torch.cartesian_prod(*[torch.arange(len(network.tags))] * 3)
+    whole = network(network.batch([Sentence(words)]))
+    weight = whole.log_prob(paths.unsqueeze(0))[0].exp().tolist()
+    exact: dict[Span, float] = {}
+    for path, own in zip(paths.tolist(), weight, strict=True):
+        for span in network.scheme.decode([network.tags[tag] for tag in path]) if own else ():
+            exact[span] = exact.get(span, 0.0) + own
+    given = Span(1, 2, "ORG", 0.5)
+    alike = {s: p for s, p in exact.items() if s.start < 2 and s.end > 1 and s != given}
+    best = sorted(alike, key=alike.__getitem__, reverse=True)
+    (_, (found,)) = with_rivals(network, chain, [(), (given,)], 4)
+    assert isinstance(found, RivalledSpan)
+    assert (found.start, found.end, found.label, found.score) == (1, 2, "ORG", 0.5)
+    assert list(found.rivals) == best[:4]
+    for rival in found.rivals:
+        assert rival.score == pytest.approx(alike[rival], abs=1e-6)
+    (_, (every,)) = with_rivals(network, chain, [(), (given,)], 10_000)
+    assert list(every.rivals) == [s for s in best if alike[s] >= LEAST]
+
+
+def test_no_span_has_no_rivals():
+    network = build([Sentence(("a",), (Span(0, 1, "X"),))]).eval()
+    chain = network(network.batch([Sentence(("a",))]))
+    assert with_rivals(network, chain, [()], 3) == [()]
