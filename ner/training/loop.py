@@ -307,8 +307,7 @@ class Run(Iterator[Epoch]):
         predicted = Tagger(self.network.eval()).predict(sentences)  # as the saved model will
         if weights is not None:
             self.network.load_state_dict(weights)
-        gold = [sentence.spans or () for sentence in sentences]
-        return self._together(evaluate(gold, predicted).labels)
+        return self._together(evaluate(sentences, predicted).labels)
 
     def _together(self, labels: Mapping[str, Score]) -> Mapping[str, Score]:
         """The scores of all processes added up."""
