@@ -264,6 +264,7 @@ class Run(Iterator[Epoch]):
         self._written = time.monotonic()
 
     def _end_epoch(self) -> Epoch:
+        self._stepper.settle()
         place, labels = self.position, self._score()
         score = None if labels is None else sum(labels.values(), Score())
         epoch = Epoch(

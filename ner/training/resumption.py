@@ -94,7 +94,7 @@ def clear(run: Run) -> list[str]:
 def restore_stepper(stepper: Stepper, checkpoint: Checkpoint, run: Run) -> Position:
     """Give a stepper and the random numbers the states of a checkpoint; where it was written."""
     position = Position(**checkpoint.state["position"])
-    parts = {name: checkpoint.part(name) for name in ("network", "optimizer", "average")}
+    parts = {name: checkpoint.part(name) for name in Stepper.PARTS}
     stepper.restore(parts, position.step)
     restore_random_states(checkpoint.part(f"random-{run.processes.rank}"), run.device)
     return position
