@@ -59,7 +59,7 @@ class Indexed:
             self.types[start:end],
             tuple(tuple(array[start:end] for array in arrays) for arrays in self.contexts),
             None if self.tags is None else self.tags[start:end],
-            None if self.unknown is None else self.unknown[start:end],
+            None if self.candidates is None else self.candidates[start:end],
         )
 
 

@@ -162,7 +162,7 @@ class Run(Iterator[Epoch]):
 
         Raises:
             StoppedError: ``stop`` was called.
-            ValueError: The loss is no longer a finite number.
+            DivergedError: The loss is no longer a finite number.
         """
         place = self.position
         groups = self._groups(len(self.epochs))
@@ -240,7 +240,7 @@ class Run(Iterator[Epoch]):
             sentences = self._sentences
             places = [self._origins[number] for numbers in group for number in numbers]
             lines = [str(sentences[n].line or n + 1) for n in places]
-            raise ValueError(
+            raise DivergedError(
                 f"{error}; at step {self.position.step + 1}, in the batch of the training "
                 f"sentences at lines {', '.join(lines[:8])}{', ...' if len(lines) > 8 else ''}; "
                 "a lower learning_rate or gradient_clip helps"

@@ -196,15 +196,17 @@ class RunSettings:
         model: The settings of ``ner.ensemble.build``.
         training: How to train.
         output: The model directory to write; null for none.
+        tune: What ``ner tune`` may change: ranges by the dotted names of settings.
     """
 
     data: DataSettings
     model: dict[str, Any] = field(default_factory=dict)
     training: TrainingSettings = TrainingSettings()
     output: str | None = None
+    tune: Settings = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as a configuration file holds them, defaults written out."""
+        """The settings of a run as a configuration file holds them, defaults written out."""
 
         def plain(section: Any) -> dict[str, Any]:
             return {one.name: getattr(section, one.name) for one in fields(section)}
