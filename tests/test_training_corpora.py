@@ -94,7 +94,7 @@ def test_a_run_trains_on_the_copies_too(toy):
     run = Run(settings, device="cpu", corpora=Corpora(toy, (), ()))
     seen = []
     run.train_epoch(seen.append)
-    assert sum(seen) == 9 + 4 + 9
+    assert sum(step.sentences for step in seen) == 9 + 4 + 9
     with pytest.raises(ConfigError, match="lower_cased must be from 0 to 1"):
         read_settings(config(lower_cased=1.5))
 

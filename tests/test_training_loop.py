@@ -122,7 +122,9 @@ def test_every_sentence_is_trained_on_once_an_epoch(toy):
     run = run_of(toy, batch_size=4, batch_tokens=20)
     seen = []
     run.train_epoch(seen.append)
-    assert sum(seen) == len(toy) == run.sentences
+    assert sum(step.sentences for step in seen) == len(toy) == run.sentences
+    assert sum(step.tokens for step in seen) == sum(map(len, toy)) == run.tokens
+    assert sum(step.loss for step in seen) / len(toy) == pytest.approx(run.epochs[0].loss)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_sentences(toy):

@@ -136,7 +136,7 @@ class RowTable:
         return {
             "moments": torch.from_numpy(self._moments),
             "last": torch.from_numpy(self._last),
-            "past": torch.from_numpy(self._past),
+            "past": torch.from_numpy(self._past.copy()),  # at first all tables have the same
             "steps": torch.tensor([self.steps, self._settled]),
         }
 
