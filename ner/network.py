@@ -380,4 +380,5 @@ def _candidates(indexed: Sequence[Indexed], length: int, tags: int) -> Tensor | 
 
 
 def _one_hot(tags: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    return tags[:, None] == np.arange(count)
+    hot: NDArray[np.bool_] = tags[:, None] == np.arange(count)
+    return hot

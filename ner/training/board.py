@@ -31,7 +31,7 @@ class Board:
                 "--tensorboard needs TensorBoard: pip install 'ner-crf[tensorboard]'"
             ) from error
         later = steps + 1 if steps else None
-        self._writer: Any = SummaryWriter(str(folder), purge_step=later)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder), purge_step=later)
 
     def step(self, number: int, step: Step) -> None:
         """Write down a step, counted from 1 through the run."""

@@ -36,7 +36,7 @@ def _float32(
     outside = torch.autocast("cpu", enabled=False)
 
     def leave(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        outside.__enter__()
+        outside.__enter__()  # type: ignore[no-untyped-call]
         return tuple(tensor.float() for tensor in given)
 
     def come_back(module: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> None:

@@ -51,7 +51,7 @@ class RowTable:
         steps: How many were taken.
     """
 
-    def __init__(self, weight: nn.Parameter, average: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, average: Tensor | None) -> None:
         self.weight = weight
         self.steps = 0
         self._weight = weight.detach().numpy()  # the same memory, as that of the average is
@@ -241,7 +241,7 @@ def _is_large(module: nn.Module) -> TypeGuard[nn.Embedding | nn.EmbeddingBag]:
     return module.weight.numel() >= LEAST and module.weight.requires_grad
 
 
-def _rows_of(weight: nn.Parameter) -> tuple[Integers, NDArray[np.float32]]:
+def _rows_of(weight: Tensor) -> tuple[Integers, NDArray[np.float32]]:
     """The rows that have a gradient, and it."""
     gradient = weight.grad
     if gradient is None:

@@ -50,10 +50,10 @@ class Range:
         """The range as Optuna has it."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
-        ends = (self.low, self.high, 1 if self.step is None else self.step)
-        if all(isinstance(end, int) for end in ends):
-            return IntDistribution(*ends[:2], log=self.log, step=ends[2])
-        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+        low, high, step = self.low, self.high, self.step
+        if isinstance(low, int) and isinstance(high, int) and isinstance(step, int | None):
+            return IntDistribution(low, high, log=self.log, step=step or 1)
+        return FloatDistribution(low, high, log=self.log, step=step)
 
 
 Choices = Range | list[Any]
@@ -166,7 +166,7 @@ class Study:
         settings = {name: _chosen(self.ranges[name], trial.params[name]) for name in self.ranges}
         run = Run(_with(self._settings, settings), device=self._device, corpora=self._corpora)
         state = _train(run, trial, tell)
-        f1 = max((epoch.score.f1 or 0.0 for epoch in run.epochs if epoch.score), default=None)
+        f1 = max((epoch.score.f1 for epoch in run.epochs if epoch.score), default=None)
         trial.set_user_attr("told", [f1, len(run.epochs), state, settings])
         _tell(self._study, trial, f1, state)
         best = self.best
@@ -230,9 +230,8 @@ def _chosen(choices: Choices, value: Any) -> Any:
 def _train(run: Run, trial: Any, tell: Tell) -> str:
     """Train a trial's run, as long as it is no worse than most; how it ended."""
     try:
-        while not run.finished:
-            epoch = run.train_epoch()
-            f1 = (epoch.score and epoch.score.f1) or 0.0
+        for epoch in run:
+            f1 = 0.0 if epoch.score is None else epoch.score.f1
             tell(f"trial {trial.number}, epoch {epoch.number}: development F1 {100 * f1:.2f}")
             trial.report(f1, epoch.number)
             if not run.finished and trial.should_prune():
