@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, Step
-from ner.config import ConfigError
+from ner.errors import ConfigError
 
 if TYPE_CHECKING:
     from ner.inference.output import JsonlWriter
     from ner.inference.streams import Endless, Item, Source, Work
+    from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
 EXAMPLE = """\
@@ -126,14 +127,22 @@ def _bare(path: str) -> Path:
     return name.with_suffix("") if name.suffix.lower() in PACKED else name
 
 
-def _load(arguments: argparse.Namespace) -> Tagger:
-    """The tagger, set as the arguments say."""
-    import torch
+def _load(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
+    """The tagger, set as the arguments say; an exported one never waits for torch."""
+    from ner import runtime
 
-    from ner.tagger import load
+    tagger: Tagger | ExportedTagger
+    if runtime.is_exported(arguments.model):
+        if arguments.device not in ("cpu", "auto"):
+            raise ConfigError(f"--device {arguments.device}: exported models run on the CPU")
+        tagger = runtime.load(arguments.model, threads=arguments.threads)
+    else:
+        import torch
 
-    torch.set_num_threads(arguments.threads)
-    tagger = load(arguments.model, device=arguments.device)
+        from ner.tagger import load
+
+        torch.set_num_threads(arguments.threads)
+        tagger = load(arguments.model, device=arguments.device)
     given = {name: getattr(arguments, name) for name in ("decode", "threshold", "min_score")}
     chosen = {name: value for name, value in given.items() if value is not None}
     tagger.decoding = replace(tagger.decoding, **chosen)
@@ -144,7 +153,7 @@ def _load(arguments: argparse.Namespace) -> Tagger:
 class Job:
     """Some sources tagged into one target."""
 
-    tagger: Tagger
+    tagger: Tagger | ExportedTagger
     arguments: argparse.Namespace
     sources: list[Source]
     sentences: int = 0
