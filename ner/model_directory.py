@@ -9,6 +9,8 @@ file of weights before memory is taken for them.
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -22,15 +24,12 @@ from torch import nn
 
 from ner.ensemble import from_settings
 from ner.errors import ModelError as ModelError
-from ner.manifest import Manifest, is_exported
-from ner.manifest import checksum as checksum
-from ner.manifest import read_json as read_json
 from ner.network import Network
-from ner.storage import replacing_directory
+from ner.storage import recover, replacing_directory, sha256
 
 FORMAT = 1  # of the model directory
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
-MANIFEST = Manifest(DESCRIPTION, FORMAT, frozenset({"network"}), frozenset({WEIGHTS}))
+LARGEST = 1 << 28  # bytes of a description
 
 
 def write(
@@ -54,7 +53,15 @@ def write(
         save_tensors({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        MANIFEST.write(folder, {**more, "network": network.settings()})
+        description = {
+            "format": FORMAT,
+            **more,
+            "network": network.settings(),
+            "files": {file.name: {"sha256": sha256(file)} for file in sorted(folder.iterdir())},
+        }
+        description["checksum"] = checksum(description)
+        text = json.dumps(description, ensure_ascii=False, indent=1, allow_nan=False)
+        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def read(path: Path) -> tuple[Network, dict[str, Any]]:
@@ -63,12 +70,11 @@ def read(path: Path) -> tuple[Network, dict[str, Any]]:
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
-    if is_exported(path):
-        raise ModelError(
-            f"{path}: an exported model; use `ner.runtime.load` or `ner tag`, "
-            "or the model it was exported from"
-        )
-    description = MANIFEST.read(path)
+    recover(path)
+    if not path.is_dir():
+        kind = "a file" if path.exists() else "missing"
+        raise ModelError(f"{path}: expected a model directory, it is {kind}")
+    description = _read_description(path)
     return _read_network(path, description["network"]).eval(), description
 
 
@@ -87,6 +93,65 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
 
 
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
+
+
+def checksum(description: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a description says, its own checksum aside, however it is laid out."""
+    said = {name: value for name, value in description.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file of a model.
+
+    Raises:
+        ModelError: It is missing, too large, or not JSON.
+    """
+    try:
+        if file.stat().st_size > LARGEST:
+            raise ModelError(f"{file}: larger than any model's")
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{file}: missing; is {file.parent} a model directory?") from None
+    except ModelError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{file}: not JSON ({error})") from None
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    file = folder / DESCRIPTION
+    description = read_json(file)
+    version = description.get("format") if isinstance(description, dict) else None
+    if type(version) is not int or version < 1:
+        raise ModelError(f"{file}: describes no tagger")
+    if version > FORMAT:
+        raise ModelError(
+            f"{folder}: written by a newer version of ner (format {version}, this one reads up to "
+            f"{FORMAT}); upgrade with `pip install -U ner-crf`"
+        )
+    if description.get("checksum") != checksum(description):
+        raise ModelError(
+            f"{file}: damaged (it does not fit its checksum); copy the model directory again, whole"
+        )
+    files = description.get("files")
+    if not isinstance(files, dict) or WEIGHTS not in files or "network" not in description:
+        raise ModelError(f"{file}: describes no tagger")
+    for name, facts in files.items():
+        if Path(name).name != name:
+            raise ModelError(f"{file}: {name!r} is no name of a file beside it")
+        _verify(folder / name, facts)
+    return dict(description)
+
+
+def _verify(file: Path, facts: Any) -> None:
+    if file.is_symlink() or not file.is_file():
+        raise ModelError(f"{file}: missing; copy the model directory again, whole")
+    if not isinstance(facts, dict) or sha256(file) != facts.get("sha256"):
+        raise ModelError(
+            f"{file}: not the file the model was saved with (its SHA-256 differs); "
+            "copy the model directory again, whole"
+        )
 
 
 def _read_network(folder: Path, settings: Any) -> Network:

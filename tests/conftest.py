@@ -40,6 +40,24 @@ def toy() -> tuple[Sentence, ...]:
     return tuple(sentence for document in documents for sentence in document)
 
 
+@pytest.fixture(scope="session")
+def small_model(toy, tmp_path_factory) -> str:
+    """The directory of a small tagger of random weights that finds something everywhere."""
+    import torch
+
+    from ner.network import build
+    from ner.tagger import Tagger
+
+    torch.manual_seed(3)
+    parts = {"words": {"width": 12}, "characters": {"width": 8}, "document": {"width": 6}}
+    network = build(toy, embeddings=parts, encoder={"width": 10}).eval()
+    with torch.no_grad():
+        network.projection.weight.normal_(0.0, 2.0)
+    path = tmp_path_factory.mktemp("model") / "toy"
+    Tagger(network).save(path)
+    return str(path)
+
+
 def parse_line(line: str) -> Sentence:
     """A sentence with its entities in brackets, in the plainest form."""
     tokens: list[str] = []

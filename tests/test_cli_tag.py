@@ -7,28 +7,14 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from ner.cli import main
 from ner.inference import streams
-from ner.network import build
-from ner.tagger import Tagger
-
-SMALL = {
-    "embeddings": {"words": {"width": 12}, "characters": {"width": 8}, "document": {"width": 6}},
-    "encoder": {"width": 10},
-}
 
 
 @pytest.fixture(scope="module")
-def model(toy, tmp_path_factory):
-    torch.manual_seed(3)
-    network = build(toy, **SMALL).eval()
-    with torch.no_grad():
-        network.projection.weight.normal_(0.0, 2.0)
-    path = tmp_path_factory.mktemp("model") / "toy"
-    Tagger(network).save(path)
-    return str(path)
+def model(small_model):
+    return small_model
 
 
 @pytest.fixture

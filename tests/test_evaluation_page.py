@@ -3,20 +3,18 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 from random import Random
 from xml.etree import ElementTree
 
 import pytest
 from evaluation_samples import random_pair
+from headless import dom_of, framed
 
 from ner.evaluation import Settings, evaluate
 from ner.evaluation.page import browser_data, embedded, page, write_page
 from ner.evaluation.plots import plots, write_plots
 from ner.sentence import Sentence, Span
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOSTILE = '</script><img src=x onerror="document.title=1">'
 
 
@@ -129,9 +127,6 @@ def test_labels_in_plots_are_escaped():
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """What a headless browser makes of a page: ``browser(text, "kind=missed")``."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser found ({', '.join(BROWSERS)})")
     folder = tmp_path_factory.mktemp("browser")
 
     def show(text, fragment="", more=None):
@@ -139,18 +134,7 @@ def browser(tmp_path_factory):
             (folder / name).write_text(content, encoding="utf-8")
         first = next(iter(more)) if more else "page.html"
         address = (folder / first).as_uri() + (f"#{fragment}" if fragment else "")
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
-        options += [f"--user-data-dir={folder / 'profile'}", "--window-size=1000,800"]
-        done = subprocess.run(
-            [program, *options, "--dump-dom", address],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout
+        return dom_of(address, folder / "profile")
 
     return show
 
@@ -203,16 +187,8 @@ def test_a_browser_runs_nothing_that_the_text_says(browser):
 
 def test_the_page_is_as_wide_as_a_phone(report, browser):
     """Nothing but tables, which scroll on their own, is wider than a screen of 360 pixels."""
-    tell = (
-        "<script>const { scrollWidth, clientWidth } = document.documentElement;"
-        " parent.postMessage(`${scrollWidth - clientWidth} of ${clientWidth > 300}`, '*')</script>"
-    )
-    frame = (
-        "<!doctype html><title>?</title><script>addEventListener('message', (event) =>"
-        " { document.title = `beyond ${event.data}`; })</script>"
-        '<iframe src="page.html" width="360" height="800" style="border:0"></iframe>'
-    )
-    dom = browser(page(report).replace("</body>", f"{tell}</body>"), more={"frame.html": frame})
+    frame, text = framed(page(report))
+    dom = browser(text, more={"frame.html": frame})
     assert "<title>beyond 0 of true</title>" in dom
 
 

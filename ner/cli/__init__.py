@@ -18,12 +18,11 @@ from ner import __version__
 
 VERBS = {
     "train": "train a tagger on files and save it",
-    "tune": "search for better settings",
     "cv": "cross-validate a configuration by document",
     "evaluate": "score predictions or a model against gold annotation",
     "tag": "find the entities in a stream of text",
+    "serve": "answer over HTTP with the entities of texts",
     "calibrate": "fit a model's probabilities and threshold on development data",
-    "export": "write a model so that it runs without torch",
     "bench": "measure how fast a model tags a file here",
     "check": "say what a corpus is like and what is wrong with it",
     "compare": "test whether two sets of predictions differ by more than chance",

@@ -7,17 +7,17 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, Step
-from ner.errors import ConfigError
+from ner.cli.loading import add_loading_arguments, check_loading, loaded
+from ner.config import ConfigError
 
 if TYPE_CHECKING:
     from ner.inference.output import JsonlWriter
     from ner.inference.streams import Endless, Item, Source, Work
-    from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
 EXAMPLE = """\
@@ -47,13 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", metavar="PATH", default=STREAM, help="where to write")
     add("--output-dir", metavar="DIR", help="one file for each input; those there are skipped")
     add("--shard", metavar="I/N", help="with --output-dir, every Nth input from the Ith on")
-    add("--min-score", type=float, metavar="P", help="keep spans at least so probable")
-    add("--decode", choices=["viterbi", "posterior", "greedy"], help="as the model says")
-    add("--threshold", type=float, metavar="P", help="of posterior decoding")
     add("--alternatives", type=int, default=0, metavar="K", help="give K readings; jsonl only")
-    add("--language", default="en", help="of spaCy's tokenizer, for text")
-    add("--device", default="cpu", help="cpu (the default), cuda or auto")
-    add("--threads", type=int, default=1, metavar="N", help="of the CPU (default: 1)")
+    add_loading_arguments(parser)
     add("--skip-bad", action="store_true", help="leave out bad lines and go on")
     add("--quiet", action="store_true", help="no progress, no summary")
 
@@ -64,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = list(_jobs(arguments))
     from ner.inference.streams import Source
 
-    tagger = _load(arguments)
+    tagger = loaded(arguments)
     for paths, target in jobs:
         sources = [Source(path, arguments.skip_bad, arguments.language) for path in paths]
         job = Job(tagger, arguments, sources)
@@ -76,14 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for name in ("min_score", "threshold"):
-        value = getattr(arguments, name)
-        if value is not None and not 0.0 <= value <= 1.0:
-            raise ConfigError(f"--{name.replace('_', '-')} is a probability, got {value}")
+    check_loading(arguments)
     if arguments.alternatives < 0 or (arguments.alternatives and arguments.to != "jsonl"):
         raise ConfigError("--alternatives takes a number above 0, and goes with --to jsonl")
-    if arguments.threads < 1:
-        raise ConfigError(f"--threads must be at least 1, got {arguments.threads}")
     if arguments.shard and not arguments.output_dir:
         raise ConfigError("--shard goes with --output-dir")
 
@@ -127,33 +117,11 @@ def _bare(path: str) -> Path:
     return name.with_suffix("") if name.suffix.lower() in PACKED else name
 
 
-def _load(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
-    """The tagger, set as the arguments say; an exported one never waits for torch."""
-    from ner import runtime
-
-    tagger: Tagger | ExportedTagger
-    if runtime.is_exported(arguments.model):
-        if arguments.device not in ("cpu", "auto"):
-            raise ConfigError(f"--device {arguments.device}: exported models run on the CPU")
-        tagger = runtime.load(arguments.model, threads=arguments.threads)
-    else:
-        import torch
-
-        from ner.tagger import load
-
-        torch.set_num_threads(arguments.threads)
-        tagger = load(arguments.model, device=arguments.device)
-    given = {name: getattr(arguments, name) for name in ("decode", "threshold", "min_score")}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    tagger.decoding = replace(tagger.decoding, **chosen)
-    return tagger
-
-
 @dataclass(slots=True)
 class Job:
     """Some sources tagged into one target."""
 
-    tagger: Tagger | ExportedTagger
+    tagger: Tagger
     arguments: argparse.Namespace
     sources: list[Source]
     sentences: int = 0

@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ner.indexers import Arrays
 from ner.inference.choice import LONG, Chooser, Moves
-from ner.inference.choice import Reading as Alternative
 from ner.inference.long import MARGIN, OVERLAP, PIECE, WINDOW, Piece, Window, windows
 from ner.sentence import Sentence, Span
 
 GROUP = 4096  # tokens that go through the recurrence together
-FEW = 2048  # the same, where several readings of each sentence are sought
 SLICE = 32768  # tokens that are looked up together
 WHOLE = 100_000  # a sentence of more tokens is decoded in pieces
+WINDOWS = 1 << 15  # tokens of windows that go through the recurrence together
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -117,8 +116,6 @@ class ArrayEngine(Generic[Table]):
         chooser: Chooses the spans.
     """
 
-    windows_together: ClassVar[int] = 1 << 15  # tokens of those of a long sentence
-
     def __init__(self, chooser: Chooser) -> None:
         self.chooser = chooser
 
@@ -130,40 +127,19 @@ class ArrayEngine(Generic[Table]):
         """The spans of each sentence, each with its probability."""
         found: list[tuple[Span, ...]] = [()] * len(sentences)
         emitter = self.emitter()
-        for numbers, emissions, lengths in _emitted(emitter, sentences, GROUP):
-            spans = self.chooser.spans(emitter.moves, emissions, lengths)
-            for number, own in zip(numbers, spans, strict=True):
-                found[number] = own
-        for number, sentence in enumerate(sentences):
-            if len(sentence) > LONG:
-                found[number] = self._long(emitter, sentence)
-        return found
-
-    def alternatives(
-        self, sentences: Sequence[Sentence], count: int
-    ) -> list[tuple[Alternative, ...]]:
-        """The most probable readings of each sentence, the best first.
-
-        Args:
-            sentences: The sentences.
-            count: The most readings of a sentence.
-
-        Raises:
-            ValueError: ``count`` is below 1.
-        """
-        if count < 1:
-            raise ValueError(f"the number of readings must be at least 1, got {count}")
-        found: list[tuple[Alternative, ...]] = [(Alternative((), 1.0),)] * len(sentences)
-        emitter = self.emitter()
-        for numbers, emissions, lengths in _emitted(emitter, sentences, FEW):
-            readings = self.chooser.readings(emitter.moves, emissions, lengths, count)
-            for number, own in zip(numbers, readings, strict=True):
-                found[number] = own
-        for number, sentence in enumerate(sentences):
-            if len(sentence) > LONG:
-                emissions = self._windowed(emitter, _bare(sentence))
-                lengths = np.array([len(sentence)])
-                (found[number],) = self.chooser.readings(emitter.moves, emissions, lengths, count)
+        lengths = [len(sentence) for sentence in sentences]
+        for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
+            numbers.sort(key=lengths.__getitem__, reverse=True)
+            reading = _read(emitter, [_bare(sentences[number]) for number in numbers])
+            ordered = np.array([lengths[number] for number in numbers])
+            for first, last in _groups(np.cumsum(ordered)):
+                emissions = emitter.emissions(reading, range(first, last))
+                spans = self.chooser.spans(emitter.moves, emissions, ordered[first:last])
+                for number, own in zip(numbers[first:last], spans, strict=True):
+                    found[number] = own
+        for number, length in enumerate(lengths):
+            if length > LONG:
+                found[number] = self._long(emitter, sentences[number])
         return found
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
@@ -221,45 +197,29 @@ class ArrayEngine(Generic[Table]):
             own = [[tuple(array[start:end] for array in arrays)] for (arrays,) in contexts]
             reading = emitter.read([sentence.tokens[start:end]], own)
             some = [Window(*(place - start for place in window)) for window in some]
-            self._fill(emitter, reading, some, emissions[start:end])
+            _fill(emitter, reading, some, emissions[start:end])
         return emissions
 
-    def _fill(
-        self,
-        emitter: Emitter[Table],
-        reading: Reading[Table],
-        parts: list[Window],
-        emissions: Floats,
-    ) -> None:
-        """Write the emissions that each window keeps to where they belong."""
-        parts = sorted(parts, key=lambda w: w.end - w.start, reverse=True)
-        reading = reading.windows([(w.start, w.end) for w in parts])
-        lengths = np.array([w.end - w.start for w in parts])
-        for first, last in _groups(np.cumsum(lengths), self.windows_together):
-            flat = emitter.emissions(reading, range(first, last))
-            ends = np.cumsum(lengths[first:last]).tolist()
-            for w, end in zip(parts[first:last], ends, strict=True):
-                own = flat[end - (w.end - w.start) : end]
-                emissions[w.first : w.last] = own[w.first - w.start : w.last - w.start]
+
+def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> Reading[Table]:
+    """Whole sentences as numbers."""
+    contexts = emitter.contexts(sentences)
+    return emitter.read([sentence.tokens for sentence in sentences], contexts)
 
 
-def _emitted(
-    emitter: Emitter[Table], sentences: Sequence[Sentence], tokens: int
-) -> Iterator[tuple[list[int], Floats, Integers]]:
-    """The emissions of all sentences but empty and long ones, so many tokens at a time.
-
-    Yields:
-        The numbers of some sentences, longest first; their emissions in flat order, and lengths.
-    """
-    lengths = [len(sentence) for sentence in sentences]
-    for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
-        numbers.sort(key=lengths.__getitem__, reverse=True)
-        bare = [_bare(sentences[number]) for number in numbers]
-        reading = emitter.read([sentence.tokens for sentence in bare], emitter.contexts(bare))
-        ordered = np.array([lengths[number] for number in numbers])
-        for first, last in _groups(np.cumsum(ordered), tokens):
-            emissions = emitter.emissions(reading, range(first, last))
-            yield numbers[first:last], emissions, ordered[first:last]
+def _fill(
+    emitter: Emitter[Table], reading: Reading[Table], parts: list[Window], emissions: Floats
+) -> None:
+    """Write the emissions that each window keeps to where they belong."""
+    parts = sorted(parts, key=lambda w: w.end - w.start, reverse=True)
+    reading = reading.windows([(w.start, w.end) for w in parts])
+    lengths = np.array([w.end - w.start for w in parts])
+    for first, last in _groups(np.cumsum(lengths), WINDOWS):
+        flat = emitter.emissions(reading, range(first, last))
+        ends = np.cumsum(lengths[first:last]).tolist()
+        for w, end in zip(parts[first:last], ends, strict=True):
+            own = flat[end - (w.end - w.start) : end]
+            emissions[w.first : w.last] = own[w.first - w.start : w.last - w.start]
 
 
 def _bare(sentence: Sentence) -> Sentence:
@@ -283,7 +243,7 @@ def _slices(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
         yield some
 
 
-def _groups(ends: Integers, tokens: int) -> Iterator[tuple[int, int]]:
+def _groups(ends: Integers, tokens: int = GROUP) -> Iterator[tuple[int, int]]:
     """From which sentence to which each group goes, given the running sums of their lengths."""
     first, before = 0, 0
     while first < len(ends):

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ner.crf.arrays import ArrayChain, ArrayMessages, SpanTable, span_probability
 from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
-from ner.crf.nbest_numpy import n_best_numpy
 from ner.crf.viterbi_numpy import viterbi_numpy
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.found import Found, SpanFinder, best_path
@@ -44,19 +43,6 @@ class Moves:
         return ArrayChain(emissions, self.transitions, self.start, self.end, lengths)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One way to read a sentence.
-
-    Attributes:
-        spans: All its entities.
-        probability: Of exactly these.
-    """
-
-    spans: tuple[Span, ...]
-    probability: float
-
-
 class Chooser:
     """Chooses spans, and says how probable they are.
 
@@ -76,35 +62,17 @@ class Chooser:
 
     def spans(self, moves: Moves, emissions: Floats, lengths: Integers) -> list[tuple[Span, ...]]:
         """The spans of sentences, longest first, given their emissions in flat order."""
-        chain = moves.chain(_padded(emissions, lengths), lengths)
-        found = self.finder.find(self._tags(chain)[chain.mask], lengths)
+        if len(lengths) == 1:
+            chain = moves.chain(emissions[None], lengths)
+            tags = self._tags(chain)[0]
+        else:
+            inside = np.arange(lengths[0]) < lengths[:, None]
+            padded = np.zeros((*inside.shape, emissions.shape[1]), emissions.dtype)
+            padded[inside] = emissions
+            chain = moves.chain(padded, lengths)
+            tags = self._tags(chain)[inside]
+        found = self.finder.find(tags, lengths)
         return self._listed(found, self._probabilities(chain, found), len(lengths))
-
-    def readings(
-        self, moves: Moves, emissions: Floats, lengths: Integers, count: int
-    ) -> list[tuple[Reading, ...]]:
-        """The most probable readings of sentences, longest first, the best reading first.
-
-        Args:
-            moves: The scores of the CRF.
-            emissions: In flat order, ``(tokens, tags)``.
-            lengths: The tokens of each sentence.
-            count: The most readings of a sentence.
-        """
-        chain = self.decoding.tempered(moves.chain(_padded(emissions, lengths), lengths))
-        tags, scores = n_best_numpy(chain, count)
-        totals = ArrayMessages.of(chain).log_partition
-        probabilities = np.exp(scores - totals[:, None])
-        found = []
-        for paths, own, length in zip(tags, probabilities, lengths, strict=True):
-            some = np.flatnonzero(own > 0.0)
-            flat = paths[some, :length].reshape(-1)
-            spans = self._listed(
-                self.finder.find(flat, np.full(len(some), length)), None, len(some)
-            )
-            listed = zip(spans, own[some].tolist(), strict=True)
-            found.append(tuple(Reading(one, probability) for one, probability in listed))
-        return found
 
     def piece(
         self, moves: Moves, emissions: Floats, piece: Piece
@@ -176,27 +144,14 @@ class Chooser:
         ).tolist()
         return listed
 
-    def _listed(
-        self, found: Found, scores: Sequence[float] | None, count: int
-    ) -> list[tuple[Span, ...]]:
-        """The spans of each of so many sentences, those probable enough where scores are given."""
+    def _listed(self, found: Found, scores: Sequence[float], count: int) -> list[tuple[Span, ...]]:
+        """The spans of each of so many sentences."""
         listed: list[list[Span]] = [[] for _ in range(count)]
         labels, least = self.labels, self.decoding.min_score
         columns = (found.rows, found.starts, found.ends, found.labels)
-        own = [None] * len(found) if scores is None else scores
         for row, start, end, label, score in zip(
-            *(column.tolist() for column in columns), own, strict=True
+            *(column.tolist() for column in columns), scores, strict=True
         ):
-            if score is None or score >= least:
+            if score >= least:
                 listed[row].append(Span(start, end, labels[label], score))
         return [tuple(spans) for spans in listed]
-
-
-def _padded(flat: Floats, lengths: Integers) -> Floats:
-    """What the tokens of sentences have, longest first, ``(batch, length, ...)``; else 0."""
-    if len(lengths) == 1:
-        return flat[None]
-    inside = np.arange(lengths[0]) < lengths[:, None]
-    padded = np.zeros((*inside.shape, flat.shape[1]), flat.dtype)
-    padded[inside] = flat
-    return padded

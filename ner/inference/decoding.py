@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ner.crf.arrays import ArrayChain
 from ner.errors import ConfigError
 
-Chain = TypeVar("Chain")  # ner.crf.LinearChain or ner.crf.arrays.ArrayChain
+if TYPE_CHECKING:
+    from ner.crf import LinearChain
+
+    Chain = TypeVar("Chain", LinearChain, ArrayChain)
+
 WAYS = ("viterbi", "posterior", "greedy")  # to choose tags; the names of ``ner.crf.DECODERS``
 
 
@@ -62,8 +67,7 @@ class Decoding:
         if self.temperature == 1.0:
             return chain
         scores = ("emissions", "transitions", "start", "end")
-        hot = {name: getattr(chain, name) / self.temperature for name in scores}
-        return replace(chain, **hot)  # type: ignore[type-var]  # a dataclass, of either kind
+        return replace(chain, **{name: getattr(chain, name) / self.temperature for name in scores})
 
 
 def _number(value: Any) -> float:

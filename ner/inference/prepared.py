@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Arrays
@@ -15,7 +15,7 @@ from ner.inference.arrays import Reading
 from ner.inference.choice import Moves
 from ner.inference.context_gates import ContextGates
 from ner.inference.layout import Layout
-from ner.inference.recurrence import layers_of
+from ner.inference.recurrence import Layer
 from ner.inference.type_gates import TypeGates
 from ner.network import Network
 from ner.sentence import Sentence
@@ -93,7 +93,7 @@ class _Member:
     """One network."""
 
     def __init__(self, network: Network, cache: int) -> None:
-        self.layers = layers_of(network.encoder)
+        self.layers = _layers(network)
         first = self.layers[0]
         columns, bias, place = [], first.bias.clone(), 0
         self.contexts = []
@@ -145,6 +145,16 @@ class _Member:
         ):
             emissions.index_add_(0, order, output @ weights)
         return emissions
+
+
+def _layers(network: Network) -> list[Layer]:
+    encoder = network.encoder
+    stacks: list[list[nn.LSTM]] = [list(encoder.forwards)]  # type: ignore[arg-type]
+    if encoder.bidirectional:
+        stacks.append(list(encoder.backwards))  # type: ignore[arg-type]
+    return [
+        Layer(pair, 2.0 if number else 1.0) for number, pair in enumerate(zip(*stacks, strict=True))
+    ]
 
 
 def _flat(outputs: Tensor, orders: Sequence[Tensor]) -> Tensor:

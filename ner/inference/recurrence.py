@@ -14,8 +14,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ner.encoder import Encoder
-
 
 class Layer:
     """One layer of an encoder, in one or two directions.
@@ -27,7 +25,6 @@ class Layer:
     Attributes:
         inputs: From vectors to gates, ``(input_width, directions * 4 * width)``.
         bias: Of the gates, ``(directions * 4 * width,)``.
-        recurrent: From halved outputs to gates, ``(directions, width, 4 * width)``.
     """
 
     def __init__(self, lstms: Sequence[nn.LSTM], scale: float = 1.0) -> None:
@@ -36,7 +33,7 @@ class Layer:
         weights = [self._arranged([p.detach() for p in lstm.parameters()], scale) for lstm in lstms]
         self.inputs = torch.cat([part[0] for part in weights]).t().contiguous()
         self.bias = torch.cat([part[2] for part in weights])
-        self.recurrent = torch.stack([part[1].t() for part in weights]).contiguous()
+        self._recurrent = torch.stack([part[1].t() for part in weights]).contiguous()
 
     def _arranged(self, parameters: Sequence[Tensor], scale: float) -> tuple[Tensor, ...]:
         """Input weights, recurrent weights and bias, the gates in the order i, f, o, g."""
@@ -79,7 +76,7 @@ class Layer:
             if n != rows:
                 rows, cells, squashed = n, cells[:, :n], squashed[:, :n]
             if before is not None:
-                gate.baddbmm_(before[:, :n], self.recurrent)
+                gate.baddbmm_(before[:, :n], self._recurrent)
             gate.sigmoid_()
             new.sub_(0.5)
             cells.mul_(keep).addcmul_(enter, new, value=4.0)
@@ -87,13 +84,3 @@ class Layer:
             torch.mul(leave, squashed, out=output)
             before = output
         return outputs
-
-
-def layers_of(encoder: Encoder) -> list[Layer]:
-    """The layers of an encoder, the first one first."""
-    stacks: list[list[nn.LSTM]] = [list(encoder.forwards)]  # type: ignore[arg-type]
-    if encoder.bidirectional:
-        stacks.append(list(encoder.backwards))  # type: ignore[arg-type]
-    return [
-        Layer(pair, 2.0 if number else 1.0) for number, pair in enumerate(zip(*stacks, strict=True))
-    ]

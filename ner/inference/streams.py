@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from ner.errors import ConfigError
+from ner.config import ConfigError
 from ner.formats.lines import DataError, Faults, read_blocks
 from ner.sentence import Document, Sentence
 
 HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
 TEXT = 500_000  # characters of a line of text that are cut into tokens together
+WORDS = 100_000  # distinct ones that a tokenizer remembers, about 50 MiB
 BOUNDARY = "-DOCSTART-"
 
 
@@ -172,10 +173,10 @@ def _as_document(held: Iterable[Item], known: bool) -> Iterator[Item]:
 
 def read_text(source: Source) -> Iterator[Item]:
     """Each line of a text, cut into tokens by spaCy; a very long one in several parts."""
-    tokenizer = tokenizer_of(source.language)
+    tokenizer = Tokenizer(source.language)
     for _, line in source.lines():
         for part in cut(line):
-            yield Work(tokenized(part, tokenizer))
+            yield Work(tokenizer(part))
 
 
 def cut(text: str, longest: int = TEXT) -> Iterator[str]:
@@ -190,12 +191,36 @@ def cut(text: str, longest: int = TEXT) -> Iterator[str]:
     yield text[start:] if start else text
 
 
-def tokenizer_of(language: str) -> Callable[[str], Any]:
-    """The tokenizer of spaCy for a language.
+class Tokenizer:
+    """spaCy's tokenizer for a language, made anew before the words it has met take much memory.
+
+    For one thread at a time.
+
+    Args:
+        language: Its code.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: spaCy does not know it.
     """
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._nlp = _blank(language)
+        self._most = len(self._nlp.vocab.strings) + WORDS
+
+    def __call__(self, text: str) -> Sentence:
+        """A text as one sentence, its tokens with their places in it."""
+        if len(self._nlp.vocab.strings) > self._most:
+            self._nlp = _blank(self._language)
+        tokens = [token for token in self._nlp.make_doc(text) if not token.is_space]
+        return Sentence(
+            tuple(token.text for token in tokens),
+            text=text,
+            offsets=tuple((token.idx, token.idx + len(token)) for token in tokens),
+        )
+
+
+def _blank(language: str) -> Any:
     import spacy
 
     try:
@@ -203,22 +228,12 @@ def tokenizer_of(language: str) -> Callable[[str], Any]:
     except ImportError:
         raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
     nlp.max_length = sys.maxsize
-    return nlp.make_doc
-
-
-def tokenized(text: str, tokenizer: Callable[[str], Any]) -> Sentence:
-    """A text as one sentence, its tokens with their places in it."""
-    tokens = [token for token in tokenizer(text) if not token.is_space]
-    return Sentence(
-        tuple(token.text for token in tokens),
-        text=text,
-        offsets=tuple((token.idx, token.idx + len(token)) for token in tokens),
-    )
+    return nlp
 
 
 def read_jsonl(source: Source) -> Iterator[Item]:
     """One object a line with ``tokens``, or with a ``text`` for spaCy to cut; others are bad."""
-    tokenizer: Callable[[str], Any] | None = None
+    tokenizer: Tokenizer | None = None
     for number, line in source.lines():
         if not line or line.isspace():
             continue
@@ -234,8 +249,8 @@ def read_jsonl(source: Source) -> Iterator[Item]:
         if "tokens" in record:
             sentence = Sentence(tuple(record["tokens"]))
         else:
-            tokenizer = tokenizer or tokenizer_of(source.language)
-            sentence = tokenized(record["text"], tokenizer)
+            tokenizer = tokenizer or Tokenizer(source.language)
+            sentence = tokenizer(record["text"])
         yield Work(sentence, extra=record)
 
 

@@ -1,0 +1,57 @@
+"""What the verbs that tag share: how the model is loaded and how it decodes."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ner.config import ConfigError
+
+if TYPE_CHECKING:
+    from ner.tagger import Tagger
+
+CHOICES = ("decode", "threshold", "min_score")
+
+
+def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say how spans are chosen, and what computes."""
+    add = parser.add_argument
+    add("--min-score", type=float, metavar="P", help="keep spans at least so probable")
+    add("--decode", choices=["viterbi", "posterior", "greedy"], help="as the model says")
+    add("--threshold", type=float, metavar="P", help="of posterior decoding")
+    add("--language", default="en", help="of spaCy's tokenizer, for text")
+    add("--device", default="cpu", help="cpu (the default), cuda or auto")
+    add("--threads", type=int, default=1, metavar="N", help="of the CPU (default: 1)")
+
+
+def check_loading(arguments: argparse.Namespace) -> None:
+    """Look at what can be said without the model.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+    for name in ("min_score", "threshold"):
+        value = getattr(arguments, name)
+        if value is not None and not 0.0 <= value <= 1.0:
+            raise ConfigError(f"--{name.replace('_', '-')} is a probability, got {value}")
+    if arguments.threads < 1:
+        raise ConfigError(f"--threads must be at least 1, got {arguments.threads}")
+
+
+def loaded(arguments: argparse.Namespace) -> Tagger:
+    """The tagger, set as the arguments say."""
+    import torch
+
+    from ner.tagger import load
+
+    torch.set_num_threads(arguments.threads)
+    return decoding_as(load(arguments.model, device=arguments.device), arguments)
+
+
+def decoding_as(tagger: Tagger, arguments: argparse.Namespace) -> Tagger:
+    """The same tagger, its spans chosen as the arguments say."""
+    given = {name: getattr(arguments, name) for name in CHOICES}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    tagger.decoding = replace(tagger.decoding, **chosen)
+    return tagger

@@ -1,0 +1,97 @@
+"""``ner serve``: answer over HTTP with the records of ``ner tag``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ipaddress
+import sys
+from pathlib import Path
+
+from ner.cli.loading import add_loading_arguments, check_loading, loaded
+from ner.config import ConfigError
+
+EXAMPLE = """\
+example:
+  ner serve models/conll2003
+  curl -H 'Content-Type: application/json' http://127.0.0.1:8000/tag \\
+       -d '{"text": "Angela Merkel met Tim Cook in Berlin."}'
+"""
+OPTIONS = {  # of the command line: the limit it sets, its kind, what it is
+    "--max-body": ("body", int, "bytes of a request"),
+    "--max-texts": ("texts", int, "texts or sentences of a request"),
+    "--max-characters": ("characters", int, "characters of one of them"),
+    "--max-tokens": ("tokens", int, "tokens of a request"),
+    "--max-requests": ("requests", int, "requests at a time"),
+    "--timeout": ("seconds", float, "seconds to an answer"),
+}
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what ``ner serve`` takes."""
+    parser.epilog = EXAMPLE
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a model directory")
+    add("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
+    add("--port", type=int, default=8000, help="0 is a free one (default: 8000)")
+    add(
+        "--allow-host",
+        action="append",
+        metavar="NAME",
+        help="a name of this host in requests (default: localhost on this machine, else any)",
+    )
+    add_loading_arguments(parser)
+    for option, (limit, kind, what) in OPTIONS.items():
+        add(option, dest=limit, type=kind, metavar="N", help=f"the most {what}")
+    add("--quiet", action="store_true", help="say nothing but errors")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    check_loading(arguments)
+    try:
+        from ner.serving import Limits, application, serve
+        from ner.serving.server import listen
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"ner serve needs {error.name}: pip install 'ner-crf[serve]'") from error
+    given = {limit: getattr(arguments, limit) for limit, *_ in OPTIONS.values()}
+    limits = Limits.of(**{limit: value for limit, value in given.items() if value is not None})
+    with listen(arguments.host, arguments.port) as listening:
+        app = application(
+            loaded(arguments),
+            limits=limits,
+            language=arguments.language,
+            name=Path(arguments.model).resolve().name,
+            hosts=_hosts(arguments),
+        )
+        _allow_files()
+        if not arguments.quiet:
+            print(f"http://{_shown(arguments.host)}:{listening.getsockname()[1]}/", flush=True)
+            print("Ctrl-C to stop", file=sys.stderr)
+        serve(app, listening, limits)
+    return 0
+
+
+def _hosts(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The names that requests may give; any, if there are none."""
+    if arguments.allow_host:
+        return (*arguments.allow_host, *LOOPBACK)
+    local = arguments.host == "localhost"
+    with contextlib.suppress(ValueError):
+        local = ipaddress.ip_address(arguments.host).is_loopback
+    return (*LOOPBACK, _shown(arguments.host)) if local else ()
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _allow_files() -> None:
+    """Let as many connections be open as the system lets us; the usual limit is 1,024."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

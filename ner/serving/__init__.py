@@ -1,0 +1,9 @@
+"""Tagging over HTTP: a server that answers with the records of ``ner tag``."""
+
+from __future__ import annotations
+
+from ner.serving.application import application
+from ner.serving.limits import Limits
+from ner.serving.server import serve
+
+__all__ = ["Limits", "application", "serve"]

@@ -1,0 +1,242 @@
+"""The application: what is asked at which path, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from time import perf_counter
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from ner import __version__
+from ner.serving.admission import GONE, JSON, Admission, left
+from ner.serving.asked import Asked, read
+from ner.serving.batching import Batcher
+from ner.serving.guard import Guard
+from ner.serving.limits import Limits, RefusedError
+from ner.serving.measures import CONTENT_TYPE, Measures
+from ner.serving.page import page
+from ner.tagger import Tagger
+
+
+class SpanRecord(BaseModel):
+    """An entity; characters are counted as code points of the text."""
+
+    start: int
+    end: int
+    label: str
+    score: float | None = Field(description="its probability")
+    text: str
+    token_start: int
+    token_end: int
+
+
+class Record(BaseModel):
+    """What `ner tag --to jsonl` writes of a text or sentence."""
+
+    text: str
+    tokens: list[str]
+    spans: list[SpanRecord]
+
+
+class Fault(BaseModel):
+    """Why a request is not answered."""
+
+    error: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Fault, "description": "the body is no JSON"},
+    408: {"model": Fault, "description": "the body came too slowly"},
+    413: {"model": Fault, "description": "too many bytes, texts, characters or tokens"},
+    415: {"model": Fault, "description": "not sent as application/json"},
+    422: {"model": Fault, "description": "the JSON is not what is expected"},
+    500: {"model": Fault, "description": "something went wrong here"},
+    503: {"model": Fault, "description": "too busy or too slow; see Retry-After"},
+}
+
+
+class Service:
+    """A tagger and what answers with it.
+
+    Args:
+        tagger: What finds the entities.
+        limits: What is refused.
+        language: Of spaCy's tokenizer, where a request names none.
+        name: What the model is called.
+    """
+
+    def __init__(self, tagger: Tagger, limits: Limits, *, language: str, name: str) -> None:
+        self.tagger, self.limits, self.name, self.language = tagger, limits, name, language
+        self.measures = Measures()
+        self.admission = Admission(limits)
+        self.batcher = Batcher(tagger, limits, self.measures, language=language)
+        watch = self.measures.watch
+        watch("ner_queue_requests", "Requests waiting", lambda: len(self.batcher))
+        watch("ner_open_requests", "Requests looked after", lambda: self.admission.requests)
+        watch("ner_held_bytes", "Bytes of bodies that are held", lambda: self.admission.held)
+
+    @asynccontextmanager
+    async def running(self, app: FastAPI) -> AsyncIterator[None]:
+        """Tag while the block runs; what was accepted is finished."""
+        self.batcher.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.batcher.close)
+
+    async def tag(self, request: Request) -> Response:
+        """The records of what a request asks for.
+
+        Raises:
+            RefusedError: There are none.
+        """
+        began = perf_counter()
+        with self.admission.one():
+            async with self.admission.body(request) as body:
+                asked = await asyncio.to_thread(read, body, self.limits)
+                records = await self._records(request, asked)
+        self.measures.answered(perf_counter() - began)
+        content = b"[" + b", ".join(records) + b"]" if asked.many else records[0]
+        return Response(content, media_type=JSON)
+
+    async def _records(self, request: Request, asked: Asked) -> list[bytes]:
+        answer = asyncio.wrap_future(self.batcher.submit(asked))
+        gone = asyncio.ensure_future(left(request))
+        try:
+            either: set[asyncio.Future[Any]] = {answer, gone}
+            await asyncio.wait(
+                either, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if answer.done():
+                return answer.result()
+            if gone.done():
+                raise RefusedError(GONE, "the client left")
+        finally:
+            gone.cancel()
+            answer.cancel()  # what is not tagged by now need not be
+        raise RefusedError(503, f"there was no answer within {self.limits.seconds:g} s; come again")
+
+    def about(self) -> dict[str, Any]:
+        """What the model is."""
+        network = self.tagger.network
+        return {
+            "model": self.name,
+            "version": __version__,
+            "labels": list(self.tagger.labels),
+            "embeddings": list(network.embeddings),
+            "scheme": network.scheme.name,
+            "language": self.language,
+            "decoding": asdict(self.tagger.decoding),
+            "limits": asdict(self.limits),
+            "scores": {
+                split: {key: scores.get(key) for key in ("precision", "recall", "f1")}
+                for split, scores in self.tagger.metrics.items()
+                if split in ("development", "test") and isinstance(scores, dict)
+            },
+        }
+
+
+def application(
+    tagger: Tagger,
+    *,
+    limits: Limits | None = None,
+    language: str = "en",
+    name: str = "model",
+    hosts: tuple[str, ...] = (),
+) -> FastAPI:
+    """The application that tags; any server of ASGI may run it.
+
+    Args:
+        tagger: What finds the entities; it must not be used by anything else meanwhile.
+        limits: What is refused.
+        language: Of spaCy's tokenizer, where a request names none.
+        name: What the model is called.
+        hosts: The names of this host that requests may give; any, if there are none.
+
+    Raises:
+        ConfigError: spaCy does not know the language.
+    """
+    service = Service(tagger, limits or Limits(), language=language, name=name)
+    app = FastAPI(
+        title="ner",
+        version=__version__,
+        description="Finds the entities in texts.",
+        docs_url=None,  # these pages would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=service.running,
+    )
+    app.state.service = service
+    _add_tagging(app, service)
+    _add_telling(app, service)
+    app.add_exception_handler(RefusedError, _refused)
+    app.add_exception_handler(HTTPException, _not_served)
+    app.add_middleware(Guard, limits=service.limits, measures=service.measures, hosts=hosts)
+    return app
+
+
+def _add_tagging(app: FastAPI, service: Service) -> None:
+    body = {
+        "required": True,
+        "content": {JSON: {"schema": Asked.model_json_schema()}},
+    }
+
+    @app.post(
+        "/tag",
+        summary="Find entities",
+        response_model=Record | list[Record],
+        response_description="a record of a text or a sentence; a list of texts or sentences",
+        responses=REFUSALS,
+        openapi_extra={"requestBody": body},
+    )
+    async def tag(request: Request) -> Response:
+        return await service.tag(request)
+
+
+def _add_telling(app: FastAPI, service: Service) -> None:
+    about = json.dumps(service.about())
+    start = page(service.name, service.tagger.labels, service.language)
+
+    @app.get("/health", summary="Whether the server tags", responses={503: {"model": Fault}})
+    async def health() -> dict[str, str]:
+        if not service.batcher.alive:
+            raise RefusedError(503, "the server does not tag")
+        return {"status": "ok"}
+
+    @app.get("/model", summary="What the model is")
+    async def model() -> Response:
+        return Response(about, media_type=JSON)
+
+    @app.get("/metrics", summary="Counts for Prometheus")
+    async def metrics() -> Response:
+        return Response(service.measures.text(), media_type=CONTENT_TYPE)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return Response(start.html, media_type="text/html", headers=start.headers)
+
+
+def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    content = json.dumps({"error": message}, ensure_ascii=False)
+    # what a client sent may stand in it, and need not be what UTF-8 can write
+    return Response(content.encode("utf-8", "replace"), status, headers, JSON)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError), "it handles no other"
+    return _answer(error.status, error.message, error.headers)
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    """No such path, or not this way."""
+    assert isinstance(error, HTTPException), "it handles no other"
+    message = str(error.detail)
+    if error.status_code == 404:
+        message = "there are POST /tag and GET /, /health, /metrics, /model, /openapi.json"
+    return _answer(error.status_code, message, dict(error.headers or {}))

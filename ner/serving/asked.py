@@ -1,0 +1,155 @@
+"""What a request to tag asks for: from the bytes of its body to sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ner.config import ConfigError
+from ner.inference.streams import Tokenizer
+from ner.sentence import Sentence, in_document
+from ner.serving.limits import Limits, RefusedError
+
+ONE, MANY = ("text", "tokens"), ("texts", "sentences")
+KINDS: Mapping[type, str] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+WANTED = {
+    "string_type": "a string",
+    "list_type": "a list",
+    "bool_type": "true or false",
+    "model_type": "an object",
+}
+
+
+def _only_one(schema: dict[str, Any]) -> None:
+    """Say in the schema what the types cannot: one of the four, and none of them null."""
+    for name in (*ONE, *MANY, "language"):
+        del schema["properties"][name]["default"]
+    schema["oneOf"] = [{"required": [name]} for name in (*ONE, *MANY)]
+
+
+def _absent(description: str, *examples: Any) -> Any:
+    return Field(default=None, description=description, examples=list(examples))
+
+
+class Asked(BaseModel):
+    """Something to tag: one of `text`, `texts`, `tokens` and `sentences`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_only_one)
+
+    text: str = _absent("one text", "Angela Merkel met Tim Cook in Berlin.")
+    texts: list[str] = _absent("several texts", ["Angela Merkel met Tim Cook.", "In Berlin."])
+    tokens: list[str] = _absent("the tokens of one sentence", ["Ada", "Obi", "left", "."])
+    sentences: list[list[str]] = _absent("the tokens of several sentences", [["Hello", "Accra"]])
+    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] = Field(
+        default="", description="of spaCy's tokenizer, which cuts texts", examples=["de"]
+    )
+    document: bool = Field(
+        default=False, description="whether these are, in this order, one document"
+    )
+
+    @property
+    def many(self) -> bool:
+        """Whether a list of records is wanted, rather than one."""
+        return not self.model_fields_set.isdisjoint(MANY)
+
+    def items(self) -> Sequence[str | list[str]]:
+        """The texts, or the lists of tokens."""
+        [name] = self.model_fields_set.intersection((*ONE, *MANY))
+        given: Any = getattr(self, name)
+        return given if self.many else [given]
+
+
+def read(body: bytes, limits: Limits) -> Asked:
+    """The body of a request.
+
+    Raises:
+        RefusedError: It is not such, or asks for more than is allowed.
+    """
+    try:
+        asked = Asked.model_validate_json(body)
+    except ValidationError as error:
+        raise RefusedError(*_complaint(error)) from None
+    given = sorted(asked.model_fields_set.intersection((*ONE, *MANY)))
+    if len(given) != 1:
+        got = " and ".join(given) or "none of them"
+        raise RefusedError(422, f"expected one of {', '.join((*ONE, *MANY))}; got {got}")
+    items = asked.items()
+    if len(items) > limits.texts:
+        raise RefusedError(413, f"{given[0]}: at most {limits.texts:,}, got {len(items):,}")
+    for number, item in enumerate(items):
+        size = len(item) if isinstance(item, str) else sum(map(len, item))
+        if size > limits.characters:
+            place = f"{given[0]}[{number}]" if asked.many else given[0]
+            raise RefusedError(
+                413, f"{place}: at most {limits.characters:,} characters, got {size:,}"
+            )
+    if given[0] in ("tokens", "sentences"):
+        _check_tokens(sum(map(len, items)), limits)
+    return asked
+
+
+def _check_tokens(count: int, limits: Limits) -> None:
+    if count > limits.tokens:
+        raise RefusedError(413, f"at most {limits.tokens:,} tokens, got {count:,}")
+
+
+def sentences_of(
+    asked: Asked, tokenizer_of: Callable[[str], Tokenizer], limits: Limits
+) -> Iterator[Sentence]:
+    """The sentences asked for, each cut into tokens when its turn comes.
+
+    Raises:
+        RefusedError: There is no such language, or there are too many tokens.
+    """
+    if not asked.document:
+        yield from _each(asked, tokenizer_of, limits)
+        return
+    yield from in_document(_each(asked, tokenizer_of, limits))
+
+
+def _each(
+    asked: Asked, tokenizer_of: Callable[[str], Tokenizer], limits: Limits
+) -> Iterator[Sentence]:
+    tokens = 0
+    for item in asked.items():
+        if isinstance(item, str):
+            try:
+                sentence = tokenizer_of(asked.language)(item)
+            except ConfigError as error:
+                raise RefusedError(422, f"language: {error}") from None
+        else:
+            sentence = Sentence(tuple(item))
+        tokens += len(sentence)
+        _check_tokens(tokens, limits)
+        yield sentence
+
+
+def _complaint(error: ValidationError) -> tuple[int, str]:
+    """The status and the message of a body that cannot be read."""
+    first = error.errors(include_url=False)[0]
+    kind, place = first["type"], _place(first["loc"])
+    if kind == "json_invalid":
+        return 400, f"the body is no JSON: {first['ctx']['error']}"
+    if kind == "extra_forbidden":
+        known = ", ".join(Asked.model_fields)
+        return 422, f"there is no {place!r}; there are {known}"
+    if kind == "string_pattern_mismatch":
+        return 422, f"{place}: expected the two or three letters of a language"
+    got = KINDS.get(type(first["input"]), "something else")
+    return 422, f"{place or 'the body'}: expected {WANTED.get(kind, kind)}, got {got}"
+
+
+def _place(steps: tuple[int | str, ...]) -> str:
+    """Where in the body: ``sentences[3][1]``."""
+    shown = "".join(f"[{step}]" if isinstance(step, int) else step for step in steps)
+    return shown if len(shown) <= 80 else f"{shown[:80]}..."

@@ -1,0 +1,192 @@
+"""Dynamic batching: one thread tags whatever is waiting, a bounded number of tokens at a time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import lru_cache
+from threading import Condition, Thread
+from time import perf_counter
+
+from ner.inference.output import Tagged, as_record
+from ner.inference.streams import Tokenizer
+from ner.sentence import Sentence, Span
+from ner.serving.asked import Asked, sentences_of
+from ner.serving.limits import Limits, RefusedError
+from ner.serving.measures import Measures
+from ner.tagger import Tagger
+
+BATCH = 4096  # tokens tagged together, or one sentence more
+SHARE = 256  # of these, a request gets at least so many when it is its turn
+LANGUAGES = 8  # whose tokenizers are kept
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A request on its way.
+
+    Attributes:
+        sentences: Those that are still to be tagged.
+        records: The JSON of those that are.
+        answer: Takes the records, or what went wrong.
+        came: When.
+    """
+
+    sentences: Iterator[Sentence]
+    records: list[bytes] = field(default_factory=list)
+    answer: Future[list[bytes]] = field(default_factory=Future)
+    came: float = field(default_factory=perf_counter)
+
+    def fail(self, error: Exception) -> None:
+        """Give up; nobody may be waiting any more."""
+        if not self.answer.done() and self.answer.set_running_or_notify_cancel():
+            self.answer.set_exception(error)
+
+    def finish(self) -> None:
+        """Give the records."""
+        if not self.answer.done() and self.answer.set_running_or_notify_cancel():
+            self.answer.set_result(self.records)
+
+
+Share = tuple[Pending, list[Sentence], bool]  # whose, what, and whether that is all
+
+
+class Batcher:
+    """Tags what several requests ask for together, in one thread.
+
+    Requests take turns: of a long one a share is tagged with the shares of others, so that a short
+    one waits for a batch or two, never for the whole of a long one. There is no waiting for more
+    to come: while one batch is tagged the next gathers.
+
+    Args:
+        tagger: What finds the entities; used by this thread alone.
+        limits: What is allowed.
+        measures: Where it is counted.
+        language: Of spaCy's tokenizer, where a request names none.
+    """
+
+    def __init__(
+        self, tagger: Tagger, limits: Limits, measures: Measures, *, language: str = "en"
+    ) -> None:
+        self._tagger, self._limits, self._measures = tagger, limits, measures
+        self._waiting: deque[Pending] = deque()
+        self._changed = Condition()
+        self._closing = False
+        self._language = language
+        self._tokenizers = lru_cache(LANGUAGES)(Tokenizer)
+        self._tokenizers(language)  # an unknown one is said at once
+        self._thread = Thread(target=self._run, name="ner-tagging", daemon=True)
+
+    def __len__(self) -> int:
+        """How many requests have sentences waiting."""
+        return len(self._waiting)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it tags."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Tag what is waiting, take nothing more, and end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def submit(self, asked: Asked) -> Future[list[bytes]]:
+        """Ask for something; its records as JSON, in order. May be cancelled.
+
+        Raises:
+            RefusedError: The server is going down.
+        """
+        pending = Pending(sentences_of(asked, self._tokenizer_of, self._limits))
+        with self._changed:
+            if self._closing:
+                raise RefusedError(503, "the server is shutting down")
+            self._waiting.append(pending)
+            self._changed.notify()
+        return pending.answer
+
+    def _tokenizer_of(self, language: str) -> Tokenizer:
+        return self._tokenizers(language or self._language)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                if not self._waiting:
+                    return
+                turn = len(self._waiting)
+            self._step(turn)
+
+    def _step(self, turn: int) -> None:
+        """Tag one batch of what the first so many requests ask for."""
+        shares: list[Share] = []
+        tokens = 0
+        for _ in range(turn):
+            pending = self._waiting.popleft()
+            share = self._take(pending, max(SHARE, BATCH // turn))
+            if share is None:
+                continue
+            shares.append(share)
+            tokens += sum(map(len, share[1]))
+            if tokens >= BATCH:
+                break
+        if not shares:
+            return
+        try:
+            self._tag(shares)
+        except Exception:
+            log.exception("a batch could not be tagged; each request by itself")
+            for share in shares:
+                self._tag_alone(share)
+        self._measures.batch(tokens)
+        self._waiting.extend(pending for pending, _, last in shares if not last)
+
+    def _take(self, pending: Pending, size: int) -> Share | None:
+        """The next sentences of a request, of about so many tokens; none if it is over."""
+        if pending.answer.done():  # given up, by us or by who asked
+            return None
+        some: list[Sentence] = []
+        tokens = 0
+        try:
+            for sentence in pending.sentences:
+                some.append(sentence)
+                tokens += len(sentence) + 1  # so that empty ones end too
+                if tokens >= size:
+                    return pending, some, False
+        except Exception as error:
+            pending.fail(error)
+            return None
+        return pending, some, True
+
+    def _tag(self, shares: list[Share]) -> None:
+        found = iter(self._tagger.predict([s for _, some, _ in shares for s in some]))
+        written = [[_record(sentence, next(found)) for sentence in some] for _, some, _ in shares]
+        for (pending, some, last), records in zip(shares, written, strict=True):
+            pending.records += records
+            self._measures.tagged(len(some), sum(map(len, some)))
+            if last:
+                pending.finish()
+
+    def _tag_alone(self, share: Share) -> None:
+        try:
+            self._tag([share])
+        except Exception as error:
+            share[0].fail(error)
+
+
+def _record(sentence: Sentence, spans: tuple[Span, ...]) -> bytes:
+    """What ``ner tag --to jsonl`` writes of a sentence."""
+    return json.dumps(as_record(Tagged(sentence, spans)), ensure_ascii=False).encode()

@@ -1,0 +1,141 @@
+"""The server: a socket, uvicorn, and an end that finishes what was begun."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from ner.config import ConfigError
+from ner.serving.limits import Limits
+
+HEADERS = 1 << 16  # the most bytes of a request's line and headers
+HIGHEST = 65535  # port
+IDLE = 15  # seconds a connection may be kept without a request
+
+
+def serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+    """Answer requests until SIGTERM or SIGINT, then finish what has been accepted.
+
+    A second SIGINT ends at once.
+
+    Args:
+        app: What answers.
+        listening: Where; it is closed at the end.
+        limits: How long things may take.
+    """
+    with _signals_taken():
+        server(app, limits).run(sockets=[listening])
+
+
+def server(app: FastAPI, limits: Limits) -> uvicorn.Server:
+    """A server that gives connections no more time than the limits allow."""
+    config = uvicorn.Config(
+        app,
+        http=type("Protocol", (TimedProtocol,), {"limits": limits}),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=HEADERS,
+        timeout_keep_alive=IDLE,
+        timeout_graceful_shutdown=int(limits.arrival + limits.seconds) + 1,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 is a free one.
+
+    Raises:
+        ConfigError: That cannot be had.
+    """
+    if not 0 <= port <= HIGHEST:
+        raise ConfigError(f"a port is a number from 0 to {HIGHEST:,}, got {port:,}")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None) or 0
+        reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen at {host}:{port}: {reason}") from None
+
+
+class Deadline:
+    """Calls something after some seconds, unless it is lifted before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, seconds: float, action: Callable[[], None]) -> None:
+        """Begin to wait, unless it does already."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, action)
+
+    def lift(self) -> None:
+        """Wait no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class TimedProtocol(H11Protocol):
+    """The protocol of uvicorn for clients that take their time.
+
+    By itself it waits for ever for the end of a request's headers, of a body whose answer has been
+    given, and for a client to read its answer.
+    """
+
+    limits = Limits()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arriving, self._leaving = Deadline(self.loop), Deadline(self.loop)
+        self._arriving.set(self.limits.arrival, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:  # nobody else waits for the rest
+            self._arriving.set(self.limits.arrival, self.transport.abort)
+        else:
+            self._arriving.lift()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            self._arriving.set(self.limits.arrival, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._arriving.lift()
+        self._leaving.lift()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._leaving.set(self.limits.seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._leaving.lift()
+        super().resume_writing()
+
+
+@contextlib.contextmanager
+def _signals_taken() -> Iterator[None]:
+    """Let nothing come of the signal that uvicorn, ended by it, raises once more."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: None) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,492 @@
+"""The server: the records of ``ner tag``, nothing lost, nothing mixed up, every refusal clean."""
+
+import asyncio
+import io
+import json
+import re
+import runpy
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from serving_client import all_of, running, wait_for
+
+import ner
+from ner.cli import main
+from ner.config import ConfigError
+from ner.inference.streams import Tokenizer
+from ner.sample import path as sample_path
+from ner.sentence import in_document
+from ner.serving import Limits
+from ner.serving.asked import read
+from ner.serving.batching import BATCH, Batcher
+from ner.serving.limits import RefusedError
+from ner.serving.measures import Measures
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "serving.py"
+LIMITS = Limits(body=20_000, texts=50, characters=2000, tokens=600)
+TEXTS = ["Ada Obi  joined\tKestrel Foods.", "", "  Lin Ho \U0001f600 left Lima. \u00a0", "\x00"]
+
+
+@pytest.fixture(scope="module")
+def tagger(small_model):
+    return ner.load(small_model)
+
+
+@pytest.fixture(scope="module")
+def served(tagger):
+    with running(tagger, LIMITS, name="small") as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def client(served):
+    return served.client
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def tag(client, **asked):
+    answer = client.post("/tag", json=asked)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def error_of(answer):
+    """What a refusal says; it is one line of JSON without anything of our inside."""
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == {"error"}
+    said = answer.json()["error"]
+    assert "\n" not in said
+    assert not re.search(r"Traceback|\.py|pydantic|0x[0-9a-f]{6}", said)
+    return said
+
+
+def test_the_records_are_those_of_ner_tag(client, small_model, toy, monkeypatch, capsys):
+    def written(text, kind):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        assert main(["tag", small_model, "--from", kind, "--quiet"]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    texts = written("".join(f"{text}\n" for text in TEXTS), "text")
+    assert_alike([client.post("/tag", json={"text": text}).text for text in TEXTS], texts)
+    assert_alike([client.post("/tag", json={"texts": TEXTS}).text], [f"[{', '.join(texts)}]"])
+    sentences = written("\n\n".join("\n".join(s.tokens) for s in toy), "conll")
+    assert_alike([client.post("/tag", json={"tokens": s.tokens}).text for s in toy], sentences)
+
+
+def assert_alike(ours, theirs):
+    """The same to the last sign but for scores, whose last digit depends on the batch."""
+    pattern = r'(?<="score": )[\d.e-]+'
+    texts = ["\n".join(lines) for lines in (ours, theirs)]
+    assert re.sub(pattern, "?", texts[0]) == re.sub(pattern, "?", texts[1])
+    found, wanted = ([float(score) for score in re.findall(pattern, text)] for text in texts)
+    assert found == pytest.approx(wanted, abs=2e-6)
+
+
+def test_one_is_answered_by_one_and_many_by_many(client):
+    assert tag(client, text="") == {"text": "", "tokens": [], "spans": []}
+    assert tag(client, tokens=[]) == {"text": "", "tokens": [], "spans": []}
+    assert tag(client, texts=[]) == tag(client, sentences=[]) == []
+    assert [r["tokens"] for r in tag(client, sentences=[["a b"], [], ["", " "]])] == [
+        ["a b"],
+        [],
+        ["", " "],
+    ]
+
+
+def test_sentences_of_a_document_know_each_other(client, tagger, toy):
+    alone, together = tagger.predict(toy[:4]), tagger.predict(in_document(toy[:4]))
+    tokens = [s.tokens for s in toy[:4]]
+    for document, spans in ((False, tagger.predict(tokens)), (True, together)):
+        records = tag(client, sentences=tokens, document=document)
+        assert [scored(r["spans"]) for r in records] == [
+            [(s.start, s.end, s.label, pytest.approx(s.score, abs=1e-5)) for s in own]
+            for own in spans
+        ]
+    assert scores(alone) != scores(together)
+
+
+def scored(spans):
+    return [(s["token_start"], s["token_end"], s["label"], s["score"]) for s in spans]
+
+
+def scores(found):
+    return [round(span.score, 4) for spans in found for span in spans]
+
+
+def test_the_language_is_that_of_the_tokenizer(client):
+    assert tag(client, text="z.B. don't")["tokens"] == ["z.", "B.", "do", "n't"]
+    assert tag(client, text="z.B. don't", language="de")["tokens"] == ["z.B.", "don't"]
+
+
+BROKEN = {
+    b"": (400, "no JSON: EOF"),
+    b'{"text"': (400, "line 1 column 7"),
+    b'{"text": "\xff"}': (400, "no JSON"),
+    b'\xff\xfe{\x00"\x00': (400, "no JSON"),
+    b'{"text": "\\ud800"}': (400, "no JSON"),
+    b'{"text": "\xed\xa0\x80"}': (400, "no JSON"),
+    b'{"text": NaN}': (422, "text: expected a string, got a number"),
+    b"[" * 10_000: (400, "recursion limit"),
+    b'{"text":' + b"[" * 150 + b"]" * 150 + b"}": (422, "text: expected a string, got a list"),
+    b'{"text": ' + b"9" * 9999 + b"}": (400, "out of range"),
+    b'{"text": 1e99999}': (422, "text: expected a string, got a number"),
+    b"[]": (422, "the body: expected an object, got a list"),
+    b"null": (422, "the body: expected an object, got null"),
+    b'"text"': (422, "the body: expected an object, got a string"),
+    b"{}": (422, "expected one of text, tokens, texts, sentences; got none of them"),
+    b'{"text": "a", "tokens": []}': (422, "got text and tokens"),
+    b'{"text": null}': (422, "text: expected a string, got null"),
+    b'{"texts": "a"}': (422, "texts: expected a list, got a string"),
+    b'{"texts": ["a", true]}': (422, "texts[1]: expected a string, got true or false"),
+    b'{"tokens": [["a"]]}': (422, "tokens[0]: expected a string, got a list"),
+    b'{"sentences": [["a"], ["b", {}]]}': (422, "sentences[1][1]: expected a string, got an obj"),
+    b'{"text": "a", "document": 1}': (422, "document: expected true or false, got a number"),
+    b'{"text": "a", "langauge": "de"}': (422, "there is no 'langauge'; there are text, "),
+    b'{"text": "a", "language": "zq"}': (422, "spaCy has no language 'zq'"),
+    b'{"text": "a", "language": "en.tag_map"}': (422, "two or three letters"),
+    b'{"text": "a", "language": "../.."}': (422, "two or three letters"),
+    b'{"text": "' + b"a" * 2001 + b'"}': (413, "text: at most 2,000 characters, got 2,001"),
+    b'{"texts": ["", "' + b"a" * 2001 + b'"]}': (413, "texts[1]: at most 2,000"),
+    b'{"tokens": ["' + b"a" * 2001 + b'"]}': (413, "tokens: at most 2,000"),
+    b'{"texts": [' + b'"",' * 50 + b'""]}': (413, "texts: at most 50, got 51"),
+    b'{"tokens": [' + b'"a",' * 600 + b'"a"]}': (413, "at most 600 tokens, got 601"),
+    b'{"texts": ["' + b"a " * 400 + b'", "' + b"a " * 400 + b'"]}': (413, "at most 600 tokens"),
+    b" " * 20_001: (413, "more than 20,000 bytes"),
+}
+
+
+@pytest.mark.parametrize("body", BROKEN, ids=lambda body: repr(body[:40]))
+def test_what_cannot_be_tagged_is_refused_in_a_line(client, body):
+    status, said = BROKEN[body]
+    answer = client.post("/tag", content=body, headers=JSON)
+    assert (answer.status_code, error_of(answer)) == (status, AnyWith(said))
+    assert "retry-after" not in answer.headers
+
+
+class AnyWith(str):
+    """Equal to any text that has it in it."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return str(self) in other
+
+
+def test_other_ways_and_paths_are_refused_too(client):
+    for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/jsonp"}):
+        answer = client.post("/tag", content=b'{"text": "a"}', headers=headers)
+        assert answer.status_code == 415
+        assert "expected Content-Type: application/json" in error_of(answer)
+    packed = {**JSON, "Content-Encoding": "gzip"}
+    assert client.post("/tag", content=b"a", headers=packed).status_code == 415
+    utf8 = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert client.post("/tag", content=b'{"text": "a"}', headers=utf8).status_code == 200
+    assert client.get("/tag").status_code == 405
+    assert error_of(client.get("/tag"))
+    assert client.get("/../etc/passwd").status_code == 404
+    assert "POST /tag" in error_of(client.get("/docs"))
+
+
+def test_the_body_is_measured_while_it_is_read(served):
+    """It is refused before it ends, though it never says how long it is."""
+    with served.connect() as connection:
+        connection.sendall(
+            b"POST /tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n" + 3 * (b"2000\r\n" + b" " * 0x2000 + b"\r\n")
+        )
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
+    assert served.service.admission.held == 0
+
+
+def test_malformed_http_is_no_trouble(served, client):
+    for junk in (b"\x00\xff", b"GET / HTTP/1.1\r\nContent-Length: x", b"GET / HTTP/1.1\r\n: "):
+        with served.connect() as connection:
+            connection.sendall(junk + b"\r\n\r\n")
+            assert all_of(connection).startswith(b"HTTP/1.1 400 ")
+    with served.connect() as connection:  # headers without end
+        connection.sendall(b"GET / HTTP/1.1\r\nA: " + b"a" * 70_000)
+        assert all_of(connection).startswith(b"HTTP/1.1 400 ")
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_slow_clients_are_let_go(tagger):
+    limits = Limits(arrival=0.4)
+    head = b"POST /tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with running(tagger, limits) as it:
+        with it.connect() as never, it.connect() as headers, it.connect() as body:
+            headers.sendall(head)
+            body.sendall(head + b'Content-Length: 100\r\n\r\n{"text": ')
+            answer = body.recv(1 << 16)
+            while not answer.endswith(b"}"):
+                answer += body.recv(1 << 16)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert all_of(headers) == b""
+            assert all_of(never) == b""
+            body.sendall(b"a")  # goes on, though it has its answer
+            assert all_of(body) == b""
+        assert it.client.get("/health").status_code == 200
+        assert it.service.admission.requests == 0
+
+
+def test_a_host_answers_to_its_names_only(tagger):
+    with running(tagger, LIMITS, hosts=("localhost", "127.0.0.1", "[::1]")) as it:
+        for host, status in {
+            "localhost": 200,
+            "LOCALHOST:80": 200,
+            "[::1]:8000": 200,
+            "evil.example": 421,
+            "127.0.0.1.evil.example:8000": 421,
+        }.items():
+            assert it.client.get("/model", headers={"Host": host}).status_code == status
+
+
+class Gate:
+    """A tagger that waits until it is let through, and counts what it is given."""
+
+    def __init__(self, tagger):
+        self._tagger = tagger
+        self.open = threading.Event()
+        self.batches = []
+
+    def __getattr__(self, name):
+        return getattr(self._tagger, name)
+
+    def predict(self, sentences):
+        self.batches.append([sentence.tokens for sentence in sentences])
+        assert self.open.wait(60)
+        if any("POISON" in tokens for tokens in self.batches[-1]):
+            raise RuntimeError("secret of the inside")
+        return self._tagger.predict(sentences)
+
+
+def posting(client, answers, **asked):
+    """Post in a thread; the answer is put into a list."""
+
+    def post():
+        answers.append(client.post("/tag", json=asked))
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    return thread
+
+
+def test_too_many_at_a_time_are_told_to_come_again(tagger):
+    gate, answers = Gate(tagger), []
+    with running(gate, Limits(requests=2)) as it:
+        threads = [posting(it.client, answers, text="Ada Obi") for _ in range(2)]
+        wait_for(lambda: it.service.admission.requests == 2)
+        full = it.client.post("/tag", json={"text": "a"})
+        assert (full.status_code, full.headers["retry-after"]) == (503, "1")
+        assert "come again" in error_of(full)
+        assert it.client.get("/health").status_code == 200
+        gate.open.set()
+        for thread in threads:
+            thread.join(60)
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert it.client.post("/tag", json={"text": "a"}).status_code == 200
+
+
+def test_the_bytes_held_are_bounded(tagger):
+    gate, answers = Gate(tagger), []
+    with running(gate, Limits(body=3000, held=4000)) as it:
+        thread = posting(it.client, answers, text="a" * 2500)
+        wait_for(lambda: it.service.admission.held > 2500)
+        assert it.client.post("/tag", json={"text": "a" * 2500}).status_code == 503
+        gate.open.set()
+        thread.join(60)
+    assert answers[0].status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up(tagger):
+    gate = Gate(tagger)
+    with running(gate, Limits(seconds=0.3)) as it:
+        late = it.client.post("/tag", json={"text": "Ada"})
+        assert (late.status_code, late.headers["retry-after"]) == (503, "1")
+        assert "no answer within 0.3 s" in error_of(late)
+        it.client.post("/tag", json={"text": "Bo"})  # waits in vain, and is not tagged
+        gate.open.set()
+        wait_for(lambda: len(it.service.batcher) == 0)
+    assert [("Bo",)] not in gate.batches
+
+
+def test_who_leaves_is_not_waited_for(tagger):
+    gate = Gate(tagger)
+    with running(gate, LIMITS) as it:
+        body = b'{"text": "Ada"}'
+        for _ in range(2):
+            with it.connect() as connection:
+                connection.sendall(
+                    b"POST /tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                )
+                wait_for(lambda: it.service.admission.requests == 1)
+            wait_for(lambda: it.service.admission.requests == 0)
+        gate.open.set()
+    assert len(gate.batches) == 1
+
+
+def test_what_was_accepted_is_finished_at_the_end(tagger):
+    gate, answers = Gate(tagger), []
+    with running(gate, LIMITS) as it:
+        threads = [posting(it.client, answers, text=f"Ada {n}") for n in range(20)]
+        wait_for(lambda: it.service.admission.requests == 20)
+        it.server.should_exit = True
+        wait_for(lambda: not it.server.servers[0].is_serving())
+        gate.open.set()
+        for thread in threads:
+            thread.join(60)
+        it.thread.join(60)
+    assert sorted(answer.json()["text"] for answer in answers) == sorted(
+        f"Ada {n}" for n in range(20)
+    )
+
+
+def test_a_fault_inside_is_kept_inside_and_hurts_nobody_else(tagger):
+    gate, answers, good = Gate(tagger), [], []
+    with running(gate, LIMITS) as it:
+        first = posting(it.client, good, text="Ada")
+        wait_for(lambda: len(gate.batches) == 1)
+        threads = [posting(it.client, answers, tokens=["POISON"])]
+        threads += [posting(it.client, good, text="Ada Obi") for _ in range(5)]
+        wait_for(lambda: len(it.service.batcher) == 6)
+        gate.open.set()
+        for thread in (first, *threads):
+            thread.join(60)
+        assert max(map(len, gate.batches)) == 6  # they were tagged together
+    assert answers[0].status_code == 500
+    assert "secret" not in error_of(answers[0])
+    assert [answer.status_code for answer in good] == [200] * 6
+
+
+@pytest.fixture
+def batcher(tagger):
+    gate = Gate(tagger)
+    made = Batcher(gate, Limits(), Measures())
+    yield made, gate
+    gate.open.set()
+    made.close()
+    assert not made.alive
+
+
+def ask(**asked):
+    return read(json.dumps(asked).encode(), Limits())
+
+
+def test_what_waits_is_tagged_together_and_long_ones_take_turns(batcher):
+    made, gate = batcher
+    made.start()
+    first = made.submit(ask(text="Ada"))
+    wait_for(lambda: gate.batches)
+    long = made.submit(ask(sentences=[["a"] * 40] * 600))  # 24,000 tokens
+    others = [made.submit(ask(text=f"Lin Ho {n}")) for n in range(100)]
+    gate.open.set()
+    assert len(long.result(60)) == 600
+    assert all(other.done() for other in (first, *others))
+    sizes = [sum(map(len, batch)) for batch in gate.batches]
+    assert max(sizes) <= BATCH + 41
+    shorts = [n for n, batch in enumerate(gate.batches) if ("Lin", "Ho", "99") in batch]
+    assert shorts[0] == 1  # with the first share of the long one, not after the whole of it
+    assert ("a",) * 40 in gate.batches[1]
+
+
+def test_requests_that_are_over_are_not_tagged_on(batcher):
+    made, gate = batcher
+    made.start()
+    first = made.submit(ask(text="Ada"))
+    wait_for(lambda: gate.batches)
+    cancelled = made.submit(ask(text="Bo"))
+    poisoned = made.submit(ask(sentences=[["POISON"]] + [["a"] * 40] * 600))
+    assert cancelled.cancel()
+    gate.open.set()
+    with pytest.raises(RuntimeError):
+        poisoned.result(60)
+    made.submit(ask(text="Cy")).result(60)
+    assert first.done()
+    tagged = {tokens for batch in gate.batches for tokens in batch}
+    assert ("Bo",) not in tagged
+    assert sum(map(len, gate.batches)) < 300
+
+
+def test_a_closed_batcher_takes_nothing(tagger):
+    made = Batcher(tagger, Limits(), Measures())
+    waiting = made.submit(ask(text="Ada"))
+    made.start()
+    made.close()
+    assert len(waiting.result(0)) == 1
+    with pytest.raises(RefusedError, match="shutting down"):
+        made.submit(ask(text="Ada"))
+
+
+def test_many_at_once_are_neither_lost_nor_mixed_up(tagger):
+    """The short form of `benchmarks/serving.py`, whose figures stand in docs/serving.md."""
+    benchmark = runpy.run_path(str(BENCHMARK))
+    cases = benchmark["cases_of"](tagger, str(sample_path("test")), 300, 0.05)
+    assert sum(case.status != 200 for case in cases) == 15
+    with running(tagger, Limits()) as it:
+        told = asyncio.run(benchmark["sent"](it.port, cases, len(cases)))
+    assert (told.lost, told.wrong, len(told.took)) == (0, 0, 300)
+
+
+def test_measures_count_what_is_done(tagger):
+    with running(tagger, LIMITS) as it:
+        client = it.client
+        tag(client, texts=["Ada Obi", "Lima"])
+        client.post("/tag", content=b"{", headers=JSON)
+        client.get("/who-knows/what")
+        answer = client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        found = {
+            (sample.name, *sorted(sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        }
+    assert found["ner_requests_total", "/tag", "200"] == 1
+    assert found["ner_requests_total", "/tag", "400"] == 1
+    assert found["ner_requests_total", "404", "other"] == 1
+    assert (found["ner_sentences_total",], found["ner_tokens_total",]) == (2, 3)
+    assert found["ner_tag_seconds_count",] == found["ner_batch_tokens_count",] == 1
+    assert (found["ner_queue_requests",], found["ner_open_requests",]) == (0, 0)
+
+
+def test_the_model_says_what_it_is(client, tagger):
+    about = client.get("/model").json()
+    assert about["model"] == "small"
+    assert about["labels"] == list(tagger.labels)
+    assert about["limits"]["body"] == LIMITS.body
+
+
+def test_the_schema_says_what_is_taken_and_given(client):
+    schema = client.get("/openapi.json").json()
+    tagging = schema["paths"]["/tag"]["post"]
+    asked = tagging["requestBody"]["content"]["application/json"]["schema"]
+    assert asked["oneOf"] == [
+        {"required": [name]} for name in ("text", "tokens", "texts", "sentences")
+    ]
+    assert "null" not in json.dumps(asked)
+    assert set(tagging["responses"]) == {"200", "400", "408", "413", "415", "422", "500", "503"}
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(schema)))
+    assert references == set(schema["components"]["schemas"])
+    for name in ("text", "texts", "tokens", "sentences"):
+        tag(client, **{name: asked["properties"][name]["examples"][0]})
+
+
+def test_limits_that_cannot_be_kept_are_refused():
+    for wrong in ({"body": 0}, {"seconds": float("nan")}, {"tokens": 1_000_000}, {"held": 5}):
+        with pytest.raises(ConfigError, match=next(iter(wrong)) if "held" not in wrong else "held"):
+            Limits(**wrong)
+    assert Limits.of(body=1 << 30).held >= 1 << 30
+
+
+def test_a_tokenizer_forgets_words_in_time(monkeypatch):
+    monkeypatch.setattr("ner.inference.streams.WORDS", 50)
+    tokenizer = Tokenizer("xx")
+    for number in range(300):
+        sentence = tokenizer(f"w{number}  Berlin!")
+        assert sentence.tokens == (f"w{number}", "Berlin", "!")
+    assert len(tokenizer._nlp.vocab.strings) < 2000
+    assert tokenizer._nlp is not Tokenizer("xx")._nlp
