@@ -63,6 +63,8 @@ SWAPS: dict[type, type] = {
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "amax": "amin",
          "maximum": "minimum", "argmax": "argmin"}  # fmt: skip
 SKIPPED = ("annotation", "returns", "decorator_list", "type_comment", "bases")
+OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation",
+           "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # fmt: skip
 LIMIT = 4.0  # a mutant's tests may take so many times those of the code as it is, and 10 s more
 
 
@@ -263,7 +265,7 @@ def _run_tests(mutant: Mutant | None, tests: Sequence[str]) -> int:
         sys.meta_path.insert(0, Finder(mutant))
     settings.register_profile("mutation", deadline=None, derandomize=True, database=None)
     try:
-        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+        return int(pytest.main([*OPTIONS, *tests]))
     except BaseException:  # whatever a mutant does to pytest itself
         return 1
 
