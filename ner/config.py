@@ -21,6 +21,7 @@ from ner.errors import ConfigError as ConfigError
 Part = TypeVar("Part")
 LARGEST = 1_000_000  # characters of a file of settings
 DEEPEST = 20
+SHOWN = 100  # characters of a value in a message
 
 
 class _Loader(yaml.SafeLoader):
@@ -184,7 +185,9 @@ def check(value: Any, wanted: Any, name: str) -> None:
         ConfigError: It is not; the message names the setting, what it wants and what it got.
     """
     if not _fits(value, wanted):
-        raise ConfigError(f"{name} wants {_describe(wanted)}, got {_kind(value)} {value!r}")
+        got = repr(value)
+        shown = got if len(got) <= SHOWN else f"{got[:SHOWN]}..."
+        raise ConfigError(f"{name} wants {_describe(wanted)}, got {_kind(value)} {shown}")
 
 
 def _settings_of(make: Callable[..., Any], skipped: int) -> dict[str, tuple[Any, bool]]:
@@ -216,9 +219,16 @@ def _fits(value: Any, wanted: Any) -> bool:
         )
     if kind in (list, tuple, Sequence):
         return isinstance(value, list | tuple) and all(
-            _fits(item, inner[0]) for item in value if inner
+            _fits(item, inner[0]) for item in _tellers(value, inner) if inner
         )
     return inspect.isclass(kind) and isinstance(value, kind)
+
+
+def _tellers(value: Sequence[Any], inner: tuple[Any, ...]) -> Iterable[Any]:
+    """The items that tell whether all fit: of scalars one of each type, for lists may be long."""
+    if inner and inner[0] in (int, float, bool, str):
+        return {type(item): item for item in value}.values()
+    return value
 
 
 def _fits_scalar(value: Any, wanted: Any) -> bool:

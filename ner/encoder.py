@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-DEEPEST = 100  # more layers than anybody stacks: a model file cannot make us build a billion
+DEEPEST = 32  # more layers than anybody stacks: a model file cannot make us build a billion
 
 
 class Encoder(nn.Module):

@@ -8,12 +8,11 @@ file of weights before memory is taken for them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import hashlib
-import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ner.ensemble import from_settings
+from ner.ensemble import from_settings, plan
 from ner.errors import ModelError as ModelError
+from ner.manifest import Manifest
+from ner.manifest import checksum as checksum
+from ner.manifest import read_json as read_json
 from ner.network import Network
-from ner.storage import recover, replacing_directory, sha256
+from ner.storage import replacing_directory
 
 FORMAT = 1  # of the model directory
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
-LARGEST = 1 << 28  # bytes of a description
+MANIFEST = Manifest(DESCRIPTION, FORMAT, frozenset({"network"}), frozenset({WEIGHTS}))
+NAMES = 1000  # of settings; each part, column, list and feature has some
+TENSORS = 5000  # a hundred members have fewer
 
 
 def write(
@@ -44,24 +48,18 @@ def write(
         more: What else the description says.
 
     Raises:
-        ModelError: The weights are not finite.
+        ModelError: The weights are not finite, or the settings too large to be read again.
         OSError: It cannot be written; what was there is untouched.
     """
     _check_finite(network, str(path))
+    if _names(network.settings()) > NAMES:
+        raise ModelError(f"{path}: its settings have more than {NAMES} names")
     with replacing_directory(path) as folder:
         weights = network.state_dict()
         save_tensors({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        description = {
-            "format": FORMAT,
-            **more,
-            "network": network.settings(),
-            "files": {file.name: {"sha256": sha256(file)} for file in sorted(folder.iterdir())},
-        }
-        description["checksum"] = checksum(description)
-        text = json.dumps(description, ensure_ascii=False, indent=1, allow_nan=False)
-        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8", newline="\n")
+        MANIFEST.write(folder, {**more, "network": network.settings()})
 
 
 def read(path: Path) -> tuple[Network, dict[str, Any]]:
@@ -70,12 +68,29 @@ def read(path: Path) -> tuple[Network, dict[str, Any]]:
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
-    recover(path)
-    if not path.is_dir():
-        kind = "a file" if path.exists() else "missing"
-        raise ModelError(f"{path}: expected a model directory, it is {kind}")
-    description = _read_description(path)
-    return _read_network(path, description["network"]).eval(), description
+    description = MANIFEST.describe(path)
+    settings = description["network"]
+    with _told_of(path):
+        if _names(settings) > NAMES:
+            raise ValueError(f"its settings have more than {NAMES} names")
+        if _labels(settings) ** 2 > (path / WEIGHTS).stat().st_size:
+            raise ValueError("it has more labels than its weights have transitions")
+        _compare(plan(settings), path / WEIGHTS)
+    MANIFEST.verify(path, description)  # only now, for large files take their time
+    with _told_of(path):
+        network = from_settings(settings)
+        network.load_state_dict(load_file(path / WEIGHTS))
+    _check_finite(network, str(path))
+    return network.eval(), description
+
+
+def text(path: Path, description: Mapping[str, Any], name: str) -> str:
+    """The text of another file of a model directory, which is the one that was written.
+
+    Raises:
+        ModelError: It is not, or there is none.
+    """
+    return MANIFEST.text(path, description, name)
 
 
 def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
@@ -95,80 +110,20 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
 
 
-def checksum(description: Mapping[str, Any]) -> str:
-    """The SHA-256 of what a description says, its own checksum aside, however it is laid out."""
-    said = {name: value for name, value in description.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def read_json(file: Path) -> Any:
-    """The content of a JSON file of a model.
+@contextlib.contextmanager
+def _told_of(folder: Path) -> Iterator[None]:
+    """Make what goes wrong with settings and weights one line on the directory.
 
     Raises:
-        ModelError: It is missing, too large, or not JSON.
+        ModelError: Something did.
     """
     try:
-        if file.stat().st_size > LARGEST:
-            raise ModelError(f"{file}: larger than any model's")
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{file}: missing; is {file.parent} a model directory?") from None
-    except ModelError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{file}: not JSON ({error})") from None
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    file = folder / DESCRIPTION
-    description = read_json(file)
-    version = description.get("format") if isinstance(description, dict) else None
-    if type(version) is not int or version < 1:
-        raise ModelError(f"{file}: describes no tagger")
-    if version > FORMAT:
-        raise ModelError(
-            f"{folder}: written by a newer version of ner (format {version}, this one reads up to "
-            f"{FORMAT}); upgrade with `pip install -U ner-crf`"
-        )
-    if description.get("checksum") != checksum(description):
-        raise ModelError(
-            f"{file}: damaged (it does not fit its checksum); copy the model directory again, whole"
-        )
-    files = description.get("files")
-    if not isinstance(files, dict) or WEIGHTS not in files or "network" not in description:
-        raise ModelError(f"{file}: describes no tagger")
-    for name, facts in files.items():
-        if Path(name).name != name:
-            raise ModelError(f"{file}: {name!r} is no name of a file beside it")
-        _verify(folder / name, facts)
-    return dict(description)
-
-
-def _verify(file: Path, facts: Any) -> None:
-    if file.is_symlink() or not file.is_file():
-        raise ModelError(f"{file}: missing; copy the model directory again, whole")
-    if not isinstance(facts, dict) or sha256(file) != facts.get("sha256"):
-        raise ModelError(
-            f"{file}: not the file the model was saved with (its SHA-256 differs); "
-            "copy the model directory again, whole"
-        )
-
-
-def _read_network(folder: Path, settings: Any) -> Network:
-    """The network, built only when the file of weights is known to hold just its tensors."""
-    try:
-        with torch.device("meta"):  # takes no memory, whatever the settings say
-            plan = from_settings(settings).state_dict()
-        _compare(plan, folder / WEIGHTS)
-        network = from_settings(settings)
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        yield
     except ModelError:
         raise
     except _UNUSABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{folder}: not a usable model: {reason}") from error
-    _check_finite(network, str(folder))
-    return network
+        raise ModelError(f"{folder}: not a usable model: {reason[:500]}") from error
 
 
 _UNUSABLE = (
@@ -182,20 +137,46 @@ _UNUSABLE = (
 )
 
 
-def _compare(plan: Mapping[str, torch.Tensor], weights: Path) -> None:
+def _names(settings: Any) -> int:
+    """How many names settings have at all depths; each may stand for a module."""
+    inner = settings.values() if isinstance(settings, dict) else ()
+    return len(inner) + sum(map(_names, inner))
+
+
+def _labels(settings: Mapping[str, Any]) -> int:
+    """The most labels that a network or a member of it has."""
+    members = settings.get("members")
+    each = [settings, *(members if isinstance(members, list) else ())]
+    return max(len(one.get("labels", ())) for one in each)
+
+
+def _compare(wanted: Iterable[tuple[str, torch.Tensor]], weights: Path) -> None:
     """Check names, shapes and kinds of tensors against the file's header, before any is read."""
-    with safe_open(weights, framework="pt") as file:
+    try:
+        opened = safe_open(weights, framework="pt")
+    except SafetensorError as error:
+        raise ModelError(
+            f"{weights}: damaged ({error}); copy the model directory again, whole"
+        ) from error
+    with opened as file:
         held = set(file.keys())
-        if held != set(plan):
-            odd = min(held ^ set(plan))
-            raise ModelError(f"{weights}: does not fit {DESCRIPTION}: only one of them has {odd}")
-        for name, tensor in plan.items():
-            shape = tuple(file.get_slice(name).get_shape())
+        if len(held) > TENSORS:
+            raise ModelError(f"{weights}: holds more than {TENSORS:,} tensors")
+        for name, tensor in wanted:
+            if name not in held:
+                raise ModelError(f"{weights}: does not fit {DESCRIPTION}: there is no {name} in it")
+            held.remove(name)
+            there = file.get_slice(name)
+            shape, kind = tuple(there.get_shape()), there.get_dtype()
             if shape != tuple(tensor.shape):
                 raise ModelError(
                     f"{weights}: {name} has the shape {shape}, {DESCRIPTION} says "
                     f"{tuple(tensor.shape)}"
                 )
+            if kind != "F32":
+                raise ModelError(f"{weights}: {name} is of the type {kind}, expected F32")
+        if held:
+            raise ModelError(f"{weights}: does not fit {DESCRIPTION}: it alone has {min(held)}")
 
 
 def _check_finite(network: nn.Module, where: str) -> None:

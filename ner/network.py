@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import torch
@@ -128,8 +129,8 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.scheme = _writable(scheme)
-        self.labels = tuple(labels)
-        self.tags = self.scheme.tags(labels)
+        self.labels = _distinct(labels)
+        self.tags = self.scheme.tags(self.labels)
         self._numbers = {tag: number for number, tag in enumerate(self.tags)}
         self.embeddings = nn.ModuleDict(dict(embeddings))
         self.type_embeddings = [e for e in embeddings.values() if isinstance(e, TypeEmbedding)]
@@ -349,6 +350,21 @@ def _with_crf(
     )
 
 
+def _distinct(labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels of which there is at least one, each once, that can stand in a line of text.
+
+    Raises:
+        ValueError: They are not such.
+    """
+    found = tuple(labels)
+    if not all(found) or not 0 < len(found) == len(set(found)):
+        raise ValueError(f"labels must be there, each once, and not empty; got {list(found[:50])}")
+    for label in found:
+        if any(category(character) == "Cc" for character in label):
+            raise ValueError(f"the label {label!r} holds a control character")
+    return found
+
+
 def _writable(name: str) -> Scheme:
     scheme = scheme_named(name)
     if scheme.name not in WRITABLE:
@@ -356,10 +372,18 @@ def _writable(name: str) -> Scheme:
     return scheme
 
 
-def _allowed(scheme: Scheme, tags: Iterable[str]) -> Tensor:
-    """Which tag may follow which, ``(tags + 1, tags + 1)``; the last are the sentence's ends."""
-    ends = (*tags, OUTSIDE)
-    return torch.tensor([[scheme.allows(left, right) for right in ends] for left in ends])
+def _allowed(scheme: Scheme, tags: Sequence[str]) -> Tensor:
+    """Which tag may follow which, ``(tags + 1, tags + 1)``; the last are the sentence's ends.
+
+    Whether two labels are the same decides, not which they are: a table for two tells of all.
+    """
+    kinds = (OUTSIDE, *(f"{prefix}-{label}" for label in "ab" for prefix in scheme.roles))
+    table = torch.tensor([[scheme.allows(left, right) for right in kinds] for left in kinds])
+    prefixes, place = len(scheme.roles), torch.arange(len(tags) - 1)
+    kind = nn.functional.pad(1 + place % prefixes, (1, 1))  # O, and the ends, which are as O
+    label = nn.functional.pad(place // prefixes, (1, 1), value=-1)
+    other = (label.unsqueeze(1) != label) & (label >= 0)  # the right one's label is the other one
+    return table[kind.unsqueeze(1), kind + prefixes * other]
 
 
 def _unknown(sentence: Sentence) -> NDArray[np.bool_] | None:

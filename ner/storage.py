@@ -86,7 +86,7 @@ def replacing_directory(path: Path) -> Iterator[Path]:
             _flush_path(one)
         _flush_path(fresh)
         recover(target)
-        with _held(target):  # the old one is ours until it is gone, whatever its name is then
+        with held(target):  # the old one is ours until it is gone, whatever its name is then
             _exchange(fresh, target)
             _remove(fresh)
 
@@ -160,19 +160,25 @@ def _made(name: Path, make: Callable[..., None]) -> tuple[Path, int | None]:
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold the lock on what has a name, if it has one, for as long as the block runs."""
-    lock = _lock(path, wait=True)
-    while lock is not None and not _is_at(lock, path):  # it was replaced while we waited
+def held(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Let nobody replace a directory while the block runs, but who does not know of such locks.
+
+    Args:
+        path: The directory; there may be none.
+        shared: Whether others may hold it at the same time, as readers do.
+    """
+    target = Path(os.path.realpath(path))
+    lock = _lock(target, wait=True, shared=shared)
+    while lock is not None and not _is_at(lock, target):  # it was replaced while we waited
         _close(lock)
-        lock = _lock(path, wait=True)
+        lock = _lock(target, wait=True, shared=shared)
     try:
         yield
     finally:
         _close(lock)
 
 
-def _lock(name: Path, *, wait: bool) -> int | None:
+def _lock(name: Path, *, wait: bool, shared: bool = False) -> int | None:
     """Lock a file or directory.
 
     Returns:
@@ -186,7 +192,8 @@ def _lock(name: Path, *, wait: bool) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(handle)
         return None

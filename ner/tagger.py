@@ -15,6 +15,7 @@ from ner import model_directory
 from ner.config import ConfigError, dump, parse
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.readings import Reading, alternatives
+from ner.manifest import parse_json, steadily
 from ner.model_directory import ModelError
 from ner.network import Network
 from ner.sentence import Sentence, Span
@@ -134,13 +135,16 @@ class Tagger:
         """
         length = int.from_bytes(data[:8], "little")
         try:
-            sizes = json.loads(data[8 : 8 + length])
-        except ValueError:
-            raise ModelError("these bytes are not a tagger's") from None
+            sizes = parse_json(data[8 : 8 + length])
+        except (ValueError, RecursionError):
+            sizes = None
+        kinds = {type(size) for size in sizes.values()} if isinstance(sizes, dict) else {None}
+        if not kinds <= {int} or min(sizes.values(), default=0) < 0:
+            raise ModelError("these bytes are not a tagger's")
         place = 8 + length
         with tempfile.TemporaryDirectory() as folder:
             for name, size in sizes.items():
-                if Path(name).name != name:
+                if Path(name).name != name or "\0" in name:
                     raise ModelError(f"{name!r} is no name of a file of a model")
                 (Path(folder) / name).write_bytes(data[place : place + size])
                 place += size
@@ -157,16 +161,27 @@ def load(path: Path | str, *, device: str = "cpu") -> Tagger:
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
-    network, description = model_directory.read(Path(path))
-    network.to(pick_device(device))
-    metrics = model_directory.read_json(Path(path) / "metrics.json")
+    folder, place = Path(path), pick_device(device)
+    tagger = steadily(folder, lambda: _load(folder))
+    tagger.network.to(place)
+    return tagger
+
+
+def _load(folder: Path) -> Tagger:
+    network, description = model_directory.read(folder)
+    metrics, config = (
+        model_directory.text(folder, description, name) for name in ("metrics.json", "config.yaml")
+    )
     try:
-        decoding = Decoding.read(description.get("decoding", {}))
-        config = parse((Path(path) / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: not a usable model: {error}") from error
-    known = metrics if isinstance(metrics, dict) else None
-    return Tagger(network, metrics=known, config=config, decoding=decoding)
+        known = parse_json(metrics.encode())
+        return Tagger(
+            network,
+            metrics=known if isinstance(known, dict) else None,
+            config=parse(config),
+            decoding=Decoding.read(description.get("decoding", {})),
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelError(f"{folder}: not a usable model: {error}") from error
 
 
 def pick_device(name: str) -> torch.device:

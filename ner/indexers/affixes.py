@@ -55,9 +55,15 @@ class AffixIndexer(TypeIndexer):
 
     Args:
         values: For each feature the values it knows.
+
+    Raises:
+        ValueError: There is no such feature.
     """
 
     def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
+        for name in values:
+            if name not in FEATURES:
+                raise ValueError(f"no feature is called {name!r}; there are {', '.join(FEATURES)}")
         self.vocabularies = {name: Vocabulary(known) for name, known in values.items()}
 
     def settings(self) -> dict[str, Any]:

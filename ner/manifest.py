@@ -1,0 +1,298 @@
+"""The description of a model in its directory: what it is made of, and what its files must be.
+
+It is JSON with the format's version, the SHA-256 of every other file, and a checksum of its own.
+No name in it leads outside the directory, and nothing is read but regular files of a bounded size.
+Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ner.errors import ModelError
+from ner.storage import held, recover, sha256
+
+Read = TypeVar("Read")
+LARGEST = 1 << 28  # bytes of a description
+SPARE = 4 << 20  # bytes a description may have, and twice as many as the weights it describes
+CONTAINERS = 50_000  # lists and mappings in a description; each takes 30 times its text's memory
+MOST_FILES, TEXTS = 100, 64 << 20  # files beside the description; bytes of those that are text
+ATTEMPTS = 3  # at a directory that is replaced while it is read, before it is held in its place
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_COPY = "copy the model directory again, whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One kind of description.
+
+    Attributes:
+        name: Of its file.
+        version: The newest format that is read, and the one that is written.
+        needs: Names it must hold.
+        files: Files of numbers it must know: weights, graphs.
+        migrations: What makes a description of a format one of the next, by the older's number.
+    """
+
+    name: str
+    version: int
+    needs: frozenset[str]
+    files: frozenset[str]
+    migrations: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = field(
+        default_factory=dict
+    )
+
+    def write(self, folder: Path, said: Mapping[str, Any]) -> None:
+        """Write the description of a directory whose other files are all there.
+
+        Raises:
+            ModelError: It is larger than such a model's may be.
+        """
+        description = {
+            "format": self.version,
+            **said,
+            "files": {file.name: {"sha256": sha256(file)} for file in sorted(folder.iterdir())},
+        }
+        description["checksum"] = checksum(description)
+        text = json.dumps(description, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        allowed = self._allowance(folder)
+        if len(text.encode()) > allowed:
+            raise ModelError(
+                f"{self.name}: would be larger than the {allowed:,} bytes that go with weights of "
+                "this size; use shorter vocabularies and lists, or wider vectors"
+            )
+        (folder / self.name).write_text(text, encoding="utf-8", newline="\n")
+
+    def read(self, folder: Path) -> dict[str, Any]:
+        """The description of a directory, every file of which is as it was written.
+
+        Raises:
+            ModelError: The directory is missing, damaged, or of a newer version of ner.
+        """
+        description = self.describe(folder)
+        self.verify(folder, description)
+        return description
+
+    def describe(self, folder: Path) -> dict[str, Any]:
+        """The description of a directory whose files are there, of which it may still lie.
+
+        Raises:
+            ModelError: As ``read``.
+        """
+        recover(folder)
+        if not folder.is_dir():
+            kind = "a file" if folder.exists() else "missing"
+            raise ModelError(f"{folder}: expected a model directory, it is {kind}")
+        description = self._read(folder)
+        files = description["files"]
+        if len(files) > MOST_FILES:
+            raise ModelError(f"{folder / self.name}: names more than {MOST_FILES} files")
+        texts = 0
+        for name in files:
+            if Path(name).name != name:
+                raise ModelError(f"{folder / self.name}: {name!r} is no name of a file beside it")
+            size = _size(folder / name)
+            texts += size if name not in self.files else 0
+        if texts > TEXTS:
+            raise ModelError(f"{folder}: its texts are larger than any model's")
+        return description
+
+    def verify(self, folder: Path, description: Mapping[str, Any]) -> None:
+        """Compare every file with what the description says of it.
+
+        Raises:
+            ModelError: One is not the file that was written.
+        """
+        for name, facts in description["files"].items():
+            _check(folder / name, facts, sha256(folder / name))
+
+    def text(self, folder: Path, description: Mapping[str, Any], name: str) -> str:
+        """The text of a file, which is what the description says of it.
+
+        Raises:
+            ModelError: The description does not know it, or it is not the one that was written.
+        """
+        if name not in description["files"]:
+            raise ModelError(f"{folder / self.name}: knows no {name}")
+        content = read_bytes(folder / name, TEXTS)
+        _check(folder / name, description["files"][name], hashlib.sha256(content).hexdigest())
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{folder / name}: not UTF-8 text ({error})") from None
+
+    def _read(self, folder: Path) -> dict[str, Any]:
+        """The description of a directory, sound in itself."""
+        file = folder / self.name
+        description = read_json(file, min(self._allowance(folder), LARGEST))
+        version = description.get("format") if isinstance(description, dict) else None
+        if type(version) is not int or version < 1:
+            raise ModelError(f"{file}: describes no tagger")
+        if version > self.version:
+            raise ModelError(
+                f"{folder}: written by a newer version of ner (format {version}, this one reads "
+                f"up to {self.version}); upgrade with `pip install -U ner-crf`"
+            )
+        try:
+            fits = description.get("checksum") == checksum(description)
+        except (ValueError, RecursionError) as error:  # infinite numbers; nested too deep
+            raise ModelError(f"{file}: describes no tagger ({error})") from None
+        if not fits:
+            raise ModelError(f"{file}: damaged (it does not fit its checksum); {_COPY}")
+        for older in range(version, self.version):
+            description = self.migrations[older](description)
+        files = description.get("files")
+        known = isinstance(files, dict) and self.files <= files.keys()
+        if not known or not self.needs <= description.keys():
+            raise ModelError(f"{file}: describes no tagger")
+        return dict(description)
+
+    def _allowance(self, folder: Path) -> int:
+        """How many bytes the description may have: what it lists has numbers in other files."""
+        files = (folder / name for name in self.files)
+        return SPARE + 2 * sum(file.stat().st_size for file in files if file.is_file())
+
+
+def checksum(description: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a description says, its own checksum aside, however it is laid out.
+
+    Raises:
+        ValueError: A number in it is not finite.
+    """
+    said = {name: value for name, value in description.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def steadily(folder: Path, read: Callable[[], Read]) -> Read:
+    """Read a directory; read it again, if it was replaced meanwhile.
+
+    Raises:
+        ModelError: As ``read`` does of a directory that stays in its place.
+    """
+    for _ in range(ATTEMPTS):
+        before = _identity(folder)
+        try:
+            found = read()
+        except (ModelError, FileNotFoundError):
+            if _identity(folder) == before:
+                raise
+            continue
+        if _identity(folder) == before:
+            return found
+    with held(folder, shared=True):  # until we are done nobody replaces it
+        return read()
+
+
+def read_json(file: Path, largest: int = LARGEST) -> Any:
+    """The content of a JSON file of a model.
+
+    Args:
+        file: The file.
+        largest: The most bytes it may have.
+
+    Raises:
+        ModelError: It is missing, too large, no regular file, or not JSON of finite numbers.
+    """
+    try:
+        return parse_json(read_bytes(file, largest))
+    except FileNotFoundError:
+        raise ModelError(f"{file}: missing; is {file.parent} a model directory?") from None
+    except ModelError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{file}: not JSON ({error})") from None
+
+
+def parse_json(content: bytes) -> Any:
+    """JSON whose keys stand once, whose numbers are finite and whose text is whole.
+
+    Raises:
+        ValueError: It is not such, or has more lists and mappings than any model.
+        RecursionError: They are nested deeper than Python can say.
+    """
+    if content.count(b"[") + content.count(b"{") > CONTAINERS:
+        bare = _STRING.sub(b"", content)  # they may stand in words
+        if bare.count(b"[") + bare.count(b"{") > CONTAINERS:
+            raise ValueError(f"it holds more than {CONTAINERS:,} lists and mappings")
+    text = content.decode()
+    value = json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse)
+    if _SURROGATE.search(content):
+        json.dumps(value, ensure_ascii=False).encode()  # half of a pair cannot be written
+    return value
+
+
+def read_bytes(file: Path, largest: int) -> bytes:
+    """What a regular file holds, which is no link and not larger than that.
+
+    Raises:
+        ModelError: It is.
+        FileNotFoundError: It is missing.
+    """
+    flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe would wait
+    _regular(file)
+    handle = os.open(file, os.O_RDONLY | flags | getattr(os, "O_NOFOLLOW", 0))
+    with os.fdopen(handle, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ModelError(f"{file}: no regular file; {_COPY}")
+        content = opened.read(largest + 1)
+    if len(content) > largest:
+        raise ModelError(f"{file}: larger than the {largest:,} bytes that such a model's may have")
+    return content
+
+
+def _regular(file: Path) -> os.stat_result:
+    """What the system says of a regular file.
+
+    Raises:
+        ModelError: It is none.
+        FileNotFoundError: It is missing.
+    """
+    found = file.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        link = stat.S_ISLNK(found.st_mode)
+        raise ModelError(f"{file}: {'a symbolic link' if link else 'no regular file'}; {_COPY}")
+    return found
+
+
+def _size(file: Path) -> int:
+    try:
+        return _regular(file).st_size
+    except (FileNotFoundError, ValueError) as error:  # or no name at all: a NUL in it
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{file}: missing; {_COPY}") from None
+
+
+def _check(file: Path, facts: Any, found: str) -> None:
+    if not isinstance(facts, dict) or found != facts.get("sha256"):
+        raise ModelError(
+            f"{file}: not the file the model was saved with (its SHA-256 differs); {_COPY}"
+        )
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in a mapping")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
