@@ -107,15 +107,29 @@ def override(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[st
         key, equals, text = assignment.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set wants KEY=VALUE, got {assignment!r}")
-        *path, last = key.strip().split(".")
-        inner = changed
-        for name in path:
-            if inner.get(name) is None:
-                inner[name] = {}
-            if not isinstance(inner[name], dict):
-                raise ConfigError(f"--set {assignment}: {name} holds no settings")
-            inner = inner[name]
-        inner[last] = _parse_value(text)
+        try:
+            changed = assign(changed, key.strip(), _parse_value(text))
+        except ConfigError as error:
+            raise ConfigError(f"--set {assignment}: {error}") from None
+    return changed
+
+
+def assign(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Settings with one changed, its key dotted: ``model.encoder.width``.
+
+    Raises:
+        ConfigError: The key goes into something that holds no settings.
+    """
+    changed = _copied(settings)
+    *path, last = key.split(".")
+    inner = changed
+    for name in path:
+        if inner.get(name) is None:
+            inner[name] = {}
+        if not isinstance(inner[name], dict):
+            raise ConfigError(f"{name} holds no settings")
+        inner = inner[name]
+    inner[last] = value
     return changed
 
 

@@ -77,9 +77,9 @@ class Encoder(nn.Module):
         states: Tensor = self.dropout(vectors)
         reverse = reversal(lengths, vectors.shape[1]) if self.bidirectional else None
         for number, forwards in enumerate(self.forwards):
-            outputs = [_states(forwards, states)]
+            outputs = [forwards(states)[0]]
             if reverse is not None:
-                backwards = _states(self.backwards[number], _reorder(states, reverse))
+                backwards = self.backwards[number](_reorder(states, reverse))[0]
                 outputs.append(_reorder(backwards, reverse))
             states = self.dropout(torch.cat(outputs, dim=2) if reverse is not None else outputs[0])
         return states
@@ -134,21 +134,6 @@ def _reorder(vectors: Tensor, order: Tensor) -> Tensor:
     first = torch.arange(batch, device=order.device).unsqueeze(1) * length
     flat = vectors.reshape(batch * length, width).index_select(0, (order + first).view(-1))
     return flat.view(batch, length, width)
-
-
-def _states(lstm: nn.Module, vectors: Tensor) -> Tensor:
-    """The outputs of an LSTM, ``(batch, length, width)``.
-
-    Under autocast to bfloat16 a CPU without such instructions has no LSTM to offer (oneDNN finds
-    no kernel for training): there it is computed in float32.
-    """
-    on_cpu = vectors.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    if on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        with torch.autocast("cpu", enabled=False):
-            states: Tensor = lstm(vectors.float())[0]
-    else:
-        states = lstm(vectors)[0]
-    return states
 
 
 def _lstm(input_width: int, width: int) -> nn.LSTM:

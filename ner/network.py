@@ -42,13 +42,14 @@ class Indexed:
         types: Which distinct token of a ``TypeTable`` each token is, ``(tokens,)``.
         contexts: What each context embedding made of the sentence.
         tags: The number of each token's tag, ``(tokens,)``, where the sentence is annotated.
-        unknown: Which tokens' annotation is missing, ``(tokens,)``, where some is.
+        candidates: Which tags each token may carry, ``(tokens, tags)``, where the annotation does
+            not say it of every token.
     """
 
     types: NDArray[np.int64]
     contexts: tuple[Arrays, ...]
     tags: NDArray[np.int64] | None = None
-    unknown: NDArray[np.bool_] | None = None
+    candidates: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.types)
@@ -59,7 +60,7 @@ class Indexed:
             self.types[start:end],
             tuple(tuple(array[start:end] for array in arrays) for arrays in self.contexts),
             None if self.tags is None else self.tags[start:end],
-            None if self.unknown is None else self.unknown[start:end],
+            None if self.candidates is None else self.candidates[start:end],
         )
 
 
@@ -196,10 +197,11 @@ class Network(nn.Module):
         rows = table.index([sentence.tokens for sentence in sentences])
         parts = [part.index_all(sentences) for part in self.context_embeddings]
         contexts = zip(*parts, strict=True) if parts else repeat((), len(sentences))
-        return [
-            Indexed(types, own, self._tags(sentence), _unknown(sentence))
-            for types, own, sentence in zip(rows, contexts, sentences, strict=True)
-        ]
+        indexed = []
+        for types, own, sentence in zip(rows, contexts, sentences, strict=True):
+            tags = self._tags(sentence)
+            indexed.append(Indexed(types, own, tags, self._candidates(sentence, tags)))
+        return indexed
 
     def collate(self, indexed: Sequence[Indexed], table: TypeTable) -> Batch:
         """Indexed sentences, at least one of them with a token, as a batch."""
@@ -220,7 +222,7 @@ class Network(nn.Module):
             contexts,
             torch.from_numpy(lengths),
             pad(tags, length) if len(tags) == len(indexed) else None,
-            self._candidates(indexed, length),
+            _candidates(indexed, length, len(self.tags)),
         )
 
     def batch(self, sentences: Sequence[Sentence]) -> Batch:
@@ -278,17 +280,19 @@ class Network(nn.Module):
                 f"its labels are {', '.join(self.labels)}"
             ) from None
 
-    def _candidates(self, indexed: Sequence[Indexed], length: int) -> Tensor | None:
-        """Which tags each token may carry, where the annotation of some token is missing."""
-        if all(sentence.unknown is None for sentence in indexed):
+    def _candidates(
+        self, sentence: Sentence, tags: NDArray[np.int64] | None
+    ) -> NDArray[np.bool_] | None:
+        """Which tags each token may carry, where the annotation leaves some token's open."""
+        looked_for = self.labels if sentence.labels is None else sentence.labels
+        missed = [label for label in self.labels if label not in looked_for]
+        if tags is None or not (sentence.unknown or missed):
             return None
-        allowed = np.zeros((len(indexed), length, len(self.tags)), dtype=bool)
-        for row, sentence in zip(allowed, indexed, strict=True):
-            if sentence.tags is not None:
-                row[np.arange(len(sentence)), sentence.tags] = True
-            if sentence.unknown is not None:
-                row[: len(sentence)][sentence.unknown] = True
-        return torch.from_numpy(allowed)
+        allowed = _one_hot(tags, len(self.tags))
+        possible = [n for tag, n in self._numbers.items() if tag.partition("-")[2] in missed]
+        allowed[np.ix_(tags == self._numbers[OUTSIDE], possible)] = True
+        allowed[list(sentence.unknown)] = True
+        return allowed
 
 
 def build(
@@ -386,9 +390,19 @@ def _allowed(scheme: Scheme, tags: Sequence[str]) -> Tensor:
     return table[kind.unsqueeze(1), kind + prefixes * other]
 
 
-def _unknown(sentence: Sentence) -> NDArray[np.bool_] | None:
-    if not sentence.unknown:
+def _candidates(indexed: Sequence[Indexed], length: int, tags: int) -> Tensor | None:
+    """Which tags each token may carry, ``(batch, length, tags)``, where that of some is open."""
+    if all(sentence.candidates is None for sentence in indexed):
         return None
-    missing = np.zeros(len(sentence), dtype=bool)
-    missing[list(sentence.unknown)] = True
-    return missing
+    allowed = np.zeros((len(indexed), length, tags), dtype=bool)
+    for row, sentence in zip(allowed, indexed, strict=True):
+        if sentence.candidates is not None:
+            row[: len(sentence)] = sentence.candidates
+        elif sentence.tags is not None:
+            row[: len(sentence)] = _one_hot(sentence.tags, tags)
+    return torch.from_numpy(allowed)
+
+
+def _one_hot(tags: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    hot: NDArray[np.bool_] = tags[:, None] == np.arange(count)
+    return hot

@@ -75,6 +75,8 @@ class Sentence:
         line: The line of the file the sentence begins on, counted from 1; 0 where unknown.
         text: The text the tokens were cut from, where that is known.
         offsets: For each token its ``(start, end)`` characters in ``text``.
+        labels: The labels its annotators looked for, so that a token outside of the spans may be
+            part of an entity of any other; ``None`` where they looked for all.
     """
 
     tokens: tuple[str, ...]
@@ -86,6 +88,7 @@ class Sentence:
     line: int = field(default=0, compare=False)
     text: str | None = field(default=None, compare=False, repr=False)
     offsets: tuple[tuple[int, int], ...] | None = field(default=None, compare=False, repr=False)
+    labels: frozenset[str] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -1,6 +1,8 @@
 """``ner train`` and ``ner cv`` from the outside."""
 
 import json
+import re
+import sys
 
 import pytest
 from training_runs import write_config
@@ -88,3 +90,40 @@ def test_ill_formed_tags_are_told_before_training(folder, capsys):
     (folder / "train.conll").write_text(f"{text}\n\nAda I-PER\nfell O\nthen I-ORG\n")
     assert train("--set", "training.epochs=1") == 0
     assert "warning: " in capsys.readouterr().out
+
+
+def test_the_course_of_a_run_is_written_for_tensorboard(folder):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert train("--quiet", "--tensorboard", "board") == 0
+    board = EventAccumulator(str(folder / "board"))
+    board.Reload()
+    epochs = [
+        json.loads(line) for line in (folder / "model/metrics.jsonl").read_text().splitlines()
+    ]
+    found = board.Scalars("development F1/all")
+    assert [one.value for one in found] == pytest.approx(
+        [epoch["development"]["f1"] or 0.0 for epoch in epochs]
+    )
+    steps = [one.step for one in board.Scalars("loss/step")]
+    assert steps == list(range(1, found[-1].step + 1))
+    labels = {f"development F1/{label}" for epoch in epochs for label in epoch["labels"]}
+    assert labels <= set(board.Tags()["scalars"])
+
+
+def test_without_tensorboard_the_extra_is_named(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert train("--quiet", "--tensorboard", "board") == 2
+    assert "pip install 'ner-crf[tensorboard]'" in capsys.readouterr().err
+
+
+def test_a_terminal_sees_loss_score_speed_and_time_left(folder, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert train() == 0
+    seen = capsys.readouterr()
+    bars = [bar for bar in seen.err.split("\r") if "epoch=2/2" in bar]
+    assert bars
+    assert re.search(r"training: +\d+%.*<.* tokens/s, epoch=2/2, loss=\d+\.\d+, F1=", bars[-1])
+    assert "epoch   2  loss" in seen.out

@@ -368,3 +368,9 @@ def test_the_predictions_of_seqscore_are_scored_as_conlleval_scores_them(shared)
         correct, found, right, _, _ = counts(raw(gold), raw(predicted))
         assert report.exact == Score(correct.total(), found.total(), right.total()), path.name
     assert seen >= 3
+
+
+def test_a_label_nobody_looked_for_is_neither_right_nor_wrong():
+    gold = Sentence(("Ada", "saw", "Lima"), (Span(0, 1, "PER"),), labels=frozenset({"PER"}))
+    found = evaluate([gold], [(Span(0, 1, "PER"), Span(1, 2, "PER"), Span(2, 3, "LOC"))]).exact
+    assert (found.correct, found.predicted, found.gold) == (1, 2, 1)

@@ -1,12 +1,16 @@
 """The sentences of a run: read as told, held out by documents, never split unasked."""
 
+from dataclasses import replace
+
 import pytest
-from training_runs import config
+from training_runs import SMALL, config
 
 from ner.config import ConfigError
+from ner.network import build
 from ner.sentence import Sentence, Span, in_document
 from ner.training import DataSettings, Run, read_settings
 from ner.training.corpora import Corpora, hold_out, read_corpora, recased
+from ner.training.inspection import inspect
 
 
 def documents(count, size):
@@ -90,6 +94,84 @@ def test_a_run_trains_on_the_copies_too(toy):
     run = Run(settings, device="cpu", corpora=Corpora(toy, (), ()))
     seen = []
     run.train_epoch(seen.append)
-    assert sum(seen) == 9 + 4 + 9
+    assert sum(step.sentences for step in seen) == 9 + 4 + 9
     with pytest.raises(ConfigError, match="lower_cased must be from 0 to 1"):
         read_settings(config(lower_cased=1.5))
+
+
+def write_halves(folder):
+    (folder / "people.conll").write_text("Ada B-PER\nleft O\nLima O\n\nHo B-PER\nwon O\n")
+    (folder / "places.conll").write_text("Ho O\nsaw O\nLima B-LOC\n")
+    return [
+        {"file": str(folder / "people.conll"), "labels": ["PER"]},
+        {"file": str(folder / "places.conll"), "labels": ["LOC"]},
+    ]
+
+
+def test_a_corpus_may_declare_its_labels(tmp_path):
+    settings = DataSettings(train=[*write_halves(tmp_path), "sample:development"])
+    corpora = read_corpora(settings, seed=1)
+    declared = [sentence.labels for sentence in corpora.train]
+    assert declared[:3] == [{"PER"}, {"PER"}, {"LOC"}]
+    assert set(declared[3:]) == {None}
+    lines = inspect(corpora).lines()
+    assert "2 sentences declare PER: O leaves other labels open there" in lines
+    plain = read_corpora(DataSettings(train=[str(tmp_path / "people.conll")]), seed=1)
+    same = read_corpora(DataSettings(train=write_halves(tmp_path)[:1]), seed=1)
+    assert plain.fingerprint() != same.fingerprint()
+
+
+def test_an_entity_of_a_label_not_declared_is_refused(tmp_path):
+    first, _ = write_halves(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"people.conll:1: .* PER, data.train\[0\].labels decl.* X"
+    ):
+        read_corpora(DataSettings(train={**first, "labels": ["X"]}), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ({"file": "a", "label": ["PER"]}, r"data.train\[0\] has no setting 'label'; did you mean"),
+        ({"labels": ["PER"]}, r"data.train\[0\] needs the setting 'file'"),
+        ({"file": "a", "labels": "PER"}, r"data.train\[0\].labels wants a list of text"),
+    ],
+)
+def test_settings_of_a_corpus_are_checked(entry, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        read_settings({"data": {"train": [entry]}})
+
+
+def test_corpora_of_other_formats_may_be_mixed(tmp_path):
+    (tmp_path / "a").write_text("[PER Ada] won .\n")
+    entries = [{"file": str(tmp_path / "a"), "format": "brackets"}, "sample:development"]
+    assert read_corpora(DataSettings(train=entries), seed=1).train[0].spans == (Span(0, 1, "PER"),)
+
+
+def test_a_label_that_nobody_looked_for_is_left_open(toy):
+    """Of sentences that declare PER, O may be any other label; the rest of the tags is given."""
+    network = build(toy, **SMALL)
+    sentence = Sentence(("Ada", "saw", "Lima"), (Span(0, 1, "PER"),), labels=frozenset({"PER"}))
+    full = Sentence(("x", "y"), (Span(0, 2, "LOC"),))
+    batch = network.batch([sentence, full])
+    names = [{tag for tag, ok in zip(network.tags, row, strict=True) if ok}
+             for row in batch.candidates.flatten(0, 1).tolist()]  # fmt: skip
+    open_ = {tag for tag in network.tags if not tag.endswith("PER")}
+    assert names == [{"S-PER"}, open_, open_, {"B-LOC"}, {"E-LOC"}, set()]
+
+
+def test_halves_with_one_label_each_train_a_model_of_both(toy):
+    """What one half leaves open, the other teaches; where O meant nothing else, it would not."""
+
+    def half(label):
+        kept = [tuple(s for s in one.spans if s.label == label) for one in toy]
+        return tuple(replace(one, spans=spans, labels=frozenset({label}))
+                     for one, spans in zip(toy, kept, strict=True))  # fmt: skip
+
+    gold = tuple(replace(one, spans=tuple(s for s in one.spans if s.label in ("PER", "LOC")))
+                 for one in toy)  # fmt: skip
+    train = (*half("PER"), *half("LOC"))
+    run = Run(read_settings(config(epochs=40, learning_rate=0.02)), device="cpu",
+              corpora=Corpora(train, gold, ()))  # fmt: skip
+    list(run)
+    assert run.best.score.f1 == 1.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_runs import config, write_config
+from training_runs import SMALL, config, write_config
 
 import ner
 from ner.batch import group_by_length
@@ -122,7 +122,9 @@ def test_every_sentence_is_trained_on_once_an_epoch(toy):
     run = run_of(toy, batch_size=4, batch_tokens=20)
     seen = []
     run.train_epoch(seen.append)
-    assert sum(seen) == len(toy) == run.sentences
+    assert sum(step.sentences for step in seen) == len(toy) == run.sentences
+    assert sum(step.tokens for step in seen) == sum(map(len, toy)) == run.tokens
+    assert sum(step.loss for step in seen) / len(toy) == pytest.approx(run.epochs[0].loss)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_sentences(toy):
@@ -197,7 +199,10 @@ def test_accumulated_batches_are_one_large_batch(toy, accumulate):
 def test_bfloat16_goes_about_the_way_float32_goes(toy):
     losses = {}
     for precision in ("float32", "bfloat16"):
-        run = run_of(toy, precision=precision, epochs=10, learning_rate=0.02)
+        raw = config(precision=precision, epochs=10, learning_rate=0.02)
+        spelling = {"kind": "character_lstm", "width": 8, "character_width": 8}
+        raw["model"] = {**SMALL, "embeddings": {**SMALL["embeddings"], "spelling": spelling}}
+        run = Run(read_settings(raw), device="cpu", corpora=Corpora(toy, toy, ()))
         losses[precision] = [epoch.loss for epoch in run]
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.2)

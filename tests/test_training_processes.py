@@ -15,9 +15,10 @@ import os, sys, torch
 sys.path.insert(0, {tests!r})
 from conftest import parse_line
 from training_runs import config
-from ner.training import Run, read_settings
+from ner.training import Run, read_settings, rows
 from ner.training.corpora import Corpora
 
+rows.LEAST = 1  # every table's gradient is of rows, of which each process has its own
 lines = ["[PER Ada Obi] joined [ORG Kestrel] .", "[LOC Ghana] beat [LOC Peru] 2-1 .", "It rained .",
          "[PER Lin Ho] resigned in [LOC Lima] .", "Shares of [ORG Tern Bank] fell ."]
 toy = tuple(parse_line(line) for line in lines)
@@ -25,10 +26,13 @@ settings = read_settings(config(batch_size=5, epochs=2, gradient_clip=1e9), outp
 run = Run(settings, device="cpu", corpora=Corpora(toy, toy, ()))
 run.network.eval()
 run._take(run._groups(0)[0], 0.0)
-gradient = torch.cat([p.grad.reshape(-1) for p in run.network.parameters()])
+gradient = torch.cat([p.grad.to_dense().reshape(-1) for p in run.network.parameters()])
 run.train_epoch()
 score = run.epochs[0].score
 run.finish()
+weights = torch.cat([p.detach().reshape(-1) for p in run.network.parameters()])
+for one in run.processes.gather(weights):
+    assert torch.equal(one, weights)
 if run.processes.writes:
     torch.save({{"gradient": gradient, "gold": score.gold}}, {result!r})
 if run.processes.count > 1:

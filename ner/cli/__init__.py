@@ -18,6 +18,7 @@ from ner import __version__
 
 VERBS = {
     "train": "train a tagger on files and save it",
+    "tune": "search for better settings",
     "cv": "cross-validate a configuration by document",
     "evaluate": "score predictions or a model against gold annotation",
     "tag": "find the entities in a stream of text",

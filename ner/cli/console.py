@@ -6,13 +6,17 @@ import contextlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ner.storage import write_text
 
-Step = Callable[[int], None]
+
+class Step(Protocol):
+    """Takes how much more is done, and figures to show beside the bar."""
+
+    def __call__(self, count: int, /, **figures: str) -> None: ...
 
 
 class Progress:
@@ -24,22 +28,43 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._bar: Any = None
 
     def line(self, text: str) -> None:
         """Print a line of the report, on standard output."""
-        if not self.quiet:
-            print(text, flush=True)
+        if self.quiet:
+            return
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, flush=True)
+        if self._bar is not None:
+            self._bar.refresh()
 
     @contextlib.contextmanager
-    def bar(self, total: int | None, title: str, unit: str) -> Iterator[Step]:
-        """A bar on standard error while the block runs; its value takes how much is done."""
+    def bar(self, total: int | None, title: str, unit: str, *, done: int = 0) -> Iterator[Step]:
+        """A bar on standard error while the block runs; its value takes how much is done.
+
+        ``done`` is how much was, before it began.
+        """
         if self.quiet or not sys.stderr.isatty():
-            yield lambda count: None
+            yield lambda count, /, **figures: None
             return
         from tqdm import tqdm
 
-        with tqdm(total=total, desc=title, unit=f" {unit}", leave=False, unit_scale=True) as bar:
-            yield lambda count: bar.update(count) and None
+        with tqdm(
+            total=total, desc=title, unit=f" {unit}", leave=False, unit_scale=True, initial=done
+        ) as bar:
+
+            def step(count: int, /, **figures: str) -> None:
+                if figures:
+                    bar.set_postfix(figures, refresh=False)
+                bar.update(count)
+
+            self._bar = bar
+            try:
+                yield step
+            finally:
+                self._bar = None
 
 
 def percent(fraction: float | None) -> str:

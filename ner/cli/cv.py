@@ -57,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         found = tagger.predict(out)
         for place, spans in zip(places, found, strict=True):
             predicted[place] = spans
-        folds.append(evaluate([s.spans or () for s in out], found).exact.as_json())
+        folds.append(evaluate(out, found).exact.as_json())
         show.line(f"fold {len(folds):4}  {_scores(folds[-1])}")
-    report = evaluate([sentence.spans or () for sentence in sentences], predicted)
+    report = evaluate(sentences, predicted)
     show.line(f"together {_scores(report.exact.as_json())}")
     if arguments.predictions:
         tagged = (replace(s, spans=p) for s, p in zip(sentences, predicted, strict=True))

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, percent, write_json
+from ner.cli.console import Step as Bar
 from ner.config import ConfigError
 from ner.formats import DataWarning
 
 if TYPE_CHECKING:
-    from ner.training import Epoch, Run, RunSettings
+    from ner.training import Epoch, Run, RunSettings, Step
+    from ner.training.board import Board
     from ner.training.corpora import Corpora
 
 EXAMPLE = """\
@@ -56,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--init-from",
         metavar="MODEL",
         help="start from a trained model; its labels are matched by name",
+    )
+    parser.add_argument(
+        "--tensorboard",
+        metavar="DIR",
+        help="write the course of the run for TensorBoard too (the extra `tensorboard`)",
     )
     parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -148,7 +155,7 @@ def train_once(
         show.line(line)
     with _leaving_cleanly(training) as received:
         try:
-            _train(training, show)
+            _train(training, show, _board(arguments, training))
         except StoppedError:
             show.line(f"stopped after step {training.position.step}; --resume goes on from there")
             return 128 + received[0]
@@ -160,13 +167,59 @@ def train_once(
     return {**result, "output": str(path)}
 
 
-def _train(training: Run, show: Progress) -> None:
-    while not training.finished:
-        with show.bar(training.sentences, f"epoch {len(training.epochs) + 1}", "sentences") as bar:
-            epoch = training.train_epoch(bar)
-        show.line(_line(epoch))
-        for remark in epoch.remarks:
-            show.line(f"warning: {remark}")
+def _train(training: Run, show: Progress, board: Board | None) -> None:
+    """Train what is left of all epochs, and tell of each."""
+    epochs, tokens = training.settings.training.epochs or 0, training.tokens
+    done = len(training.epochs) * tokens
+    with (
+        board or contextlib.nullcontext(),
+        show.bar(epochs * tokens, "training", "tokens", done=done) as bar,
+    ):
+        while not training.finished:
+            epoch = training.train_epoch(_Watch(training, bar, board))
+            if board is not None:
+                board.epoch(training.position.step, epoch)
+            show.line(_line(epoch))
+            for remark in epoch.remarks:
+                show.line(f"warning: {remark}")
+
+
+class _Watch:
+    """Shows the steps of an epoch: the mean loss so far, and the score of the epoch before."""
+
+    def __init__(self, training: Run, bar: Bar, board: Board | None) -> None:
+        self.training = training
+        self.bar = bar
+        self.board = board
+        self.loss = 0.0
+        self.sentences = 0
+
+    def __call__(self, step: Step) -> None:
+        self.loss += step.loss
+        self.sentences += step.sentences
+        training = self.training
+        last = training.epochs[-1] if training.epochs else None
+        figures = {
+            "epoch": f"{len(training.epochs) + 1}/{training.settings.training.epochs}",
+            "loss": f"{self.loss / self.sentences:.3f}",
+        }
+        if last is not None and last.score is not None:
+            figures["F1"] = percent(last.score.f1).strip()
+        self.bar(step.tokens, **figures)
+        if self.board is not None:
+            self.board.step(training.position.step, step)
+
+
+def _board(arguments: argparse.Namespace, training: Run) -> Board | None:
+    """Where the course of the run is written for TensorBoard, if it is."""
+    from ner.training.board import Board
+
+    if arguments.tensorboard is None or not training.processes.writes:
+        return None
+    folder = Path(arguments.tensorboard)
+    if arguments.seeds > 1:
+        folder /= str(training.settings.training.seed)
+    return Board(folder, training.position.step)
 
 
 def _finished(path: Path) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ class Pair:
 
     Attributes:
         gold: What is right.
-        predicted: What was predicted, less any span on a token whose annotation is missing.
+        predicted: What was predicted, less any span on a token whose annotation is missing, and
+            any of a label that nobody looked for there.
         sentence: The gold sentence, where more is known of it than its spans.
     """
 
@@ -41,7 +42,8 @@ def pair_up(
     """Bring gold and predicted sentences together.
 
     Tokens that nobody has annotated are neither right nor wrong: predicted spans on them, and
-    those of sentences without annotation, do not count.
+    those of sentences without annotation, do not count; nor do those of a label that the
+    annotators of the sentence did not look for.
 
     Args:
         gold: Sentences, or the spans of each.
@@ -92,6 +94,8 @@ class _Door:
             predicted = tuple(
                 span for span in predicted if one.unknown.isdisjoint(range(span.start, span.end))
             )
+        if one.labels is not None:
+            predicted = tuple(span for span in predicted if span.label in one.labels)
         return Pair(_in_order(one.spans), predicted, one)
 
     def check_annotation(self) -> None:

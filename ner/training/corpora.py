@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from ner.formats import read
 from ner.sample import path as sample_path
 from ner.sentence import Document, Sentence
-from ner.training.settings import SAMPLE, DataSettings, Files
+from ner.training.settings import SAMPLE, CorpusSettings, DataSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,9 @@ class Corpora:
         for sentences in (self.train, self.development):
             for s in sentences:
                 spans = s.spans and [(span.start, span.end, span.label) for span in s.spans]
-                digest.update(repr((s.tokens, spans, sorted(s.unknown), s.position)).encode())
+                labels = None if s.labels is None else sorted(s.labels)
+                known = (s.tokens, spans, sorted(s.unknown), labels, s.position)
+                digest.update(repr(known).encode())
             digest.update(b"\n")
         return digest.hexdigest()
 
@@ -39,13 +41,14 @@ def read_corpora(settings: DataSettings, seed: int) -> Corpora:
         ValueError: A file is bad, or has no sentence, or training has no entity.
         OSError: A file cannot be read.
     """
-    train = _read(settings.train, settings)
+    train = _read(settings, "train")
     if not any(sentence.spans for sentence in train):
-        raise ValueError(f"{_named(settings.train)}: no sentence has an entity, nothing to learn")
-    development = _read(settings.development, settings) if settings.development else ()
+        named = _named(settings.corpora("train"))
+        raise ValueError(f"{named}: no sentence has an entity, nothing to learn")
+    development = _read(settings, "development")
     if settings.development_fraction is not None:
         train, development = hold_out(train, settings.development_fraction, seed)
-    test = _read(settings.test, settings) if settings.test else ()
+    test = _read(settings, "test")
     return Corpora(train, development, test)
 
 
@@ -103,17 +106,44 @@ def grouped(sentences: Sequence[Sentence]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _read(files: Files, settings: DataSettings) -> tuple[Sentence, ...]:
-    names = [files] if isinstance(files, str) else files
-    paths = [
-        str(sample_path(name.removeprefix(SAMPLE))) if name.startswith(SAMPLE) else name
-        for name in names
+def _read(settings: DataSettings, split: str) -> tuple[Sentence, ...]:
+    corpora = settings.corpora(split)
+    readers = [  # all are opened before the first is read, so that a missing file is told at once
+        read(_path(corpus), format=corpus.format, **(corpus.reader or {})) for corpus in corpora
     ]
-    sentences = tuple(read(paths, format=settings.format, **settings.reader))
-    if not sentences:
-        raise ValueError(f"no sentences in {_named(files)}")
-    return sentences
+    sentences: list[Sentence] = []
+    for number, (corpus, reader) in enumerate(zip(corpora, readers, strict=True)):
+        sentences += reader if corpus.labels is None else _declared(corpus, reader, split, number)
+    if corpora and not sentences:
+        raise ValueError(f"no sentences in {_named(corpora)}")
+    return tuple(sentences)
 
 
-def _named(files: Files) -> str:
-    return files if isinstance(files, str) else ", ".join(files)
+def _path(corpus: CorpusSettings) -> str:
+    if corpus.file.startswith(SAMPLE):
+        return str(sample_path(corpus.file.removeprefix(SAMPLE)))
+    return corpus.file
+
+
+def _declared(
+    corpus: CorpusSettings, sentences: Iterable[Sentence], split: str, number: int
+) -> Iterator[Sentence]:
+    """The sentences of a corpus that declares its labels.
+
+    Raises:
+        ValueError: An entity has another label.
+    """
+    labels = frozenset(corpus.labels or ())
+    for sentence in sentences:
+        for span in sentence.spans or ():
+            if span.label not in labels:
+                raise ValueError(
+                    f"{corpus.file}:{sentence.line}: the sentence has an entity of the label "
+                    f"{span.label}, data.{split}[{number}].labels declares "
+                    f"{', '.join(sorted(labels)) or 'none'}; declare it, or remove the entity"
+                )
+        yield replace(sentence, labels=labels)
+
+
+def _named(corpora: Sequence[CorpusSettings]) -> str:
+    return ", ".join(corpus.file for corpus in corpora)

@@ -66,6 +66,21 @@ class Epoch:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step trained on, or several.
+
+    Attributes:
+        sentences: How many.
+        tokens: Of them.
+        loss: The sum of their negative log-likelihoods before the step, in nats.
+    """
+
+    sentences: int
+    tokens: int
+    loss: float
+
+
 @dataclass(slots=True)
 class Position:
     """Where in a run one is.

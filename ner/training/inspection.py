@@ -24,6 +24,7 @@ class Inspection:
         absent: How many development entities there are of each label that training lacks.
         repeated: The share of development sentences that also stand in training.
         seen: The share of development entities whose words, with that label, stand in training.
+        declared: How many training sentences were annotated for some labels alone, by labels.
     """
 
     labels: dict[str, int]
@@ -32,6 +33,7 @@ class Inspection:
     absent: dict[str, int]
     repeated: float | None
     seen: float | None
+    declared: dict[str, int]
 
     def lines(self) -> list[str]:
         """What there is to say, a line each."""
@@ -43,6 +45,10 @@ class Inspection:
                 f"development: {100 * self.repeated:.1f} % of the sentences and "
                 f"{100 * self.seen:.1f} % of the entities also stand in training"
             )
+        lines += [
+            f"{count:,} sentences declare {labels}: O leaves other labels open there"
+            for labels, count in self.declared.items()
+        ]
         if self.rare:
             named = ", ".join(f"{label} ({self.labels[label]})" for label in self.rare)
             lines.append(f"warning: fewer than {RARE} entities to learn from: {named}")
@@ -61,6 +67,11 @@ def inspect(corpora: Corpora) -> Inspection:
         Counter(span.label for sentence in sentences for span in sentence.spans or ())
         for sentences in (corpora.train, corpora.development)
     )
+    declared = Counter(
+        ", ".join(sorted(sentence.labels)) or "no label"
+        for sentence in corpora.train
+        if sentence.labels is not None
+    )
     return Inspection(
         labels=dict(labels.most_common()),
         tokens=sum(map(len, corpora.train)),
@@ -71,6 +82,7 @@ def inspect(corpora: Corpora) -> Inspection:
             {sentence.tokens for sentence in corpora.train},
         ),
         seen=_share(_entities(corpora.development), set(_entities(corpora.train))),
+        declared=dict(declared),
     )
 
 

@@ -6,7 +6,7 @@ import copy
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ner.tagger import Tagger, pick_device
 from ner.training import resumption
 from ner.training.checkpoints import Checkpoint
 from ner.training.corpora import Corpora, read_corpora, recased
-from ner.training.epochs import Epoch, Position, remarks_on
+from ner.training.epochs import Epoch, Position, Step, remarks_on
 from ner.training.optimisation import SCHEDULES, plateau_factor
 from ner.training.pacing import paced, pieces, told
 from ner.training.processes import Processes
@@ -91,7 +91,6 @@ class Run(Iterator[Epoch]):
         self._train, self._origins = pieces(
             self._sentences, self.network.index(self._sentences, self._table), training.longest
         )
-        self._tokens = sum(map(len, self._train))
         self.remarks += told(self._origins, training.longest)
         lengths = [len(piece) for piece in self._train]
         self._batch_size, self._epochs = paced(training, lengths)
@@ -138,6 +137,11 @@ class Run(Iterator[Epoch]):
         return len(self._train)
 
     @property
+    def tokens(self) -> int:
+        """How many tokens an epoch trains on."""
+        return sum(map(len, self._train))
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or patience is at its end."""
         training = self.settings.training
@@ -154,27 +158,29 @@ class Run(Iterator[Epoch]):
             self.finish()
         raise StopIteration
 
-    def train_epoch(self, done: Callable[[int], None] = lambda sentences: None) -> Epoch:
+    def train_epoch(self, done: Callable[[Step], None] = lambda step: None) -> Epoch:
         """Train one epoch, or what is left of the one under way, and score it.
 
         Args:
-            done: Told, after each step, how many sentences it had.
+            done: Told of each step; of an epoch that is gone on with, first of what was done.
 
         Raises:
             StoppedError: ``stop`` was called.
-            ValueError: The loss is no longer a finite number.
+            DivergedError: The loss is no longer a finite number.
         """
         place = self.position
         groups = self._groups(len(self.epochs))
         self.network.train()
-        done(sum(map(_sentences, groups[: place.steps_of_epoch])))
+        if before := groups[: place.steps_of_epoch]:
+            done(self._step(before, place.loss))
         for group in groups[place.steps_of_epoch :]:
             began = time.perf_counter()
-            place.loss += self._take(group, place.steps_of_epoch / len(groups))
+            loss = self._take(group, place.steps_of_epoch / len(groups))
+            place.loss += loss
             place.step += 1
             place.steps_of_epoch += 1
             place.seconds += time.perf_counter() - began
-            done(_sentences(group))
+            done(self._step([group], loss))
             self._pause()
         return self._end_epoch()
 
@@ -240,11 +246,16 @@ class Run(Iterator[Epoch]):
             sentences = self._sentences
             places = [self._origins[number] for numbers in group for number in numbers]
             lines = [str(sentences[n].line or n + 1) for n in places]
-            raise ValueError(
+            raise DivergedError(
                 f"{error}; at step {self.position.step + 1}, in the batch of the training "
                 f"sentences at lines {', '.join(lines[:8])}{', ...' if len(lines) > 8 else ''}; "
                 "a lower learning_rate or gradient_clip helps"
             ) from error
+
+    def _step(self, groups: Sequence[Group], loss: float) -> Step:
+        """What steps with this summed loss trained on."""
+        numbers = [number for group in groups for batch in group for number in batch]
+        return Step(len(numbers), sum(len(self._train[number]) for number in numbers), loss)
 
     def _pause(self) -> None:
         """Between two steps: write a checkpoint where one is due, and leave if asked to."""
@@ -264,6 +275,7 @@ class Run(Iterator[Epoch]):
         self._written = time.monotonic()
 
     def _end_epoch(self) -> Epoch:
+        self._stepper.settle()
         place, labels = self.position, self._score()
         score = None if labels is None else sum(labels.values(), Score())
         epoch = Epoch(
@@ -271,7 +283,7 @@ class Run(Iterator[Epoch]):
             loss=place.loss / len(self._train),
             score=score,
             seconds=place.seconds,
-            tokens_per_second=self._tokens / place.seconds,
+            tokens_per_second=self.tokens / place.seconds,
             best=self._is_best(score),
             labels=dict(sorted((labels or {}).items())),
             learning_rate=self.learning_rate(1.0 - 1.0 / place.steps_of_epoch),
@@ -307,8 +319,7 @@ class Run(Iterator[Epoch]):
         predicted = Tagger(self.network.eval()).predict(sentences)  # as the saved model will
         if weights is not None:
             self.network.load_state_dict(weights)
-        gold = [sentence.spans or () for sentence in sentences]
-        return self._together(evaluate(gold, predicted).labels)
+        return self._together(evaluate(sentences, predicted).labels)
 
     def _together(self, labels: Mapping[str, Score]) -> Mapping[str, Score]:
         """The scores of all processes added up."""
@@ -365,10 +376,6 @@ def train(
     """
     settings = config if isinstance(config, RunSettings) else read_settings(config)
     return Run(settings, device=device, resume=resume, init_from=init_from)
-
-
-def _sentences(group: Group) -> int:
-    return sum(map(len, group))
 
 
 def _set_up(device: torch.device, threads: int | None, deterministic: bool) -> None:

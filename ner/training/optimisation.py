@@ -28,6 +28,9 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
 }
 
 
+BY_ROWS = ("adamw", "adam")  # those that ``ner.training.rows`` can do row by row
+
+
 def _warming(after: Callable[[float], float]) -> Schedule:
     """A linear rise over the warm-up, then what ``after`` says of the rest (0 to 1)."""
 
@@ -79,7 +82,11 @@ def scale_gradients(parameters: Iterable[Tensor], length: float, *, always: bool
     Returns:
         The length it had.
     """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    gradients = [
+        parameter.grad.values() if parameter.grad.is_sparse else parameter.grad
+        for parameter in parameters
+        if parameter.grad is not None
+    ]
     norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
     found = float(torch.linalg.vector_norm(norms).item())
     if found > length or (always and found > 0.0):  # else they need not be touched
@@ -123,13 +130,14 @@ class Average:
         }
 
     @torch.no_grad()
-    def update(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
-        """Take the weights after a step into the average."""
+    def update(self, parameters: Iterable[tuple[str, Tensor]]) -> float:
+        """Take weights after a step into the average; by how much the average fades in it."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, parameter in parameters:
             if parameter.requires_grad:
                 self.weights[name].lerp_(parameter, 1.0 - decay)
+        return decay
 
     @torch.no_grad()
     def restore(self, weights: Mapping[str, Tensor], steps: int) -> None:

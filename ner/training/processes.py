@@ -56,6 +56,32 @@ class Processes:
             distributed.all_reduce(tensor)
         return tensor
 
+    def sum_rows(self, gradient: Tensor | None, table: Tensor) -> Tensor:
+        """The sum of the sparse gradients of all, each of some rows of a table.
+
+        Args:
+            gradient: This process's, coalesced; ``None`` where it has none.
+            table: What it is the gradient of.
+        """
+        if gradient is None:
+            gradient = torch.sparse_coo_tensor(
+                indices=torch.zeros(1, 0, dtype=torch.int64),
+                values=table.new_zeros(0, table.shape[1]),
+                size=table.shape,
+                check_invariants=False,
+            ).coalesce()
+        counts = self.gather(torch.tensor([gradient.indices().shape[1]]))
+        most = int(max(counts))
+        rows = gradient.indices()[0]
+        padded = torch.cat([rows, rows.new_zeros(most - len(rows))])
+        values = torch.cat([gradient.values(), table.new_zeros(most - len(rows), table.shape[1])])
+        everybody = zip(self.gather(padded), self.gather(values), counts, strict=True)
+        parts = [(r[: int(n)], v[: int(n)]) for r, v, n in everybody]
+        indices, found = (torch.cat(kind) for kind in zip(*parts, strict=True))
+        return torch.sparse_coo_tensor(
+            indices[None], found, table.shape, check_invariants=False
+        ).coalesce()
+
     def any(self, flag: bool) -> bool:
         """Whether some process says so."""
         return flag if self.count == 1 else bool(self._total(flag))

@@ -94,7 +94,7 @@ def clear(run: Run) -> list[str]:
 def restore_stepper(stepper: Stepper, checkpoint: Checkpoint, run: Run) -> Position:
     """Give a stepper and the random numbers the states of a checkpoint; where it was written."""
     position = Position(**checkpoint.state["position"])
-    parts = {name: checkpoint.part(name) for name in ("network", "optimizer", "average")}
+    parts = {name: checkpoint.part(name) for name in Stepper.PARTS}
     stepper.restore(parts, position.step)
     restore_random_states(checkpoint.part(f"random-{run.processes.rank}"), run.device)
     return position
@@ -126,7 +126,7 @@ def _check_same(run: Run, state: Mapping[str, Any]) -> None:
                 f"--resume: the {name} are not those of the checkpoint ({state[name]!s:.12}, now "
                 f"{value!s:.12}); train without --resume, or with what was used before"
             )
-    before, now = _flat(state["settings"]), _flat(json.loads(json.dumps(run.settings.as_dict())))
+    before, now = flat(state["settings"]), flat(json.loads(json.dumps(run.settings.as_dict())))
     for name in sorted(set(before) | set(now)):
         if before.get(name) != now.get(name) and name != "output":
             raise ConfigError(
@@ -135,11 +135,11 @@ def _check_same(run: Run, state: Mapping[str, Any]) -> None:
             )
 
 
-def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested settings by their dotted names."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in settings.items():
-        flat |= (
-            _flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
+        found |= (
+            flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
         )
-    return flat
+    return found

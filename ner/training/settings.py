@@ -31,7 +31,26 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
 )
 SAMPLE = "sample:"  # before the name of a split of the bundled corpus
 
-Files = str | list[str]
+Settings = dict[str, Any]
+Files = str | Settings | list[str | Settings]  # settings are those of a CorpusSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings:
+    """A corpus among the files of a split.
+
+    Attributes:
+        file: A path, a pattern, or ``sample:train`` of the bundled corpus.
+        labels: The labels its annotators looked for: a token outside of its entities may be part
+            of an entity of any other label, and training leaves that open. Null: all labels.
+        format: Its format, where neither its ending nor the section ``data`` tells.
+        reader: Options of that format's reader; null for those of the section ``data``.
+    """
+
+    file: str
+    labels: list[str] | None = None
+    format: str | None = None
+    reader: Settings | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +58,8 @@ class DataSettings:
     """The section ``data``: which files.
 
     Attributes:
-        train: The files to train on: paths, patterns, or ``sample:train`` of the bundled corpus.
+        train: The files to train on: paths, patterns, or ``sample:train`` of the bundled corpus;
+            or settings of a corpus: ``{file: people.conll, labels: [PER]}``.
         development: The files to choose the best epoch by.
         test: The files to score the finished model on.
         development_fraction: Without files for development, the share of the training documents
@@ -61,6 +81,29 @@ class DataSettings:
             raise ValueError(f"development_fraction must be between 0 and 1, got {share}")
         if share is not None and self.development is not None:
             raise ValueError("give development or development_fraction, not both")
+        for split in ("train", "development", "test"):
+            self.corpora(split)
+
+    def corpora(self, split: str) -> list[CorpusSettings]:
+        """The corpora of a split, each with its settings.
+
+        Raises:
+            ConfigError: A setting cannot be used.
+        """
+        files: Files | None = getattr(self, split)
+        entries = files if isinstance(files, list) else [] if files is None else [files]
+        found = []
+        for number, entry in enumerate(entries):
+            own = {"file": entry} if isinstance(entry, str) else entry
+            corpus = call(CorpusSettings, own, of=f"data.{split}[{number}]")
+            found.append(
+                replace(
+                    corpus,
+                    format=corpus.format or self.format,
+                    reader=self.reader if corpus.reader is None else corpus.reader,
+                )
+            )
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,15 +196,17 @@ class RunSettings:
         model: The settings of ``ner.ensemble.build``.
         training: How to train.
         output: The model directory to write; null for none.
+        tune: What ``ner tune`` may change: ranges by the dotted names of settings.
     """
 
     data: DataSettings
     model: dict[str, Any] = field(default_factory=dict)
     training: TrainingSettings = TrainingSettings()
     output: str | None = None
+    tune: Settings = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as a configuration file holds them, defaults written out."""
+        """The settings of a run as a configuration file holds them, defaults written out."""
 
         def plain(section: Any) -> dict[str, Any]:
             return {one.name: getattr(section, one.name) for one in fields(section)}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ner.network import Indexed, Network, TypeTable
 from ner.training.optimisation import (
+    BY_ROWS,
     OPTIMIZERS,
     Average,
     optimizer_tensors,
@@ -18,7 +19,9 @@ from ner.training.optimisation import (
     scale_gradients,
     set_learning_rate,
 )
+from ner.training.precision import bfloat16
 from ner.training.processes import Processes
+from ner.training.rows import RowTables
 from ner.training.settings import TrainingSettings
 
 
@@ -32,25 +35,35 @@ class Stepper:
     Attributes:
         network: The network.
         table: The distinct tokens of the sentences it is trained on.
-        optimizer: The optimiser.
+        optimizer: The optimiser of all weights but those of ``rows``.
         average: The moving average of the weights, where one is wanted.
+        rows: The tables that are optimised row by row.
     """
+
+    PARTS = ("network", "optimizer", "rows", "average")  # of what ``tensors`` gives
 
     def __init__(
         self, network: Network, table: TypeTable, settings: TrainingSettings, processes: Processes
     ) -> None:
         self.network = network
         self.table = table
+        self.average = Average(network, settings.average) if settings.average else None
+        self._device = next(network.parameters()).device
+        by_rows = (
+            settings.optimizer in BY_ROWS
+            and not settings.weight_decay  # which would move every row
+            and self._device.type == "cpu"  # elsewhere a whole table is quickly done
+        )
+        averages = self.average.weights if self.average else {}
+        self.rows = RowTables(network if by_rows else None, averages)
         self.optimizer = OPTIMIZERS[settings.optimizer](
-            network.parameters(),
+            [p for name, p in network.named_parameters() if name not in self.rows.tables],
             settings.learning_rate,
             settings.weight_decay,
             settings.momentum,
         )
-        self.average = Average(network, settings.average) if settings.average else None
         self._settings = settings
         self._processes = processes
-        self._device = next(network.parameters()).device
 
     def take(self, batches: Sequence[Sequence[Indexed]], rate: float) -> float:
         """Take one step for all sentences of these batches, each weighing the same.
@@ -61,16 +74,8 @@ class Stepper:
         Raises:
             DivergedError: The loss or its gradient is not finite; the weights are as they were.
         """
-        set_learning_rate(self.optimizer, rate)
-        self.optimizer.zero_grad()
-        count = sum(map(len, batches))
-        total = 0.0
-        for sentences in batches:
-            if share := self._processes.share(sentences):
-                loss = self._loss(share) * (len(share) / count)
-                loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.item() * count
-        total = self._sum_up(total)
+        self.network.zero_grad()
+        total = self._gradients(batches)
         if not math.isfinite(total):
             raise DivergedError(f"the loss is {total}")
         length = scale_gradients(
@@ -80,16 +85,45 @@ class Stepper:
         )
         if not math.isfinite(length):
             raise DivergedError(f"the length of the gradient is {length}")
-        self.optimizer.step()
-        if self.average:
-            self.average.update(self.network.named_parameters())
+        self._step(rate)
         return total
+
+    def settle(self) -> None:
+        """Bring the weights, and their average, to where the steps so far have them."""
+        self.rows.settle()
+
+    def _gradients(self, batches: Sequence[Sequence[Indexed]]) -> float:
+        """Give the weights their gradients; the sum of the sentences' losses."""
+        count = sum(map(len, batches))
+        total = 0.0
+        with self.rows.watching():
+            for sentences in batches:
+                if share := self._processes.share(sentences):
+                    loss = self._loss(share) * (len(share) / count)
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    total += loss.item() * count
+        self.rows.coalesce()
+        return self._sum_up(total)
+
+    def _step(self, rate: float) -> None:
+        """Change weights and average by the gradients."""
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.step()
+        decay = 1.0
+        if self.average:
+            decay = self.average.update(
+                (name, weight)
+                for name, weight in self.network.named_parameters()
+                if name not in self.rows.tables
+            )
+        self.rows.step(rate, decay)
 
     def tensors(self) -> dict[str, Tensor]:
         """All that steps change, by name, as ``restore`` takes it."""
         parts: dict[str, Mapping[str, Tensor]] = {
             "network": self.network.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),
+            "rows": self.rows.tensors(),
             "average": self._averaged(),
         }
         return {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
@@ -98,6 +132,7 @@ class Stepper:
         """Go on from tensors that were written down after so many steps."""
         self.network.load_state_dict(parts["network"])
         restore_optimizer(self.optimizer, parts["optimizer"])
+        self.rows.restore(parts["rows"])
         if self.average:
             self.average.restore(parts["average"], steps)
 
@@ -110,9 +145,10 @@ class Stepper:
 
     def _loss(self, sentences: Sequence[Indexed]) -> Tensor:
         batch = self.network.collate(sentences, self.table).to(self._device)
-        bfloat16 = self._settings.precision == "bfloat16"
         try:
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
+            if self._settings.precision == "float32":
+                return self.network.loss(batch)
+            with bfloat16(self.network, self._device):
                 return self.network.loss(batch)
         except ValueError as error:  # the CRF refuses emissions that are no numbers
             raise DivergedError(str(error)) from error
@@ -121,7 +157,8 @@ class Stepper:
         """Sum gradients and losses over all processes."""
         if self._processes.count == 1:
             return total
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        parameters = list(self.optimizer.param_groups[0]["params"])
+        parameters = [parameter for parameter in parameters if parameter.requires_grad]
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         last = torch.tensor([total], dtype=torch.float32, device=self._device)
         flat = self._processes.sum(torch.cat([*(g.reshape(-1) for g in gradients), last]))
@@ -129,6 +166,8 @@ class Stepper:
         *summed, last = torch.split(flat, [*sizes, 1])
         for parameter, gradient in zip(parameters, summed, strict=True):
             parameter.grad = gradient.view_as(parameter)
+        for table in self.rows.tables.values():
+            table.weight.grad = self._processes.sum_rows(table.weight.grad, table.weight)
         return float(last.item())
 
 

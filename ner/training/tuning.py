@@ -1,0 +1,314 @@
+"""Searching for better settings: trials in a study on disk, bad ones given up early (Optuna)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ner.config import ConfigError, assign, call
+from ner.training.corpora import Corpora, read_corpora
+from ner.training.loop import Run
+from ner.training.resumption import flat
+from ner.training.settings import RunSettings, read_settings
+from ner.training.steps import DivergedError
+
+NAME = "ner"  # of the study in its file
+FIRST, WARM = 4, 2  # trials that are never given up; the first epoch after which others may be
+COMPLETE, PRUNED, DIVERGED = "complete", "pruned", "diverged"
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Numbers to choose from: whole ones where both ends are.
+
+    Attributes:
+        low: The lowest.
+        high: The highest.
+        step: Only every so much of them.
+        log: Whether each order of magnitude is as likely as the next.
+    """
+
+    low: int | float
+    high: int | float
+    step: int | float | None = None
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"low must not be above high, got {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"with log, low must be more than 0, got {self.low}")
+        if self.step is not None and (self.log or self.step <= 0):
+            raise ValueError("step must be more than 0, and not with log")
+
+    def distribution(self) -> Any:
+        """The range as Optuna has it."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        low, high, step = self.low, self.high, self.step
+        if isinstance(low, int) and isinstance(high, int) and isinstance(step, int | None):
+            return IntDistribution(low, high, log=self.log, step=step or 1)
+        return FloatDistribution(low, high, log=self.log, step=step)
+
+
+Choices = Range | list[Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run with some settings tried.
+
+    Attributes:
+        number: Counted from 0 through the study.
+        settings: The tuned settings by their dotted names.
+        f1: The best development F1 of its epochs; ``None`` where there was none.
+        epochs: How many were trained.
+        state: ``complete``, ``pruned`` or ``diverged``.
+        best: Whether it is the best of the study so far.
+    """
+
+    number: int
+    settings: Mapping[str, Any]
+    f1: float | None
+    epochs: int
+    state: str
+    best: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The trial as JSON holds it."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "f1": self.f1,
+            "epochs": self.epochs,
+            "settings": dict(self.settings),
+        }
+
+
+class Study:
+    """Trials of settings, kept in an SQLite file that later calls go on with.
+
+    Which settings are tried depends on the seed of the configuration and on the trials before
+    alone, so that a study that was stopped goes on as if it had not been. A trial that was under
+    way is begun again.
+
+    Args:
+        settings: Those of a run, with the section ``tune``.
+        path: The file of the study.
+        device: Where to train.
+
+    Raises:
+        ConfigError: There is nothing to tune or to choose by, a setting cannot be used, or the
+            study is of other settings, or Optuna is not installed.
+        ValueError: A file cannot be used.
+    """
+
+    def __init__(self, settings: RunSettings, path: Path, *, device: str = "auto") -> None:
+        self.path = path
+        self.ranges = read_ranges(settings)
+        self._settings = replace(settings, tune={}, output=None)
+        self._output = settings.output
+        self._device = device
+        self._corpora = read_corpora(settings.data, settings.training.seed)
+        if not self._corpora.development:
+            raise ConfigError("ner tune chooses by development F1: give data.development")
+        for choices in self.ranges.values():
+            choices if isinstance(choices, list) else choices.distribution()
+        with _clear_errors(path):
+            self._study = _opened(path, _identity(settings, self._corpora))
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Those that are over."""
+        with _clear_errors(self.path):
+            return [
+                trial for one in self._study.get_trials(deepcopy=False) if (trial := _told(one))
+            ]
+
+    @property
+    def best(self) -> Trial | None:
+        """The complete trial of the highest F1, the first of equals."""
+        complete = [trial for trial in self.trials if trial.state == COMPLETE]
+        return max(complete, key=lambda trial: trial.f1 or 0.0, default=None)
+
+    def run(self, count: int, tell: Tell = lambda line: None) -> Iterator[Trial]:
+        """Try settings until the study has so many trials that are over.
+
+        Args:
+            count: How many there are to be in all, those of earlier calls included.
+            tell: Takes a line on each epoch.
+
+        Raises:
+            ConfigError: The settings of a trial cannot be used.
+        """
+        while len(self.trials) < count:
+            with _clear_errors(self.path):
+                yield self._try(tell)
+
+    def settings_of(self, trial: Trial) -> RunSettings:
+        """The whole configuration of a trial.
+
+        Raises:
+            ConfigError: It cannot be used.
+        """
+        return _with(replace(self._settings, output=self._output), trial.settings)
+
+    def _try(self, tell: Tell) -> Trial:
+        from optuna.samplers import TPESampler
+
+        self._study.sampler = TPESampler(seed=self._settings.training.seed + len(self.trials))
+        trial = self._study.ask({name: _choice(one) for name, one in self.ranges.items()})
+        settings = {name: _chosen(self.ranges[name], trial.params[name]) for name in self.ranges}
+        run = Run(_with(self._settings, settings), device=self._device, corpora=self._corpora)
+        state = _train(run, trial, tell)
+        f1 = max((epoch.score.f1 for epoch in run.epochs if epoch.score), default=None)
+        trial.set_user_attr("told", [f1, len(run.epochs), state, settings])
+        _tell(self._study, trial, f1, state)
+        best = self.best
+        found = Trial(trial.number, settings, f1, len(run.epochs), state)
+        return replace(found, best=best is not None and best.number == trial.number)
+
+
+def read_ranges(settings: RunSettings) -> dict[str, Choices]:
+    """What the section ``tune`` names, checked.
+
+    Raises:
+        ConfigError: It names nothing, or something that cannot be tuned or is no range.
+    """
+    if not settings.tune:
+        raise ConfigError(
+            "nothing to tune; name ranges in the configuration, e.g. "
+            "tune: {training.learning_rate: {low: 0.001, high: 0.01, log: true}}"
+        )
+    ranges: dict[str, Choices] = {}
+    for name, given in settings.tune.items():
+        if name.partition(".")[0] not in ("model", "training"):
+            raise ConfigError(f"tune.{name}: only settings of model and training can be tuned")
+        ranges[name] = _range(name, given)
+        ends = ranges[name] if isinstance(given, list) else (given["low"], given["high"])
+        for value in ends:  # type: ignore[union-attr]
+            _with(settings, {name: value})
+    return ranges
+
+
+def _range(name: str, given: Any) -> Choices:
+    if isinstance(given, list):
+        if not given or not all(isinstance(one, str | int | float | None) for one in given):
+            raise ConfigError(f"tune.{name} wants a list of plain values, got {given}")
+        return given
+    return call(Range, given, of=f"tune.{name}")
+
+
+def _with(settings: RunSettings, tuned: Mapping[str, Any]) -> RunSettings:
+    raw = settings.as_dict()
+    for name, value in tuned.items():
+        raw = assign(raw, name, value)
+    return read_settings(raw)
+
+
+def _choice(choices: Choices) -> Any:
+    """The choices as Optuna has them; those of a list by their places, so that any will do."""
+    from optuna.distributions import CategoricalDistribution
+
+    if isinstance(choices, list):
+        return CategoricalDistribution(list(range(len(choices))))
+    return choices.distribution()
+
+
+def _chosen(choices: Choices, value: Any) -> Any:
+    """What a choice of Optuna's means, without the last digits of binary fractions."""
+    if isinstance(choices, list):
+        return choices[value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
+def _train(run: Run, trial: Any, tell: Tell) -> str:
+    """Train a trial's run, as long as it is no worse than most; how it ended."""
+    try:
+        for epoch in run:
+            f1 = 0.0 if epoch.score is None else epoch.score.f1
+            tell(f"trial {trial.number}, epoch {epoch.number}: development F1 {100 * f1:.2f}")
+            trial.report(f1, epoch.number)
+            if not run.finished and trial.should_prune():
+                return PRUNED
+    except DivergedError:
+        return DIVERGED
+    return COMPLETE
+
+
+def _tell(study: Any, trial: Any, f1: float | None, state: str) -> None:
+    from optuna.trial import TrialState
+
+    if state == COMPLETE:
+        study.tell(trial, f1)
+    else:
+        study.tell(trial, state=TrialState.PRUNED)
+
+
+def _told(trial: Any) -> Trial | None:
+    """A trial that is over, from what the study has of it."""
+    if not trial.state.is_finished() or "told" not in trial.user_attrs:
+        return None
+    f1, epochs, state, settings = trial.user_attrs["told"]
+    return Trial(trial.number, settings, f1, epochs, state)
+
+
+def _opened(path: Path, identity: dict[str, Any]) -> Any:
+    """The study of a file, or a new one, with what was under way to be begun again."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=f"sqlite:///{path}",
+        study_name=NAME,
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST, n_warmup_steps=WARM),
+    )
+    known = study.user_attrs.get("identity")
+    if known is None or not any(map(_told, study.trials)):
+        study.set_user_attr("identity", identity)
+    elif known != identity:
+        names = sorted(set(known) | set(identity))
+        name = next(name for name in names if known.get(name) != identity.get(name))
+        raise ConfigError(
+            f"{path}: is a study of other settings: {name} was {known.get(name)!r}, is "
+            f"{identity.get(name)!r}; name another file with --study"
+        )
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        if known == identity:
+            study.enqueue_trial(trial.params)
+    return study
+
+
+def _identity(settings: RunSettings, corpora: Corpora) -> dict[str, Any]:
+    """What must be the same when a study is gone on with."""
+    raw = {**settings.as_dict(), "tune": settings.tune, "output": None}
+    plain: dict[str, Any] = json.loads(json.dumps(flat(raw)))
+    return {**plain, "sentences": corpora.fingerprint()}
+
+
+@contextlib.contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Say of the database's errors what they are about.
+
+    Raises:
+        ConfigError: Optuna is not installed.
+        ValueError: The file cannot be used.
+    """
+    try:
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
+    except ModuleNotFoundError as error:
+        raise ConfigError("ner tune needs Optuna: pip install 'ner-crf[tune]'") from error
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ValueError(f"{path}: cannot be used as a study: {reason}") from error
