@@ -5,19 +5,23 @@ import torch
 from training_runs import config
 
 import ner
+from ner.config import ConfigError
 from ner.model_directory import ModelError
 from ner.sentence import Sentence, Span
+from ner.tagger import Tagger
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
+from ner.training.rehearsal import forgotten
 from ner.training.seeds import choose, settings_of, spread
 from ner.training.transfer import start_from
 
 
-@pytest.fixture
-def model(toy, tmp_path):
-    settings = read_settings(config(epochs=2, learning_rate=0.02), output=str(tmp_path / "old"))
+@pytest.fixture(scope="module")
+def model(toy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "old"
+    settings = read_settings(config(epochs=30, learning_rate=0.02), output=str(folder))
     list(Run(settings, device="cpu", corpora=Corpora(toy, (), ())))
-    return tmp_path / "old"
+    return folder
 
 
 NEW = (
@@ -82,3 +86,67 @@ def test_seeds_follow_one_another_and_their_spread_is_told():
     found = spread(list(results.values()))
     assert found["development"]["mean"] == pytest.approx(0.8)
     assert found["development"]["deviation"] == pytest.approx(0.1)
+
+
+def chain_losses(run):
+    """The loss of the annotation and of the rehearsal in a step of all sentences."""
+    batch = run.network.collate(run._train, run._table)
+    return run.network.loss(batch), run._rehearsal.loss(batch)
+
+
+def rehearsing(model, sentences, development=(), **training):
+    settings = read_settings(config(rehearsal=1.0, **training))
+    return Run(settings, device="cpu", corpora=Corpora(sentences, development, ()), init_from=model)
+
+
+def test_rehearsal_keeps_all_labels_and_leaves_them_open(model):
+    run = rehearsing(model, NEW)
+    assert run.network.labels == ("DRUG", "LOC", "MISC", "ORG", "PER")
+    assert {"labels kept: LOC, MISC, ORG, PER", "labels dropped: none"} <= set(run.remarks)
+    assert {sentence.labels for sentence in run.corpora.train} == {
+        frozenset({"DRUG", "LOC", "PER"})
+    }
+
+
+def test_the_loss_of_rehearsal_is_the_cross_entropy_written_out(model):
+    """Over the tokens outside of the annotated entities; new labels count as O."""
+    run = rehearsing(model, NEW)
+    run.network.eval()
+    batch = run.network.collate(run._train, run._table)
+    old = run._rehearsal.old
+    wanted, found = old(batch).marginals(), run.network(batch).marginals()
+    expected = 0.0
+    for row, sentence in enumerate(run._train):
+        for token in range(len(sentence)):
+            if run.network.tags[batch.tags[row, token]] != "O":
+                continue
+            for place, tag in enumerate(old.tags):
+                same = [n for n, t in enumerate(run.network.tags)
+                        if t == tag or (tag == "O" and t.endswith("DRUG"))]  # fmt: skip
+                probability = found[row, token, same].sum()
+                expected -= wanted[row, token, place] * probability.clamp_min(1e-12).log()
+    assert chain_losses(run)[1].item() == pytest.approx(expected.item() / len(NEW), rel=1e-4)
+    gradient = torch.autograd.grad(chain_losses(run)[1], run.network.projection.weight)[0]
+    assert gradient.abs().sum() > 0
+
+
+def test_rehearsal_forgets_less(model, toy):
+    """Sentences of new labels alone: without rehearsal the old labels are lost."""
+    new = (Sentence(("Ada", "took", "aspirin", "in", "Accra"), (Span(2, 3, "DRUG"),)),) * 6
+    found = {}
+    for weight in (0.0, 4.0):
+        settings = read_settings(config(rehearsal=weight, epochs=12, learning_rate=0.02))
+        run = Run(settings, device="cpu", corpora=Corpora(new, toy, ()), init_from=model)
+        list(run)
+        predicted = Tagger(run.network.eval()).predict(toy)
+        found[weight] = forgotten(ner.load(model), toy, predicted)
+    assert found[0.0]["after"] == 0.0
+    assert found[4.0]["after"] > 0.5
+    assert found[4.0]["drop"] == found[4.0]["before"] - found[4.0]["after"]
+    assert found[4.0]["labels"] == ["LOC", "MISC", "ORG", "PER"]
+
+
+def test_rehearsal_without_a_model_is_refused(toy):
+    settings = read_settings(config(rehearsal=0.5))
+    with pytest.raises(ConfigError, match=r"training.rehearsal needs a model .*--init-from"):
+        Run(settings, device="cpu", corpora=Corpora(toy, (), ()))

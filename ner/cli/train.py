@@ -129,13 +129,32 @@ def train_once(
     corpora: Corpora | None = None,
 ) -> dict[str, Any] | int:
     """Train one model; its figures, or the exit status where the run was asked to stop."""
-    from ner.training import Run, StoppedError
-    from ner.training.inspection import inspect
+    from ner.training import StoppedError
 
     path = Path(str(settings.output))
     if arguments.resume and (known := _finished(path)) is not None:
         show.line(f"{path} is finished already; train without --resume to begin anew")
         return {**known, "output": str(path)}
+    training = _begin(settings, arguments, show, corpora)
+    with _leaving_cleanly(training) as received:
+        try:
+            _train(training, show, _board(arguments, training))
+        except StoppedError:
+            show.line(f"stopped after step {training.position.step}; --resume goes on from there")
+            return 128 + received[0]
+    result = training.finish()
+    _tell(result, show, old_labels=arguments.init_from is not None)
+    show.line(f"saved {path}")
+    return {**result, "output": str(path)}
+
+
+def _begin(
+    settings: RunSettings, arguments: argparse.Namespace, show: Progress, corpora: Corpora | None
+) -> Run:
+    """Make the run, and tell what it learns from."""
+    from ner.training import Run
+    from ner.training.inspection import inspect
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         training = Run(
@@ -153,18 +172,7 @@ def train_once(
     show.line(_corpora(training))
     for line in inspect(training.corpora).lines():
         show.line(line)
-    with _leaving_cleanly(training) as received:
-        try:
-            _train(training, show, _board(arguments, training))
-        except StoppedError:
-            show.line(f"stopped after step {training.position.step}; --resume goes on from there")
-            return 128 + received[0]
-    result = training.finish()
-    for split in ("development", "test"):
-        if split in result:
-            show.line(f"{split:12} {_scores(result[split])}")
-    show.line(f"saved {path}")
-    return {**result, "output": str(path)}
+    return training
 
 
 def _train(training: Run, show: Progress, board: Board | None) -> None:
@@ -283,6 +291,22 @@ def _line(epoch: Epoch) -> str:
         f"epoch {epoch.number:3}  loss {epoch.loss:8.4f}{scores}  "
         f"{epoch.seconds:6.1f} s  {epoch.tokens_per_second:8,.0f} tokens/s{best}"
     )
+
+
+def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
+    """Tell the scores, and how much is lost of what the model started from knew."""
+    for split in ("development", "test"):
+        if split in result:
+            show.line(f"{split:12} {_scores(result[split])}")
+    known = result.get("old labels", {})
+    for split, found in known.items():
+        before, after, drop = (percent(found[name]) for name in ("before", "after", "drop"))
+        labels = ", ".join(found["labels"])
+        show.line(
+            f"{split:12} F1 on old labels ({labels}) {before} before, {after} now, a drop of {drop}"
+        )
+    if old_labels and not known:
+        show.line("no entity of an old label to score: what was forgotten is not known")
 
 
 def _scores(scores: dict[str, Any]) -> str:

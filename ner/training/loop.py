@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ner.batch import batched, group_by_length
-from ner.config import call
+from ner.config import ConfigError, call
 from ner.ensemble import build
 from ner.evaluation import Score, evaluate
 from ner.network import Network
@@ -27,6 +27,7 @@ from ner.training.epochs import Epoch, Position, Step, remarks_on
 from ner.training.optimisation import SCHEDULES, plateau_factor
 from ner.training.pacing import paced, pieces, told
 from ner.training.processes import Processes
+from ner.training.rehearsal import Rehearsal, opened
 from ner.training.results import finish, history, model_files
 from ner.training.settings import RunSettings, read_settings
 from ner.training.steps import DivergedError, Stepper
@@ -82,6 +83,7 @@ class Run(Iterator[Epoch]):
         self.processes.join(self.device)
         torch.manual_seed(training.seed)
         self.remarks: list[str] = []
+        self._rehearsal: Rehearsal | None = None
         self.network: Network = self._build().to(self.device)
         self._table = self.network.type_table()
         copies = recased(
@@ -96,7 +98,9 @@ class Run(Iterator[Epoch]):
         self._batch_size, self._epochs = paced(training, lengths)
         training = replace(training, batch_size=self._batch_size, epochs=self._epochs)
         self.settings = replace(settings, training=training)
-        self._stepper = Stepper(self.network, self._table, training, self.processes)
+        self._stepper = Stepper(
+            self.network, self._table, training, self.processes, self._rehearsal
+        )
         torch.manual_seed(training.seed + self.processes.rank)
         self.position = Position()
         self.epochs: list[Epoch] = []
@@ -109,13 +113,20 @@ class Run(Iterator[Epoch]):
 
     def _build(self) -> Network:
         if self.init_from is None:
+            if self.settings.training.rehearsal:
+                raise ConfigError("training.rehearsal needs a model to start from: --init-from")
             network = call(build, self.settings.model, self.corpora.train, of="model")
             for part in network.embeddings.values():
                 self.remarks += getattr(part, "remarks", ())
             return network
-        transfer = start_from(self.init_from, self.corpora.train)
+        weight = self.settings.training.rehearsal
+        transfer = start_from(self.init_from, self.corpora.train, keep=weight > 0.0)
         self.remarks += transfer.lines()
-        return transfer.network
+        network = transfer.network.to(self.device)
+        if weight > 0.0:
+            self.corpora = replace(self.corpora, train=opened(self.corpora.train))
+            self._rehearsal = Rehearsal(transfer.old.to(self.device), network, weight)
+        return network
 
     @property
     def folder(self) -> Path | None:

@@ -12,6 +12,7 @@ from ner.sentence import Sentence
 from ner.tagger import Tagger, load, model_card
 from ner.training.epochs import Epoch
 from ner.training.plot import plot
+from ner.training.rehearsal import forgotten
 
 if TYPE_CHECKING:
     from ner.training.loop import Run
@@ -32,18 +33,22 @@ def finish(run: Run) -> dict[str, Any]:
     if not run.processes.writes:
         return run.metrics()
     tagger = run.tagger if output is None else load(output, device=str(run.device))
+    old = None if run.init_from is None else load(run.init_from, device=str(run.device))
     metrics = run.metrics()
     for name in ("development", "test"):
         sentences = getattr(run.corpora, name)
         if not sentences:
             continue
-        found = score_tagger(tagger, sentences)
+        predicted = tagger.predict(sentences)
+        found = evaluate(sentences, predicted).exact.as_json()
         if name in metrics and metrics[name] != found:
             raise RuntimeError(
                 f"{output}: the saved model scores {found['f1']} on development data, "
                 f"training saw {metrics[name]['f1']}"
             )
         metrics[name] = found
+        if old is not None and (drop := forgotten(old, sentences, predicted)):
+            metrics.setdefault("old labels", {})[name] = drop
     if output is not None:
         run.save(Path(output), metrics)
     return metrics

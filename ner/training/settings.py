@@ -27,6 +27,7 @@ POSITIVE = (
 RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (POSITIVE, "more than 0", lambda value: value > 0),
     (("warmup", "average"), "at least 0 and below 1", lambda value: 0.0 <= value < 1.0),
+    (("rehearsal",), "at least 0", lambda value: value >= 0.0),
     (("lower_cased", "upper_cased"), "from 0 to 1", lambda value: 0.0 <= value <= 1.0),
 )
 SAMPLE = "sample:"  # before the name of a split of the bundled corpus
@@ -142,6 +143,9 @@ class TrainingSettings:
         average: The decay of a moving average of the weights, which is what is scored and saved;
             0 for none.
         patience: Stop after so many epochs without a better development F1; null for never.
+        rehearsal: With a model to start from, the weight of what it says of its labels, beside
+            the annotation of the new sentences: its marginals are soft targets, its labels are
+            kept, and O in the new sentences leaves them open. 0 for none.
         threads: How many threads the CPU uses; null leaves torch's choice.
         checkpoint_steps: A checkpoint every so many steps, beside those at the ends of epochs.
         checkpoint_minutes: A checkpoint whenever so many minutes have gone by without one.
@@ -170,6 +174,7 @@ class TrainingSettings:
     precision: Literal["float32", "bfloat16"] = "float32"
     average: float = 0.998
     patience: int | None = None
+    rehearsal: float = 0.0
     threads: int | None = None
     checkpoint_steps: int | None = None
     checkpoint_minutes: float | None = 10.0

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ner.batch import Batch
 from ner.network import Indexed, Network, TypeTable
 from ner.training.optimisation import (
     BY_ROWS,
@@ -21,6 +22,7 @@ from ner.training.optimisation import (
 )
 from ner.training.precision import bfloat16
 from ner.training.processes import Processes
+from ner.training.rehearsal import Rehearsal
 from ner.training.rows import RowTables
 from ner.training.settings import TrainingSettings
 
@@ -43,7 +45,12 @@ class Stepper:
     PARTS = ("network", "optimizer", "rows", "average")  # of what ``tensors`` gives
 
     def __init__(
-        self, network: Network, table: TypeTable, settings: TrainingSettings, processes: Processes
+        self,
+        network: Network,
+        table: TypeTable,
+        settings: TrainingSettings,
+        processes: Processes,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
         self.network = network
         self.table = table
@@ -62,6 +69,7 @@ class Stepper:
             settings.weight_decay,
             settings.momentum,
         )
+        self._rehearsal = rehearsal
         self._settings = settings
         self._processes = processes
 
@@ -147,11 +155,15 @@ class Stepper:
         batch = self.network.collate(sentences, self.table).to(self._device)
         try:
             if self._settings.precision == "float32":
-                return self.network.loss(batch)
+                return self._loss_of(batch)
             with bfloat16(self.network, self._device):
-                return self.network.loss(batch)
+                return self._loss_of(batch)
         except ValueError as error:  # the CRF refuses emissions that are no numbers
             raise DivergedError(str(error)) from error
+
+    def _loss_of(self, batch: Batch) -> Tensor:
+        loss = self.network.loss(batch)
+        return loss if self._rehearsal is None else loss + self._rehearsal.loss(batch)
 
     def _sum_up(self, total: float) -> float:
         """Sum gradients and losses over all processes."""

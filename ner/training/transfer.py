@@ -22,14 +22,16 @@ class Transfer:
     """Which labels a network shares with the model it starts from.
 
     Attributes:
+        old: The model's network.
         network: The network: the model's embeddings, vocabularies and encoder to the bit, and of
             the projection and the CRF what belongs to the tags of kept labels; the weights of new
             tags are fresh.
-        kept: Labels of both.
+        kept: Labels of both; where all are to be kept, all of the model.
         new: Labels of the training sentences alone.
         dropped: Labels of the model alone; the network no longer finds them.
     """
 
+    old: Network
     network: Network
     kept: tuple[str, ...]
     new: tuple[str, ...]
@@ -41,21 +43,28 @@ class Transfer:
         return [f"labels {what}: {', '.join(labels) or 'none'}" for what, labels in named]
 
 
-def start_from(model: Path | str, sentences: Sequence[Sentence]) -> Transfer:
+def start_from(model: Path | str, sentences: Sequence[Sentence], *, keep: bool = False) -> Transfer:
     """A network for training sentences that starts from the weights of a model.
+
+    Args:
+        model: Its directory.
+        sentences: Those it will be trained on.
+        keep: Whether labels of the model that the sentences do not have are kept.
 
     Raises:
         ModelError: The model cannot be read.
         ValueError: No sentence has an entity.
     """
     old = load(model).network
-    labels = sorted({span.label for sentence in sentences for span in sentence.spans or ()})
-    if not labels:
+    found = {span.label for sentence in sentences for span in sentence.spans or ()}
+    if not found:
         raise ValueError("no training sentence has an entity")
+    labels = sorted(found.union(old.labels) if keep else found)
     network = from_settings({**old.settings(), "labels": labels})
     for one, other in zip(members_of(old), members_of(network), strict=True):
         _copy(one, other)
     return Transfer(
+        old,
         network,
         kept=tuple(label for label in labels if label in old.labels),
         new=tuple(label for label in labels if label not in old.labels),
