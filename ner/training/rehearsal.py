@@ -47,7 +47,8 @@ class Rehearsal:
         found = self.new(batch).marginals().float() @ self._onto
         entropies = -(wanted * found.clamp_min(_LEAST).log()).sum(2)
         free = torch.ones_like(entropies) if batch.tags is None else batch.tags == self._outside
-        return self.weight * (entropies * free).sum() / len(batch.lengths)
+        loss: Tensor = (entropies * free).sum() * (self.weight / len(batch.lengths))
+        return loss
 
 
 def opened(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
