@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import spacy
 import torch
+from safetensors.torch import save_file
 from training_runs import config
 
 import ner
@@ -12,6 +14,7 @@ from ner.embeddings.columns import ColumnEmbedding
 from ner.embeddings.gazetteers import GazetteerEmbedding
 from ner.embeddings.pretrained import PretrainedEmbedding, read
 from ner.formats import DataWarning
+from ner.network import build
 from ner.sentence import Sentence, Span
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
@@ -23,7 +26,8 @@ LINES = [f"{word} {' '.join(map(str, row))}" for word, row in zip(WORDS, ROWS, s
 
 def write_vectors(folder, kind):
     """The same four vectors in each kind of file."""
-    name = {"binary": "v.bin", "numpy": "v.npy"}.get(kind, "v.txt")
+    names = {"binary": "v.bin", "numpy": "v.npy", "safetensors": "v.safetensors", "spacy": "v"}
+    name = names.get(kind, "v.txt")
     if kind == "binary":
         words = [word.replace(" ", "_") for word in WORDS]
         body = b"".join(
@@ -31,8 +35,16 @@ def write_vectors(folder, kind):
             for word, row in zip(words, ROWS, strict=True)
         )
         (folder / name).write_bytes(b"4 3\n" + body)
-    elif kind == "numpy":
-        np.save(folder / name, ROWS)
+    elif kind == "spacy":
+        pipeline = spacy.blank("en")
+        for word, row in zip(WORDS, ROWS, strict=True):
+            pipeline.vocab.set_vector(word, row)
+        pipeline.to_disk(folder / name)
+    elif kind in ("numpy", "safetensors"):
+        if kind == "numpy":
+            np.save(folder / name, ROWS)
+        else:
+            save_file({"vectors": torch.from_numpy(ROWS)}, folder / name)
         (folder / "v.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
     else:
         header = "4 3\n" if kind == "header" else ""
@@ -40,11 +52,12 @@ def write_vectors(folder, kind):
     return folder / name
 
 
-@pytest.mark.parametrize("kind", ["plain", "header", "binary", "numpy"])
+@pytest.mark.parametrize("kind", ["plain", "header", "binary", "numpy", "safetensors", "spacy"])
 def test_every_kind_of_file_gives_the_same_vectors(tmp_path, kind):
     words, vectors = read(write_vectors(tmp_path, kind))
-    assert [word.replace("_", " ") for word in words] == WORDS
-    np.testing.assert_array_equal(vectors, ROWS)
+    found = {word.replace("_", " "): row for word, row in zip(words, vectors, strict=True)}
+    assert sorted(found) == sorted(WORDS)
+    np.testing.assert_array_equal(np.stack([found[word] for word in WORDS]), ROWS)
 
 
 def test_lines_of_another_width_are_left_out_and_counted(tmp_path):
@@ -64,6 +77,7 @@ def test_lines_of_another_width_are_left_out_and_counted(tmp_path):
         ("v.bin", b"what\n", "begins with no `COUNT WIDTH`"),
         ("v.bin", b"9 9999\nx", "shorter than the 9 vectors it promises"),
         ("v.bin", b"1 1\n" + b"x" * 2000, "a word of more than 1000 bytes"),
+        ("v.safetensors", b"what", "no safetensors file"),
     ],
 )
 def test_files_without_vectors_are_named(tmp_path, name, content, complaint):
@@ -155,3 +169,30 @@ def test_a_list_without_names_is_refused(tmp_path):
     (tmp_path / "empty").write_text("\n \n")
     with pytest.raises(ValueError, match="no names in it"):
         GazetteerEmbedding.fit([], files={"x": str(tmp_path / "empty")})
+
+
+def test_a_folder_that_is_no_pipeline_and_a_name_of_none_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no spaCy pipeline, it has no folder `vocab`"):
+        read(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no spaCy pipeline is installed so"):
+        read("xx_nothing_sm", "spacy")
+
+
+def test_a_safetensors_file_of_several_tensors_is_refused(tmp_path):
+    tensors = {"a": torch.zeros(1, 2), "b": torch.zeros(1, 2)}
+    save_file(tensors, tmp_path / "v.safetensors")
+    with pytest.raises(ValueError, match="must hold one tensor, holds a, b"):
+        read(tmp_path / "v.safetensors")
+
+
+def test_several_sets_stand_side_by_side(tmp_path):
+    """Each is a part of its own, of another name; their vectors are concatenated."""
+    file = str(write_vectors(tmp_path, "plain"))
+    sets = {name: {"kind": "pretrained", "file": file} for name in ("glove", "other")}
+    sets["other"]["projection"] = 2
+    network = build([Sentence(("the", "Üä"), (Span(1, 2, "X"),))],
+                    embeddings={"words": False, "document": False, "topic": False,
+                                "characters": False, "affixes": False, **sets})  # fmt: skip
+    vectors = network.eval().vectors(network.batch([Sentence(("the", "Üä"))]))
+    assert vectors.shape == (1, 2, 3 + 2)
+    np.testing.assert_array_equal(vectors[0, :, :3].detach().numpy(), ROWS[[0, 2]])

@@ -1,4 +1,4 @@
-"""Vectors from a file: GloVe, word2vec, fastText, numpy."""
+"""Vectors from a file: GloVe, word2vec, fastText, numpy, safetensors, spaCy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, BinaryIO, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ner.embeddings.base import TypeEmbedding, vectors_of
@@ -19,6 +21,7 @@ from ner.indexers.pretrained import PretrainedIndexer, forms
 from ner.sentence import Sentence
 from ner.vocabulary import UNKNOWN
 
+Kind = Literal["text", "binary", "numpy", "safetensors", "spacy"]
 Table = tuple[list[str], NDArray[np.float32]]
 LONGEST_WORD = 1000  # bytes, of word2vec's binary form; more means it is some other file
 
@@ -64,7 +67,7 @@ class PretrainedEmbedding(TypeEmbedding):
         sentences: Iterable[Sentence],
         *,
         file: str | None = None,
-        kind: Literal["text", "binary", "numpy"] | None = None,
+        kind: Kind | None = None,
         only_training_words: bool = False,
         tuned: bool = False,
         projection: int | None = None,
@@ -75,7 +78,8 @@ class PretrainedEmbedding(TypeEmbedding):
             sentences: For the coverage, and for ``only_training_words``.
             file: The file; without one no word has a vector.
             kind: ``text`` (GloVe, word2vec, fastText), ``binary`` (word2vec; of files that end in
-                ``.bin``) or ``numpy`` (``.npy``, its words a line each in ``.txt`` beside it).
+                ``.bin``), ``numpy`` and ``safetensors`` (their words a line each in ``.txt``
+                beside them), or ``spacy`` (a pipeline's folder, or its name where installed).
             only_training_words: Keep only vectors of words that training has, for a small model
                 that is to see no other text.
             tuned: Whether training changes the vectors.
@@ -120,7 +124,8 @@ def read(file: str | Path, kind: str | None = None) -> Table:
         OSError: It cannot be read.
     """
     path = Path(file)
-    kind = kind or {".bin": "binary", ".npy": "numpy"}.get(path.suffix, "text")
+    if kind is None:
+        kind = "spacy" if path.is_dir() else _BY_ENDING.get(path.suffix, "text")
     words, vectors = _READERS[kind](path)
     if not words:
         raise ValueError(f"{path}: no vectors in it, read as {kind}")
@@ -204,7 +209,46 @@ def _word(file: BinaryIO, path: Path) -> str:
 
 def _read_numpy(path: Path) -> Table:
     """An array ``(count, width)``, its words a line each in the ``.txt`` beside it."""
-    vectors = np.load(path, allow_pickle=False)
+    return _beside(path, np.load(path, allow_pickle=False))
+
+
+def _read_safetensors(path: Path) -> Table:
+    """One tensor ``(count, width)``, its words a line each in the ``.txt`` beside it."""
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: no safetensors file ({error})") from error
+    if len(tensors) != 1:
+        raise ValueError(
+            f"{path}: must hold one tensor, holds {', '.join(sorted(tensors)) or 'none'}"
+        )
+    return _beside(path, next(iter(tensors.values())).float().numpy())
+
+
+def _read_spacy(path: Path) -> Table:
+    """The vectors of a spaCy pipeline: of a folder, or of an installed package of that name."""
+    import spacy
+
+    if not path.is_dir() and not spacy.util.is_package(str(path)):
+        raise FileNotFoundError(
+            2, "no such folder, and no spaCy pipeline is installed so", str(path)
+        )
+    root = path if path.is_dir() else spacy.util.get_package_path(str(path))
+    vocabularies = sorted(root.glob("**/vocab"))
+    if not vocabularies:
+        raise ValueError(f"{path}: no spaCy pipeline, it has no folder `vocab`")
+    vocabulary = spacy.vocab.Vocab().from_disk(vocabularies[0])
+    vectors = vocabulary.vectors
+    if vectors.mode != "default":
+        raise ValueError(
+            f"{path}: {vectors.mode} vectors are made of parts of words; no word has one"
+        )
+    rows = {vocabulary.strings[key]: row for key, row in vectors.key2row.items()}
+    return list(rows), vectors.data[list(rows.values())].astype(np.float32)
+
+
+def _beside(path: Path, vectors: NDArray[Any]) -> Table:
+    """Vectors with the words of the ``.txt`` beside their file."""
     words = path.with_suffix(".txt").read_text(encoding="utf-8").split("\n")
     if words and not words[-1]:
         words.pop()
@@ -215,7 +259,14 @@ def _read_numpy(path: Path) -> Table:
     return words, vectors.astype(np.float32)
 
 
-_READERS = {"text": _read_text, "binary": _read_binary, "numpy": _read_numpy}
+_BY_ENDING = {".bin": "binary", ".npy": "numpy", ".safetensors": "safetensors"}
+_READERS = {
+    "text": _read_text,
+    "binary": _read_binary,
+    "numpy": _read_numpy,
+    "safetensors": _read_safetensors,
+    "spacy": _read_spacy,
+}
 
 
 def _coverage(file: str, part: PretrainedEmbedding, tokens: Counter[str]) -> str:
