@@ -397,3 +397,10 @@ def test_japanese_entities_are_found(shared: Path) -> None:
         found = list(read(path))
     assert len({id(one.document) for one in found}) == 5343
     assert sum(len(one.spans or ()) for one in found) == 13182
+
+
+def test_a_tokenizer_that_does_not_exist_is_no_fault_of_the_lines(tmp_path: Path) -> None:
+    path = save(tmp_path, {"text": TEXT}, {"text": TEXT})
+    with pytest.raises(ValueError, match="no tokenizer for 'klingon'") as caught:
+        list(read(path, tokenizer="klingon"))
+    assert not isinstance(caught.value, DataError)

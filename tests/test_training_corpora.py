@@ -52,6 +52,19 @@ def test_nothing_is_held_out_unasked():
     assert 0.1 * whole <= len(parted.development) < 0.2 * whole
 
 
+def test_a_corpus_of_one_file_is_parted_in_three_and_the_test_is_the_same_for_every_seed():
+    data = DataSettings(train="sample:train", development_fraction=0.2, test_fraction=0.3)
+    whole = len(read_corpora(DataSettings(train="sample:train"), seed=1).train)
+    one, other = (read_corpora(data, seed=seed) for seed in (1, 2))
+    assert one.test == other.test
+    assert one.development != other.development
+    assert len(one.train) + len(one.development) + len(one.test) == whole
+    assert 0.3 * whole <= len(one.test) < 0.4 * whole
+    assert 0.2 * whole <= len(one.development) < 0.3 * whole
+    held = {s.document for s in one.development} | {s.document for s in one.test}
+    assert not held & {s.document for s in one.train}
+
+
 def test_several_files_are_read_in_their_order():
     both = read_corpora(DataSettings(train=["sample:development", "sample:test"]), seed=1).train
     first = read_corpora(DataSettings(train="sample:development"), seed=1).train
@@ -75,6 +88,10 @@ def test_a_fraction_and_files_for_development_are_not_both_taken():
         read_settings({"data": {"train": "x", "development": "y", "development_fraction": 0.1}})
     with pytest.raises(ConfigError, match="between 0 and 1"):
         read_settings({"data": {"train": "x", "development_fraction": 1.5}})
+    with pytest.raises(ConfigError, match="give test or test_fraction"):
+        read_settings({"data": {"train": "x", "test": "y", "test_fraction": 0.1}})
+    with pytest.raises(ConfigError, match="nothing to train on"):
+        read_settings({"data": {"train": "x", "development_fraction": 0.5, "test_fraction": 0.5}})
 
 
 def test_copies_in_another_case_keep_their_entities_and_leave_the_rest_alone(toy):

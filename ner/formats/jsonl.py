@@ -21,7 +21,7 @@ from ner.formats.documents import DOCUMENT_TOKENS, Part
 from ner.formats.lines import DataWarning, Faults, read_blocks, rereadable
 from ner.formats.records import MISSING, Columns, Reading, given_tags
 from ner.formats.shapes import SHAPES, WHOLE
-from ner.formats.tokenization import DEFAULT
+from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.schemes import SCHEMES, Scheme, scheme_named
 from ner.sentence import Document, Sentence
 
@@ -63,6 +63,8 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         ValueError: There is no such scheme, way to align, or tokenizer.
     """
     check_how(align)
+    if tokenizer != DEFAULT:
+        tokenizer_named(tokenizer)  # one that does not exist is no fault of any line
     noted = Faults(source) if faults is None else faults
     unfit = Misfits(noted.path) if misfits is None else misfits
     chosen = None if scheme is None else scheme_named(scheme)

@@ -45,10 +45,13 @@ def read_corpora(settings: DataSettings, seed: int) -> Corpora:
     if not any(sentence.spans for sentence in train):
         named = _named(settings.corpora("train"))
         raise ValueError(f"{named}: no sentence has an entity, nothing to learn")
-    development = _read(settings, "development")
-    if settings.development_fraction is not None:
-        train, development = hold_out(train, settings.development_fraction, seed)
-    test = _read(settings, "test")
+    development, test = _read(settings, "development"), _read(settings, "test")
+    share, rest = settings.development_fraction, 1.0
+    if settings.test_fraction is not None:
+        rest -= settings.test_fraction
+        train, test = hold_out(train, settings.test_fraction, seed=0)
+    if share is not None:
+        train, development = hold_out(train, share / rest, seed)
     return Corpora(train, development, test)
 
 
@@ -62,7 +65,7 @@ def hold_out(
     """
     documents = grouped(sentences)
     if len(documents) < 2:
-        raise ValueError("development_fraction needs at least two documents to part")
+        raise ValueError("to hold out a fraction, at least two documents are needed to part")
     Random(seed).shuffle(documents)
     held: set[int] = set()
     for document in documents[:-1]:

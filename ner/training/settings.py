@@ -65,6 +65,8 @@ class DataSettings:
         test: The files to score the finished model on.
         development_fraction: Without files for development, the share of the training documents
             (sentences where there are no documents) held out for it. Nothing is held out unasked.
+        test_fraction: Without files for testing, the share held out for that, in the same way; the
+            same whatever the seed.
         format: The format of the files, where their endings do not tell.
         reader: Options of that format's reader.
     """
@@ -73,15 +75,20 @@ class DataSettings:
     development: Files | None = None
     test: Files | None = None
     development_fraction: float | None = None
+    test_fraction: float | None = None
     format: str | None = None
     reader: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        share = self.development_fraction
-        if share is not None and not 0.0 < share < 1.0:
-            raise ValueError(f"development_fraction must be between 0 and 1, got {share}")
-        if share is not None and self.development is not None:
-            raise ValueError("give development or development_fraction, not both")
+        for split in ("development", "test"):
+            share = getattr(self, f"{split}_fraction")
+            if share is not None and not 0.0 < share < 1.0:
+                raise ValueError(f"{split}_fraction must be between 0 and 1, got {share}")
+            if share is not None and getattr(self, split) is not None:
+                raise ValueError(f"give {split} or {split}_fraction, not both")
+        held = (self.development_fraction or 0.0) + (self.test_fraction or 0.0)
+        if held >= 1.0:
+            raise ValueError(f"the fractions held out leave nothing to train on: together {held}")
         for split in ("train", "development", "test"):
             self.corpora(split)
 
