@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--folds must be at least 2, got {arguments.folds}")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
     settings = replace(read_settings(arguments.config, arguments.assignments), output=None)
-    splits = ("development", "development_fraction", "test", "test_fraction")
-    data = replace(settings.data, **dict.fromkeys(splits))
+    data = replace(settings.data, development=None, development_fraction=None)
+    data = replace(data, test=None, test_fraction=None)
     sentences = read_corpora(data, settings.training.seed).train
     predicted: list[tuple[Span, ...]] = [()] * len(sentences)
     folds: list[dict[str, Any]] = []
