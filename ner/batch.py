@@ -59,7 +59,7 @@ def pad(rows: Sequence[NDArray[np.int64]], length: int) -> Tensor:
     What is beyond a sentence's end is 0.
     """
     tail = rows[0].shape[1:]
-    padded = np.zeros((len(rows), length, *tail), dtype=np.int64)
+    padded = np.zeros((len(rows), length, *tail), dtype=rows[0].dtype)
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     padded[np.arange(length) < lengths[:, None]] = np.concatenate(rows)
     return torch.from_numpy(padded)

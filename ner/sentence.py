@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -74,6 +79,7 @@ class Sentence:
         position: Which sentence of its document this is, counted from 0.
         line: The line of the file the sentence begins on, counted from 1; 0 where unknown.
         text: The text the tokens were cut from, where that is known.
+        vectors: A vector for each token, made outside, where there is one, ``(tokens, width)``.
         offsets: For each token its ``(start, end)`` characters in ``text``.
         labels: The labels its annotators looked for, so that a token outside of the spans may be
             part of an entity of any other; ``None`` where they looked for all.
@@ -89,6 +95,7 @@ class Sentence:
     text: str | None = field(default=None, compare=False, repr=False)
     offsets: tuple[tuple[int, int], ...] | None = field(default=None, compare=False, repr=False)
     labels: frozenset[str] | None = None
+    vectors: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ner.batch import group_by_length
 from ner.inference import Decoding, PlainEngine
+from ner.inference.arrays import WHOLE
 from ner.inference.long import windows
 from ner.inference.rivals import RivalledSpan, with_rivals
 from ner.network import Indexed, Network, TypeTable
@@ -96,26 +97,31 @@ def tag_pieces(
         rows: The pieces of each document; those with annotation are tagged around it.
         rivals: The most rivals that are given with each span; with any, tagging is slower.
     """
-    sentences = [_all_open(p.sentence) if rivals else p.sentence for row in rows for p in row]
+    sentences = [_opened(part.sentence, rivals) for row in rows for part in row]
     free = [sentence for sentence in sentences if sentence.spans is None]
     bound = [sentence for sentence in sentences if sentence.spans is not None]
     found = iter(tagger.predict(free))
     engine = ClampedEngine(tagger.network, tagger.decoding, rivals=rivals) if bound else None
     around = iter(engine.predict(bound) if engine is not None else ())
+    own = iter(sentences)
     return [
         tuple(
             _moved(span, part.places)
             for part in row
-            for span in next(found if part.sentence.spans is None and not rivals else around)
+            for span in next(found if next(own).spans is None else around)
             if span not in (part.sentence.spans or ())
         )
         for row in rows
     ]
 
 
-def _all_open(sentence: Sentence) -> Sentence:
-    """The sentence, of whose tokens none is annotated if nothing is known of it."""
-    if sentence.spans is not None:
+def _opened(sentence: Sentence, rivals: int) -> Sentence:
+    """The sentence, as one without any annotated token where only the clamped engine can read it.
+
+    That one gives rivals, and reads any length together with vectors that come along.
+    """
+    long = sentence.vectors is not None and len(sentence) > WHOLE
+    if sentence.spans is not None or not (rivals or long):
         return sentence
     return replace(sentence, spans=(), unknown=frozenset(range(len(sentence))))
 

@@ -6,7 +6,6 @@ What it finds is a function of the network alone, so ``predict`` leaves document
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import warnings
@@ -18,16 +17,14 @@ import torch
 from spacy import util
 from spacy.errors import Errors
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, get_torch_default_device, set_dropout_rate
+from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ner.sentence import Sentence, Span
 from ner.spacy_clamping import clampable, tag_pieces
 from ner.spacy_documents import (
-    Piece,
     annotate,
     annotate_group,
     check_labels,
@@ -46,8 +43,11 @@ from ner.spacy_layer import (
     fit,
     grow,
     loss,
+    read,
     shim_of,
+    tok2vec_of,
 )
+from ner.spacy_saving import SavedPipe
 from ner.tagger import Tagger, load
 
 Scorer = Callable[..., dict[str, Any]]
@@ -59,7 +59,7 @@ if hasattr(os, "register_at_fork"):  # OpenMP's threads do not outlive a fork: t
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-class NerCrf(TrainablePipe):  # type: ignore[misc]
+class NerCrf(SavedPipe):
     """Finds entities in documents with a tagger, and trains it.
 
     Entities that a document already has are kept: the others are the most probable given these.
@@ -195,8 +195,10 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
                 self.add_label(label)
             return
         self.shim.network = None
+        if (tok2vec := tok2vec_of(self.model)) is not None:
+            tok2vec.initialize(X=[eg.reference for eg in examples[:10]] or None)
         self.cfg = {"labels": sorted({*self.cfg["labels"], *wanted}), "initialized": True}
-        sentences = [part.sentence for eg in examples for part in self._pieces(eg.predicted)]
+        sentences = self._sentences(examples)
         if sentences and self.cfg["labels"] and any(eg.reference.ents for eg in examples):
             self._fit(sentences)
 
@@ -220,8 +222,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
         losses.setdefault(self.name, 0.0)
         batch = list(examples)
         validate_examples(batch, "NerCrf.update")
-        batch = [eg for eg in batch if has_words(eg.predicted)]
-        if not batch or not self._ready(batch):
+        if not any(has_words(eg.predicted) for eg in batch) or not self._ready(batch):
             return losses
         set_dropout_rate(self.model, drop)
         scores, backprop = self.model.begin_update([eg.predicted for eg in batch])
@@ -288,7 +289,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
                 return [()] * len(together)
             raise ValueError(Errors.E109.format(name=self.name))
         labels = clampable(tagger.network)
-        rows = [self._pieces(doc) for doc in together]
+        rows = read(self.model, together)
         if not self.overwrite_ents:
             rows = [clamped(doc, row, labels) for doc, row in zip(together, rows, strict=True)]
         return tag_pieces(tagger, rows, rivals=self.alternatives)
@@ -301,63 +302,21 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
                 annotate_group(doc, self.spans_key, kept)
             annotate(doc, kept, overwrite=self.overwrite_ents)
 
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the component: its folder is a model directory, which ``ner.load`` reads too."""
-        folder = Path(path)
-        if self.tagger is not None and "model" not in exclude:
-            self.tagger.save(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        if "cfg" not in exclude:
-            (folder / "cfg").write_text(
-                json.dumps({**self.cfg, "labels": self.labels}), encoding="utf-8"
-            )
-
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> NerCrf:
-        """Read what ``to_disk`` wrote, or any model directory."""
-        folder = Path(path)
-        if (folder / "cfg").is_file() and "cfg" not in exclude:
-            self.cfg.update(json.loads((folder / "cfg").read_text(encoding="utf-8")))
-        if "model" not in exclude:
-            untrained = (folder / "cfg").is_file() and not (folder / "tagger.json").exists()
-            self.tagger = None if untrained else load(folder, device=self._device())
-        return self
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """The component as bytes."""
-        tagger = self.tagger
-        parts = {
-            "cfg": lambda: json.dumps({**self.cfg, "labels": self.labels}).encode(),
-            "model": lambda: b"" if tagger is None else tagger.to_bytes(),
-        }
-        data: bytes = util.to_bytes(parts, exclude)
-        return data
-
-    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> NerCrf:
-        """Read what ``to_bytes`` gave."""
-
-        def take_model(model: bytes) -> None:
-            self.tagger = Tagger.from_bytes(model, device=self._device()) if model else None
-
-        parts = {"cfg": lambda cfg: self.cfg.update(json.loads(cfg)), "model": take_model}
-        util.from_bytes(data, parts, exclude)
-        return self
-
     def __reduce__(self) -> tuple[Any, ...]:
         settings = {name: getattr(self, name) for name in SETTINGS}
         layer = {name: self.model.attrs[name] for name in ("settings", "static_vectors")}
+        layer["tok2vec"] = tok2vec_of(self.model)
         return _restored, (self.vocab, self.name, layer, settings, self.scorer, self.to_bytes())
 
-    def _pieces(self, doc: Doc) -> list[Piece]:
-        return pieces(doc, use_sents=self.use_sents)
-
-    def _device(self) -> str:
-        return self.device or str(get_torch_default_device())
+    def _sentences(self, examples: Iterable[Example]) -> list[Sentence]:
+        rows = [pieces(eg.predicted, use_sents=self.use_sents) for eg in examples]
+        return [part.sentence for row in rows for part in row]
 
     def _read_directory(self) -> None:
         """Read the model directory, if that is still to be done."""
         if self._directory is not None:
             path, self._directory = self._directory, None
-            self.tagger = load(path, device=self._device())
+            self.tagger = load(path, device=self.torch_device())
             self._kept = True
 
     def _fit(self, sentences: Sequence[Sentence]) -> None:
@@ -379,7 +338,7 @@ class NerCrf(TrainablePipe):  # type: ignore[misc]
             "the first batch; give nlp.initialize all training examples",
             stacklevel=4,
         )
-        self._fit([part.sentence for eg in examples for part in self._pieces(eg.predicted)])
+        self._fit(self._sentences(examples))
         return True
 
 

@@ -55,6 +55,19 @@ def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
     ]
 
 
+def with_vectors(parts: Sequence[Piece], vectors: NDArray[np.float32]) -> list[Piece]:
+    """The pieces of a document, whose sentences bring along the vectors of their tokens.
+
+    Args:
+        parts: The pieces.
+        vectors: Of all tokens of the document, ``(tokens, width)``.
+    """
+    return [
+        Piece(replace(part.sentence, vectors=vectors[list(part.places)]), part.places)
+        for part in parts
+    ]
+
+
 class _Texts:
     """The texts of tokens by spaCy's hashes, which are the same in every vocabulary.
 

@@ -24,6 +24,7 @@ from spacy.training import Example
             "encoder": {},
             "crf": {},
             "include_static_vectors": False,
+            "tok2vec": None,
         },
         "overwrite_ents": False,
         "spans_key": None,
@@ -71,6 +72,7 @@ def make_bilstm_crf(
     encoder: dict[str, Any] | None = None,
     crf: dict[str, Any] | None = None,
     include_static_vectors: bool = False,
+    tok2vec: Any = None,
 ) -> Any:
     """The architecture ``ner_crf.BiLSTMCRF.v1``: its settings are those of ``ner train``.
 
@@ -81,11 +83,13 @@ def make_bilstm_crf(
         crf: Settings of the CRF.
         include_static_vectors: Whether the vectors of the pipeline are an embedding more. They are
             copied into the model.
+        tok2vec: A layer whose vectors of the tokens are an embedding more, and which is trained
+            with the rest: ``spacy.Tok2VecListener.v1`` for one that components share.
     """
     from ner.spacy_layer import bilstm_crf
 
     settings = {"scheme": scheme, "embeddings": embeddings, "encoder": encoder, "crf": crf}
-    return bilstm_crf(settings, static_vectors=include_static_vectors)
+    return bilstm_crf(settings, static_vectors=include_static_vectors, tok2vec=tok2vec)
 
 
 def make_corpus(

@@ -19,14 +19,16 @@ from thinc.api import Model, Optimizer, Shim, get_current_ops, get_torch_default
 from thinc.util import torch2xp, xp2torch
 from torch import Tensor
 
-from ner.batch import pad
+from ner.batch import Batch, pad
+from ner.embeddings import GivenEmbedding
 from ner.network import Network, build
 from ner.sentence import Sentence, Span
-from ner.spacy_documents import Piece, pieces
+from ner.spacy_documents import Piece, pieces, with_vectors
 from ner.tagger import Tagger
 
 Layer = Model[Any, Any]
 
+GIVEN = "tok2vec"  # the name of the network's part that reads the vectors of a tok2vec
 UNLIKELY = -10.0  # the emission with which the tags of a new label begin
 
 
@@ -111,12 +113,16 @@ class NetworkShim(Shim):
         return self
 
 
-def bilstm_crf(settings: Mapping[str, Any], *, static_vectors: bool = False) -> Layer:
+def bilstm_crf(
+    settings: Mapping[str, Any], *, static_vectors: bool = False, tok2vec: Layer | None = None
+) -> Layer:
     """A layer that reads documents and gives what ``Scored`` says.
 
     Args:
         settings: Of ``ner.network.build``, for when the layer is fitted.
         static_vectors: Whether the vectors of the pipeline are an embedding.
+        tok2vec: A layer from documents to the vectors of their tokens, which are an embedding
+            then. It may be a listener, to which another component's layer gives them.
     """
     return Model(
         "ner_crf",
@@ -128,6 +134,7 @@ def bilstm_crf(settings: Mapping[str, Any], *, static_vectors: bool = False) -> 
             "dropout_rate": 0.0,
         },
         shims=[NetworkShim()],
+        layers=[] if tok2vec is None else [tok2vec],
     )
 
 
@@ -136,6 +143,26 @@ def shim_of(model: Layer) -> NetworkShim:
     shim = model.shims[0]
     assert isinstance(shim, NetworkShim)
     return shim
+
+
+def tok2vec_of(model: Layer) -> Layer | None:
+    """The layer inside that gives vectors of tokens, if there is one."""
+    return model.layers[0] if model.layers else None
+
+
+def read(model: Layer, docs: Sequence[Doc]) -> list[list[Piece]]:
+    """The sentences of documents, with the vectors of their tokens where the layer has such."""
+    rows = [pieces(doc, use_sents=model.attrs["use_sents"]) for doc in docs]
+    tok2vec = tok2vec_of(model)
+    return rows if tok2vec is None else _with_vectors(rows, tok2vec.predict(docs))
+
+
+def _with_vectors(rows: Sequence[Sequence[Piece]], vectors: Sequence[Any]) -> list[list[Piece]]:
+    to_numpy = get_current_ops().to_numpy
+    return [
+        with_vectors(row, to_numpy(own))  # type: ignore[no-untyped-call]
+        for row, own in zip(rows, vectors, strict=True)
+    ]
 
 
 def fit(model: Layer, vocab: Vocab, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
@@ -154,6 +181,10 @@ def fit(model: Layer, vocab: Vocab, sentences: Sequence[Sentence], labels: Seque
     if model.attrs["static_vectors"]:
         own = {"vectors": {"table": vector_table(vocab)}}
         settings["embeddings"] = {**(settings.get("embeddings") or {}), **own}
+    tok2vec = tok2vec_of(model)
+    if tok2vec is not None:
+        given = {GIVEN: {"kind": "given", "width": tok2vec.get_dim("nO")}}
+        settings["embeddings"] = {**(settings.get("embeddings") or {}), **given}
     every = tuple(Span(0, 1, label) for label in labels)
     plain = [replace(sentence, spans=None, unknown=frozenset()) for sentence in sentences]
     bearer = replace(plain[0], spans=every)  # build reads the labels off the spans
@@ -254,17 +285,49 @@ def _forward(
     model: Layer, docs: Sequence[Doc], is_train: bool
 ) -> tuple[Scored, Callable[[Tensor], Sequence[Doc]]]:
     network = _network(model)
-    rows = tuple(tuple(pieces(doc, use_sents=model.attrs["use_sents"])) for doc in docs)
+    rows = [pieces(doc, use_sents=model.attrs["use_sents"]) for doc in docs]
+    tok2vec = tok2vec_of(model)
+    if tok2vec is not None:
+        vectors, give_back = tok2vec(docs, is_train)
+        rows = _with_vectors(rows, vectors)
     device = next(network.parameters()).device
     batch = network.batch([part.sentence for row in rows for part in row]).to(device)
+    given = _given(network, batch)
+    if given is not None:
+        given.requires_grad_(is_train)
     with torch.set_grad_enabled(is_train), _mode(network, model.attrs["dropout_rate"], is_train):
         emissions = network.emissions(batch)
 
     def backprop(gradient: Tensor) -> Sequence[Doc]:
         emissions.backward(gradient)  # type: ignore[no-untyped-call]
+        if tok2vec is not None and given is not None and given.grad is not None:
+            give_back(_by_document(docs, rows, given.grad))
         return docs
 
-    return Scored(rows, emissions, batch.lengths), backprop
+    return Scored(tuple(map(tuple, rows)), emissions, batch.lengths), backprop
+
+
+def _given(network: Network, batch: Batch) -> Tensor | None:
+    """What of a batch are vectors of a tok2vec, ``(batch, length, width)``."""
+    for part, tensors in zip(network.context_embeddings, batch.contexts, strict=True):
+        if isinstance(part, GivenEmbedding):
+            return tensors[0]
+    return None
+
+
+def _by_document(
+    docs: Sequence[Doc], rows: Sequence[Sequence[Piece]], gradient: Tensor
+) -> list[Any]:
+    """The gradient of the vectors of each document's tokens, ``(tokens, width)``; 0 at blanks."""
+    ops = get_current_ops()
+    sentences = iter(gradient)
+    found = []
+    for doc, row in zip(docs, rows, strict=True):
+        own: Any = ops.alloc2f(len(doc), gradient.shape[2])
+        for part in row:
+            own[list(part.places)] = torch2xp(next(sentences)[: len(part.places)])
+        found.append(own)
+    return found
 
 
 @contextmanager

@@ -9,11 +9,18 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner.embeddings import EMBEDDINGS, TypeEmbedding
-from ner.indexers import INDEXERS, DocumentIndexer, TopicIndexer, TypeIndexer, remembered
+from ner.indexers import (
+    INDEXERS,
+    DocumentIndexer,
+    GivenIndexer,
+    TopicIndexer,
+    TypeIndexer,
+    remembered,
+)
 from ner.indexers.affixes import case
 from ner.indexers.document import CLASSES, OTHERS, is_name_like
 from ner.indexers.words import normalise
@@ -43,7 +50,7 @@ def test_its_settings_are_some_of_its_embeddings_and_make_it_again(part, toy):
         given = sentence.tokens if isinstance(again, TypeIndexer) else sentence
         for one, other in zip(again.index(given), part.index(given), strict=True):
             np.testing.assert_array_equal(one, other)
-            assert one.dtype == np.int64
+            assert one.dtype == (np.float32 if type(again) is GivenIndexer else np.int64)
             assert len(one) == len(sentence)
 
 
@@ -108,6 +115,7 @@ def plainly(document, row, column):
     return flags, before, after
 
 
+@settings(max_examples=50)
 @given(DOCUMENTS)
 def test_what_is_said_of_mentions_is_what_looking_at_each_of_them_says(documents):
     indexer = DocumentIndexer(WORDS)
@@ -120,6 +128,7 @@ def test_what_is_said_of_mentions_is_what_looking_at_each_of_them_says(documents
         assert_same([indexer.index(sentence)], [arrays])
 
 
+@settings(max_examples=30)
 @given(DOCUMENTS, st.randoms())
 def test_the_topic_does_not_depend_on_the_order_or_the_company_of_sentences(documents, random):
     sentences = [s for rows in documents for s in in_document(map(Sentence, rows))]

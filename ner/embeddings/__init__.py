@@ -12,6 +12,7 @@ from ner.embeddings.characters import CharacterCNN, CharacterLSTM
 from ner.embeddings.columns import ColumnEmbedding
 from ner.embeddings.document import DocumentEmbedding
 from ner.embeddings.gazetteers import GazetteerEmbedding
+from ner.embeddings.given import GivenEmbedding
 from ner.embeddings.pairs import PairEmbedding
 from ner.embeddings.pretrained import PretrainedEmbedding
 from ner.embeddings.topic import TopicEmbedding
@@ -30,6 +31,7 @@ EMBEDDINGS: dict[str, type[Embedding]] = {
     "pretrained": PretrainedEmbedding,
     "columns": ColumnEmbedding,
     "gazetteers": GazetteerEmbedding,
+    "given": GivenEmbedding,
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "DocumentEmbedding",
     "Embedding",
     "GazetteerEmbedding",
+    "GivenEmbedding",
     "PairEmbedding",
     "PretrainedEmbedding",
     "TopicEmbedding",

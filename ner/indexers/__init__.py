@@ -12,6 +12,7 @@ from ner.indexers.characters import CharacterIndexer
 from ner.indexers.columns import ColumnIndexer
 from ner.indexers.document import DocumentIndexer
 from ner.indexers.gazetteers import GazetteerIndexer
+from ner.indexers.given import GivenIndexer
 from ner.indexers.pairs import PairIndexer
 from ner.indexers.pretrained import PretrainedIndexer
 from ner.indexers.topic import TopicIndexer
@@ -30,6 +31,7 @@ INDEXERS: dict[str, type[Indexer]] = {
     "pretrained": PretrainedIndexer,
     "columns": ColumnIndexer,
     "gazetteers": GazetteerIndexer,
+    "given": GivenIndexer,
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "ContextIndexer",
     "DocumentIndexer",
     "GazetteerIndexer",
+    "GivenIndexer",
     "Indexer",
     "PairIndexer",
     "PretrainedIndexer",

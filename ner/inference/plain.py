@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -35,8 +36,10 @@ class PlainEngine:
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
         """The spans of each sentence, each with its probability."""
-        bare = [Sentence(s.tokens, None, s.columns, document=s.document, position=s.position)
-                for s in sentences]  # fmt: skip
+        bare = [
+            replace(sentence, spans=None, unknown=frozenset(), labels=None)
+            for sentence in sentences
+        ]
         table = self.network.type_table()
         return self.predict_indexed(self.network.index(bare, table), table)
 

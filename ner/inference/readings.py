@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -53,8 +53,8 @@ def alternatives(
     for group in group_by_length(lengths, sentences=32, tokens=2048):
         numbers = [filled[place] for place in group]
         bare = [
-            Sentence(s.tokens, None, s.columns, document=s.document, position=s.position)
-            for s in (sentences[number] for number in numbers)
+            replace(sentences[number], spans=None, unknown=frozenset(), labels=None)
+            for number in numbers
         ]
         chain = decoding.tempered(network(network.batch(bare).to(device)))
         paths = chain.n_best(count)
