@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,11 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
     Raises:
         OSError: The file cannot be written.
     """
+    file.touch()
+    mode = file.stat().st_mode  # the usual one; safetensors gives files to their owner alone
     try:
         save_file(dict(tensors), file)
+        file.chmod(stat.S_IMODE(mode))
     except SafetensorError as error:
         told = _SYSTEM.search(str(error))
         number = int(told[1]) if told else errno.EIO

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import ner
+from ner import manifest
 from ner.evaluation import Score
-from ner.model_directory import DESCRIPTION, FORMAT, WEIGHTS, ModelError, checksum
+from ner.model_directory import DESCRIPTION, FORMAT, MANIFEST, WEIGHTS, ModelError, checksum
 from ner.network import build
 from ner.storage import sha256
 from ner.tagger import Tagger
@@ -87,6 +89,12 @@ def test_a_loaded_tagger_predicts_what_the_saved_one_did(good, toy, tmp_path):
 def test_it_holds_the_files_of_the_contract(good):
     names = {file.name for file in good.iterdir()}
     assert names == {DESCRIPTION, WEIGHTS, "config.yaml", "metrics.json", "README.md"}
+
+
+def test_who_may_read_the_folder_may_read_the_weights(good):
+    assert {file.stat().st_mode & 0o777 for file in good.iterdir()} == {
+        (good / "config.yaml").stat().st_mode & 0o777
+    }
 
 
 def test_a_tagger_passes_through_bytes(good, toy):
@@ -303,6 +311,23 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(good, model, t
     with pytest.raises(ModelError, match=r"projection\.bias are not finite"):
         tagger.save(tmp_path / "nan")
     assert not (tmp_path / "nan").exists()
+
+
+def test_a_description_of_an_older_format_is_brought_up_to_date(model):
+    """Each step makes a description of one format one of the next."""
+    steps = {1: lambda d: {**d, "said": 2}, 2: lambda d: {**d, "said": d["said"] + 1}}
+    newer = replace(MANIFEST, version=3, needs=frozenset({"network", "said"}), migrations=steps)
+    assert newer.read(model)["said"] == 3
+    with pytest.raises(ModelError, match="describes no tagger"):
+        replace(newer, needs=frozenset({"odd"})).read(model)
+
+
+def test_a_description_too_large_to_be_read_is_not_written(good, tmp_path, monkeypatch):
+    tagger = ner.load(good)
+    monkeypatch.setattr(manifest, "SPARE", -(10**9))
+    with pytest.raises(ModelError, match="would be larger than"):
+        tagger.save(tmp_path / "large")
+    assert not list(tmp_path.iterdir())
 
 
 @settings(
