@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import importlib
 import importlib.machinery
 import importlib.util
 import io
@@ -49,8 +50,8 @@ PARTS = {  # modules, and the tests that run against their mutants, the quick on
     ),
     "reader": (
         "ner/formats/{conll,columns,lines,detection}.py",
-        ["test_formats_detection.py", "test_formats_lines.py", "test_formats_conll_writing.py",
-         "test_formats_conll.py"],
+        ["test_formats_detection.py", "test_formats_conll.py", "test_formats_lines.py",
+         "test_formats_conll_writing.py"],
     ),
 }  # fmt: skip
 SWAPS: dict[type, type] = {
@@ -66,6 +67,8 @@ SKIPPED = ("annotation", "returns", "decorator_list", "type_comment", "bases")
 LEFT_OUT = "not spread_evenly and not cover_the_truth"  # of the tests, for the time they take
 OPTIONS = ["-k", LEFT_OUT, "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation",
            "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # fmt: skip
+LARGE = ("torch", "numpy", "hypothesis", "yaml", "seqeval.metrics", "nervaluate", "torchcrf",
+         "safetensors.torch")  # fmt: skip
 LIMIT = 4.0  # a mutant's tests may take so many times those of the code as it is, and 10 s more
 
 
@@ -304,10 +307,8 @@ def main() -> int:
     tests = [str(ROOT / "tests" / name) for name in names if (ROOT / "tests" / name).exists()]
     everything = [mutant for path in files(pattern) for mutant in mutants(path)]
     chosen = drawn(everything, arguments)
-    import hypothesis  # noqa: F401 - imported before the forks, which then need not
-    import torch
-
-    torch.set_num_threads(1)
+    for name in LARGE:  # imported before the forks, which then need not
+        importlib.import_module(name)
     sys.path.insert(0, str(ROOT))
     os.chdir(ROOT)
     began = time.monotonic()
