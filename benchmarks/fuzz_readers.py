@@ -19,7 +19,8 @@ from pathlib import Path
 
 import atheris
 
-FORMATS = ("conll", "conllu", "conll2012", "jsonl", "brackets", "brat")
+FORMATS = ("conll", "conllu", "conll2012", "jsonl", "brackets", "brat", "sgml", "slots")
+RAW = ("jsonl", "brat", "sgml")  # whose text is cut into tokens
 
 with atheris.instrument_imports(include=["ner"]):
     from ner.checks import check
@@ -42,6 +43,12 @@ SEEDS = {
         '"spans": [{"start": 0, "end": 1, "label": "X"}], "answer": "accept"}',
     ],
     "brackets": ["-DOCSTART- x\n[PER Ada Obi] left \\[ [? Rome] .\n"],
+    "sgml": [
+        '<DOC>\n<DOCNO> d </DOCNO>\n<TEXT>\n<p><ENAMEX TYPE="PER">Ada\nObi</ENAMEX> &amp; </p>\n'
+        "</TEXT>\n</DOC>\n",
+        '\t   <b_enamex type="X">a<b_timex type="Y">b<e_timex><e_enamex> 3 < 4 &#65;\n',
+    ],
+    "slots": ["-DOCSTART- d\nto:O New:B-City York:I-City <=> flight\na:_ 5:30:O\n"],
     "brat": ["T1\tPER 0 7\tAda Obi\nT2\tORG 15 22;23 28\tKestrel Foods\n#1\tx\n"],
 }
 TEXT = "Ada Obi joined\nKestrel Foods in Accra.\n"
@@ -53,7 +60,7 @@ def one_file(data: bytes) -> None:
     format = FORMATS[data[0] % len(FORMATS)] if data else "conll"  # noqa: A001 - as everywhere
     path = FOLDER / ("x.ann" if format == "brat" else "x")
     path.write_bytes(data[1:])
-    options = {"tokenizer": "plain"} if format in ("jsonl", "brat") else {}
+    options = {"tokenizer": "plain"} if format in RAW else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         with contextlib.suppress(DataError):

@@ -164,6 +164,39 @@ def test_ragged_lines_are_kept_whole(tmp_path: Path) -> None:
     assert last.columns == {"extra": ("_", "x|y", "_")}
 
 
+def test_what_ragged_lines_hold_is_written_where_it_stood(tmp_path: Path) -> None:
+    """Else the tag, counted from the end, would be read from a column of leftovers."""
+    path = save(tmp_path, "a O\nb x y B-Z\nc O\n")
+    given = list(read(path, ragged=True))
+    assert spelled(given) == "a _ O\nb x|y B-Z\nc _ O\n\n"
+    again = save(tmp_path, spelled(given), "again.conll")
+    assert list(read(again)) == list(read(again, ragged=True)) == given
+    path = save(tmp_path, "B-Z\tb\tx\ty\nO\ta\nO\tc\n")
+    options = {"ragged": True, "token_column": 1, "tag_column": 0}
+    given = list(read(path, **options))
+    again = save(tmp_path, spelled(given), "again.conll")
+    assert again.read_text() == "B-Z\tb\tx|y\nO\ta\t_\nO\tc\t_\n\n"
+    assert list(read(again, **options)) == given
+
+
+def test_ragged_lines_may_lack_their_last_fields(tmp_path: Path) -> None:
+    path = save(tmp_path, "a\tO\tx\nb\tB-Z\t\nc\tO\tx\ty\n")
+    (sentence,) = read(path, ragged=True, tag_column=1)
+    assert sentence.spans == (Span(1, 2, "Z"),)
+    assert sentence.columns == {"column3": ("x", "", "x"), "extra": ("_", "_", "y")}
+
+
+def test_a_plain_layout_needs_no_options(tmp_path: Path) -> None:
+    text = "id word ner pos\n1 a B-X N\n2 b O V\n"
+    given = list(read(save(tmp_path, text), header=True, token_column="word", tag_column="ner"))
+    assert spelled(given) == text + "\n"
+    assert spelled(given, layout="plain") == "a 1 N B-X\nb 2 V O\n\n"
+    with pytest.raises(ValueError, match="layout is same or plain, got 'wide'"):
+        spelled(given, layout="wide")
+    bare = list(read(save(tmp_path, "1 a\n2 b\n"), tagged=False, token_column=1))
+    assert spelled(bare, layout="plain") == "a 1\nb 2\n\n"
+
+
 def test_bad_lines_may_count_as_missing_annotation(tmp_path: Path) -> None:
     text = "a B-X\nNew York B-Y\nb\nc B_X\n\nd O\ne B_X\nf I-X\ng E-X\n"
     path = save(tmp_path, text + "\nh B-X\ni I-X\nk O\n" * 20)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import pytest
 
 import ner
-from ner.formats import DataError
+from ner.formats import DataError, DataWarning
 from ner.formats.conll import Reader, read
 from ner.schemes import SCHEMES
+from ner.sentence import Sentence
 
 FACTS = {  # documents, sentences, tokens, spans
     "conll2003/train.txt": (946, 14041, 203621, 23499),
@@ -115,6 +118,129 @@ def test_real_file_has_its_published_counts(name: str, shared: Path, told: list[
     assert reader.scheme.name == SCHEME.get(folder, "BIO")
     assert reader.detection.illegal == ILL_FORMED.get(name, 0)
     assert len(told) == (name in ILL_FORMED)
+
+
+ROUTES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    # where a text is read back without its tokens, they are what stands between its blanks
+    "conll": ("conll", {"layout": "plain"}, {}),
+    "conllu": ("conllu", {}, {}),
+    "conll2012": ("conll2012", {}, {}),
+    "jsonl": ("jsonl", {}, {}),
+    "jsonl tags": ("jsonl", {"shape": "tags", "scheme": "BILOU"}, {}),
+    "jsonl prodigy": ("jsonl", {"shape": "prodigy"}, {}),
+    "jsonl doccano": ("jsonl", {"shape": "doccano"}, {"tokenizer": "blanks"}),
+    "jsonl labelstudio": ("jsonl", {"shape": "labelstudio"}, {"tokenizer": "blanks"}),
+    "brat": ("brat", {}, {"tokenizer": "blanks"}),
+    "docbin": ("docbin", {}, {}),
+    "brackets": ("brackets", {}, {}),
+    "sgml": ("sgml", {}, {"tokenizer": "blanks"}),
+    "slots": ("slots", {}, {}),
+}
+REFUSED = {("klue_ko_dev", "conll2012"), ("klue_ko_dev", "slots")}  # tokens that are a blank
+
+
+@functools.cache
+def read_some(path: Path, folder: str, number: int | None) -> list[Sentence]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return list(itertools.islice(ner.read(path, **OPTIONS.get(folder, {})), number))
+
+
+def check_route(given: list[Sentence], folder: str, route: str, path: Path) -> None:
+    """Everything is read back as it was; of tokens that are blanks, the entities are."""
+    kind, writing, reading = ROUTES[route]
+    if (folder, route) in REFUSED:
+        with pytest.raises(ValueError, match="blank"):
+            ner.write(path, given, format=kind, **writing)
+        return
+    ner.write(path, given, format=kind, **writing)
+    back = list(ner.read(path, format=kind, **reading))
+    if folder == "klue_ko_dev":
+        assert [entities(one) for one in back] == [entities(one) for one in given]
+    else:
+        assert [(o.tokens, o.spans) for o in back] == [(o.tokens, o.spans) for o in given]
+
+
+def entities(sentence: Sentence) -> list[tuple[str, str]]:
+    """The entities of a sentence, their white space aside."""
+    return [
+        ("".join("".join(sentence.tokens[one.start : one.end]).split()), one.label)
+        for one in sentence.spans or ()
+    ]
+
+
+LARGEST_FIRST = sorted(FACTS, key=lambda name: -FACTS[name][2])
+SMALLEST = {name.split("/")[0]: name for name in LARGEST_FIRST}  # a file of each set
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_set_goes_through_every_format_and_back(
+    route: str, shared: Path, tmp_path: Path
+) -> None:
+    together: list[Sentence] = []
+    for folder, name in SMALLEST.items():
+        if not (shared / "data" / name).exists():
+            pytest.skip(f"no {name}")
+        # two of the files are one sentence of 28,000 tokens and more
+        given = [first_tokens(s, 1000) for s in read_some(shared / "data" / name, folder, 25)]
+        if folder == "klue_ko_dev":
+            check_route(given, folder, route, tmp_path / "klue")
+        else:
+            together += given
+    check_route(together, "all others", route, tmp_path / "others")
+
+
+def first_tokens(sentence: Sentence, length: int) -> Sentence:
+    spans = tuple(one for one in sentence.spans or () if one.end <= length)
+    return Sentence(sentence.tokens[:length], spans)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FACTS)
+def test_every_file_goes_through_every_format_and_back(
+    name: str, shared: Path, tmp_path: Path
+) -> None:
+    folder = name.split("/")[0]
+    if not (shared / "data" / name).exists():
+        pytest.skip(f"no {name}")
+    given = read_some(shared / "data" / name, folder, None)
+    for number, route in enumerate(ROUTES):
+        check_route(given, folder, route, tmp_path / f"x{number}")
+
+
+def test_texts_and_treebanks_go_through_every_format_and_back(shared: Path, tmp_path: Path) -> None:
+    """Sets that are no columns: the tokens here are what our reader makes of them."""
+    files = {
+        "stockmark_ja/ner.json": {"tokenizer": "plain"},
+        "gum/en_gum-ud-dev.conllu": {"named": True},
+        "ieer/APW_19980429": {"tokenizer": "plain"},
+        "mit_restaurant/valid": {},
+    }
+    for number, (name, options) in enumerate(files.items()):
+        path = shared / "data" / name
+        if not path.exists():
+            pytest.skip(f"no {path}")
+        given = [
+            Sentence(s.tokens, s.spans) for s in itertools.islice(ner.read(path, **options), 20)
+        ]
+        for route in ROUTES:
+            check_route(given, name.split("/")[0], route, tmp_path / f"{number} {route}")
+
+
+def test_bad_lines_of_a_real_file_may_count_as_missing(shared: Path) -> None:
+    """Of its 47,281 lines, 46 are no tokens; 61 URLs and tags without a label are no entities."""
+    path = shared / "data/europeana_de/enp_DE.sbb.bio"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    options = {"comment_prefix": "# ", "document_prefix": "# file:", "bad_lines": "missing"}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = list(ner.read(path, **options))
+    assert ["152 bad lines" in str(told[0].message), len(told)] == [True, 2]
+    assert len(found) == len({id(one.document) for one in found}) == 14
+    assert sum(map(len, found)) == 47235
+    assert sum(len(one.spans or ()) for one in found) == 1761
+    assert sum(len(one.unknown) for one in found) == 152
 
 
 def test_a_file_with_broken_tags_names_its_lines(shared: Path) -> None:

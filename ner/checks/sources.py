@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ner.checks.findings import Findings
-from ner.formats import format_of, options_of
+from ner.formats import format_of, format_to_read, options_of
 from ner.formats.alignment import OVERLAP, Misfit, Misfits
 from ner.formats.columns import Aside, Layout, Numbering
 from ner.formats.detection import Detection, TagCounts, complaint
@@ -132,7 +132,7 @@ class Source:
         findings: Findings,
     ) -> None:
         self.name = name
-        self.format = format_of(name, format).name
+        self.format = (format_to_read if name == str(path) else format_of)(name, format).name
         check_options(self.format, options)
         self.layout: Layout | None = None
         self.documents = 0

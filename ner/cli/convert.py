@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     progress, counts = Progress(quiet=arguments.quiet), Counts()
     scheme = _scheme(arguments)
     reading, writing = reader_options(arguments.reader), reader_options(arguments.writer)
+    if "layout" in options_of(format_of(arguments.output, arguments.to).name, "write"):
+        writing.setdefault("layout", "plain")  # which needs no options to be read
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", DataWarning)
         try:

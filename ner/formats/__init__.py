@@ -31,6 +31,7 @@ from ner.formats.lines import (
     compressing,
     expand,
 )
+from ner.formats.sniffing import sniff
 from ner.sentence import Sentence
 from ner.storage import replacing, replacing_directory
 
@@ -40,6 +41,7 @@ __all__ = [
     "DataWarning",
     "Format",
     "format_of",
+    "format_to_read",
     "options_of",
     "read",
     "write",
@@ -145,6 +147,10 @@ FORMATS: dict[str, Format] = {
         _format("brat", ".ann", "brat standoff, a .txt and an .ann file a document", "folder"),
         _format("docbin", ".spacy", "spaCy's DocBin", "binary"),
         _format("brackets", ".brackets", "inline: [PER Ada Obi] joined [ORG Kestrel] ."),
+        _format(
+            "sgml", ".sgml .sgm .xml", 'inline: <ENAMEX TYPE="PER">Ada Obi</ENAMEX> (MUC, IE-ER)'
+        ),
+        _format("slots", ".slots", "inline: to:O Rome:B-City <=> intent", columns=("intent",)),
     )
 }
 _BY_ENDING = {ending: name for name, kind in FORMATS.items() for ending in kind.endings}
@@ -154,7 +160,8 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
     """The format of that name, or the one the ending of the path tells.
 
     ``corpus.conll.gz`` is CoNLL, compressed. A folder with ``.ann`` files is brat. What has no
-    ending we know, as standard input has none, is CoNLL: ``eng.train``, ``wnut17``, ``-``.
+    ending we know, as standard input has none, is CoNLL: ``eng.train``, ``wnut17``, ``-``. (For
+    a file to be read see `format_to_read`.)
 
     Raises:
         ValueError: No format is called so.
@@ -163,13 +170,28 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
         if name not in FORMATS:
             raise ValueError(f"no format is called {name!r}; there are {', '.join(FORMATS)}")
         return FORMATS[name]
+    if path != STREAM and Path(path).is_dir() and any(Path(path).rglob("*.ann")):
+        return FORMATS["brat"]
+    return FORMATS[_BY_ENDING.get(_ending(path), "conll")]
+
+
+def format_to_read(path: str | Path, name: str | None = None) -> Format:
+    """As `format_of`; where no ending tells the format, the beginning of the file may.
+
+    Raises:
+        ValueError: No format is called so.
+    """
+    if name is None and path != STREAM and _ending(path) not in _BY_ENDING and Path(path).is_file():
+        name = sniff(path)
+    return format_of(path, name)
+
+
+def _ending(path: str | Path) -> str:
+    """The ending of a name, compression aside."""
     endings = [suffix.lower() for suffix in Path(path).suffixes]
     if endings and endings[-1] in COMPRESSED:
         endings.pop()
-    ending = endings[-1] if endings else ""
-    if path != STREAM and Path(path).is_dir() and any(Path(path).rglob("*.ann")):
-        return FORMATS["brat"]
-    return FORMATS[_BY_ENDING.get(ending, "conll")]
+    return endings[-1] if endings else ""
 
 
 def read(
@@ -183,7 +205,7 @@ def read(
     Args:
         source: A path, a glob such as ``data/*.conll``, several of them, or ``"-"`` for standard
             input. Files ending in .gz, .bz2, .xz and .zst are decompressed.
-        format: A key of ``FORMATS``; without it each file's ending tells.
+        format: A key of ``FORMATS``; without it each file's ending tells, or else its beginning.
         options: What the format's own ``read`` takes.
 
     Raises:
@@ -195,7 +217,7 @@ def read(
     for path in expand(source):
         if path != STREAM:
             Path(path).stat()  # a missing file is told at once, not when the first is read
-        readers.append(format_of(path, format).read(path, **options))
+        readers.append(format_to_read(path, format).read(path, **options))
     return chain.from_iterable(readers)
 
 

@@ -31,6 +31,7 @@ from ner.formats.table import FATE, REFUSE, Options, Piece, Table, comment_hint
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Document, Sentence
 
+SAME, PLAIN = "same", "plain"  # layouts that can be written
 HELD = 500_000  # tokens of a file that is cut into lines only once
 
 _FILLING = {"-X-", "X", "O", "_", "-", "", BOUNDARY}  # in the columns of a boundary line
@@ -236,6 +237,7 @@ def write(
     scheme: str | None = None,
     separator: str | None = None,
     missing: str = "_",
+    layout: str = SAME,
 ) -> None:
     """Write sentences as lines of columns, an empty line after each.
 
@@ -249,38 +251,46 @@ def write(
         scheme: How tags are written, whatever the sentences come from.
         separator: What parts the columns, a TAB or a blank.
         missing: The tag of tokens that nobody has annotated.
+        layout: ``same``, or ``plain``: the token first and the tag last, without a header,
+            wherever they stood, so that no option is needed to read it.
 
     Raises:
+        ValueError: ``layout`` is neither.
         DataError: Something cannot be written so that it is read back the same.
     """
+    if layout not in (SAME, PLAIN):
+        raise ValueError(f"layout is {SAME} or {PLAIN}, got {layout!r}")
     chosen, lines = scheme_named(scheme or "BIO"), Lines(separator or "\t")
-    layout: Layout | None = None
+    first: Layout | None = None
     document: Document | None = None
     for number, sentence in enumerate(sentences, 1):
-        own = _layout(sentence, separator)
-        if layout is None:
-            layout, lines = own, Lines(own.separator)
+        own = _layout(sentence, separator, plain=layout == PLAIN)
+        if first is None:
+            first, lines = own, Lines(own.separator)
             chosen = scheme_named(scheme or own.scheme or "BIO")
             if own.header:
                 target.write(lines[own.names] + "\n")
         try:
-            if own.names != layout.names:
-                raise DataError(
-                    f"has the columns {', '.join(own.names)}; the sentences before it have "
-                    f"{', '.join(layout.names)}"
-                )
-            text = [lines[row] for row in _rows(sentence, layout, chosen, missing)]
+            _check_same(own.names, first.names)
+            text = [lines[row] for row in _rows(sentence, first, chosen, missing)]
         except ValueError as error:
             raise DataError(f"sentence {number}: {error}") from error
         if begins_document(sentence, document):
-            text = [_boundary(sentence, layout), "", *text]
+            text = [_boundary(sentence, first), "", *text]
         document = sentence.document
         if number == 1 and text[0].startswith("\ufeff"):
             target.write("\ufeff")  # a reader takes the first one for a byte order mark
         target.write("\n".join(text) + "\n\n")
 
 
-def _layout(sentence: Sentence, separator: str | None) -> Layout:
+def _check_same(names: tuple[str, ...], before: tuple[str, ...]) -> None:
+    if names != before:
+        raise DataError(
+            f"has the columns {', '.join(names)}; the sentences before it have {', '.join(before)}"
+        )
+
+
+def _layout(sentence: Sentence, separator: str | None, *, plain: bool) -> Layout:
     """Where the columns of a sentence stand in the file it came from, or would stand in one."""
     layout = getattr(sentence.columns, "layout", None)
     if not isinstance(layout, Layout):
@@ -288,6 +298,11 @@ def _layout(sentence: Sentence, separator: str | None) -> Layout:
         layout = Layout(names, 0, len(names) - 1, "\t")
     elif layout.tag is None and sentence.spans is not None:  # found by somebody since
         layout = replace(layout, names=(*layout.names, "tag"), tag=len(layout.names))
+    if plain:
+        tag = () if layout.tag is None else (layout.names[layout.tag],)
+        names = (layout.names[layout.token], *(name for name, _ in layout.others), *tag)
+        last = len(names) - 1 if tag else None
+        layout = replace(layout, names=names, token=0, tag=last, header=False)
     return layout if separator is None else replace(layout, separator=separator)
 
 

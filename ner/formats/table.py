@@ -109,6 +109,8 @@ class Table:
         self._fields_of = Rows(options.comment_prefix, options.document_prefix)
         self._width = 0  # 0: not known yet
         self._header = 0  # the line that names the columns
+        self._token, self._tag = 0, cast("int | None", None)  # their places on a line
+        self._extra = 0  # where the column of what is beyond the usual ones stands
         self._single = False  # whether there is no column for the tags that are expected
 
     @property
@@ -176,15 +178,24 @@ class Table:
                 f"{self._title}: only {names[0]!r} is named; a token and its tag need two columns"
             )
         self._width = width + self._single
-        token = self._place(options.token_column, names)
-        tag = self._place(options.tag_column, names) if options.tagged else None
+        self._token = token = self._place(options.token_column, names)
+        self._tag = tag = self._place(options.tag_column, names) if options.tagged else None
         if token == tag:
             raise DataError(f"{self._title}: column {token} cannot be both the token and the tag")
-        names = named(self._width, names, token, tag) + (EXTRA,) * options.ragged
+        names = named(self._width, names, token, tag)
+        if options.ragged:
+            self._extra = end = self._width if tag is None or self._tail() == 0 else tag
+            names = (*names[:end], EXTRA, *names[end:])
+            token, tag = token + (token >= end), tag if tag is None else tag + (tag >= end)
         if len(set(names)) < len(names):
             raise DataError(f"{self._title}: two columns have the same name: {', '.join(names)}")
         separator = _separator(lines, rows, width)
         self._layout = Layout(names, token, tag, separator, header=options.header)
+
+    def _tail(self) -> int:
+        """How many columns, the tag's the first, are counted from the end of each line."""
+        place = self._options.tag_column
+        return -place if isinstance(place, int) and place < 0 and self._options.tagged else 0
 
     def _place(self, column: Column, names: Sequence[str] | None) -> int:
         """Where a column stands, counted from 0."""
@@ -232,31 +243,34 @@ class Table:
         """The fields of a line in as many columns as there should be, if they can be."""
         width = self._width
         if len(row) < width:  # its last fields may be there, but empty
-            whole = tuple(line.split("\t"))
-            return whole if len(whole) == width > 2 and self._named(whole) else None
-        if self._options.ragged:
-            end = self._options.tag_column
-            tail = len(row) + end if isinstance(end, int) and end < 0 else len(row)
-            head = width - (len(row) - tail)  # what is beyond stands before the tag, or at the end
-            return (*row[:head], *row[tail:], "|".join(row[head:tail]) or FILLED)
-        return row if len(row) == width else None
+            row = tuple(line.split("\t"))
+            if not (len(row) == width > 2 and self._named(row)):
+                return None
+        if not self._options.ragged:
+            return row if len(row) == width else None
+        tail = len(row) - self._tail()
+        head = width - self._tail()
+        extra = "|".join(row[head:tail]) or FILLED
+        return (*row[:head], extra, *row[tail:])
 
     def _pardoned(self, line: int, text: str, row: Fields, faults: Faults) -> Fields | None:
         """What there is of a line with a wrong number of columns, where that is to be kept."""
-        token, tag = self.layout.token, self.layout.tag
+        token = self._token
         if self._options.bad_lines == REFUSE or token >= len(row) or line == self._header:
             return None
         faults.pardon(line, self._misfit(text, row))
         end = token + 1 + max(0, len(row) - self._width)
         whole = [*row[:token], " ".join(row[token:end]), *row[end:]]
-        whole += [FILLED] * (self._width - len(whole) + self._options.ragged)
-        if tag is not None:
-            whole[tag] = self._options.missing
+        whole += [FILLED] * (self._width - len(whole))
+        if self._options.ragged:
+            whole.insert(self._extra, FILLED)
+        if self.layout.tag is not None:
+            whole[self.layout.tag] = self._options.missing
         return tuple(whole)
 
     def _named(self, row: Fields) -> bool:
         """Whether a line has its token and its tag."""
-        places = (self.layout.token, self.layout.tag)
+        places = (self._token, self._tag)
         return all(row[place] for place in places if place is not None)
 
     def _misfit(self, line: str, row: Fields) -> str:

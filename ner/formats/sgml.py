@@ -1,0 +1,292 @@
+"""Inline mark-up: ``<ENAMEX TYPE="PERSON">Ada Obi</ENAMEX>``, as in MUC and NIST's IE-ER.
+
+IE-ER writes ``<b_enamex type="PERSON">Ada Obi<e_enamex>``. All other elements are structure:
+``DOC`` is a document, whose ``DOCNO`` is its id; what stands in elements such as ``DATE_TIME``
+is no text. A paragraph is a sentence; it ends at an element of structure, at an empty line, and
+before a line that begins with a TAB or several blanks.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TextIO
+from xml.sax.saxutils import escape, quoteattr
+
+from ner.formats.alignment import Characters, Misfits, check_how, cut
+from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
+from ner.formats.lines import DataWarning, Faults, read_blocks
+from ner.formats.records import joined
+from ner.formats.tokenization import DEFAULT, Tokenizer, tokenizer_named
+from ner.sentence import Document, Sentence
+
+ELEMENTS = "enamex timex numex"  # that mark entities
+DOCUMENT = "doc"
+NAMES = ("docno", "docid")  # of the document they stand in
+ASIDE = frozenset((*NAMES, "doctype", "date_time", "storyid", "slug", "date", "nwords"))
+KNOWN = ASIDE | {
+    DOCUMENT,
+    *("ieer_doc", "body", "headline", "hl", "text", "p", "s", "annotation", "preamble", "trailer"),
+}
+
+_TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)((?:\s[^<>]*)?)>|<[!?][^<>]*>")
+_OPEN = re.compile(r"<[A-Za-z/!?][^<>]*$")  # a tag that goes on in the next line
+_ATTRIBUTE = re.compile(r"""([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_REFERENCE = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([a-zA-Z]{2,4}));")
+_CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_LINE_END = re.compile(r"[\r\n]")
+
+
+def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
+    source: str | Path,
+    *,
+    encoding: str = "utf-8",
+    align: str = "strict",
+    tokenizer: str = DEFAULT,
+    elements: str = ELEMENTS,
+    faults: Faults | None = None,
+    misfits: Misfits | None = None,
+) -> Iterator[Sentence]:
+    """Read the paragraphs of a file; bad lines are told all together, at its end.
+
+    Args:
+        source: A path or ``"-"``.
+        encoding: Of the file.
+        align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
+            ``contract``, see ``ner.formats.alignment.align``.
+        tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
+        elements: The elements that mark entities, parted by blanks; where they have no attribute
+            ``type``, their name is the label.
+        faults: Where bad lines are noted instead of raised.
+        misfits: Where spans that do not fit the tokens are noted instead of warned of.
+
+    Raises:
+        DataError: A line cannot be decoded, an entity is not closed or was not opened.
+        ValueError: There is no such way to align, or tokenizer.
+    """
+    check_how(align)
+    noted = Faults(source) if faults is None else faults
+    unfit = Misfits(noted.path) if misfits is None else misfits
+    marked = frozenset(elements.casefold().split())
+    markup = _Markup(marked, noted, unfit, tokenizer_named(tokenizer), align)
+    yield from in_documents(markup.parsed(_numbered(source, encoding, noted)))
+    if misfits is None:
+        unfit.warn()
+    markup.warn()
+    if faults is None:
+        noted.check()
+
+
+def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
+    """Write a ``DOC`` for each document, a ``P`` for each sentence, an ``ENAMEX`` for each entity.
+
+    Args:
+        file: An open text.
+        sentences: What to write; those next to each other in no document go into one ``DOC``.
+
+    Raises:
+        ValueError: Spans overlap, or annotation is missing, which the format cannot say.
+    """
+    before: Document | None = None
+    number = 0
+    for number, sentence in enumerate(sentences, 1):
+        document = sentence.document
+        if number == 1 or (document is None and before) or begins_document(sentence, before):
+            file.write("</TEXT>\n</DOC>\n" * (number > 1) + "<DOC>\n")
+            if document and document.id:
+                file.write(f"<DOCNO> {escape(_LINE_END.sub(' ', document.id))} </DOCNO>\n")
+            file.write("<TEXT>\n")
+        before = document
+        file.write(f"<P>{_spelled(sentence)}</P>\n")
+    file.write("</TEXT>\n</DOC>\n" * (number > 0))
+
+
+def _spelled(sentence: Sentence) -> str:
+    """The text of a sentence with its entities marked."""
+    where = f"the sentence of line {sentence.line}" if sentence.line else "a sentence"
+    if sentence.spans is None or sentence.unknown:
+        raise ValueError(f"{where} has tokens whose annotation is missing; sgml cannot say that")
+    text, offsets = joined(sentence.tokens)
+    if sentence.text is not None and sentence.offsets is not None:
+        text, offsets = _LINE_END.sub(" ", sentence.text), sentence.offsets
+    pieces, done = [], 0
+    for span in sorted(sentence.spans):
+        start, end = offsets[span.start][0], offsets[span.end - 1][1]
+        if start < done:
+            raise ValueError(f"{where} has spans that overlap; sgml cannot write that")
+        pieces += [escape(text[done:start]), f"<ENAMEX TYPE={quoteattr(span.label)}>"]
+        pieces += [escape(text[start:end]), "</ENAMEX>"]
+        done = end
+    return "".join(pieces) + escape(text[done:])
+
+
+@dataclass
+class _Paragraph:
+    """The text read so far of a paragraph, and its entities.
+
+    Attributes:
+        line: The line it begins on.
+        text: Its text.
+        open: The entities that have begun: element, label, where, and on which line.
+        spans: Those that have ended too.
+    """
+
+    line: int = 0
+    text: str = ""
+    open: list[tuple[str, str, int, int]] = field(default_factory=list)
+    spans: list[Characters] = field(default_factory=list)
+
+    def add(self, text: str, line: int) -> None:
+        if text.strip() and not self.text.strip():
+            self.line = line
+        self.text += text if self.text else text.lstrip()
+
+
+class _Markup:
+    """Reads lines of mark-up.
+
+    Args:
+        marked: The elements that mark entities.
+        faults: Where bad lines are noted.
+        misfits: Where spans that do not fit the tokens are noted.
+        tokenizer: What cuts the text.
+        align: What becomes of spans that do not fit.
+    """
+
+    def __init__(
+        self,
+        marked: frozenset[str],
+        faults: Faults,
+        misfits: Misfits,
+        tokenizer: Tokenizer,
+        align: str,
+    ) -> None:
+        self._marked, self._faults, self._misfits = marked, faults, misfits
+        self._cutter, self._align = tokenizer, align
+        self._paragraph = _Paragraph()
+        self._aside = ""  # the element that is no text in which we are
+        self._boundary: Boundary | None = None  # of a document of which no text has been seen
+        self._left_out = 0
+        self._strange: Counter[str] = Counter()
+
+    def parsed(self, lines: Iterable[tuple[int, str]]) -> Iterator[Parsed | Boundary]:
+        """The paragraphs, and the boundaries between documents."""
+        for number, line in lines:
+            ends = not line.strip() or line.startswith(("\t", "  "))
+            if ends and not self._paragraph.open:
+                yield from self._flush()
+            place = 0
+            for found in _TAG.finditer(line):
+                self._paragraph.add(_plain(line[place : found.start()]), number)
+                place = found.end()
+                yield from self._tag(found, number)
+            self._paragraph.add(_plain(line[place:]) + " ", number)
+        yield from self._flush()
+
+    def warn(self) -> None:
+        """Tell what was left out and what was taken for structure."""
+        told = []
+        if self._left_out:
+            told.append(f"left out {self._left_out} entities in elements that are no text")
+        if self._strange:
+            named = ", ".join(f"{name} ({count})" for name, count in self._strange.most_common(8))
+            told.append(f"took unknown elements for structure: {named}")
+        for one in told:
+            warnings.warn(f"{self._faults.path}: {one}", DataWarning, stacklevel=3)
+
+    def _tag(self, found: re.Match[str], line: int) -> Iterator[Parsed | Boundary]:
+        """An element begins or ends."""
+        closes, name = bool(found[1]), (found[2] or "").casefold()
+        if name in self._marked:
+            self._mark(name, found[3], line, closes=closes)
+        elif name[:2] in ("b_", "e_") and name[2:] in self._marked:
+            self._mark(name[2:], found[3], line, closes=name[0] == "e")
+        elif name:
+            yield from self._structure(name, closes=closes)
+
+    def _mark(self, name: str, attributes: str, line: int, *, closes: bool) -> None:
+        """An entity begins or ends."""
+        paragraph = self._paragraph
+        if not closes:
+            given = {
+                found[1].casefold(): next((one for one in found.groups()[1:] if one), "")
+                for found in _ATTRIBUTE.finditer(attributes)
+            }
+            label = _plain(given.get("type", "")) or name.upper()
+            paragraph.open.append((name, label, len(paragraph.text), line))
+        elif paragraph.open and paragraph.open[-1][0] == name:
+            _, label, start, opened = paragraph.open.pop()
+            if paragraph.text[start:].strip():
+                span = Characters(start, len(paragraph.text), label, line=opened)
+                paragraph.spans.append(span)
+            else:
+                self._faults.add(opened, f"<{name.upper()}> marks no text")
+        else:
+            self._faults.add(line, f"</{name.upper()}> closes an entity that is not open")
+
+    def _structure(self, name: str, *, closes: bool) -> Iterator[Parsed | Boundary]:
+        """A document, a paragraph, or something that is no text begins or ends."""
+        if name not in KNOWN:
+            self._strange[name] += not closes
+        if closes and name in NAMES and self._boundary is not None:
+            self._boundary = Boundary(self._paragraph.text.strip())
+        yield from self._flush()
+        if name == DOCUMENT:
+            self._boundary = None if closes else Boundary("")
+        if name in ASIDE:
+            self._aside = "" if closes else name
+
+    def _flush(self) -> Iterator[Parsed | Boundary]:
+        """The paragraph is over."""
+        paragraph, self._paragraph = self._paragraph, _Paragraph()
+        for name, _, _, line in paragraph.open:
+            self._faults.add(line, f"<{name.upper()}> is not closed before its paragraph ends")
+        if self._aside:
+            self._left_out += len(paragraph.spans)
+            return
+        if not paragraph.text:
+            return
+        if self._boundary is not None:
+            yield self._boundary
+            self._boundary = None
+        self._misfits.line = paragraph.line
+        text = paragraph.text.rstrip()
+        spans = [replace(one, end=min(one.end, len(text))) for one in paragraph.spans]
+        for one in cut(text, spans, self._cutter, self._align, self._misfits):
+            yield Parsed(
+                one.tokens, one.spans, {}, line=paragraph.line, text=one.text, offsets=one.offsets
+            )
+
+
+def _numbered(source: str | Path, encoding: str, faults: Faults) -> Iterator[tuple[int, str]]:
+    """The lines of a file, those joined over which a tag goes on."""
+    number, held, first = 0, "", 0
+    for block in read_blocks(source, encoding=encoding, faults=faults):
+        for line in block:
+            number += 1
+            held, first = (f"{held} {line}", first) if held else (line, number)
+            if number - first < 5 and _OPEN.search(held):
+                continue
+            yield first, held
+            held = ""
+    if held:
+        yield first, held
+
+
+def _plain(text: str) -> str:
+    """A text with the characters that its references stand for."""
+    return _REFERENCE.sub(_character, text) if "&" in text else text
+
+
+def _character(found: re.Match[str]) -> str:
+    decimal, hexadecimal, name = found.groups()
+    if name is not None:
+        return _CHARACTERS.get(name.lower(), found[0])
+    number = int(decimal) if decimal else int(hexadecimal, 16)
+    if number > 0x10FFFF or 0xD800 <= number < 0xE000 or chr(number) in "\r\n":
+        return found[0]
+    return chr(number)
