@@ -19,7 +19,8 @@ from ner.inference.choice import LONG, Chooser, Moves
 from ner.inference.long import MARGIN, OVERLAP, PIECE, WINDOW, Piece, Window, windows
 from ner.sentence import Sentence, Span
 
-GROUP = 4096  # tokens that go through the recurrence together
+ROWS = 256  # sentences that go through the recurrence together: few steps, yet in a fast cache
+GROUP = 8192  # tokens of them at most
 SLICE = 32768  # tokens that are looked up together
 WHOLE = 100_000  # a sentence of more tokens is decoded in pieces
 WINDOWS = 1 << 15  # tokens of windows that go through the recurrence together
@@ -248,5 +249,6 @@ def _groups(ends: Integers, tokens: int = GROUP) -> Iterator[tuple[int, int]]:
     first, before = 0, 0
     while first < len(ends):
         last = max(first + 1, int(np.searchsorted(ends, before + tokens, side="right")))
+        last = min(last, first + ROWS)
         yield first, last
         first, before = last, int(ends[last - 1])

@@ -72,7 +72,7 @@ class Chooser:
             chain = moves.chain(padded, lengths)
             tags = self._tags(chain)[inside]
         found = self.finder.find(tags, lengths)
-        return self._listed(found, self._probabilities(chain, found), len(lengths))
+        return self._listed(found, self.probabilities(chain, found), len(lengths))
 
     def piece(
         self, moves: Moves, emissions: Floats, piece: Piece
@@ -101,7 +101,7 @@ class Chooser:
         start = whole.start if piece.before == 0 else free
         around = replace(whole, start=start, end=end)
         there = replace(found, starts=found.starts + piece.before, ends=found.ends + piece.before)
-        return tags, self._listed(found, self._probabilities(around, there), 1)[0]
+        return tags, self._listed(found, self.probabilities(around, there), 1)[0]
 
     def _tags(self, chain: ArrayChain) -> Integers:
         """The chosen tags, ``(batch, length)``."""
@@ -114,7 +114,7 @@ class Chooser:
                 return path[None]
         return viterbi_numpy(chain.emissions, chain.lengths, *scores)
 
-    def _probabilities(self, chain: ArrayChain, found: Found) -> list[float]:
+    def probabilities(self, chain: ArrayChain, found: Found) -> list[float]:
         """The probability of each span; only sentences with a span are summed over."""
         if not len(found):
             return []

@@ -14,8 +14,8 @@ from ner.indexers import Arrays
 from ner.inference.arrays import Reading
 from ner.inference.choice import Moves
 from ner.inference.context_gates import ContextGates
-from ner.inference.layout import Layout
-from ner.inference.recurrence import Layer
+from ner.inference.layout import Layout, inverse
+from ner.inference.recurrence import Layer, looked_up
 from ner.inference.type_gates import TypeGates
 from ner.network import Network
 from ner.sentence import Sentence
@@ -125,25 +125,38 @@ class _Member:
         contexts: Sequence[Sequence[Arrays]],
     ) -> Tensor:
         """The emissions of the tokens of a layout, in flat order, ``(tokens, tags)``."""
-        first = self.layers[0]
+        first, *above = self.layers
         orders = [torch.from_numpy(order) for order in layout.orders[: first.directions]]
-        gates = table.new_empty(first.directions, len(rows), table.shape[2])
         flat = torch.from_numpy(rows)
-        for order, own, out in zip(orders, table, gates, strict=True):
-            torch.index_select(own, 0, flat[order], out=out)
-        for part, sentences in zip(self.contexts, contexts, strict=True):
-            part.add_to(gates, sentences, layout)
-        outputs = first.run(gates, layout.counts)
-        for layer in self.layers[1:]:
-            inputs = layer.gates(_flat(outputs, orders)).chunk(layer.directions, 1)
-            gates = torch.stack([own[order] for own, order in zip(inputs, orders, strict=True)])
-            outputs = layer.run(gates, layout.counts)
-        emissions = table.new_empty(len(rows), len(self._bias))
-        emissions[orders[0]] = torch.addmm(self._bias, outputs[0], self._projections[0])
-        for order, output, weights in zip(
-            orders[1:], outputs[1:], self._projections[1:], strict=True
-        ):
-            emissions.index_add_(0, order, output @ weights)
+        if self.contexts:
+            gates = table.new_empty(first.directions, len(rows), table.shape[2])
+            for order, own, out in zip(orders, table, gates, strict=True):
+                torch.index_select(own, 0, flat[order], out=out)
+            for part, sentences in zip(self.contexts, contexts, strict=True):
+                part.add_to(gates, sentences, layout)
+            outputs = first.run([torch.split(own, layout.counts) for own in gates], layout.counts)
+        else:
+            ways = zip(table, orders, strict=True)
+            steps = [looked_up(own, flat[order], layout.counts) for own, order in ways]
+            outputs = first.run(steps, layout.counts)
+        places = [torch.from_numpy(inverse(order)) for order in layout.orders[: first.directions]]
+        for layer in above:
+            read = [out.index_select(0, place) for out, place in zip(outputs, places, strict=True)]
+            inputs = layer.gates(torch.cat(read, 1)).chunk(layer.directions, 1)
+            steps = [
+                looked_up(own, order, layout.counts)
+                for own, order in zip(inputs, orders, strict=True)
+            ]
+            outputs = layer.run(steps, layout.counts)
+        return self._projected(outputs, places)
+
+    def _projected(self, outputs: Tensor, places: Sequence[Tensor]) -> Tensor:
+        """The emissions that halved outputs give, in flat order, ``(tokens, tags)``."""
+        emissions = torch.addmm(self._bias, outputs[0], self._projections[0])
+        emissions = emissions.index_select(0, places[0])
+        if len(places) > 1:
+            backward = torch.mm(outputs[1], self._projections[1])
+            emissions += backward.index_select(0, places[1])
         return emissions
 
 
@@ -155,12 +168,3 @@ def _layers(network: Network) -> list[Layer]:
     return [
         Layer(pair, 2.0 if number else 1.0) for number, pair in enumerate(zip(*stacks, strict=True))
     ]
-
-
-def _flat(outputs: Tensor, orders: Sequence[Tensor]) -> Tensor:
-    """Outputs in packed order as flat ones, ``(tokens, directions * width)``."""
-    directions, tokens, width = outputs.shape
-    flat = outputs.new_empty(tokens, directions * width)
-    for order, own, part in zip(orders, outputs, torch.split(flat, width, 1), strict=True):
-        part[order] = own
-    return flat

@@ -1,7 +1,8 @@
 """An LSTM for use alone, not for training: the same numbers as ``nn.LSTM``, faster on a CPU.
 
 What the input contributes to the gates is computed elsewhere, so that it can be remembered. What
-remains is a loop over the steps of a batch laid out without padding, both directions at once.
+remains is a loop over the steps of a batch laid out without padding. Each direction goes by itself,
+so that its weights and the gates of a step stay in the cache of the processor.
 torch's tanh is several times slower than its sigmoid, so only sigmoids are used: ``tanh(x) =
 2 sigmoid(2x) - 1``. The factors of 2 are folded into the weights; cell states are kept doubled
 and outputs halved.
@@ -9,7 +10,7 @@ and outputs halved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -49,38 +50,59 @@ class Layer:
         """What inputs ``(tokens, input_width)`` give to the gates, for all directions."""
         return torch.addmm(self.bias, vectors, self.inputs)
 
-    def run(self, gates: Tensor, counts: list[int]) -> Tensor:
+    def run(self, sources: Sequence[Iterable[Tensor]], counts: list[int]) -> Tensor:
         """Half the outputs of each token.
 
         Args:
-            gates: What the input gives, in packed order, ``(directions, tokens, 4 * width)``;
+            sources: For each direction, what the input gives at each step, ``(rows, 4 * width)``;
                 overwritten.
             counts: The rows at each step, descending.
 
         Returns:
             ``(directions, tokens, width)``, in packed order.
         """
-        width, rows = self.width, counts[0]
-        outputs = gates.new_empty(self.directions, gates.shape[1], width)
-        cells = gates.new_zeros(self.directions, rows, width)  # doubled
+        outputs = torch.empty(self.directions, sum(counts), self.width)
+        for steps, own, weights in zip(sources, outputs, self._recurrent, strict=True):
+            self._along(steps, torch.split(own, counts), weights)
+        return outputs
+
+    def _along(
+        self, steps: Iterable[Tensor], outputs: Sequence[Tensor], weights: Tensor
+    ) -> None:
+        """Write the halved outputs of one direction, step by step."""
+        cells = outputs[0].new_zeros(outputs[0].shape)  # doubled
         squashed = torch.empty_like(cells)
-        steps = zip(
-            torch.split(gates, counts, 1),
-            *(torch.split(gate, counts, 1) for gate in torch.split(gates, width, 2)),
-            torch.split(outputs, counts, 1),
-            strict=True,
-        )
         before: Tensor | None = None
-        for gate, enter, keep, leave, new, output in steps:
-            n = gate.shape[1]
-            if n != rows:
-                rows, cells, squashed = n, cells[:, :n], squashed[:, :n]
+        known: Tensor | None = None
+        for gate, output in zip(steps, outputs, strict=True):
+            if gate is not known:
+                known, n = gate, len(gate)
+                enter, keep, leave, new = torch.split(gate, self.width, 1)
+                if n != len(cells):
+                    cells, squashed = cells[:n], squashed[:n]
             if before is not None:
-                gate.baddbmm_(before[:, :n], self._recurrent)
+                gate.addmm_(before if len(before) == n else before[:n], weights)
             gate.sigmoid_()
             new.sub_(0.5)
             cells.mul_(keep).addcmul_(enter, new, value=4.0)
             torch.sigmoid(cells, out=squashed).sub_(0.5)
             torch.mul(leave, squashed, out=output)
             before = output
-        return outputs
+
+
+def looked_up(table: Tensor, rows: Tensor, counts: list[int]) -> Iterator[Tensor]:
+    """Rows of a table, step by step, each just before it is used.
+
+    All steps are written to the same room, which therefore stays in the cache of the processor.
+
+    Args:
+        table: ``(capacity, width)``.
+        rows: In packed order, ``(tokens,)``.
+        counts: The rows at each step, descending.
+    """
+    gate = table.new_empty(counts[0], table.shape[1])
+    for some in torch.split(rows, counts):
+        if len(some) != len(gate):
+            gate = gate[: len(some)]
+        torch.index_select(table, 0, some, out=gate)
+        yield gate
