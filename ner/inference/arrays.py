@@ -129,6 +129,10 @@ class ArrayEngine(Generic[Table]):
         found: list[tuple[Span, ...]] = [()] * len(sentences)
         emitter = self.emitter()
         lengths = [len(sentence) for sentence in sentences]
+        if len(lengths) == 1 and 0 < lengths[0] <= LONG:  # the shortest way for a single one
+            reading = _read(emitter, [_bare(sentences[0])])
+            emissions = emitter.emissions(reading, range(1))
+            return self.chooser.spans(emitter.moves, emissions, np.array(lengths))
         for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
             numbers.sort(key=lengths.__getitem__, reverse=True)
             reading = _read(emitter, [_bare(sentences[number]) for number in numbers])

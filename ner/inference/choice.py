@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,10 @@ from ner.crf.arrays import ArrayChain, ArrayMessages, SpanTable, span_probabilit
 from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
 from ner.crf.viterbi_numpy import viterbi_numpy
 from ner.inference.decoding import VITERBI, Decoding
-from ner.inference.found import Found, SpanFinder, best_path
+from ner.inference.found import Found, SpanFinder
 from ner.inference.long import Piece, seam
 from ner.inference.probabilities import Weights, span_probabilities
+from ner.inference.single import best_path, span_probabilities_of_one
 from ner.schemes import Scheme
 from ner.sentence import Span
 
@@ -56,6 +58,7 @@ class Chooser:
         self.labels = tuple(labels)
         self.tags = scheme.tags(labels)
         self.decoding = decoding
+        self._known: tuple[tuple[Floats, Floats, Floats], Weights] | None = None
         self.finder = SpanFinder(scheme, self.tags, labels)
         spelling = scheme.spelling(self.labels)
         self.table = SpanTable(**{name: np.array(tags) for name, tags in spelling.items()})
@@ -118,18 +121,29 @@ class Chooser:
         """The probability of each span; only sentences with a span are summed over."""
         if not len(found):
             return []
+        weights = self._factors(chain)
+        if len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT:
+            one = span_probabilities_of_one(chain.emissions[0], weights, found, self.table)
+            if one is not None:
+                return one
         rows, of = np.unique(found.rows, return_inverse=True)
         some = replace(chain, emissions=chain.emissions[rows], lengths=chain.lengths[rows])
         there = replace(found, rows=of)
         if len(some.emissions[0]) <= LONG:
-            weights = Weights.of(
-                chain.transitions, chain.start, chain.end, self.decoding.temperature
-            )
             fast = span_probabilities(some.emissions, some.lengths, weights, there, self.table)
             if fast is not None:
                 quick: list[float] = fast.tolist()
                 return quick
         return self.any_probabilities(self.decoding.tempered(some), there)
+
+    def _factors(self, chain: ArrayChain) -> Weights:
+        """The scores of a chain's CRF as factors, made once for the same arrays."""
+        arrays = (chain.transitions, chain.start, chain.end)
+        known = self._known
+        if known is None or any(a is not b for a, b in zip(arrays, known[0], strict=True)):
+            weights = Weights.of(*arrays, self.decoding.temperature)
+            known = self._known = arrays, weights
+        return known[1]
 
     def other_tags(self, chain: ArrayChain) -> Integers:
         """The tags chosen otherwise than by Viterbi's algorithm, ``(batch, length)``."""
@@ -146,12 +160,12 @@ class Chooser:
 
     def _listed(self, found: Found, scores: Sequence[float], count: int) -> list[tuple[Span, ...]]:
         """The spans of each of so many sentences."""
-        listed: list[list[Span]] = [[] for _ in range(count)]
         labels, least = self.labels, self.decoding.min_score
-        columns = (found.rows, found.starts, found.ends, found.labels)
-        for row, start, end, label, score in zip(
-            *(column.tolist() for column in columns), scores, strict=True
-        ):
-            if score >= least:
-                listed[row].append(Span(start, end, labels[label], score))
-        return [tuple(spans) for spans in listed]
+        columns = (found.starts, found.ends, found.labels)
+        starts, ends, numbers = (column.tolist() for column in columns)
+        spans = list(map(Span, starts, ends, map(labels.__getitem__, numbers), scores))
+        bounds = np.searchsorted(found.rows, np.arange(count + 1)).tolist()
+        listed = [tuple(spans[first:last]) for first, last in pairwise(bounds)]
+        if least > 0.0:
+            listed = [tuple(s for s in own if (s.score or 0.0) >= least) for own in listed]
+        return listed

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ner.crf.arrays import Found as Found
 from ner.schemes import OUTSIDE, Scheme
 
-Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 
@@ -59,30 +58,3 @@ class SpanFinder:
         rows = np.searchsorted(ends, starts, side="right")
         first = (ends - lengths)[rows]
         return Found(rows, starts - first, lasts + 1 - first, self._labels[tags[starts]])
-
-
-def best_path(emissions: Floats, moves: Floats, start: Floats, end: Floats) -> Integers | None:
-    """The best tags of one short sentence, ``(length,)``; None where no path is finite.
-
-    For a single sentence this costs less than laying out a batch for ``viterbi_numpy``.
-
-    Args:
-        emissions: ``(length, tags)``.
-        moves: From the row's tag to the column's, ``(tags, tags)``.
-        start: ``(tags,)``.
-        end: ``(tags,)``.
-    """
-    greatest = np.maximum.reduce
-    columns = np.ascontiguousarray(moves.T)
-    best = [start + emissions[0]]
-    for node in emissions[1:]:
-        best.append(greatest(columns + best[-1], 1) + node)
-    final = best[-1] + end
-    tag = int(final.argmax())
-    if not np.isfinite(final[tag]):
-        return None
-    path = [tag]
-    for step in range(len(best) - 2, -1, -1):
-        tag = int((best[step] + columns[tag]).argmax())
-        path.append(tag)
-    return np.array(path[::-1])

@@ -113,8 +113,8 @@ class _Member:
             first.directions,
             max(FEWEST, cache // (first.inputs.shape[1] * first.inputs.element_size())),
         )
-        halved = 2.0 * network.projection.weight.detach()
-        self._projections = [part.t().contiguous() for part in torch.split(halved, first.width, 1)]
+        self._projection = (2.0 * network.projection.weight.detach()).t().contiguous()
+        self._projections = torch.split(self._projection, first.width)
         self._bias = network.projection.bias.detach().clone()
 
     def emissions(
@@ -125,6 +125,8 @@ class _Member:
         contexts: Sequence[Sequence[Arrays]],
     ) -> Tensor:
         """The emissions of the tokens of a layout, in flat order, ``(tokens, tags)``."""
+        if len(layout.lengths) == 1:
+            return self._of_one(layout, table, rows, contexts)
         first, *above = self.layers
         orders = [torch.from_numpy(order) for order in layout.orders[: first.directions]]
         flat = torch.from_numpy(rows)
@@ -150,6 +152,27 @@ class _Member:
             outputs = layer.run(steps, layout.counts)
         return self._projected(outputs, places)
 
+    def _of_one(
+        self,
+        layout: Layout,
+        table: Tensor,
+        rows: NDArray[np.int64],
+        contexts: Sequence[Sequence[Arrays]],
+    ) -> Tensor:
+        """The emissions of a single sentence."""
+        first, *above = self.layers
+        ways = [rows, rows[::-1]][: first.directions]
+        gates = np.stack([own.take(way, 0) for own, way in zip(table.numpy(), ways, strict=True)])
+        for part, sentences in zip(self.contexts, contexts, strict=True):
+            part.add_to(torch.from_numpy(gates), sentences, layout)
+        outputs = _along_text(first.run_one(gates))
+        for layer in above:
+            inputs = layer.gates(torch.from_numpy(outputs)).numpy()
+            parts = np.split(inputs, layer.directions, 1)
+            gates = np.stack([parts[0], *(part[::-1] for part in parts[1:])])
+            outputs = _along_text(layer.run_one(gates))
+        return torch.addmm(self._bias, torch.from_numpy(outputs), self._projection)
+
     def _projected(self, outputs: Tensor, places: Sequence[Tensor]) -> Tensor:
         """The emissions that halved outputs give, in flat order, ``(tokens, tags)``."""
         emissions = torch.addmm(self._bias, outputs[0], self._projections[0])
@@ -168,3 +191,14 @@ def _layers(network: Network) -> list[Layer]:
     return [
         Layer(pair, 2.0 if number else 1.0) for number, pair in enumerate(zip(*stacks, strict=True))
     ]
+
+
+def _along_text(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The outputs of one sentence side by side, ``(tokens, directions * width)``.
+
+    Args:
+        outputs: ``(tokens, directions, width)``, the backward ones from the end on.
+    """
+    return np.concatenate(
+        [outputs[:, 0], *(outputs[::-1, d] for d in range(1, outputs.shape[1]))], 1
+    )

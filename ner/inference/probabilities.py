@@ -8,6 +8,7 @@ that the product of the two is the probability of a tag as it stands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """The scores of a CRF as factors.
 
@@ -47,6 +48,17 @@ class Weights:
             return np.asarray(np.exp(scores.astype(np.float64) / temperature))
 
         return Weights(factor(moves), factor(start), factor(end), temperature)
+
+    @cached_property
+    def both(self) -> Doubles:
+        """The moves from the start beside those from the end, ``(2 * tags, 2 * tags)``."""
+        nothing = np.zeros_like(self.moves)
+        return np.block([[self.moves, nothing], [nothing, self.moves.T]])
+
+    @cached_property
+    def ends(self) -> Doubles:
+        """The factors of first tags beside those of last ones, ``(2 * tags,)``."""
+        return np.concatenate((self.start, self.end))
 
 
 def span_probabilities(

@@ -11,9 +11,14 @@ and outputs halved.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+Floats = NDArray[np.float32]
 
 
 class Layer:
@@ -35,6 +40,13 @@ class Layer:
         self.inputs = torch.cat([part[0] for part in weights]).t().contiguous()
         self.bias = torch.cat([part[2] for part in weights])
         self._recurrent = torch.stack([part[1].t() for part in weights]).contiguous()
+
+    @cached_property
+    def _whole(self) -> Tensor:
+        """From outputs that are not halved to gates of which the last is for tanh."""
+        weights = 0.5 * self._recurrent
+        weights[:, :, 3 * self.width :] *= 0.5
+        return weights
 
     def _arranged(self, parameters: Sequence[Tensor], scale: float) -> tuple[Tensor, ...]:
         """Input weights, recurrent weights and bias, the gates in the order i, f, o, g."""
@@ -66,9 +78,52 @@ class Layer:
             self._along(steps, torch.split(own, counts), weights)
         return outputs
 
-    def _along(
-        self, steps: Iterable[Tensor], outputs: Sequence[Tensor], weights: Tensor
-    ) -> None:
+    def run_one(self, gates: Floats) -> Floats:
+        """Half the outputs of one sentence, in the way that takes the fewest calls.
+
+        At one row a step the calls cost more than the arithmetic, and those of numpy cost less
+        than those of torch. Only products and gates are left to torch, on the same memory.
+
+        Args:
+            gates: What the input gives, ``(directions, tokens, 4 * width)``, the backward ones
+                from the end of the sentence on; overwritten.
+
+        Returns:
+            ``(tokens, directions, width)``, in the same order.
+        """
+        directions, tokens, _ = gates.shape
+        width, doors = self.width, 3 * self.width
+        outputs = np.empty((tokens, directions, 1, width), np.float32)
+        gates[:, :, doors:] *= 0.5  # for tanh
+        cells, change = np.zeros((2, directions, width), np.float32)
+        reached = np.empty((directions, 4 * width), np.float32)
+        product = torch.from_numpy(reached).unsqueeze(1)
+        parts = gates.reshape(directions, tokens, 4, width).transpose(1, 2, 0, 3)
+        steps = zip(
+            gates.transpose(1, 0, 2),
+            torch.from_numpy(gates[:, :, :doors]).unbind(1),
+            parts,
+            outputs[:, :, 0],
+            torch.from_numpy(outputs).unbind(0),
+            strict=True,
+        )
+        before: Tensor | None = None
+        for gate, three, (enter, keep, leave, new), output, following in steps:
+            if before is not None:
+                torch.bmm(before, self._whole, out=product)
+                np.add(gate, reached, gate)
+            three.sigmoid_()
+            np.tanh(new, new)
+            np.multiply(enter, new, change)
+            np.multiply(cells, keep, cells)
+            np.add(cells, change, cells)
+            np.tanh(cells, change)
+            np.multiply(leave, change, output)
+            before = following
+        outputs *= 0.5
+        return outputs[:, :, 0]
+
+    def _along(self, steps: Iterable[Tensor], outputs: Sequence[Tensor], weights: Tensor) -> None:
         """Write the halved outputs of one direction, step by step."""
         cells = outputs[0].new_zeros(outputs[0].shape)  # doubled
         squashed = torch.empty_like(cells)
