@@ -128,13 +128,11 @@ class Layer:
         cells = outputs[0].new_zeros(outputs[0].shape)  # doubled
         squashed = torch.empty_like(cells)
         before: Tensor | None = None
-        known: Tensor | None = None
         for gate, output in zip(steps, outputs, strict=True):
-            if gate is not known:
-                known, n = gate, len(gate)
-                enter, keep, leave, new = torch.split(gate, self.width, 1)
-                if n != len(cells):
-                    cells, squashed = cells[:n], squashed[:n]
+            n = len(gate)
+            enter, keep, leave, new = torch.split(gate, self.width, 1)
+            if n != len(cells):
+                cells, squashed = cells[:n], squashed[:n]
             if before is not None:
                 gate.addmm_(before if len(before) == n else before[:n], weights)
             gate.sigmoid_()
