@@ -27,7 +27,7 @@ from ner.ensemble import Ensemble
 from ner.evaluation import Score, evaluate
 from ner.sentence import Sentence, Span
 from ner.tagger import Tagger, load
-from ner.training import Run, read_settings
+from ner.training import Run, RunSettings, read_settings
 from ner.training.corpora import Corpora, read_corpora
 
 
@@ -38,7 +38,7 @@ def main() -> None:
         settings = read_settings(path, options.set)
         corpora = read_corpora(settings.data, settings.training.seed)
         if options.join:
-            say(path, joined(options, corpora))
+            say(path, joined(options, settings, corpora))
             continue
         results = [one(path, seed, options, corpora) for seed in options.seeds]
         if len(results) > 1:
@@ -83,9 +83,10 @@ def one(path: Path, seed: int, options: argparse.Namespace, corpora: Corpora) ->
     return result
 
 
-def joined(options: argparse.Namespace, corpora: Corpora) -> dict[str, Any]:
+def joined(options: argparse.Namespace, settings: RunSettings, corpora: Corpora) -> dict[str, Any]:
     """Several trained models as one ensemble, which ``--save`` writes as one directory."""
-    tagger = Tagger(Ensemble([load(path).network for path in options.join]))
+    network = Ensemble([load(path).network for path in options.join])
+    tagger = Tagger(network, decoding=settings.decoding)
     result: dict[str, Any] = {"members": len(options.join)}
     result["development"] = scored(corpora.development, tagger.predict(corpora.development))
     if options.test:

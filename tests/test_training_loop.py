@@ -52,6 +52,21 @@ def test_twenty_sentences_are_learnt_by_heart_with_the_defaults():
     assert score_tagger(run.tagger, sentences)["f1"] == 1.0
 
 
+def test_spans_are_chosen_as_the_configuration_says_in_scoring_and_after(toy, tmp_path):
+    raw = {**config(epochs=1), "decoding": {"decode": "posterior", "min_score": 1.0}}
+    settings = read_settings(raw, output=str(tmp_path / "model"))
+    run = Run(settings, device="cpu", corpora=Corpora(toy, toy, ()))
+    assert next(run).score.predicted == 0  # nothing is that certain
+    run.finish()
+    assert ner.load(tmp_path / "model").decoding == settings.decoding
+    assert run.tagger.config["decoding"]["decode"] == "posterior"
+
+
+def test_an_impossible_way_to_choose_spans_is_refused():
+    with pytest.raises(ner.config.ConfigError, match="decode: there are viterbi"):
+        read_settings({**config(), "decoding": {"decode": "guess"}})
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(toy, tmp_path):
     digests = []
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):

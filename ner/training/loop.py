@@ -140,7 +140,8 @@ class Run(Iterator[Epoch]):
         network = copy.deepcopy(self.network)
         if self._best_weights is not None:
             network.load_state_dict(self._best_weights)
-        return Tagger(network.eval(), metrics=self.metrics(), config=self.settings.as_dict())
+        known = {"metrics": self.metrics(), "config": self.settings.as_dict()}
+        return Tagger(network.eval(), **known, decoding=self.settings.decoding)
 
     @property
     def sentences(self) -> int:
@@ -327,7 +328,8 @@ class Run(Iterator[Epoch]):
         if not self.corpora.development:
             return None
         weights = self._average_in_place()
-        predicted = Tagger(self.network.eval()).predict(sentences)  # as the saved model will
+        tagger = Tagger(self.network.eval(), decoding=self.settings.decoding)  # as will be saved
+        predicted = tagger.predict(sentences)
         if weights is not None:
             self.network.load_state_dict(weights)
         return self._together(evaluate(sentences, predicted).labels)

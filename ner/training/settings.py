@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ner.config import ConfigError, call, load, override
+from ner.inference.decoding import VITERBI, Decoding
 from ner.training.optimisation import OPTIMIZERS, SCHEDULES
 
 POSITIVE = (
@@ -207,6 +208,7 @@ class RunSettings:
         data: Which files.
         model: The settings of ``ner.ensemble.build``.
         training: How to train.
+        decoding: How spans are chosen, in every scoring and by the finished tagger.
         output: The model directory to write; null for none.
         tune: What ``ner tune`` may change: ranges by the dotted names of settings.
     """
@@ -214,6 +216,7 @@ class RunSettings:
     data: DataSettings
     model: dict[str, Any] = field(default_factory=dict)
     training: TrainingSettings = TrainingSettings()
+    decoding: Decoding = VITERBI
     output: str | None = None
     tune: Settings = field(default_factory=dict)
 
@@ -227,6 +230,7 @@ class RunSettings:
             "data": plain(self.data),
             "model": self.model,
             "training": plain(self.training),
+            "decoding": plain(self.decoding),
             "output": self.output,
         }
 
@@ -258,10 +262,9 @@ def read_settings(
 
 def _checked(raw: Mapping[str, Any]) -> RunSettings:
     sections = dict(raw)
-    if "data" in sections:
-        sections["data"] = call(DataSettings, sections["data"], of="data")
-    if "training" in sections:
-        sections["training"] = call(TrainingSettings, sections["training"], of="training")
+    kinds = {"data": DataSettings, "training": TrainingSettings, "decoding": Decoding}
+    for name in kinds.keys() & sections.keys():
+        sections[name] = call(kinds[name], sections[name], of=name)
     if sections.get("model", {}) is None:
         sections["model"] = {}
     return call(RunSettings, sections, of="the configuration")
