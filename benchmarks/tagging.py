@@ -32,11 +32,17 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import ner
 from ner.embeddings import TypeEmbedding
+from ner.embeddings.characters import CharacterEmbedding
+from ner.embeddings.words import WordEmbedding
+from ner.indexers import Arrays
 from ner.indexers.affixes import shape
+from ner.indexers.characters import HEAD, LONGEST, TAIL
+from ner.indexers.words import normalise
 from ner.inference import FastEngine
 from ner.inference.arrays import ROWS
 from ner.network import Network, build
 from ner.sentence import Sentence, Span
+from ner.vocabulary import PADDING, UNKNOWN
 
 TYPES_ONLY = {
     "words": {"width": 100},
@@ -86,7 +92,7 @@ class PlainTagger:
         vectors = []
         for part in self.network.embeddings.values():
             if isinstance(part, TypeEmbedding):
-                flat = part(*map(torch.from_numpy, part.index(tokens)))
+                flat = part(*map(torch.from_numpy, _one_by_one(part, tokens)))
             else:
                 arrays = zip(*(part.index(sentence) for sentence in sentences), strict=True)
                 whole = (torch.from_numpy(np.concatenate(own)[:, None]) for own in arrays)
@@ -101,6 +107,17 @@ class PlainTagger:
         paths = self.crf.decode(self.network.projection(states), mask)
         tags = self.network.tags
         return [self.network.scheme.decode([tags[tag] for tag in path]) for path in paths]
+
+
+def _one_by_one(part: TypeEmbedding, tokens: Sequence[str]) -> Arrays:
+    """What ``part.index`` gives, made as tutorials make it: token by token, sign by sign."""
+    if isinstance(part, WordEmbedding):
+        return (np.array([part.indexer.vocabulary[normalise(token)] for token in tokens]),)
+    if not isinstance(part, CharacterEmbedding):
+        return part.index(tokens)
+    cut = (t if len(t) <= LONGEST else t[:HEAD] + t[-TAIL:] for t in tokens)
+    rows = [[part.indexer.vocabulary[sign] for sign in token] or [UNKNOWN] for token in cut]
+    return (np.array([row + [PADDING] * (LONGEST - len(row)) for row in rows]),)
 
 
 class NoScores(FastEngine):

@@ -22,9 +22,11 @@ from ner.indexers import (
     remembered,
 )
 from ner.indexers.affixes import case
+from ner.indexers.characters import LONGEST, CharacterIndexer
 from ner.indexers.document import CLASSES, OTHERS, is_name_like
-from ner.indexers.words import normalise
+from ner.indexers.words import normalise, normalised
 from ner.sentence import Document, Sentence, in_document
+from ner.vocabulary import PADDING, UNKNOWN
 
 
 @pytest.fixture(params=INDEXERS)
@@ -57,6 +59,27 @@ def test_its_settings_are_some_of_its_embeddings_and_make_it_again(part, toy):
 def test_indexers_are_imported_without_torch():
     code = "import sys, ner.indexers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ANYTHING = st.lists(
+    st.one_of(st.text(max_size=30), st.sampled_from(["", "ΟΔΟΣ", "a\nb", "\ud800"]))
+)
+
+
+@given(ANYTHING)
+def test_words_in_bulk_are_words_one_by_one(tokens):
+    assert normalised(tokens) == [normalise(token) for token in tokens]
+
+
+@given(ANYTHING, st.sampled_from([(), ("a", "é", "中", "\U0001f600"), ("0",)]))
+def test_characters_in_bulk_are_characters_one_by_one(tokens, known):
+    indexer = CharacterIndexer(known)
+    (found,) = indexer.index(tokens)
+    assert found.shape == (len(tokens), LONGEST)
+    for row, token in zip(found.tolist(), tokens, strict=True):
+        read = token if len(token) <= LONGEST else token[:12] + token[-6:]
+        numbers = [indexer.vocabulary[character] for character in read] or [UNKNOWN]
+        assert row == numbers + [PADDING] * (LONGEST - len(numbers))
 
 
 WORDS = ("obi", "won", "the", "0")

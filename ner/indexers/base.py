@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,3 @@ class ContextIndexer(Indexer):
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
         """What ``index`` makes of each sentence; together it may take less time."""
         return [self.index(sentence) for sentence in sentences]
-
-
-def numbers(rows: Iterable[Sequence[int]], width: int, count: int) -> NDArray[np.int64]:
-    """Short rows of numbers as one array ``(count, width)``, padded with 0 on the right."""
-    array = np.zeros((count, width), dtype=np.int64)
-    for number, row in enumerate(rows):
-        array[number, : len(row)] = row
-    return array

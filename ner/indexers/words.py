@@ -19,6 +19,12 @@ def normalise(token: str) -> str:
     return _DIGIT.sub("0", token.lower())
 
 
+def normalised(tokens: Sequence[str]) -> list[str]:
+    """The word of each token; all are worked on as one text, unless one has a line's end in it."""
+    words = normalise("\n".join(tokens)).split("\n")
+    return words if len(words) == len(tokens) else list(map(normalise, tokens))
+
+
 class WordIndexer(TypeIndexer):
     """The number of each token's word.
 
@@ -34,5 +40,5 @@ class WordIndexer(TypeIndexer):
 
     def index(self, tokens: Sequence[str]) -> Arrays:
         """The number of each token's word, ``(tokens,)``."""
-        known = (self.vocabulary[normalise(token)] for token in tokens)
+        known = map(self.vocabulary.__getitem__, normalised(tokens))
         return (np.fromiter(known, np.int64, len(tokens)),)

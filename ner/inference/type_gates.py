@@ -14,7 +14,7 @@ from torch import Tensor
 from ner.embeddings import TypeEmbedding
 
 CHARACTERS = 1 << 24  # at most so many characters of tokens are remembered
-AT_ONCE = 512  # tokens embedded together
+AT_ONCE = 2048  # tokens embedded together
 
 
 class _Shelf:
