@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 import pytest
@@ -74,6 +75,15 @@ def test_bad_rows_are_told_with_their_number(row: dict[str, Any], said: str) -> 
 def test_a_number_beyond_the_names_is_refused() -> None:
     with pytest.raises(DataError, match="the tag 7 is beyond the 1 names"):
         from_dataset([{"tokens": ["a"], "ner_tags": [7]}], names=["O"])
+
+
+@pytest.mark.parametrize(("name", "to"), [("pandas", to_dataframe), ("datasets", to_dataset)])
+def test_a_missing_package_is_told_with_its_extra(
+    name: str, to: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf"^{name} is needed .* 'ner-crf\[tables\]'$"):
+        to([ADA])
 
 
 def test_a_dataset_reads_back() -> None:

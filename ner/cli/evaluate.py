@@ -80,10 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html:
         from ner.evaluation.page import write_page
 
+        said = arguments.predictions or arguments.model or arguments.gold
         write_page(
             Path(arguments.html),
             task.report,
-            title=f"Evaluation of {arguments.predictions or arguments.model or arguments.gold}",
+            title=f"Evaluation of {Path(said).name or said}",
             notes=[f"Gold annotation: {arguments.gold}", *task.notes()],
             perturbed=task.perturbed,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ner.formats.detection import TagCounts, complaint
@@ -31,8 +32,7 @@ def to_dataframe(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> DataF
         The columns ``sentence`` and ``document`` (numbers from 0; -1 for no document), ``token``,
         the sentences' other columns by name, and ``tag``.
     """
-    import pandas
-
+    pandas = _extra("pandas")
     chosen = scheme_named(scheme)
     rows: list[dict[str, Any]] = []
     document, before = -1, None
@@ -45,7 +45,8 @@ def to_dataframe(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> DataF
             others = {name: column[token] for name, column in sentence.columns.items()}
             head = {"sentence": number, "document": place, "token": sentence.tokens[token]}
             rows.append({**head, **others, "tag": tags[token]})
-    return pandas.DataFrame(rows, columns=None if rows else [*_OURS, "tag"])
+    frame: DataFrame = pandas.DataFrame(rows, columns=None if rows else [*_OURS, "tag"])
+    return frame
 
 
 def from_dataframe(
@@ -96,8 +97,7 @@ def to_dataset(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> Dataset
         sentences: What the rows are made of.
         scheme: Of the tags; ``_`` is the tag of tokens nobody has annotated.
     """
-    import datasets
-
+    datasets = _extra("datasets")
     chosen = scheme_named(scheme)
     tokens, tags = [], []
     for sentence in sentences:
@@ -118,7 +118,8 @@ def to_dataset(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> Dataset
         "tokens": tokens,
         "ner_tags": [[numbers[tag] for tag in row] for row in tags],
     }
-    return datasets.Dataset.from_dict(rows, features=features)
+    dataset: Dataset = datasets.Dataset.from_dict(rows, features=features)
+    return dataset
 
 
 def from_dataset(
@@ -158,6 +159,19 @@ def from_dataset(
     return [
         _sentence(words, given, chosen, {}, number) for number, (words, given) in enumerate(read)
     ]
+
+
+def _extra(name: str) -> Any:
+    """A package that only these functions need.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        told = f"{name} is needed for this: pip install 'ner-crf[tables]'"
+        raise ImportError(told, name=name) from error
 
 
 def _names(rows: Any, tags: str) -> Sequence[str] | None:
