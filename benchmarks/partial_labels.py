@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=SHARED / "data/conll2003")
     parser.add_argument("--epochs", type=int, help="the recipe's 8 where not given")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", choices=KINDS, action="append", help="all where not given")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     train, development, test = (
@@ -72,7 +73,8 @@ def main() -> None:
             "training": {"epochs": arguments.epochs, "seed": arguments.seed, "threads": 1},
         }
     )
-    for name, annotate in KINDS.items():
+    for name in arguments.kind or KINDS:
+        annotate = KINDS[name]
         run = Run(settings, device="cpu", corpora=Corpora(annotate(train), full(development), ()))
         list(run)
         scores = (score_tagger(run.tagger, full(split))["f1"] for split in (development, test))

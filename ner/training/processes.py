@@ -56,31 +56,28 @@ class Processes:
             distributed.all_reduce(tensor)
         return tensor
 
-    def sum_rows(self, gradient: Tensor | None, table: Tensor) -> Tensor:
-        """The sum of the sparse gradients of all, each of some rows of a table.
+    def sum_rows(self, tables: Sequence[Tensor]) -> None:
+        """Give tables the sum of the sparse gradients that all have of some of their rows.
+
+        All gradients travel together, for what an exchange costs is mostly its beginning.
 
         Args:
-            gradient: This process's, coalesced; ``None`` where it has none.
-            table: What it is the gradient of.
+            tables: Their gradients are coalesced, or ``None``.
         """
-        if gradient is None:
-            gradient = torch.sparse_coo_tensor(
-                indices=torch.zeros(1, 0, dtype=torch.int64),
-                values=table.new_zeros(0, table.shape[1]),
-                size=table.shape,
-                check_invariants=False,
+        own = [_rows_and_values(table) for table in tables]
+        counts = self.gather(torch.tensor([len(rows) for rows, _ in own]))
+        packed = torch.cat([part.reshape(-1) for one in own for part in one])
+        sizes = [_packed_size(tables, one.tolist()) for one in counts]
+        padded = torch.cat([packed, packed.new_zeros(max(sizes) - len(packed))])
+        parts = [
+            _unpacked(one, tables, known.tolist())
+            for one, known in zip(self.gather(padded), counts, strict=True)
+        ]
+        for table, found in zip(tables, zip(*parts, strict=True), strict=True):
+            rows, values = (torch.cat(kind) for kind in zip(*found, strict=True))
+            table.grad = torch.sparse_coo_tensor(
+                rows[None], values, table.shape, check_invariants=False
             ).coalesce()
-        counts = self.gather(torch.tensor([gradient.indices().shape[1]]))
-        most = int(max(counts))
-        rows = gradient.indices()[0]
-        padded = torch.cat([rows, rows.new_zeros(most - len(rows))])
-        values = torch.cat([gradient.values(), table.new_zeros(most - len(rows), table.shape[1])])
-        everybody = zip(self.gather(padded), self.gather(values), counts, strict=True)
-        parts = [(r[: int(n)], v[: int(n)]) for r, v, n in everybody]
-        indices, found = (torch.cat(kind) for kind in zip(*parts, strict=True))
-        return torch.sparse_coo_tensor(
-            indices[None], found, table.shape, check_invariants=False
-        ).coalesce()
 
     def any(self, flag: bool) -> bool:
         """Whether some process says so."""
@@ -104,3 +101,28 @@ class Processes:
         """Go on only when all are here."""
         if self.count > 1:
             distributed.barrier()
+
+
+def _rows_and_values(table: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of a table that have a gradient, as bits of float32, and their gradients."""
+    if table.grad is None:
+        return table.new_zeros(0), table.new_zeros(0, table.shape[1])
+    return table.grad.indices()[0].int().view(torch.float32), table.grad.values()
+
+
+def _packed_size(tables: Sequence[Tensor], counts: Sequence[int]) -> int:
+    pairs = zip(tables, counts, strict=True)
+    return sum(count * (1 + table.shape[1]) for table, count in pairs)
+
+
+def _unpacked(
+    packed: Tensor, tables: Sequence[Tensor], counts: Sequence[int]
+) -> list[tuple[Tensor, Tensor]]:
+    """The rows and the gradients of each table that one process packed."""
+    found, start = [], 0
+    for table, count in zip(tables, counts, strict=True):
+        middle, end = start + count, start + count * (1 + table.shape[1])
+        rows = packed[start:middle].view(torch.int32).long()
+        found.append((rows, packed[middle:end].view(count, -1)))
+        start = end
+    return found

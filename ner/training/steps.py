@@ -178,8 +178,8 @@ class Stepper:
         *summed, last = torch.split(flat, [*sizes, 1])
         for parameter, gradient in zip(parameters, summed, strict=True):
             parameter.grad = gradient.view_as(parameter)
-        for table in self.rows.tables.values():
-            table.weight.grad = self._processes.sum_rows(table.weight.grad, table.weight)
+        if self.rows.tables:
+            self._processes.sum_rows([table.weight for table in self.rows.tables.values()])
         return float(last.item())
 
 
