@@ -1,5 +1,6 @@
 """``ner tag``: order kept, tokens in are tokens out, offsets into the text, bad lines told."""
 
+import argparse
 import io
 import json
 import signal
@@ -9,6 +10,8 @@ import sys
 import pytest
 
 from ner.cli import main
+from ner.cli.tag import add_arguments
+from ner.cli.tag_processes import _Worker
 from ner.inference import streams
 
 
@@ -186,6 +189,7 @@ def test_options_of_decoding(tag):
     [
         ["--alternatives", "2", "--to", "html"],
         ["--threads", "0"],
+        ["--processes", "0"],
         ["--threshold", "3"],
         ["--shard", "1/2"],
         ["--output-dir", "out"],
@@ -215,6 +219,29 @@ def test_shards_share_the_files_and_what_is_done_stays(model, tmp_path, capsys):
     assert main(call) == 0
     assert (out / "1.jsonl").read_text() == "kept\n"
     assert sorted(path.name[0] for path in out.iterdir()) == list("01234")
+
+
+def test_several_processes_write_what_one_writes(tag, monkeypatch):
+    monkeypatch.setattr(streams, "HELD", 300)
+    monkeypatch.setattr("ner.cli.tag.CHUNK", 50)
+    lines = [f"Word{n % 9} O\n" + "\n" * (n % 7 == 0) for n in range(400)]
+    endless = [f"Kestrel{n % 5} O\n" for n in range(700)]
+    text = "".join([*lines, "\n", *endless, "\n", *lines])
+    arguments = ("--from", "conll", "--to", "conll", "--quiet")
+    one, several = tag(text, *arguments), tag(text, *arguments, "--processes", "2")
+    assert several == one
+    assert one[0] == 0
+    assert one[1].count("Word8") == 2 * 44
+
+
+def test_what_a_process_writes_has_no_head(model, toy):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    worker = _Worker(parser.parse_args([model, "--to", "html"]))
+    written = worker.tag([streams.Work(sentence) for sentence in toy[:2]])
+    assert written.text.startswith("<p>")
+    assert written[1:] == (2, len(toy[0]) + len(toy[1]))
+    assert worker.tag([streams.Work(toy[2])]).sentences == 1
 
 
 def test_an_error_leaves_no_output_behind(model, tmp_path):

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from ner.cli.loading import add_loading_arguments, check_loading, loaded
 from ner.config import ConfigError
 
 if TYPE_CHECKING:
+    from ner.cli.tag_processes import Workers
     from ner.inference.output import JsonlWriter
     from ner.inference.streams import Endless, Item, Source, Work
     from ner.tagger import Tagger
@@ -25,6 +26,7 @@ example:
   echo "Angela Merkel met Tim Cook in Berlin." | ner tag models/conll2003 --to jsonl
   ner tag models/conll2003 news.conll --to conll --output tagged.conll
   ner tag models/conll2003 'corpus/*.jsonl' --output-dir tagged --shard 1/4
+  ner tag models/conll2003 news.conll --to conll --processes 8 > tagged.conll
 """
 CHUNK = 20_000  # tokens tagged at a time, and at least one sentence
 STREAM = "-"
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--shard", metavar="I/N", help="with --output-dir, every Nth input from the Ith on")
     add("--alternatives", type=int, default=0, metavar="K", help="give K readings; jsonl only")
     add_loading_arguments(parser)
+    add("--processes", type=int, default=1, metavar="N", help="tag in so many processes")
     add("--skip-bad", action="store_true", help="leave out bad lines and go on")
     add("--quiet", action="store_true", help="no progress, no summary")
 
@@ -60,14 +63,24 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.inference.streams import Source
 
     tagger = loaded(arguments)
-    for paths, target in jobs:
-        sources = [Source(path, arguments.skip_bad, arguments.language) for path in paths]
-        job = Job(tagger, arguments, sources)
-        job.run(target)
-        for source in sources:
-            if source.skipped and not arguments.quiet:
-                print(f"warning: left out: {source.told()}", file=sys.stderr)
+    with _workers(arguments) as workers:
+        for paths, target in jobs:
+            sources = [Source(path, arguments.skip_bad, arguments.language) for path in paths]
+            job = Job(tagger, arguments, sources, workers)
+            job.run(target)
+            for source in sources:
+                if source.skipped and not arguments.quiet:
+                    print(f"warning: left out: {source.told()}", file=sys.stderr)
     return 0
+
+
+def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers | None]:
+    """The other processes, if there are to be any."""
+    if arguments.processes == 1:
+        return nullcontext()
+    from ner.cli.tag_processes import Workers
+
+    return Workers(arguments)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -76,6 +89,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError("--alternatives takes a number above 0, and goes with --to jsonl")
     if arguments.shard and not arguments.output_dir:
         raise ConfigError("--shard goes with --output-dir")
+    if arguments.processes < 1:
+        raise ConfigError(f"--processes must be at least 1, got {arguments.processes}")
 
 
 def _jobs(arguments: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
@@ -124,6 +139,7 @@ class Job:
     tagger: Tagger
     arguments: argparse.Namespace
     sources: list[Source]
+    workers: Workers | None = None
     sentences: int = 0
     tokens: int = 0
 
@@ -145,16 +161,22 @@ class Job:
             print(f"{counts}, {took:,.1f} s, {rate}", file=sys.stderr)
 
     def _read(self, source: Source, writer: JsonlWriter, done: Step) -> None:
-        from ner.inference.streams import READERS
+        from ner.inference.streams import READERS, Endless
 
         kind = self.arguments.source or _guess(source.path)
-        for chunk in chunks(READERS[kind](source)):
-            if isinstance(chunk, list):
-                done(self._tag(chunk, writer))
+        parts = chunks(READERS[kind](source))
+        for part in parts if self.workers is None else self.workers.tagged(parts):
+            if isinstance(part, list):
+                done(self.tag(part, writer))
+            elif isinstance(part, Endless):
+                self._stream(part, writer, done)
             else:
-                self._stream(chunk, writer, done)
+                writer.file.write(part.text)
+                self.sentences += part.sentences
+                self.tokens += part.tokens
+                done(part.tokens)
 
-    def _tag(self, items: list[str | Work], writer: JsonlWriter) -> int:
+    def tag(self, items: list[str | Work], writer: JsonlWriter) -> int:
         """Tag some sentences and write them, the lines between them at their places."""
         from ner.inference.output import Tagged
 

@@ -1,0 +1,130 @@
+"""``ner tag --processes N``: parts of a stream tagged by several processes, their order kept."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from io import StringIO
+from multiprocessing.connection import wait
+from threading import Thread
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from ner.cli.loading import loaded
+from ner.cli.tag import Job
+from ner.inference.output import WRITERS
+from ner.inference.streams import Endless, Work
+
+AHEAD = 2  # parts waiting for each process, so that none is idle and memory stays flat
+
+
+class Written(NamedTuple):
+    """What became of a part of a stream.
+
+    Attributes:
+        text: What is to be written.
+        sentences: How many were tagged.
+        tokens: How many they had.
+    """
+
+    text: str
+    sentences: int
+    tokens: int
+
+
+class Workers:
+    """Processes that each hold the model. They end with the block, or with their parent.
+
+    Args:
+        arguments: Those of ``ner tag``.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.count: int = arguments.processes
+        self._pool = ProcessPoolExecutor(
+            self.count, multiprocessing.get_context("spawn"), _begin, (arguments,)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=error is None, cancel_futures=True)
+
+    def tagged(self, parts: Iterable[list[str | Work] | Endless]) -> Iterator[Written | Endless]:
+        """What becomes of each part, in their order; what is too long to be held is given back.
+
+        Raises:
+            MemoryError: A process was ended from outside, as the system does for want of memory.
+        """
+        waiting: deque[Future[Written]] = deque()
+        for part in parts:
+            if isinstance(part, Endless):  # it is read from where the parts come from
+                yield from self._results(waiting, leave=0)
+                yield part
+            else:
+                waiting.append(self._pool.submit(_tag, part))
+                yield from self._results(waiting, leave=AHEAD * self.count)
+        yield from self._results(waiting, leave=0)
+
+    def _results(self, waiting: deque[Future[Written]], *, leave: int) -> Iterator[Written]:
+        """The results of the oldest parts, until so many are left."""
+        while len(waiting) > leave:
+            try:
+                yield waiting.popleft().result()
+            except BrokenProcessPool:
+                raise MemoryError(
+                    "a tagging process has ended; is there memory for --processes "
+                    f"{self.count}, each with its own copy of the model?"
+                ) from None
+
+
+class _Worker:
+    """What a process holds: the tagger, and a place to write to."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.job = Job(loaded(arguments), arguments, [])
+        self.file = StringIO()
+        self.writer = WRITERS[arguments.to](self.file)
+
+    def tag(self, items: list[str | Work]) -> Written:
+        self.file.seek(0)
+        self.file.truncate()  # what a writer begins with is the parent's to write
+        before = self.job.sentences
+        tokens = self.job.tag(items, self.writer)
+        return Written(self.file.getvalue(), self.job.sentences - before, tokens)
+
+
+_worker: _Worker | None = None
+
+
+def _begin(arguments: argparse.Namespace) -> None:
+    """Make ready a process."""
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    _worker = _Worker(arguments)
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process when that of the sentinel has ended, however it did."""
+    wait([sentinel])
+    os._exit(1)
+
+
+def _tag(items: list[str | Work]) -> Written:
+    assert _worker is not None, "a process begins before it tags"
+    return _worker.tag(items)
