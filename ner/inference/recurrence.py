@@ -86,42 +86,36 @@ class Layer:
 
         Args:
             gates: What the input gives, ``(directions, tokens, 4 * width)``, the backward ones
-                from the end of the sentence on; overwritten.
+                from the end of the sentence on.
 
         Returns:
             ``(tokens, directions, width)``, in the same order.
         """
         directions, tokens, _ = gates.shape
-        width, doors = self.width, 3 * self.width
-        outputs = np.empty((tokens, directions, 1, width), np.float32)
-        gates[:, :, doors:] *= 0.5  # for tanh
+        width = self.width
+        given = gates.reshape(directions, tokens, 4, width).transpose(1, 2, 0, 3).copy()
+        given[:, 3] *= 0.5  # for tanh
+        outputs = np.empty((tokens, directions, width), np.float32)
+        state, gate = np.empty((directions, 1, width), np.float32), np.empty_like(given[0])
         cells, change = np.zeros((2, directions, width), np.float32)
-        reached = np.empty((directions, 4 * width), np.float32)
-        product = torch.from_numpy(reached).unsqueeze(1)
-        parts = gates.reshape(directions, tokens, 4, width).transpose(1, 2, 0, 3)
-        steps = zip(
-            gates.transpose(1, 0, 2),
-            torch.from_numpy(gates[:, :, :doors]).unbind(1),
-            parts,
-            outputs[:, :, 0],
-            torch.from_numpy(outputs).unbind(0),
-            strict=True,
-        )
-        before: Tensor | None = None
-        for gate, three, (enter, keep, leave, new), output, following in steps:
-            if before is not None:
+        reached = np.zeros((directions, 4 * width), np.float32)
+        before, product = torch.from_numpy(state), torch.from_numpy(reached).unsqueeze(1)
+        doors, (enter, keep, leave, new) = torch.from_numpy(gate[:3]), gate
+        turned, here = reached.reshape(directions, 4, width).transpose(1, 0, 2), state[:, 0]
+        for number, (own, output) in enumerate(zip(given, outputs, strict=True)):
+            if number:
                 torch.bmm(before, self._whole, out=product)
-                np.add(gate, reached, gate)
-            three.sigmoid_()
+            np.add(own, turned, gate)
+            doors.sigmoid_()
             np.tanh(new, new)
             np.multiply(enter, new, change)
             np.multiply(cells, keep, cells)
             np.add(cells, change, cells)
             np.tanh(cells, change)
-            np.multiply(leave, change, output)
-            before = following
+            np.multiply(leave, change, here)
+            output[...] = here
         outputs *= 0.5
-        return outputs[:, :, 0]
+        return outputs
 
     def _along(self, steps: Iterable[Tensor], outputs: Sequence[Tensor], weights: Tensor) -> None:
         """Write the halved outputs of one direction, step by step."""
