@@ -19,7 +19,7 @@ from ner.inference.choice import LONG, Chooser, Moves
 from ner.inference.long import MARGIN, OVERLAP, PIECE, WINDOW, Piece, Window, windows
 from ner.sentence import Sentence, Span
 
-ROWS = 256  # sentences that go through the recurrence together: few steps, yet in a fast cache
+ROWS = 384  # sentences that go through the recurrence together: few steps, yet in a fast cache
 GROUP = 8192  # tokens of them at most
 SLICE = 32768  # tokens that are looked up together
 WHOLE = 100_000  # a sentence of more tokens is decoded in pieces
