@@ -27,7 +27,10 @@ NAME, CAPITALS, LOWER = 1, 2, 4  # bits of what is known of a token,
 WORD, FORM = 3, 32  # and from which bit on the numbers of its word and of its form stand
 
 Integers = NDArray[np.int64]
-Known = tuple[list[int], Arrays]  # of a document: where its sentences begin, and its context
+Kept = NDArray[np.int32]
+Known = tuple[
+    list[int], tuple[Kept, ...]
+]  # of a document: where its sentences begin, and its context
 
 
 class DocumentIndexer(ContextIndexer):
@@ -67,7 +70,7 @@ class DocumentIndexer(ContextIndexer):
             starts, whole = known[document] or read[document]
             place = sentence.position if document is sentence.document else _place(sentence)
             start, end = starts[place], starts[place + 1]
-            arrays.append(tuple(array[start:end] for array in whole))
+            arrays.append(tuple(array[start:end].astype(np.int64) for array in whole))
         return arrays
 
     def _read(self, documents: Sequence[Document]) -> list[Known]:
@@ -84,7 +87,7 @@ class DocumentIndexer(ContextIndexer):
         return [
             (
                 [end - start for end in ends[first : last + 1]],
-                tuple(array[start:end].copy() for array in arrays),
+                arrays if len(documents) == 1 else tuple(a[start:end].copy() for a in arrays),
             )
             for first, last, start, end in zip(
                 sentences, sentences[1:], bounds, bounds[1:], strict=False
@@ -184,10 +187,13 @@ def _unpacked(packed: Integers, sizes: Integers, starts: Integers) -> _Tokens:
     return _Tokens(names, capitals, lower, words, firsts, groups, order, np.flatnonzero(differs))
 
 
-def _contexts(tokens: _Tokens, boundary: int) -> Arrays:
-    """The flags of tokens, and the words before and after the other mentions of their forms."""
-    flags = np.zeros((len(tokens.words), len(FLAGS)), dtype=np.int64)
-    before, after = (np.zeros((len(tokens.words), OTHERS), dtype=np.int64) for _ in "ba")
+def _contexts(tokens: _Tokens, boundary: int) -> tuple[Kept, ...]:
+    """The flags of tokens, and the words before and after the other mentions of their forms.
+
+    They are kept as long as the document is, hence in half the memory.
+    """
+    flags = np.zeros((len(tokens.words), len(FLAGS)), dtype=np.int32)
+    before, after = (np.zeros((len(tokens.words), OTHERS), dtype=np.int32) for _ in "ba")
     own = np.flatnonzero(tokens.names)
     if not len(own):
         return flags, before, after
@@ -214,7 +220,7 @@ def _flags(tokens: _Tokens, own: Integers, counts: Integers) -> Integers:
     return 1 + np.stack(columns, axis=1).astype(np.int64)
 
 
-def _others(tokens: _Tokens, own: Integers) -> Integers:
+def _others(tokens: _Tokens, own: Integers) -> Kept:
     """The first other mentions of the form of each, ``(mentions, OTHERS)``; where none, -1.
 
     Those not in capitals are the first, else they come in the order of the text.
@@ -223,20 +229,21 @@ def _others(tokens: _Tokens, own: Integers) -> Integers:
         tokens: The tokens.
         own: All mentions like a name of the forms that are mentioned more than once.
     """
-    order = own[np.argsort(tokens.groups[own] * 2 + tokens.capitals[own], kind="stable")]
+    ranked = np.argsort(tokens.groups[own] * 2 + tokens.capitals[own], kind="stable")
+    order = own[ranked]
     groups = tokens.groups[order]
     heads = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1])))
     sizes = np.diff(heads, append=len(groups))
     rank = np.arange(len(groups)) - np.repeat(heads, sizes)
     row = np.repeat(np.arange(len(heads)), sizes)
     near = rank <= OTHERS
-    table = np.full((len(heads), OTHERS + 1), -1)
+    table = np.full((len(heads), OTHERS + 1), -1, dtype=np.int32)
     table[row[near], rank[near]] = order[near]
     places = np.where(near, rank, OTHERS)[:, None]  # where each stands among those of its form
     column = np.arange(OTHERS)
-    found = np.empty((len(tokens.words), OTHERS), dtype=np.int64)
-    found[order] = table[row[:, None], column + (column >= places)]
-    return found[own]
+    found = np.empty((len(own), OTHERS), dtype=np.int32)
+    found[ranked] = table[row[:, None], column + (column >= places)]
+    return found
 
 
 def _neighbours(tokens: _Tokens, boundary: int) -> tuple[Integers, Integers]:
