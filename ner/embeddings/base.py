@@ -65,10 +65,12 @@ class ContextEmbedding(Embedding):
     Attributes:
         tokenwise: Whether the vector of a token depends on that token's own numbers alone, so
             that tokens can be embedded apart from their sentences.
+        sentencewise: Whether, moreover, all tokens of a sentence have the same numbers.
         indexer: Its text half.
     """
 
     tokenwise: ClassVar[bool] = False
+    sentencewise: ClassVar[bool] = False
     indexer: ContextIndexer
 
     def index(self, sentence: Sentence) -> Arrays:

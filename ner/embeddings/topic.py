@@ -35,7 +35,7 @@ class TopicEmbedding(ContextEmbedding):
         context_dropout: How often a sentence's document is hidden in training.
     """
 
-    tokenwise = True
+    tokenwise = sentencewise = True
 
     def __init__(
         self,

@@ -48,6 +48,9 @@ class ContextGates:
             sentences: What the embedding's ``index`` made of each sentence of the layout.
             layout: Where the tokens stand.
         """
+        if self.part.sentencewise:
+            self._add_by_sentence(gates, sentences, layout)
+            return
         if self.part.tokenwise:
             arrays = [np.concatenate(arrays) for arrays in zip(*sentences, strict=True)]
             places = np.flatnonzero(reduce(np.logical_or, map(_rows_with_any, arrays)))
@@ -60,6 +63,20 @@ class ContextGates:
         shares = (vectors[mask] @ self._weights).view(len(layout.forward), self._directions, -1)
         for direction, order in enumerate(layout.orders[: self._directions]):
             gates[direction] += shares[torch.from_numpy(order), direction]
+
+    def _add_by_sentence(self, gates: Tensor, sentences: Sequence[Arrays], layout: Layout) -> None:
+        """Add what sentences give to all their tokens, step by step: no place is looked up."""
+        firsts = [np.stack([a[0] for a in arrays]) for arrays in zip(*sentences, strict=True)]
+        if not any(array.any() for array in firsts):
+            return
+        shares = self._shares(tuple(firsts)).sub_(self.constant)
+        ways = shares.view(len(sentences), self._directions, -1).transpose(0, 1).contiguous()
+        for own, way in zip(gates, ways, strict=True):
+            if len(sentences) == 1:
+                own += way
+                continue
+            for step in torch.split(own, layout.counts):
+                step += way[: len(step)]
 
     def _add_some(
         self, gates: Tensor, arrays: Arrays, places: NDArray[np.int64], layout: Layout
