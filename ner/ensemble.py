@@ -37,7 +37,8 @@ class Ensemble(Network):
         members: Networks of the same labels and scheme.
 
     Attributes:
-        context_places: For each member, which of ``context_embeddings`` are its own.
+        type_places: For each member, which of ``type_embeddings`` are its own.
+        context_places: The same of ``context_embeddings``.
 
     Raises:
         ValueError: There is none, or their labels or schemes differ.
@@ -57,7 +58,7 @@ class Ensemble(Network):
         self.tags = first.tags
         self.span_tags = first.span_tags
         self.constrain_training = first.constrain_training
-        self.type_embeddings, self._type_places = _distinct([m.type_embeddings for m in members])
+        self.type_embeddings, self.type_places = _distinct([m.type_embeddings for m in members])
         self.context_embeddings, self.context_places = _distinct(
             [m.context_embeddings for m in members]
         )
@@ -121,7 +122,7 @@ class Ensemble(Network):
                 types=tuple(batch.types[place] for place in types),
                 contexts=tuple(batch.contexts[place] for place in contexts),
             )
-            for types, contexts in zip(self._type_places, self.context_places, strict=True)
+            for types, contexts in zip(self.type_places, self.context_places, strict=True)
         ]
 
 

@@ -22,6 +22,7 @@ from ner.storage import held, recover, sha256
 
 Read = TypeVar("Read")
 LARGEST = 1 << 28  # bytes of a description
+EXPORTED = "runtime.json"  # the name of that of an exported model
 SPARE = 4 << 20  # bytes a description may have, and twice as many as the weights it describes
 CONTAINERS = 50_000  # lists and mappings in a description; each takes 30 times its text's memory
 MOST_FILES, TEXTS = 100, 64 << 20  # files beside the description; bytes of those that are text
@@ -160,6 +161,11 @@ class Manifest:
         """How many bytes the description may have: what it lists has numbers in other files."""
         files = (folder / name for name in self.files)
         return SPARE + 2 * sum(file.stat().st_size for file in files if file.is_file())
+
+
+def is_exported(path: Path | str) -> bool:
+    """Whether a directory holds an exported model, rather than one to be used with torch."""
+    return (Path(path) / EXPORTED).is_file()
 
 
 def checksum(description: Mapping[str, Any]) -> str:

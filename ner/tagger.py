@@ -14,7 +14,8 @@ import torch
 from ner import model_directory
 from ner.config import ConfigError, dump, parse
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
-from ner.inference.readings import Reading, alternatives
+from ner.inference.choice import Reading
+from ner.inference.readings import alternatives
 from ner.manifest import parse_json, steadily
 from ner.model_directory import ModelError
 from ner.network import Network

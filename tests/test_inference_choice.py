@@ -10,9 +10,11 @@ from test_inference_fast import assert_same, network_of, texts
 from ner.crf import DECODERS, LinearChain, SpanTags, greedy, posterior
 from ner.crf.arrays import ArrayChain, ArrayMessages, Found, SpanTable, span_probability
 from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
+from ner.crf.nbest_numpy import n_best_numpy
 from ner.inference import Decoding, FastEngine, PlainEngine
 from ner.inference.choice import Chooser
 from ner.inference.decoding import WAYS
+from ner.inference.readings import alternatives
 from ner.schemes import SCHEMES
 
 LABELS = ["A", "B"]
@@ -81,3 +83,26 @@ def test_the_chooser_of_arrays_finds_what_the_plain_road_finds(toy, decode):
     assert_same(engine.predict(sentences), PlainEngine(network, decoding).predict(sentences))
     engine.chooser.any_probabilities = None  # they were summed step by step
     engine.predict(sentences)
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(NAMES), st.integers(0, 99), st.sampled_from([1, 3, 40]))
+def test_the_best_paths_are_those_of_torch(name, seed, count):
+    chain, linear, _, _ = chains(name, seed, 2.0)
+    tags, scores = n_best_numpy(chain, count)
+    expected = linear.n_best(count)
+    np.testing.assert_allclose(scores, expected.scores.numpy(), atol=1e-9)
+    np.testing.assert_array_equal(tags, expected.tags.numpy())
+
+
+def test_other_readings_are_those_of_the_network(toy):
+    network, sentences = network_of(toy), texts(toy, 24)
+    engine = FastEngine(network, Decoding(temperature=1.5))
+    found = engine.alternatives(sentences, 4)
+    right = alternatives(network, sentences, 4, temperature=1.5)
+    for own, expected in zip(found, right, strict=True):
+        assert [reading.spans for reading in own] == [reading.spans for reading in expected]
+        given_ = [reading.probability for reading in own]
+        assert given_ == pytest.approx([reading.probability for reading in expected], abs=1e-5)
+    with pytest.raises(ValueError, match="at least 1"):
+        engine.alternatives(sentences, 0)

@@ -128,7 +128,7 @@ def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
 
 
 def test_tokens_too_long_to_be_remembered_are_forgotten(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.type_gates.CHARACTERS", 1000)
+    monkeypatch.setattr("ner.inference.remembered.CHARACTERS", 1000)
     engine = FastEngine(network_of(toy))
     for number in range(10):
         engine.predict([Sentence((str(number) * 600,))])

@@ -24,6 +24,7 @@ VERBS = {
     "tag": "find the entities in a stream of text",
     "serve": "answer over HTTP with the entities of texts",
     "calibrate": "fit a model's probabilities and threshold on development data",
+    "export": "write a model so that it runs without torch",
     "bench": "measure how fast a model tags a file here",
     "check": "say what a corpus is like and what is wrong with it",
     "compare": "test whether two sets of predictions differ by more than chance",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ner.config import ConfigError
+from ner.errors import ConfigError
 
 if TYPE_CHECKING:
+    from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
+
+    Some = TypeVar("Some", Tagger, ExportedTagger)
 
 CHOICES = ("decode", "threshold", "min_score")
 
@@ -49,7 +52,19 @@ def loaded(arguments: argparse.Namespace) -> Tagger:
     return decoding_as(load(arguments.model, device=arguments.device), arguments)
 
 
-def decoding_as(tagger: Tagger, arguments: argparse.Namespace) -> Tagger:
+def loaded_either(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
+    """The tagger, exported or not; an exported one never waits for torch."""
+    from ner import runtime
+
+    if not runtime.is_exported(arguments.model):
+        return loaded(arguments)
+    if arguments.device not in ("cpu", "auto"):
+        raise ConfigError(f"--device {arguments.device}: exported models run on the CPU")
+    tagger = runtime.load(arguments.model, threads=arguments.threads)
+    return decoding_as(tagger, arguments)
+
+
+def decoding_as(tagger: Some, arguments: argparse.Namespace) -> Some:
     """The same tagger, its spans chosen as the arguments say."""
     given = {name: getattr(arguments, name) for name in CHOICES}
     chosen = {name: value for name, value in given.items() if value is not None}

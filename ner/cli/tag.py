@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, Step
-from ner.cli.loading import add_loading_arguments, check_loading, loaded
-from ner.config import ConfigError
+from ner.cli.loading import add_loading_arguments, check_loading, loaded_either
+from ner.errors import ConfigError
 
 if TYPE_CHECKING:
     from ner.cli.tag_processes import Workers
     from ner.inference.output import JsonlWriter
     from ner.inference.streams import Endless, Item, Source, Work
+    from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
 EXAMPLE = """\
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = list(_jobs(arguments))
     from ner.inference.streams import Source
 
-    tagger = loaded(arguments)
+    tagger = loaded_either(arguments)
     with _workers(arguments) as workers:
         for paths, target in jobs:
             sources = [Source(path, arguments.skip_bad, arguments.language) for path in paths]
@@ -136,7 +137,7 @@ def _bare(path: str) -> Path:
 class Job:
     """Some sources tagged into one target."""
 
-    tagger: Tagger
+    tagger: Tagger | ExportedTagger
     arguments: argparse.Namespace
     sources: list[Source]
     workers: Workers | None = None

@@ -16,7 +16,7 @@ from threading import Thread
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from ner.cli.loading import loaded
+from ner.cli.loading import loaded_either
 from ner.cli.tag import Job
 from ner.inference.output import WRITERS
 from ner.inference.streams import Endless, Work
@@ -94,7 +94,7 @@ class _Worker:
     """What a process holds: the tagger, and a place to write to."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.job = Job(loaded(arguments), arguments, [])
+        self.job = Job(loaded_either(arguments), arguments, [])
         self.file = StringIO()
         self.writer = WRITERS[arguments.to](self.file)
 

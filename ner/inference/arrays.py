@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from ner.indexers import Arrays
 from ner.inference.choice import LONG, Chooser, Moves
+from ner.inference.choice import Reading as Alternative
 from ner.inference.long import MARGIN, OVERLAP, PIECE, WINDOW, Piece, Window, windows
 from ner.sentence import Sentence, Span
 
 ROWS = 384  # sentences that go through the recurrence together: few steps, yet in a fast cache
 GROUP = 8192  # tokens of them at most
+FEW = 2048  # the same, where several readings of each sentence are sought
 SLICE = 32768  # tokens that are looked up together
 WHOLE = 100_000  # a sentence of more tokens is decoded in pieces
 WINDOWS = 1 << 15  # tokens of windows that go through the recurrence together
@@ -133,18 +135,40 @@ class ArrayEngine(Generic[Table]):
             reading = _read(emitter, [_bare(sentences[0])])
             emissions = emitter.emissions(reading, range(1))
             return self.chooser.spans(emitter.moves, emissions, np.array(lengths))
-        for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
-            numbers.sort(key=lengths.__getitem__, reverse=True)
-            reading = _read(emitter, [_bare(sentences[number]) for number in numbers])
-            ordered = np.array([lengths[number] for number in numbers])
-            for first, last in _groups(np.cumsum(ordered)):
-                emissions = emitter.emissions(reading, range(first, last))
-                spans = self.chooser.spans(emitter.moves, emissions, ordered[first:last])
-                for number, own in zip(numbers[first:last], spans, strict=True):
-                    found[number] = own
+        for numbers, emissions, ordered in _emitted(emitter, sentences, GROUP):
+            spans = self.chooser.spans(emitter.moves, emissions, ordered)
+            for number, own in zip(numbers, spans, strict=True):
+                found[number] = own
         for number, length in enumerate(lengths):
             if length > LONG:
                 found[number] = self._long(emitter, sentences[number])
+        return found
+
+    def alternatives(
+        self, sentences: Sequence[Sentence], count: int
+    ) -> list[tuple[Alternative, ...]]:
+        """The most probable readings of each sentence, the best first.
+
+        Args:
+            sentences: The sentences.
+            count: The most readings of a sentence.
+
+        Raises:
+            ValueError: ``count`` is below 1.
+        """
+        if count < 1:
+            raise ValueError(f"the number of readings must be at least 1, got {count}")
+        found: list[tuple[Alternative, ...]] = [(Alternative((), 1.0),)] * len(sentences)
+        emitter = self.emitter()
+        for numbers, emissions, lengths in _emitted(emitter, sentences, FEW):
+            readings = self.chooser.readings(emitter.moves, emissions, lengths, count)
+            for number, own in zip(numbers, readings, strict=True):
+                found[number] = own
+        for number, sentence in enumerate(sentences):
+            if len(sentence) > LONG:
+                emissions = self._windowed(emitter, _bare(sentence))
+                lengths = np.array([len(sentence)])
+                (found[number],) = self.chooser.readings(emitter.moves, emissions, lengths, count)
         return found
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
@@ -206,6 +230,25 @@ class ArrayEngine(Generic[Table]):
         return emissions
 
 
+def _emitted(
+    emitter: Emitter[Table], sentences: Sequence[Sentence], tokens: int
+) -> Iterator[tuple[list[int], Floats, Integers]]:
+    """The emissions of all sentences but empty and long ones, so many tokens at a time.
+
+    Yields:
+        The numbers of some sentences, longest first; their emissions in flat order, and lengths.
+    """
+    lengths = [len(sentence) for sentence in sentences]
+    for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
+        numbers.sort(key=lengths.__getitem__, reverse=True)
+        bare = [_bare(sentences[number]) for number in numbers]
+        reading = _read(emitter, bare)
+        ordered = np.array([lengths[number] for number in numbers])
+        for first, last in _groups(np.cumsum(ordered), tokens):
+            emissions = emitter.emissions(reading, range(first, last))
+            yield numbers[first:last], emissions, ordered[first:last]
+
+
 def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> Reading[Table]:
     """Whole sentences as numbers."""
     contexts = emitter.contexts(sentences)
@@ -248,7 +291,7 @@ def _slices(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
         yield some
 
 
-def _groups(ends: Integers, tokens: int = GROUP) -> Iterator[tuple[int, int]]:
+def _groups(ends: Integers, tokens: int) -> Iterator[tuple[int, int]]:
     """From which sentence to which each group goes, given the running sums of their lengths."""
     first, before = 0, 0
     while first < len(ends):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, repeat
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ner.crf.arrays import ArrayChain, ArrayMessages, SpanTable, span_probability
 from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
+from ner.crf.nbest_numpy import n_best_numpy
 from ner.crf.viterbi_numpy import viterbi_numpy
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.found import Found, SpanFinder
@@ -21,7 +24,7 @@ from ner.schemes import Scheme
 from ner.sentence import Span
 
 SHORT = 64  # tokens of a sentence that is decoded by itself in the plainest way
-LONG = 2048  # tokens of a sentence whose probabilities are summed step by step
+LONG = 2048  # a sentence of more tokens is read in windows
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -45,6 +48,19 @@ class Moves:
         return ArrayChain(emissions, self.transitions, self.start, self.end, lengths)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a sentence.
+
+    Attributes:
+        spans: All its entities.
+        probability: Of exactly these.
+    """
+
+    spans: tuple[Span, ...]
+    probability: float
+
+
 class Chooser:
     """Chooses spans, and says how probable they are.
 
@@ -52,7 +68,13 @@ class Chooser:
         scheme: How spans are written as tags.
         labels: The labels, in the order of their tags.
         decoding: How spans are chosen.
+
+    Attributes:
+        step_by_step: The most tokens of a sentence whose probabilities are summed step by step,
+            before ``any_probabilities`` is asked.
     """
+
+    step_by_step: ClassVar[int] = sys.maxsize
 
     def __init__(self, scheme: Scheme, labels: Sequence[str], decoding: Decoding = VITERBI) -> None:
         self.labels = tuple(labels)
@@ -65,17 +87,36 @@ class Chooser:
 
     def spans(self, moves: Moves, emissions: Floats, lengths: Integers) -> list[tuple[Span, ...]]:
         """The spans of sentences, longest first, given their emissions in flat order."""
-        if len(lengths) == 1:
-            chain = moves.chain(emissions[None], lengths)
-            tags = self._tags(chain)[0]
-        else:
-            inside = np.arange(lengths[0]) < lengths[:, None]
-            padded = np.zeros((*inside.shape, emissions.shape[1]), emissions.dtype)
-            padded[inside] = emissions
-            chain = moves.chain(padded, lengths)
-            tags = self._tags(chain)[inside]
-        found = self.finder.find(tags, lengths)
+        chain = moves.chain(_padded(emissions, lengths), lengths)
+        tags = self._tags(chain)
+        found = self.finder.find(tags[0] if len(tags) == 1 else tags[chain.mask], lengths)
         return self._listed(found, self.probabilities(chain, found), len(lengths))
+
+    def readings(
+        self, moves: Moves, emissions: Floats, lengths: Integers, count: int
+    ) -> list[tuple[Reading, ...]]:
+        """The most probable readings of sentences, longest first, the best reading first.
+
+        Args:
+            moves: The scores of the CRF.
+            emissions: In flat order, ``(tokens, tags)``.
+            lengths: The tokens of each sentence.
+            count: The most readings of a sentence.
+        """
+        chain = self.decoding.tempered(moves.chain(_padded(emissions, lengths), lengths))
+        tags, scores = n_best_numpy(chain, count)
+        totals = ArrayMessages.of(chain).log_partition
+        probabilities = np.exp(scores - totals[:, None])
+        found = []
+        for paths, own, length in zip(tags, probabilities, lengths, strict=True):
+            some = np.flatnonzero(own > 0.0)
+            flat = paths[some, :length].reshape(-1)
+            spans = self._listed(
+                self.finder.find(flat, np.full(len(some), length)), None, len(some)
+            )
+            listed = zip(spans, own[some].tolist(), strict=True)
+            found.append(tuple(Reading(one, probability) for one, probability in listed))
+        return found
 
     def piece(
         self, moves: Moves, emissions: Floats, piece: Piece
@@ -129,7 +170,7 @@ class Chooser:
         rows, of = np.unique(found.rows, return_inverse=True)
         some = replace(chain, emissions=chain.emissions[rows], lengths=chain.lengths[rows])
         there = replace(found, rows=of)
-        if len(some.emissions[0]) <= LONG:
+        if len(some.emissions[0]) <= self.step_by_step:
             fast = span_probabilities(some.emissions, some.lengths, weights, there, self.table)
             if fast is not None:
                 quick: list[float] = fast.tolist()
@@ -158,14 +199,27 @@ class Chooser:
         ).tolist()
         return listed
 
-    def _listed(self, found: Found, scores: Sequence[float], count: int) -> list[tuple[Span, ...]]:
-        """The spans of each of so many sentences."""
+    def _listed(
+        self, found: Found, scores: Sequence[float] | None, count: int
+    ) -> list[tuple[Span, ...]]:
+        """The spans of each of so many sentences, those probable enough where scores are given."""
         labels, least = self.labels, self.decoding.min_score
         columns = (found.starts, found.ends, found.labels)
         starts, ends, numbers = (column.tolist() for column in columns)
-        spans = list(map(Span, starts, ends, map(labels.__getitem__, numbers), scores))
+        own = repeat(None) if scores is None else scores
+        spans = list(map(Span, starts, ends, map(labels.__getitem__, numbers), own))
         bounds = np.searchsorted(found.rows, np.arange(count + 1)).tolist()
         listed = [tuple(spans[first:last]) for first, last in pairwise(bounds)]
-        if least > 0.0:
-            listed = [tuple(s for s in own if (s.score or 0.0) >= least) for own in listed]
+        if least > 0.0 and scores is not None:
+            listed = [tuple(s for s in some if (s.score or 0.0) >= least) for some in listed]
         return listed
+
+
+def _padded(flat: Floats, lengths: Integers) -> Floats:
+    """What the tokens of sentences have, longest first, ``(batch, length, ...)``; else 0."""
+    if len(lengths) == 1:
+        return flat[None]
+    inside = np.arange(lengths[0]) < lengths[:, None]
+    padded = np.zeros((*inside.shape, flat.shape[1]), flat.dtype)
+    padded[inside] = flat
+    return padded

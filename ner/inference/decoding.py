@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from ner.crf.arrays import ArrayChain
 from ner.errors import ConfigError
 
-if TYPE_CHECKING:
-    from ner.crf import LinearChain
-
-    Chain = TypeVar("Chain", LinearChain, ArrayChain)
-
+Chain = TypeVar("Chain")  # ner.crf.LinearChain or ner.crf.arrays.ArrayChain
 WAYS = ("viterbi", "posterior", "greedy")  # to choose tags; the names of ``ner.crf.DECODERS``
 
 
@@ -67,7 +62,8 @@ class Decoding:
         if self.temperature == 1.0:
             return chain
         scores = ("emissions", "transitions", "start", "end")
-        return replace(chain, **{name: getattr(chain, name) / self.temperature for name in scores})
+        hot = {name: getattr(chain, name) / self.temperature for name in scores}
+        return replace(chain, **hot)  # type: ignore[type-var]  # a dataclass, of either kind
 
 
 def _number(value: Any) -> float:

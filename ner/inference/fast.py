@@ -16,7 +16,7 @@ from torch import Tensor
 from ner.crf import LinearChain
 from ner.crf.arrays import ArrayChain, Found
 from ner.inference.arrays import ArrayEngine
-from ner.inference.choice import Chooser
+from ner.inference.choice import LONG, Chooser
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import paths_of
 from ner.inference.prepared import CACHE, Prepared
@@ -77,6 +77,8 @@ class _TorchChooser(Chooser):
         network: The network whose emissions are read.
         decoding: How spans are chosen.
     """
+
+    step_by_step = LONG
 
     def __init__(self, network: Network, decoding: Decoding) -> None:
         super().__init__(network.scheme, network.labels, decoding)

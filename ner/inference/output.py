@@ -12,7 +12,7 @@ from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span
 
 if TYPE_CHECKING:
-    from ner.inference.readings import Reading
+    from ner.inference.choice import Reading
 
 DIGITS = 6  # of scores
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Arrays
@@ -15,7 +15,7 @@ from ner.inference.arrays import Reading
 from ner.inference.choice import Moves
 from ner.inference.context_gates import ContextGates
 from ner.inference.layout import Layout, inverse
-from ner.inference.recurrence import Layer, looked_up
+from ner.inference.recurrence import layers_of, looked_up
 from ner.inference.type_gates import TypeGates
 from ner.network import Network
 from ner.sentence import Sentence
@@ -38,16 +38,7 @@ class Prepared:
         self._contexts: list[ContextEmbedding] = network.context_embeddings
         everything = tuple(range(len(self._contexts)))
         self._places: list[tuple[int, ...]] = getattr(network, "context_places", [everything])
-        chains = [
-            member.crf.chain(torch.zeros(0, 1, len(network.tags)), torch.zeros(0).long())
-            for member in networks
-        ]
-        self.moves = Moves(
-            *(
-                torch.stack([getattr(chain, name).detach() for chain in chains]).mean(0).numpy()
-                for name in ("transitions", "start", "end")
-            )
-        )
+        self.moves = moves_of(networks)
 
     @property
     def capacity(self) -> int:
@@ -93,7 +84,7 @@ class _Member:
     """One network."""
 
     def __init__(self, network: Network, cache: int) -> None:
-        self.layers = _layers(network)
+        self.layers = layers_of(network.encoder)
         first = self.layers[0]
         columns, bias, place = [], first.bias.clone(), 0
         self.contexts = []
@@ -183,16 +174,6 @@ class _Member:
         return emissions
 
 
-def _layers(network: Network) -> list[Layer]:
-    encoder = network.encoder
-    stacks: list[list[nn.LSTM]] = [list(encoder.forwards)]  # type: ignore[arg-type]
-    if encoder.bidirectional:
-        stacks.append(list(encoder.backwards))  # type: ignore[arg-type]
-    return [
-        Layer(pair, 2.0 if number else 1.0) for number, pair in enumerate(zip(*stacks, strict=True))
-    ]
-
-
 def _along_text(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """The outputs of one sentence side by side, ``(tokens, directions * width)``.
 
@@ -201,4 +182,22 @@ def _along_text(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     return np.concatenate(
         [outputs[:, 0], *(outputs[::-1, d] for d in range(1, outputs.shape[1]))], 1
+    )
+
+
+def moves_of(networks: Sequence[Network]) -> Moves:
+    """The scores of a network's CRF, of several the mean."""
+    chains = [
+        member.crf.chain(torch.zeros(0, 1, len(member.tags)), torch.zeros(0).long())
+        for member in networks
+    ]
+    return Moves(
+        *(
+            torch.stack([getattr(chain, name).detach() for chain in chains])
+            .mean(0)
+            .float()
+            .cpu()
+            .numpy()
+            for name in ("transitions", "start", "end")
+        )
     )

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from ner.batch import group_by_length
+from ner.inference.choice import Reading
 from ner.inference.decoding import Decoding
 from ner.network import Network
-from ner.sentence import Sentence, Span
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One way to read a sentence.
-
-    Attributes:
-        spans: All its entities.
-        probability: Of exactly these.
-    """
-
-    spans: tuple[Span, ...]
-    probability: float
+from ner.sentence import Sentence
 
 
 @torch.inference_mode()

@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ner.encoder import Encoder
+
 Floats = NDArray[np.float32]
 
 
@@ -31,6 +33,7 @@ class Layer:
     Attributes:
         inputs: From vectors to gates, ``(input_width, directions * 4 * width)``.
         bias: Of the gates, ``(directions * 4 * width,)``.
+        recurrent: From halved outputs to gates, ``(directions, width, 4 * width)``.
     """
 
     def __init__(self, lstms: Sequence[nn.LSTM], scale: float = 1.0) -> None:
@@ -39,12 +42,12 @@ class Layer:
         weights = [self._arranged([p.detach() for p in lstm.parameters()], scale) for lstm in lstms]
         self.inputs = torch.cat([part[0] for part in weights]).t().contiguous()
         self.bias = torch.cat([part[2] for part in weights])
-        self._recurrent = torch.stack([part[1].t() for part in weights]).contiguous()
+        self.recurrent = torch.stack([part[1].t() for part in weights]).contiguous()
 
     @cached_property
     def _whole(self) -> Tensor:
         """From outputs that are not halved to gates of which the last is for tanh."""
-        weights = 0.5 * self._recurrent
+        weights = 0.5 * self.recurrent
         weights[:, :, 3 * self.width :] *= 0.5
         return weights
 
@@ -74,7 +77,7 @@ class Layer:
             ``(directions, tokens, width)``, in packed order.
         """
         outputs = torch.empty(self.directions, sum(counts), self.width)
-        for steps, own, weights in zip(sources, outputs, self._recurrent, strict=True):
+        for steps, own, weights in zip(sources, outputs, self.recurrent, strict=True):
             self._along(steps, torch.split(own, counts), weights)
         return outputs
 
@@ -153,3 +156,13 @@ def looked_up(table: Tensor, rows: Tensor, counts: list[int]) -> Iterator[Tensor
             gate = gate[: len(some)]
         torch.index_select(table, 0, some, out=gate)
         yield gate
+
+
+def layers_of(encoder: Encoder) -> list[Layer]:
+    """The layers of an encoder, the first one first."""
+    stacks: list[list[nn.LSTM]] = [list(encoder.forwards)]  # type: ignore[arg-type]
+    if encoder.bidirectional:
+        stacks.append(list(encoder.backwards))  # type: ignore[arg-type]
+    return [
+        Layer(pair, 2.0 if number else 1.0) for number, pair in enumerate(zip(*stacks, strict=True))
+    ]

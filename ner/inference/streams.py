@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from ner.config import ConfigError
+from ner.errors import ConfigError
 from ner.formats.lines import DataError, Faults, read_blocks
 from ner.sentence import Document, Sentence
 

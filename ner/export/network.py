@@ -1,0 +1,284 @@
+"""A network as two graphs: what tokens give to its first layer, and all that comes after.
+
+What a token gives by itself depends on nothing else, so whoever runs the graphs may remember it.
+The first graph, ``types``, gives the gates of distinct tokens; the second, ``emissions``, reads
+them, what the surroundings of tokens give, and which token stands where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ner.embeddings import ContextEmbedding, TypeEmbedding
+from ner.ensemble import Ensemble, members_of
+from ner.export.graph import FLOAT, INT64, Graph
+from ner.export.parts import DRAWINGS, numbers
+from ner.indexers import Arrays
+from ner.inference.recurrence import Layer, layers_of
+from ner.network import Network
+from ner.sentence import Sentence
+
+
+def types_graph(network: Network, *, int8: bool = False) -> bytes:
+    """From what indexers make of tokens to the gates of every member's first layer.
+
+    Inputs are ``typeP_A``, array A of the indexer of part P, ``(types, ...)``; the output is
+    ``gates (types, width)``, the members side by side.
+    """
+    graph = Graph(int8=int8)
+    inputs = [
+        _inputs(graph, f"type{place}", "types", part.index(("x",)))
+        for place, part in enumerate(network.type_embeddings)
+    ]
+    gates = []
+    for member in members(network):
+        first, columns = member.layers[0], member.columns
+        vectors = [
+            DRAWINGS[type(part)](graph, part, inputs[place])
+            for part, place in zip(member.network.type_embeddings, member.types, strict=True)
+        ]
+        weights = [first.inputs[columns[id(part)]] for part in member.network.type_embeddings]
+        joined = _joined(graph, vectors, axis=1)
+        product = graph.product(joined, np.concatenate([numbers(w) for w in weights]))
+        gates.append(graph.op("Add", product, graph.constant(numbers(first.bias), np.float32)))
+    width = sum(member.width for member in members(network))
+    graph.output(_joined(graph, gates, axis=1), ["types", width], name="gates")
+    return graph.model("types")
+
+
+def emissions_graph(network: Network, *, int8: bool = False) -> bytes:
+    """From gates to emissions.
+
+    Inputs are ``gates (types, width)`` of distinct tokens; ``rows (batch, length)``, which of them
+    each token is; ``lengths (batch,)``; for each context part P its arrays ``contextP_A
+    (contexts, ...)`` of distinct surroundings, and ``placesP (batch, length)``, which of them
+    each token has. The output is ``emissions (batch, length, tags)``, of no meaning beyond a
+    sentence's end.
+    """
+    graph = Graph(int8=int8)
+    every = members(network)
+    width = sum(member.width for member in every)
+    gates = graph.input("gates", ["types", width], FLOAT)
+    rows = _Places(graph, graph.input("rows", ["batch", "length"]))
+    rows.lengths = graph.input("lengths", ["batch"])
+    contexts = []
+    for number, part in enumerate(network.context_embeddings):
+        some = Sentence(("x",), vectors=np.zeros((1, part.width), np.float32))
+        arrays = _inputs(graph, f"context{number}", f"contexts{number}", part.index(some))
+        places = graph.input(f"places{number}", ["batch", "length"])
+        contexts.append((arrays, _Places(graph, places, rows.lengths)))
+    total: str | None = None
+    for member, own in zip(every, graph.split(gates, 1, [m.width for m in every]), strict=True):
+        emissions = _member(graph, member, own, rows, contexts)
+        total = emissions if total is None else graph.op("Add", total, emissions)
+    assert total is not None, "a network has members"
+    if len(every) > 1:
+        total = graph.op("Div", total, graph.constant(float(len(every)), np.float32))
+    batched = graph.op("Transpose", total, perm=[1, 0, 2])
+    graph.output(batched, ["batch", "length", len(network.tags)], name="emissions")
+    return graph.model("emissions")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One network of an ensemble, or the only one.
+
+    Attributes:
+        network: The network.
+        layers: The layers of its encoder, arranged for use.
+        types, contexts: Which of the ensemble's distinct parts its own read like.
+        columns: Where each part's vectors stand among the columns of the first layer's input.
+    """
+
+    network: Network
+    layers: list[Layer]
+    types: Sequence[int]
+    contexts: Sequence[int]
+    columns: dict[int, slice]
+
+    @property
+    def width(self) -> int:
+        """Of the gates of its first layer, all directions."""
+        return int(self.layers[0].inputs.shape[1])
+
+
+def members(network: Network) -> list[Member]:
+    """The members of a network, with the places of their parts."""
+    if isinstance(network, Ensemble):
+        types, contexts = network.type_places, network.context_places
+    else:
+        types = [tuple(range(len(network.type_embeddings)))]
+        contexts = [tuple(range(len(network.context_embeddings)))]
+    found = []
+    for member, own_types, own_contexts in zip(members_of(network), types, contexts, strict=True):
+        columns, place = {}, 0
+        for part in member.embeddings.values():
+            assert isinstance(part, TypeEmbedding | ContextEmbedding), "there are no others"
+            columns[id(part)] = slice(place, place + part.width)
+            place += part.width
+        layers = layers_of(member.encoder)
+        found.append(Member(member, layers, own_types, own_contexts, columns))
+    return found
+
+
+@dataclass(slots=True, eq=False)
+class _Places:
+    """Which row of a table each token has, read in one or in two directions.
+
+    Attributes:
+        graph: The graph.
+        value: ``(batch, length)``.
+        lengths: Of the sentences.
+    """
+
+    graph: Graph
+    value: str
+    lengths: str = ""
+    _found: dict[int, str] = field(default_factory=dict)
+
+    def rows(self, directions: int) -> str:
+        """The rows of a table that has one for each direction, ``(length, directions, batch)``.
+
+        The second direction reads each sentence from its end.
+        """
+        if directions not in self._found:
+            self._found[directions] = self._rows(directions)
+        return self._found[directions]
+
+    def _rows(self, directions: int) -> str:
+        graph = self.graph
+        steps = graph.op("Transpose", self.value, perm=[1, 0])
+        if directions == 2:
+            back = _backwards(graph, steps, self.lengths)
+            doubled = [graph.op("Mul", one, graph.constant(2)) for one in (steps, back)]
+            doubled[1] = graph.op("Add", doubled[1], graph.constant(1))
+            return _stacked(graph, doubled)
+        return _stacked(graph, [steps])
+
+
+def _member(
+    graph: Graph,
+    member: Member,
+    gates: str,
+    rows: _Places,
+    contexts: Sequence[tuple[list[str], _Places]],
+) -> str:
+    """The emissions of one network, ``(length, batch, tags)``."""
+    first, network = member.layers[0], member.network
+    directions = first.directions
+    tables = [(_by_direction(graph, gates, first), rows.rows(directions))]
+    for part, place in zip(network.context_embeddings, member.contexts, strict=True):
+        arrays, places = contexts[place]
+        vectors = DRAWINGS[type(part)](graph, part, arrays)
+        own = graph.product(vectors, numbers(first.inputs[member.columns[id(part)]]))
+        tables.append((_by_direction(graph, own, first), places.rows(directions)))
+    outputs = _recurrence(graph, first, tables)
+    for layer in member.layers[1:]:
+        gates = _gates(graph, layer, outputs, rows.lengths)
+        outputs = _recurrence(graph, layer, [(None, gates)])
+    halved = 2.0 * numbers(network.projection.weight.T)
+    parts = np.split(halved, directions)
+    separate = _directions(graph, outputs, directions)
+    projected = [graph.product(o, p) for o, p in zip(separate, parts, strict=True)]
+    emissions = projected[0]
+    if directions == 2:
+        back = _backwards(graph, projected[1], rows.lengths)
+        emissions = graph.op("Add", emissions, back)
+    bias = graph.constant(numbers(network.projection.bias), np.float32)
+    return graph.op("Add", emissions, bias)
+
+
+def _by_direction(graph: Graph, table: str, layer: Layer) -> str:
+    """A table ``(rows, directions * gates)`` as one with a row for each direction."""
+    return graph.reshape(table, -1, 4 * layer.width)
+
+
+def _gates(graph: Graph, layer: Layer, outputs: str, lengths: str) -> str:
+    """What the outputs of the layer below give, ``(length, directions, batch, gates)``."""
+    separate = _directions(graph, outputs, layer.directions)
+    if layer.directions == 2:
+        separate[1] = _backwards(graph, separate[1], lengths)
+    ahead = _joined(graph, separate, axis=2)  # (length, batch, width), in the order of the text
+    read = [ahead, _backwards(graph, ahead, lengths)][: layer.directions]
+    weights = np.split(numbers(layer.inputs), layer.directions, axis=1)
+    biases = np.split(numbers(layer.bias), layer.directions)
+    gates = [
+        graph.op("Add", graph.product(one, own), graph.constant(bias, np.float32))
+        for one, own, bias in zip(read, weights, biases, strict=True)
+    ]
+    return _stacked(graph, gates)
+
+
+def _recurrence(graph: Graph, layer: Layer, given: Sequence[tuple[str | None, str]]) -> str:
+    """Half the outputs at each step, ``(length, directions, batch, width)``.
+
+    See ``ner.inference.recurrence``: the same arithmetic, as the body of a scan. Gates are looked
+    up step by step, so that those of a whole batch never take memory.
+
+    Args:
+        graph: The graph.
+        layer: The layer.
+        given: What is summed to the gates: tables and which of their rows, ``(length, directions,
+            batch)``; or None and the gates themselves, ``(length, directions, batch, gates)``.
+    """
+    width, directions = layer.width, layer.directions
+    state = [directions, None, width]
+    body = graph.body()
+    before = body.input("before", state, FLOAT)
+    cells = body.input("cells", state, FLOAT)
+    reached = body.product(before, numbers(layer.recurrent))
+    for number, (table, _) in enumerate(given):
+        if table is None:
+            own = body.input(f"given{number}", [directions, None, 4 * width], FLOAT)
+        else:
+            own = body.op("Gather", table, body.input(f"rows{number}", [directions, None]))
+        reached = body.op("Add", reached, own)
+    opened = body.op("Sigmoid", reached)
+    enter, keep, leave, new = body.split(opened, 2, [width] * 4)
+    half, four = body.constant(0.5, np.float32), body.constant(4.0, np.float32)
+    taken = body.op("Mul", body.op("Mul", enter, body.op("Sub", new, half)), four)
+    held = body.op("Add", body.op("Mul", keep, cells), taken)
+    squashed = body.op("Sub", body.op("Sigmoid", held), half)
+    output = body.op("Mul", leave, squashed)
+    body.output(output, state)
+    body.output(held, state)
+    body.output(body.op("Identity", output), state)
+    values = [value for _, value in given]
+    batch = graph.part(graph.op("Shape", values[0]), 0, 2, 3)
+    shape = graph.op("Concat", graph.constant([directions]), batch, graph.constant([width]), axis=0)
+    nothing = graph.op("Expand", graph.constant(0.0, np.float32), shape)
+    scan = {"body": body.proto("step"), "num_scan_inputs": len(values)}
+    return graph.ops("Scan", nothing, nothing, *values, count=3, **scan)[2]
+
+
+def _backwards(graph: Graph, value: str, lengths: str) -> str:
+    """Each sentence of ``(length, batch, ...)`` reversed within its length."""
+    return graph.op("ReverseSequence", value, lengths, time_axis=0, batch_axis=1)
+
+
+def _directions(graph: Graph, outputs: str, directions: int) -> list[str]:
+    """Each direction of ``(length, directions, batch, width)``, ``(length, batch, width)``."""
+    axis = graph.constant([1])
+    return [graph.op("Squeeze", one, axis) for one in graph.split(outputs, 1, [1] * directions)]
+
+
+def _stacked(graph: Graph, values: list[str]) -> str:
+    """Values side by side on a new axis, the second."""
+    axis = graph.constant([1])
+    return _joined(graph, [graph.op("Unsqueeze", value, axis) for value in values], axis=1)
+
+
+def _joined(graph: Graph, values: list[str], *, axis: int) -> str:
+    return values[0] if len(values) == 1 else graph.op("Concat", *values, axis=axis)
+
+
+def _inputs(graph: Graph, name: str, count: str, arrays: Arrays) -> list[str]:
+    """Inputs for what an indexer gives, like these arrays."""
+    kinds = [INT64 if np.issubdtype(array.dtype, np.integer) else FLOAT for array in arrays]
+    return [
+        graph.input(f"{name}_{number}", [count, *array.shape[1:]], kind)
+        for number, (array, kind) in enumerate(zip(arrays, kinds, strict=True))
+    ]

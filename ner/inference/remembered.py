@@ -1,0 +1,80 @@
+"""What is computed once per distinct token and remembered, within bounds; needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHARACTERS = 1 << 24  # at most so many characters of tokens are remembered
+AT_ONCE = 2048  # tokens computed together
+
+Floats = NDArray[np.float32]
+
+
+class _Shelf:
+    """The rows that are remembered, and whose they are."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.rows: dict[str, int] = {}
+        self.characters = 0
+        # pages of it that are never written take no memory
+        self.table: Floats = np.empty(shape, np.float32)
+
+
+class Remembered:
+    """A bounded table of a row per token. When it is full it begins anew.
+
+    Args:
+        compute: The rows of some tokens, ``(..., tokens, width)``.
+        shape: Of the table, ``(..., capacity, width)``; so many tokens are remembered at most.
+    """
+
+    def __init__(self, compute: Callable[[list[str]], Floats], shape: tuple[int, ...]) -> None:
+        self.capacity = shape[-2]
+        self._compute, self._shape = compute, shape
+        self._lock = Lock()
+        self._shelf = _Shelf(shape)
+
+    def __len__(self) -> int:
+        return len(self._shelf.rows)
+
+    def look_up(self, sentences: Sequence[Sequence[str]]) -> tuple[Floats, NDArray[np.int64]]:
+        """The table and the row of each token in it.
+
+        The rows stay valid for this table, whatever other threads look up meanwhile.
+
+        Args:
+            sentences: At most ``capacity`` tokens.
+        """
+        with self._lock:
+            shelf = self._shelf
+            rows = list(map(shelf.rows.get, chain.from_iterable(sentences)))
+            if None in rows:
+                shelf = self._learn(sentences)
+                rows = list(map(shelf.rows.get, chain.from_iterable(sentences)))
+        return shelf.table, np.array(rows, dtype=np.int64)
+
+    def _learn(self, sentences: Sequence[Sequence[str]]) -> _Shelf:
+        """A shelf that has all these tokens."""
+        distinct = set(chain.from_iterable(sentences))
+        new = distinct - self._shelf.rows.keys()
+        characters = sum(map(len, new))
+        full = len(self._shelf.rows) + len(new) > self.capacity
+        if full or self._shelf.characters + characters > CHARACTERS:
+            # a new one, since another thread may still be reading the old one
+            self._shelf, new = _Shelf(self._shape), distinct
+            characters = sum(map(len, new))
+        shelf = self._shelf
+        tokens = sorted(new, key=len)  # of like length, so that little is padding
+        first = len(shelf.rows)
+        for start in range(0, len(tokens), AT_ONCE):
+            some = tokens[start : start + AT_ONCE]
+            place = first + start
+            shelf.table[..., place : place + len(some), :] = self._compute(some)
+        shelf.rows.update(zip(tokens, range(first, first + len(tokens)), strict=True))
+        shelf.characters += characters
+        return shelf

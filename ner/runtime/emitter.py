@@ -1,0 +1,166 @@
+"""The two graphs of an exported model, run by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ner.errors import ConfigError, ModelError
+from ner.indexers import Arrays, ContextIndexer
+from ner.inference.arrays import Reading
+from ner.inference.remembered import Remembered
+from ner.runtime.directory import EMISSIONS, TYPES, Exported
+from ner.sentence import Sentence
+
+CACHE = 96 << 20  # bytes of remembered gates
+FEWEST = 4096  # tokens that are remembered, however wide the gates
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class OnnxEmitter:
+    """Gives emissions. May be used by several threads at once.
+
+    Args:
+        exported: The model.
+        threads: How many threads a graph is run by.
+        cache: The most bytes of gates that are remembered.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        ModelError: The graphs are not such as the description says.
+    """
+
+    def __init__(self, exported: Exported, *, threads: int = 1, cache: int = CACHE) -> None:
+        self.moves = exported.moves
+        self._indexers: Sequence[ContextIndexer] = exported.contexts
+        self._type_indexers = exported.types
+        self._types = _Session(exported.graphs[TYPES], TYPES, threads)
+        self._emissions = _Session(exported.graphs[EMISSIONS], EMISSIONS, threads)
+        width = self._types.width_of("gates")
+        if width < 1 or self._emissions.width_of("emissions") != len(self.moves.start):
+            raise ModelError(f"{EMISSIONS}: does not give the emissions of the model's tags")
+        self._gates = Remembered(self._gates_of, (max(FEWEST, cache // (4 * width)), width))
+
+    @property
+    def capacity(self) -> int:
+        """The most tokens that can be read at a time."""
+        return self._gates.capacity
+
+    def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
+        """What each context indexer makes of each sentence, of any length."""
+        return [indexer.index_all(sentences) for indexer in self._indexers]
+
+    def read(
+        self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
+    ) -> Reading[Floats]:
+        """The tokens of sentences, at most ``capacity`` together, as numbers.
+
+        Args:
+            sentences: The tokens of each.
+            contexts: For each context indexer and sentence what it made of the tokens.
+        """
+        looked = [self._gates.look_up(sentences)]
+        return Reading.of(looked, list(map(len, sentences)), contexts)
+
+    def emissions(self, reading: Reading[Floats], numbers: Sequence[int]) -> Floats:
+        """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
+        (table,), (rows,) = reading.tables, reading.rows
+        lengths = np.array([len(rows[number]) for number in numbers])
+        inside = np.arange(lengths[0]) < lengths[:, None]
+        types, own = np.unique(
+            np.concatenate([rows[number] for number in numbers]), return_inverse=True
+        )
+        given = {"gates": table[types], "rows": _padded(own, inside), "lengths": lengths}
+        for number, sentences in enumerate(reading.contexts):
+            arrays, places = _distinct([sentences[n] for n in numbers])
+            given[f"places{number}"] = _padded(places, inside)
+            given |= {f"context{number}_{at}": array for at, array in enumerate(arrays)}
+        emissions: Floats = self._emissions.run(given)[inside]
+        return emissions
+
+    def _gates_of(self, tokens: list[str]) -> Floats:
+        """What tokens give to the first layer, ``(tokens, gates)``."""
+        return self._types.run(
+            {
+                f"type{number}_{at}": array
+                for number, indexer in enumerate(self._type_indexers)
+                for at, array in enumerate(indexer.index(tokens))
+            }
+        )
+
+
+class _Session:
+    """A graph with one output, ready to run."""
+
+    def __init__(self, graph: bytes, name: str, threads: int) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ConfigError(
+                "an exported model needs onnxruntime: pip install 'ner-crf[runtime]'"
+            ) from None
+        self._name = name
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3  # errors alone, which are raised as well
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # of classes that onnxruntime makes itself
+            raise self._unusable(error) from error
+
+    def width_of(self, output: str) -> int:
+        """The last axis of its one output, which has this name."""
+        outputs = self._session.get_outputs()
+        if [one.name for one in outputs] != [output]:
+            raise ModelError(f"{self._name}: gives no {output}")
+        width = outputs[0].shape[-1]
+        return width if isinstance(width, int) else -1
+
+    def run(self, given: Mapping[str, NDArray[Any]]) -> Floats:
+        """The output.
+
+        Raises:
+            ModelError: The graph does not take these inputs.
+        """
+        try:
+            found: Floats = self._session.run(None, dict(given))[0]
+        except Exception as error:  # as above
+            raise self._unusable(error) from error
+        return found
+
+    def _unusable(self, error: Exception) -> ModelError:
+        return ModelError(f"{self._name}: onnxruntime cannot run it: {str(error).splitlines()[0]}")
+
+
+def _padded(flat: Integers, inside: NDArray[np.bool_]) -> Integers:
+    """What tokens have, ``(batch, length)``; 0 at padding."""
+    padded = np.zeros(inside.shape, np.int64)
+    padded[inside] = flat
+    return padded
+
+
+def _distinct(sentences: Sequence[Arrays]) -> tuple[Arrays, Integers]:
+    """The rows of sentences' arrays, runs of equal ones once, and the run of each token.
+
+    The first row is of zeros, which most tokens have.
+    """
+    arrays = [np.concatenate(parts) for parts in zip(*sentences, strict=True)]
+    changes = reduce(np.logical_or, (_any(array[1:] != array[:-1]) for array in arrays))
+    heads = np.flatnonzero(np.concatenate(([True], changes)))
+    runs = np.repeat(np.arange(len(heads)), np.diff(heads, append=len(arrays[0])))
+    filled = reduce(np.logical_or, (_any(array[heads]) for array in arrays))
+    places = np.where(filled, np.cumsum(filled), 0)[runs]
+    rows = heads[filled]
+    return tuple(np.concatenate([np.zeros_like(a[:1]), a[rows]]) for a in arrays), places
+
+
+def _any(array: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(array.any(axis=tuple(range(1, array.ndim))), dtype=np.bool_)

@@ -1,0 +1,102 @@
+"""The tagger of an exported model: sentences in, spans out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ner.inference.arrays import ArrayEngine
+from ner.inference.choice import Chooser, Reading
+from ner.inference.decoding import Decoding
+from ner.runtime.directory import Exported, read
+from ner.runtime.emitter import Floats, OnnxEmitter
+from ner.sentence import Sentence, Span
+
+
+class ExportedTagger:
+    """Finds entities as ``ner.Tagger`` does, without torch. Threads may share it.
+
+    Args:
+        exported: The model.
+        threads: How many threads a graph is run by.
+        decoding: How spans are chosen, if otherwise than the model says.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        ModelError: The model cannot be run.
+    """
+
+    def __init__(
+        self, exported: Exported, *, threads: int = 1, decoding: Decoding | None = None
+    ) -> None:
+        self.labels = exported.labels
+        self._scheme = exported.scheme
+        self._emitter = OnnxEmitter(exported, threads=threads)
+        self.decoding = decoding or exported.decoding
+
+    @property
+    def decoding(self) -> Decoding:
+        """How spans are chosen."""
+        return self._engine.chooser.decoding
+
+    @decoding.setter
+    def decoding(self, decoding: Decoding) -> None:
+        self._engine = _Engine(self._emitter, Chooser(self._scheme, self.labels, decoding))
+
+    def predict(self, sentences: Iterable[Sentence | Sequence[str]]) -> list[tuple[Span, ...]]:
+        """The spans of each sentence, each with its probability as ``score``.
+
+        Args:
+            sentences: Sentences, or lists of tokens. What is already annotated is not looked at.
+        """
+        given = [s if isinstance(s, Sentence) else Sentence(tuple(s)) for s in sentences]
+        return self._engine.predict(given)
+
+    def alternatives(
+        self, sentences: Iterable[Sentence | Sequence[str]], count: int
+    ) -> list[tuple[Reading, ...]]:
+        """The most probable readings of each sentence, the best first.
+
+        Args:
+            sentences: Sentences, or lists of tokens.
+            count: The most readings of a sentence.
+
+        Raises:
+            ValueError: ``count`` is below 1.
+        """
+        given = [s if isinstance(s, Sentence) else Sentence(tuple(s)) for s in sentences]
+        return self._engine.alternatives(given, count)
+
+    def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
+        """Tag one sentence of any length in bounded memory.
+
+        Yields:
+            Some next tokens of the sentence, and the spans among them, counted from the first of
+            these.
+        """
+        yield from self._engine.stream(tokens)
+
+
+class _Engine(ArrayEngine[Floats]):
+    """The road of arrays by way of onnxruntime."""
+
+    def __init__(self, emitter: OnnxEmitter, chooser: Chooser) -> None:
+        super().__init__(chooser)
+        self._emitter = emitter
+
+    def emitter(self) -> OnnxEmitter:
+        return self._emitter
+
+
+def load(path: Path | str, *, threads: int = 1) -> ExportedTagger:
+    """Read an exported model: offline, without pickle.
+
+    Args:
+        path: The directory that ``ner export`` wrote.
+        threads: How many threads a graph is run by.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
+    """
+    return ExportedTagger(read(Path(path)), threads=threads)
