@@ -26,7 +26,10 @@ from ner.storage import sha256
 
 SETTINGS = {
     "data": {"train": "sample:development", "development": "sample:test"},
-    "model": {"encoder": {"width": 32}},
+    "model": {
+        "encoder": {"width": 32},
+        "embeddings": {"words": {"width": 300}},  # wide enough to be optimised row by row
+    },
     "training": {"epochs": 6, "threads": 1, "checkpoint_steps": 2},
     "output": "model",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,24 @@ def config(**training: Any) -> dict[str, Any]:
     }
 
 
-def write_config(folder: Path, *, sentences: int = 40, **training: Any) -> Path:
-    """A configuration over the first sentences of the bundled corpus, as a file in a folder."""
+def write_config(
+    folder: Path, *, sentences: int = 40, words: int | None = None, **training: Any
+) -> Path:
+    """A configuration over the first sentences of the bundled corpus, as a file in a folder.
+
+    ``words`` is the width of the words' vectors, where it is to be another.
+    """
     for split in ("train", "development"):
         text = sample_path(split).read_text(encoding="utf-8")
         blocks = [block for block in text.split("\n\n") if block.strip()]
         few = "\n\n".join(blocks[:sentences]) + "\n"
         (folder / f"{split}.conll").write_text(few, encoding="utf-8")
     settings = {
-        **config(**training),
+        **deepcopy(config(**training)),
         "data": {"train": "train.conll", "development": "development.conll"},
         "output": "model",
     }
+    if words is not None:
+        settings["model"]["embeddings"]["words"] = {"width": words}
     (folder / "run.yaml").write_text(dump(settings), encoding="utf-8")
     return folder / "run.yaml"
