@@ -6,7 +6,8 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from ner.cli.console import Progress, percent, write_json
+from ner.cli.console import Progress, write_json
+from ner.cli.runs import add_outcome, add_settings, scores_line
 from ner.config import ConfigError
 
 EXAMPLE = """\
@@ -18,20 +19,10 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what ``ner cv`` takes."""
     parser.epilog = EXAMPLE
-    parser.add_argument("config", metavar="CONFIG.yaml", help="the settings; data.train is used")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="assignments",
-        help="change a setting, e.g. training.epochs=10; may be repeated",
-    )
+    add_settings(parser, "the settings; data.train is used")
     parser.add_argument("--folds", type=int, default=5, metavar="K", help="how many; 5 by default")
     parser.add_argument("--predictions", metavar="PATH", help="write all predictions to this file")
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - for stdout")
+    add_outcome(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,19 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
         for place, spans in zip(places, found, strict=True):
             predicted[place] = spans
         folds.append(evaluate(out, found).exact.as_json())
-        show.line(f"fold {len(folds):4}  {_scores(folds[-1])}")
+        show.line(f"fold {len(folds):4}  {scores_line(folds[-1])}")
     report = evaluate(sentences, predicted)
-    show.line(f"together {_scores(report.exact.as_json())}")
+    show.line(f"together {scores_line(report.exact.as_json())}")
     if arguments.predictions:
         tagged = (replace(s, spans=p) for s, p in zip(sentences, predicted, strict=True))
         write(arguments.predictions, tagged)
     if arguments.json:
         write_json({**report.as_json(), "folds": folds}, arguments.json)
     return 0
-
-
-def _scores(scores: dict[str, Any]) -> str:
-    return (
-        f"precision {percent(scores['precision'])}  recall {percent(scores['recall'])}  "
-        f"F1 {percent(scores['f1'])}  ({scores['gold']} entities)"
-    )

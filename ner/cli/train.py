@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, percent, write_json
 from ner.cli.console import Step as Bar
+from ner.cli.runs import add_outcome, add_settings, scores_line
 from ner.config import ConfigError
 from ner.formats import DataWarning
 
@@ -31,15 +32,7 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what ``ner train`` takes."""
     parser.epilog = EXAMPLE
-    parser.add_argument("config", metavar="CONFIG.yaml", help="the settings of the run")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="assignments",
-        help="change a setting, e.g. model.encoder.width=200; may be repeated",
-    )
+    add_settings(parser, "the settings of the run")
     parser.add_argument("--output", metavar="DIR", help="the model directory to write")
     parser.add_argument(
         "--resume",
@@ -64,9 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write the course of the run for TensorBoard too (the extra `tensorboard`)",
     )
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - for stdout")
+    add_outcome(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -297,7 +288,7 @@ def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
     """Tell the scores, and how much is lost of what the model started from knew."""
     for split in ("development", "test"):
         if split in result:
-            show.line(f"{split:12} {_scores(result[split])}")
+            show.line(f"{split:12} {scores_line(result[split])}")
     known = result.get("old labels", {})
     for split, found in known.items():
         before, after, drop = (percent(found[name]) for name in ("before", "after", "drop"))
@@ -307,10 +298,3 @@ def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
         )
     if old_labels and not known:
         show.line("no entity of an old label to score: what was forgotten is not known")
-
-
-def _scores(scores: dict[str, Any]) -> str:
-    return (
-        f"precision {percent(scores['precision'])}  recall {percent(scores['recall'])}  "
-        f"F1 {percent(scores['f1'])}  ({scores['gold']} entities)"
-    )

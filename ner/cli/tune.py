@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, percent, write_json
+from ner.cli.runs import add_outcome, add_settings
 from ner.config import ConfigError, dump
 from ner.storage import write_text
 
@@ -28,15 +29,7 @@ The configuration names what is to be tuned, and writes the rest as for `ner tra
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what ``ner tune`` takes."""
     parser.epilog = EXAMPLE
-    parser.add_argument("config", metavar="CONFIG.yaml", help="settings, and ranges under `tune`")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="assignments",
-        help="change a setting, e.g. training.epochs=10; may be repeated",
-    )
+    add_settings(parser, "settings, and ranges under `tune`")
     parser.add_argument(
         "--trials",
         type=int,
@@ -52,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="PATH.yaml", help="the best configuration; CONFIG.best.yaml"
     )
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - for stdout")
+    add_outcome(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
