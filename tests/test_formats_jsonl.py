@@ -112,6 +112,10 @@ RECORDS: dict[str, Any] = {
         ],
     },
     "spaCy 2": [TEXT, {"entities": [[0, 7, "PER"], [15, 22, "ORG"]]}],
+    "several, beside their classes": {
+        "classes": ["PER", "ORG"],
+        "annotations": [None, [TEXT, {"entities": [[0, 7, "PER"], [15, 22, "ORG"]]}]],
+    },
     "ner tag": {
         "text": TEXT,
         "tokens": ["Ada", "Obi", "joined", "Kestrel", "."],
@@ -184,6 +188,11 @@ def test_tokens_that_are_blanks_keep_their_places(tmp_path: Path) -> None:
     assert list(read(path)) == [given]
 
 
+def test_a_label_of_the_whole_text_is_no_annotation_of_spans(tmp_path: Path) -> None:
+    (found,) = read(save(tmp_path, {"text": "a", "label": "positive", "entities": None}))
+    assert found.spans is None
+
+
 def test_nobody_annotated_is_not_nothing_found(tmp_path: Path) -> None:
     values = [{"text": "a"}, {"text": "a", "label": []}, {"data": {"text": "a"}, "annotations": []}]
     values += [{"tokens": ["a"]}, {"tokens": ["a"], "tags": ["_"]}, {"tokens": ["a"], "spans": []}]
@@ -251,6 +260,8 @@ BAD = {
     '{"text": "a", "label": [[1, 1, "X"]]}': "is not within the text",
     '{"text": "ab", "label": [{"start": 0, "end": 1, "label": "X", "text": "b"}]}': "say 'b'",
     '{"text": "ab", "tokens": ["x"], "spans": [[0, 1, "X"]]}': "the tokens are not those of",
+    '{"text": "a", "label": {"X": [[0, 1]]}}': "expected a list of spans under 'label', found {'X'",
+    '{"tokens": ["a"], "spans": "X"}': "expected a list of spans under 'spans', found 'X'",
     '{"text": "\\ud800"}': "half of a surrogate pair",
     '{"tokens": ["a"], "unknown": [1]}': "'unknown' should list tokens from 0 to 0",
     '{"tokens": ["a"], "columns": {"pos": []}}': "should hold 1 words",

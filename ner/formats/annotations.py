@@ -17,10 +17,18 @@ _SAYS = ("text", "name")
 
 
 def span_items(given: Object) -> list[Any] | None:
-    """The spans as they stand; ``None`` where nobody has annotated."""
+    """The spans as they stand; ``None`` where nobody has annotated.
+
+    Raises:
+        ValueError: There are spans, but in no list. (A label that is a word is one of the whole
+            text, and not of a span.)
+    """
     for key in SPANS:
         if isinstance(given.get(key), list):
             return list(given[key])
+    for key in SPANS:
+        if isinstance(given.get(key), dict) or (key in SPANS[:2] and given.get(key) is not None):
+            raise ValueError(f"expected a list of spans under {key!r}, found {given[key]!r:.120}")
     return None
 
 

@@ -183,6 +183,18 @@ def _joined(sentences: list[Sentence], make: type[Document]) -> Iterator[Sentenc
 
 
 def _values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
+    """The records of a file, of which one value may hold all, as some annotation tools write it."""
+    for line, value in _lines(source, encoding, faults):
+        inside = (
+            value.get("annotations") if isinstance(value, dict) and "classes" in value else None
+        )
+        if isinstance(inside, list):
+            yield from ((line, one) for one in inside if one is not None)
+        else:
+            yield line, value
+
+
+def _lines(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
     """The JSON values of a file: one a line, or those of the array it is."""
     lines = _numbered(source, encoding, faults)
     for number, text in lines:
