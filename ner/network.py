@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ CHARACTERWISE: Mapping[str, Any] = {
     "affixes": {"features": ["case", "form"]},
 }
 DOCUMENTWISE: Mapping[str, Any] = {"document": {}, "topic": {}}  # more, where documents are known
+
+
+if hasattr(os, "register_at_fork"):  # OpenMP's threads do not outlive a fork: torch would hang
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,6 @@ What it finds is a function of the network alone, so ``predict`` leaves document
 from __future__ import annotations
 
 import multiprocessing
-import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -54,9 +53,6 @@ Scorer = Callable[..., dict[str, Any]]
 SETTINGS = (
     "overwrite_ents", "spans_key", "min_score", "alternatives", "use_sents", "device"
 )  # fmt: skip
-
-if hasattr(os, "register_at_fork"):  # OpenMP's threads do not outlive a fork: torch would hang
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class NerCrf(SavedPipe):

@@ -7,33 +7,32 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import io
+import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from hostile_models import ATTACKS, mutate
 
 import ner
-from ner.model_directory import DESCRIPTION, WEIGHTS, ModelError, checksum
+from ner.cli import main as main_of_ner
+from ner.model_directory import DESCRIPTION, ModelError
 from ner.network import build
 from ner.sample import path as sample_path
 from ner.storage import sha256
 from ner.tagger import Tagger
-
-SAVING = """
-import sys, ner
-tagger = ner.load(sys.argv[1])
-print("ready", flush=True)
-while True:
-    tagger.save(sys.argv[1])
-"""
+from ner.training import checkpoints
+from ner.training.checkpoints import Checkpoint
 
 
 def small_model(path: Path, width: int = 16) -> Tagger:
@@ -46,114 +45,199 @@ def small_model(path: Path, width: int = 16) -> Tagger:
 
 
 def saving(count: int, folder: Path) -> int:
-    """SIGKILL at random moments of saving a model in place; it must load afterwards."""
-    model, broken = folder / "model", 0
-    small_model(model, 256)
-    for _ in range(count):
-        with subprocess.Popen(
-            [sys.executable, "-c", SAVING, str(model)], stdout=subprocess.PIPE
-        ) as process:
-            process.stdout.readline()
-            time.sleep(random.uniform(0.0, 0.3))
-            process.kill()
-        try:
-            ner.load(model)
-        except ModelError as error:
-            broken += 1
-            print(error)
-    print(f"saving: {count} kills, {broken} models that did not load")
+    """SIGKILL at random moments of saving a model in place; the old or the new one must load."""
+    model, broken, news = folder / "model", 0, 0
+    tagger = small_model(model, 256)
+    chance = random.Random(1)
+    for number in range(count):
+        before = sha256(model / DESCRIPTION)
+        tagger.metrics["saved"] = number  # so that every model is another
+        child = os.fork()
+        if child == 0:
+            tagger.save(model)
+            os._exit(0)
+        time.sleep(chance.uniform(0.0, 0.06))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        news += sha256(model / DESCRIPTION) != before
+        broken += not _loads(model)
+        broken += len(list(folder.iterdir())) > 2  # the model, and what was being written
+    tagger.save(model)
+    broken += len(list(folder.iterdir())) != 1
+    print(f"saving: {count} kills, {news} after and {count - news} before the new model was there, "
+          f"{broken} broken promises")  # fmt: skip
     return broken
+
+
+def _loads(model: Path) -> bool:
+    try:
+        ner.load(model)
+    except ModelError as error:
+        print(error)
+        return False
+    return True
 
 
 def hostile(count: int, folder: Path) -> int:
-    """Mutated model directories: refused in bounded time and memory, or the same model."""
-    good = folder / "good"
+    """Hostile and mutated model directories: refused in bounded time and memory, or the same."""
+    good, model = folder / "good", folder / "mutated"
     tagger = small_model(good)
-    sentences = list(ner.read(sample_path("test")))[:50]
+    sentences = list(ner.read(sample_path("test")))[:5]
     expected = tagger.predict(sentences)
-    broken, slowest, before = 0, 0.0, peak_memory()
-    for number in range(count):
-        model = folder / "mutated"
+    attacks = {**ATTACKS, **{f"mutation {number}": mutate for number in range(count)}}
+    broken, refused, slowest, before = 0, 0, (0.0, 0.0, ""), peak_memory()
+    for number, (name, attack) in enumerate(list(attacks.items())[:count]):
         shutil.copytree(good, model)
-        mutate(model, random.Random(number))
-        began = time.monotonic()
-        try:
-            if ner.load(model).predict(sentences) != expected:
-                broken += 1
-                print(f"mutation {number}: loaded with other content")
-        except ModelError:
-            pass
-        except Exception as error:  # any other error is what we look for
-            broken += 1
-            print(f"mutation {number}: {type(error).__name__}: {error}")
-        slowest = max(slowest, time.monotonic() - began)
+        _apart(attack, model, random.Random(number))
+        began, wall = time.process_time(), time.monotonic()
+        outcome = _outcome(model, sentences, expected)
+        took = time.process_time() - began, time.monotonic() - wall, name
         shutil.rmtree(model)
+        refused += outcome == "refused"
+        if outcome not in ("refused", "the same") or took[0] > 1.0:
+            broken += 1
+            print(f"{name}: {outcome} in {took[0]:.2f} s of CPU")
+        slowest = max(slowest, took)
     grown = (peak_memory() - before) >> 10
-    print(f"hostile: {count} directories, {broken} broken promises, slowest {slowest:.2f} s, "
-          f"peak memory {grown} MiB above the first model's")  # fmt: skip
+    broken += grown > 100
+    print(f"hostile: {count} directories, {refused} refused, {broken} broken promises, slowest "
+          f"{slowest[0]:.2f} s of CPU ({slowest[2]}; {slowest[1]:.2f} s on the clock), peak memory "
+          f"{grown} MiB above the first model's")  # fmt: skip
     return broken
 
 
-def mutate(model: Path, chance: random.Random) -> None:
-    """Change a model directory in one of the ways that damage or malice would."""
-    kind = chance.randrange(4)
-    name = chance.choice(sorted(file.name for file in model.iterdir()))
-    content = bytearray((model / name).read_bytes())
-    if kind == 0:  # bits flipped anywhere
-        for _ in range(chance.randint(1, 20)):
-            content[chance.randrange(len(content))] ^= chance.randint(1, 255)
-        (model / name).write_bytes(content)
-    elif kind == 1:  # cut short
-        (model / name).write_bytes(content[: chance.randrange(len(content))])
-    elif kind == 2:  # settings that lie, signed as a malicious author would
-        description = json.loads((model / DESCRIPTION).read_text())
-        _lie(description["network"], chance)
-        description["checksum"] = checksum(description)
-        (model / DESCRIPTION).write_text(json.dumps(description))
-    else:  # a header of weights that lies, signed
-        size = int.from_bytes((model / WEIGHTS).read_bytes()[:8], "little")
-        weights = bytearray((model / WEIGHTS).read_bytes())
-        weights[chance.randrange(8 + size)] = chance.randrange(256)
-        (model / WEIGHTS).write_bytes(weights)
-        description = json.loads((model / DESCRIPTION).read_text())
-        description["files"][WEIGHTS]["sha256"] = sha256(model / WEIGHTS)
-        description["checksum"] = checksum(description)
-        (model / DESCRIPTION).write_text(json.dumps(description))
+def _outcome(model: Path, sentences: list[Any], expected: list[Any]) -> str:
+    try:
+        return "the same" if ner.load(model).predict(sentences) == expected else "other content"
+    except ModelError:
+        return "refused"
+    except Exception as error:  # any other error is what we look for
+        return f"{type(error).__name__}: {error}"
 
 
-def _lie(settings: dict, chance: random.Random) -> None:
-    """Put something else in place of one value somewhere in the settings."""
-    place = settings
-    while True:
-        key = chance.choice(list(place))
-        if isinstance(place[key], dict) and place[key] and chance.random() < 0.8:
-            place = place[key]
-            continue
-        place[key] = chance.choice(
-            [10**9, -1, 0, 1e308, "x", None, True, [], {}, ["a", "a"], {"kind": "os"}, "../../x"]
-        )
-        return
+def _apart(call: Callable[..., Any], *arguments: Any) -> None:
+    """Call something in a process of its own, whose memory is not ours."""
+    child = os.fork()
+    if child == 0:
+        call(*arguments)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{call} failed")
 
 
 def disk(count: int, folder: Path) -> int:
-    """A limit on file size stands for a full disk: saving fails, the old model stays whole."""
-    model, broken = folder / "model", 0
-    tagger = small_model(model, 128)
-    before = {file.name: sha256(file) for file in model.iterdir()}
-    largest = (model / WEIGHTS).stat().st_size
-    for number in range(count):
-        limit = largest * (number + 1) // (count + 1)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        try:
-            tagger.save(model)
-            broken += 1
-        except Exception as error:  # its message is what we print
-            message = f"{type(error).__name__}: {error}"
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        broken += before != {file.name: sha256(file) for file in model.iterdir()}
-        broken += len(list(folder.iterdir())) != 1
-    print(f"disk: {count} full disks ({message}), {broken} broken promises")
+    """Disks that are full at some byte of what is written: what was there stays whole.
+
+    The disk is a file system in memory of that size, where we may mount one; else a limit on the
+    size of files stands for it.
+    """
+    source = folder / "source"
+    tagger = small_model(source, 64)
+    place = folder / "disk"
+    place.mkdir()
+    mounted = _mounted(place)
+    with contextlib.closing(mounted):
+        broken = sum(_full(tagger, source, place, share / (count + 1), mounted)
+                     for share in range(1, count + 1))  # fmt: skip
+    kind = "a file system of its own" if mounted.real else "a limit on the size of files"
+    print(f"disk: {count} times {len(WRITERS)} full disks ({kind}), {broken} broken promises")
     return broken
+
+
+class Disk:
+    """A small disk: a tmpfs of its own, or limits on the size of files.
+
+    Args:
+        place: Where it is.
+        real: Whether it is mounted.
+    """
+
+    def __init__(self, place: Path, *, real: bool) -> None:
+        self.place, self.real = place, real
+
+    def hold(self, size: int | None) -> None:
+        """Let it hold so many bytes more than it does, or any number."""
+        if self.real:
+            used = sum(f.stat().st_blocks * 512 for f in self.place.rglob("*") if f.is_file())
+            total = (1 << 30) if size is None else used + size
+            option = f"remount,size={max(total, 4096)}"
+            subprocess.run(["mount", "-o", option, str(self.place)], check=True)
+            return
+        limit = resource.RLIM_INFINITY if size is None else size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    def close(self) -> None:
+        """Take it away."""
+        if self.real:
+            subprocess.run(["umount", str(self.place)], check=True)
+
+
+def _mounted(place: Path) -> Disk:
+    call = ["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", str(place)]
+    done = shutil.which("mount") and subprocess.run(call, capture_output=True, check=False)
+    return Disk(place, real=bool(done) and done.returncode == 0)
+
+
+WRITERS: dict[str, list[str]] = {
+    "model": [],
+    "checkpoint": [],
+    "conll": ["convert", "{gold}", "{out}"],
+    "jsonl.gz": ["convert", "{gold}", "{out}"],
+    "spacy": ["convert", "{gold}", "{out}"],
+    "tagged.jsonl": ["tag", "{model}", "{gold}", "--output", "{out}", "--quiet"],
+    "html": ["evaluate", "{gold}", "--predictions", "{gold}", "--html", "{out}"],
+}
+
+
+def _full(tagger: Tagger, source: Path, place: Path, share: float, disk: Disk) -> int:
+    """Write everything once with room, and once with room for that share of it."""
+    broken = 0
+    for name, call in WRITERS.items():
+        out = place / f"out.{name}"
+
+        def write(out: Path = out, name: str = name, call: list[str] = call) -> str:
+            names = {"gold": sample_path("test"), "model": source, "out": out}
+            return _written(tagger, out, name, [part.format_map(names) for part in call])
+
+        disk.hold(None)
+        write()
+        before = _content(place)
+        size = sum(map(len, before.values()))
+        disk.hold(int(share * size))
+        told = write()
+        disk.hold(None)
+        whole = _content(place) == before and "cannot be written" in told and str(out) in told
+        if not whole:
+            print(f"{name} at {share:.2f}: {told!r}")
+            broken += 1
+        for left in place.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return broken
+
+
+def _written(tagger: Tagger, out: Path, name: str, call: list[str]) -> str:
+    """Write something; what was said on standard error."""
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            if name == "model":
+                tagger.save(out)
+            elif name == "checkpoint":
+                step = len(list(out.glob("step-*"))) + 1
+                checkpoints.write(out, step, Checkpoint({}, dict(tagger.network.state_dict())))
+            else:
+                main_of_ner(call)
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
+    return told.getvalue()
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 def threads(count: int, folder: Path) -> int:
