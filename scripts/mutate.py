@@ -127,7 +127,11 @@ def changes(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
 def places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
     """Where nodes that may be changed stand: the node above, its field, the place in a list."""
     for name, value in ast.iter_fields(node):
-        if name in SKIPPED or (isinstance(node, ast.Raise) and name == "exc"):
+        if (
+            name in SKIPPED
+            or isinstance(node, ast.JoinedStr)
+            or (isinstance(node, ast.Raise) and name == "exc")
+        ):
             continue
         if isinstance(value, list):
             for place, item in enumerate(value):

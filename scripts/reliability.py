@@ -1,4 +1,4 @@
-"""The long checks of docs/reliability.md: ``reliability.py saving|hostile|disk|threads``.
+"""The long checks of docs/reliability.md: ``reliability.py CHECK``.
 
 Each prints what it tried and how often the promise was broken; the exit status is 1 if ever.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import multiprocessing
 import os
 import random
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,6 +25,7 @@ from typing import Any
 
 import torch
 from hostile_models import ATTACKS, mutate
+from mutated_inputs import inputs
 
 import ner
 from ner.cli import main as main_of_ner
@@ -44,11 +47,14 @@ def small_model(path: Path, width: int = 16) -> Tagger:
     return tagger
 
 
-def saving(count: int, folder: Path) -> int:
+def saving(count: int, folder: Path, seed: int) -> int:
     """SIGKILL at random moments of saving a model in place; the old or the new one must load."""
     model, broken, news = folder / "model", 0, 0
     tagger = small_model(model, 256)
-    chance = random.Random(1)
+    chance = random.Random(seed)
+    began = time.monotonic()
+    _apart(tagger.save, model)
+    usual = time.monotonic() - began
     for number in range(count):
         before = sha256(model / DESCRIPTION)
         tagger.metrics["saved"] = number  # so that every model is another
@@ -56,7 +62,7 @@ def saving(count: int, folder: Path) -> int:
         if child == 0:
             tagger.save(model)
             os._exit(0)
-        time.sleep(chance.uniform(0.0, 0.06))
+        time.sleep(chance.uniform(0.0, 1.4 * usual))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         news += sha256(model / DESCRIPTION) != before
@@ -78,7 +84,7 @@ def _loads(model: Path) -> bool:
     return True
 
 
-def hostile(count: int, folder: Path) -> int:
+def hostile(count: int, folder: Path, seed: int) -> int:
     """Hostile and mutated model directories: refused in bounded time and memory, or the same."""
     good, model = folder / "good", folder / "mutated"
     tagger = small_model(good)
@@ -88,7 +94,7 @@ def hostile(count: int, folder: Path) -> int:
     broken, refused, slowest, before = 0, 0, (0.0, 0.0, ""), peak_memory()
     for number, (name, attack) in enumerate(list(attacks.items())[:count]):
         shutil.copytree(good, model)
-        _apart(attack, model, random.Random(number))
+        _apart(attack, model, random.Random(f"{seed} {number}"))
         began, wall = time.process_time(), time.monotonic()
         outcome = _outcome(model, sentences, expected)
         took = time.process_time() - began, time.monotonic() - wall, name
@@ -125,7 +131,7 @@ def _apart(call: Callable[..., Any], *arguments: Any) -> None:
         raise SystemExit(f"{call} failed")
 
 
-def disk(count: int, folder: Path) -> int:
+def disk(count: int, folder: Path, seed: int) -> int:
     """Disks that are full at some byte of what is written: what was there stays whole.
 
     The disk is a file system in memory of that size, where we may mount one; else a limit on the
@@ -240,21 +246,21 @@ def _content(folder: Path) -> dict[str, bytes]:
     }
 
 
-def threads(count: int, folder: Path) -> int:
+def threads(count: int, folder: Path, seed: int) -> int:
     """Eight threads with one tagger: the same spans as alone."""
     tagger = small_model(folder / "model")
     sentences = list(ner.read(sample_path("test")))
     expected = [tagger.predict([sentence]) for sentence in sentences]
     wrong = []
 
-    def call(seed: int) -> None:
-        chance = random.Random(seed)
+    def call(own: str) -> None:
+        chance = random.Random(own)
         for _ in range(count // 8):
             number = chance.randrange(len(sentences))
             if tagger.predict([sentences[number]]) != expected[number]:
                 wrong.append(number)
 
-    workers = [threading.Thread(target=call, args=(seed,)) for seed in range(8)]
+    workers = [threading.Thread(target=call, args=(f"{seed} {n}",)) for n in range(8)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -263,13 +269,73 @@ def threads(count: int, folder: Path) -> int:
     return len(wrong)
 
 
+def processes(count: int, folder: Path, seed: int) -> int:
+    """Processes made in every way, while threads are busy: the same spans, and none hangs."""
+    tagger = small_model(folder / "model")
+    sentences = list(ner.read(sample_path("test")))[:40]
+    expected = tagger.predict(sentences)
+    torch.set_num_threads(2)  # OpenMP's threads are what a fork must not wait for
+    torch.randn(600, 600) @ torch.randn(600, 600)
+    broken, done = 0, threading.Event()
+
+    def keep_busy() -> None:
+        while not done.is_set():
+            tagger.predict(sentences)
+
+    busy = [threading.Thread(target=keep_busy) for _ in range(2)]
+    for one in busy:
+        one.start()
+    for method in ("fork", "forkserver", "spawn"):
+        pool = multiprocessing.get_context(method).Pool(2)
+        try:
+            results = pool.map_async(tagger.predict, [sentences] * count).get(timeout=300)
+            broken += sum(result != expected for result in results)
+        except multiprocessing.TimeoutError:
+            print(f"{method}: hangs")
+            broken += 1
+        pool.terminate()
+    done.set()
+    for one in busy:
+        one.join()
+    print(f"processes: {count} calls each by fork, forkserver, spawn, {broken} wrong or hanging")
+    return broken
+
+
+def surroundings(count: int, folder: Path, seed: int) -> int:
+    """What ``ner tag`` writes, byte by byte, wherever and however it is run."""
+    small_model(folder / "model")
+    text = sample_path("test").read_text(encoding="utf-8")
+    (folder / "gold.conll").write_text(text, encoding="utf-8")
+    call = [sys.executable, "-m", "ner", "tag", str(folder / "model"), str(folder / "gold.conll")]
+    chance, outputs = random.Random(seed), set()
+    for number in range(count):
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": str(chance.randrange(2**32)),
+            "LC_ALL": chance.choice(["C", "C.UTF-8", "POSIX", "tr_TR.UTF-8"]),
+            "TZ": chance.choice(["UTC", "Pacific/Kiritimati", "America/St_Johns"]),
+            "OMP_NUM_THREADS": chance.choice("12"),
+            "PYTHONUTF8": chance.choice("01"),
+        }
+        where = folder / f"somewhere {number} \u00e9"
+        where.mkdir()
+        threads_ = ["--threads", chance.choice("12"), "--quiet"]
+        done = subprocess.run(
+            [*call, *threads_], cwd=where, env=environment, capture_output=True, check=True
+        )
+        outputs.add(done.stdout)
+    print(f"surroundings: {count} runs, {len(outputs)} different outputs")
+    return len(outputs) - 1
+
+
 def peak_memory() -> int:
     """The most memory this process has held, in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 CHECKS = {"saving": (saving, 100), "hostile": (hostile, 1000), "disk": (disk, 20),
-          "threads": (threads, 10_000)}  # fmt: skip
+          "threads": (threads, 10_000), "processes": (processes, 20),
+          "surroundings": (surroundings, 8), "inputs": (inputs, 100_000)}  # fmt: skip
 
 
 def main() -> int:
@@ -277,10 +343,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("check", choices=CHECKS)
     parser.add_argument("--count", type=int)
+    parser.add_argument("--seed", type=int, default=1, help="of what is drawn at random")
     arguments = parser.parse_args()
     check, count = CHECKS[arguments.check]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        return int(check(arguments.count or count, Path(folder)) > 0)
+        return int(check(arguments.count or count, Path(folder), arguments.seed) > 0)
 
 
 if __name__ == "__main__":

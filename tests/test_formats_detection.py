@@ -28,6 +28,11 @@ def counted(*sentences, missing=None):
         (["I-A B-A O", "O I-B"], "IOB1"),
         (["I-A O B-A", "B-A"], "BIO"),  # more are opened by B- than by I-
         (["I-A", "B-A"], "BIO"),  # as many of either
+        (["I-A O", "I-A B-A", "B-A"], "IOB1"),  # B- right after its own label tells nothing
+        (["I-A O", "I-A B-B", "B-A"], "BIO"),
+        (["E-A", "E-A", "L-A"], "BIOES"),
+        (["E-A", "L-A", "U-B"], "BILOU"),
+        (["S-A", "S-A", "U-B"], "BIOES"),
         (["B-A E-A O", "S-B"], "BIOES"),
         (["S-A O"], "BIOES"),
         (["B-A L-A O", "U-B"], "BILOU"),
@@ -140,6 +145,7 @@ def test_without_repairs_or_tags_nothing_is_said():
         ("U-A", "BIOES", "did you mean 'S-A'"),
         ("M", "BIOES", "did you mean 'I'"),
         ("0", None, r"'0' is no tag; did you mean 'O'\?"),
+        *((tag, None, "did you mean 'O'") for tag in ("o", "OUT", "Other", "OTHER", "other")),
         ("b-A", None, "did you mean 'B-A'"),
         ("B_A", None, "did you mean 'B-A'"),
         ("I:A", None, "did you mean 'I-A'"),

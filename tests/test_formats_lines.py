@@ -132,6 +132,22 @@ def test_a_folder_is_told_from_a_file(tmp_path: Path) -> None:
         list(ner.read(tmp_path))
 
 
+def test_broken_utf16_in_the_first_line_is_named_so(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes("a".encode("utf-16") + b"\x00\xd8\x00")
+    with pytest.raises(DataError, match="x:1: cannot be read as utf-16"):
+        all_lines(path, "utf-16")
+
+
+def test_a_bom_at_the_start_of_a_later_block_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK", 4)
+    path = tmp_path / "x"
+    path.write_bytes("abc\n\ufeffd\n".encode())
+    assert all_lines(path) == ["abc", "\ufeffd"]
+
+
 def test_broken_utf16_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes("a\nb\n".encode("utf-16") + b"\x00\xd8\x00")

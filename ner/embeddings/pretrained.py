@@ -129,6 +129,9 @@ def read(file: str | Path, kind: str | None = None) -> Table:
     words, vectors = _READERS[kind](path)
     if not words:
         raise ValueError(f"{path}: no vectors in it, read as {kind}")
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"{path}: the vector of {words[int(finite.argmin())]!r} is not finite")
     first: dict[str, int] = {}
     for place, word in enumerate(words):
         first.setdefault(word, place)
@@ -184,6 +187,8 @@ def _read_binary(path: Path) -> Table:
         if len(header) != 2 or not all(field.isdigit() for field in header):
             raise ValueError(f"{path}: begins with no `COUNT WIDTH`, so it is not word2vec's")
         count, width = map(int, header)
+        if width < 1:
+            raise ValueError(f"{path}: its vectors have no width")
         if count * width * 4 > path.stat().st_size:
             raise ValueError(f"{path}: shorter than the {count:,} vectors it promises")
         vectors = np.empty((count, width), np.float32)
@@ -256,7 +261,9 @@ def _beside(path: Path, vectors: NDArray[Any]) -> Table:
         raise ValueError(
             f"{path}: holds an array {vectors.shape}, {path.with_suffix('.txt')} {len(words)} words"
         )
-    return words, vectors.astype(np.float32)
+    if vectors.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: holds {vectors.dtype}, not numbers")
+    return words, np.array(vectors, dtype=np.float32)
 
 
 _BY_ENDING = {".bin": "binary", ".npy": "numpy", ".safetensors": "safetensors"}
