@@ -174,7 +174,8 @@ def _read_text(path: Path) -> Table:
 
 def _numbers(fields: Sequence[str]) -> NDArray[np.float32] | None:
     try:
-        row = np.array(fields, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is left out, as inf is
+            row = np.array(fields, dtype=np.float32)
     except ValueError:
         return None
     return row if np.isfinite(row).all() else None
@@ -263,7 +264,8 @@ def _beside(path: Path, vectors: NDArray[Any]) -> Table:
         )
     if vectors.dtype.kind not in "fiu":
         raise ValueError(f"{path}: holds {vectors.dtype}, not numbers")
-    return words, np.array(vectors, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        return words, np.array(vectors, dtype=np.float32)
 
 
 _BY_ENDING = {".bin": "binary", ".npy": "numpy", ".safetensors": "safetensors"}
