@@ -387,6 +387,17 @@ def _work(nlp, texts, results):
     results.put([scored(doc) for doc in nlp.pipe(texts)])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_two_processes_of_pipe_begun_in_any_way_find_the_same(nlp, method, monkeypatch):
+    from spacy import language
+
+    monkeypatch.setattr(language, "mp", multiprocessing.get_context(method))
+    texts = [f"{TEXT} {number}" for number in range(30)]
+    alone = [scored(doc) for doc in nlp.pipe(texts)]
+    assert [scored(doc) for doc in nlp.pipe(texts, n_process=2, batch_size=10)] == alone
+
+
 @pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_a_pipeline_can_be_sent_to_a_process_that_begins_anew(nlp, method):
     context = multiprocessing.get_context(method)
@@ -433,6 +444,20 @@ def test_pickled_saved_and_moved_pipelines_find_the_same(nlp, path, tmp_path):
     blank = spacy.blank("en")
     blank.add_pipe("ner_crf")
     assert scored(blank.from_bytes(nlp.to_bytes())(TEXT)) == expected
+
+
+def test_what_is_excluded_is_neither_written_nor_read(nlp, tmp_path):
+    component, expected = nlp.get_pipe("ner_crf"), scored(nlp(TEXT))
+    component.to_disk(tmp_path / "cfg", exclude=["model"])
+    assert [file.name for file in (tmp_path / "cfg").iterdir()] == ["cfg"]
+    component.to_disk(tmp_path / "model", exclude=["cfg"])
+    assert not (tmp_path / "model" / "cfg").exists()
+    component.from_disk(tmp_path / "cfg", exclude=["model"])
+    component.from_bytes(component.to_bytes(exclude=["model"]))
+    assert scored(nlp(TEXT)) == expected
+    nlp.to_disk(tmp_path / "pipeline")
+    assert not spacy.load(tmp_path / "pipeline", exclude=["ner_crf"]).pipe_names
+    assert not (spacy.load(tmp_path / "pipeline", disable=["ner_crf"]))(TEXT).ents
 
 
 def test_the_folder_of_the_component_is_a_model_directory(nlp, tmp_path):
