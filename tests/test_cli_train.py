@@ -127,3 +127,21 @@ def test_a_terminal_sees_loss_score_speed_and_time_left(folder, monkeypatch, cap
     assert bars
     assert re.search(r"training: +\d+%.*<.* tokens/s, epoch=2/2, loss=\d+\.\d+, F1=", bars[-1])
     assert "epoch   2  loss" in seen.out
+
+
+def test_what_was_forgotten_of_old_labels_is_told(folder, capsys):
+    assert train("--quiet", "--set", "training.epochs=1") == 0
+    again = ("--init-from", "model", "--output", "next", "--set", "training.epochs=1")
+    assert train(*again, "--set", "training.rehearsal=1") == 0
+    printed = capsys.readouterr().out
+    for part in (
+        "labels kept:",
+        "labels dropped: none",
+        "declare",
+        "F1 on old labels",
+        "a drop of",
+    ):
+        assert part in printed
+    found = json.loads((folder / "next" / "metrics.json").read_text())["old labels"]["development"]
+    assert found["drop"] == found["before"] - found["after"]
+    assert found["labels"] == sorted(found["labels"])
