@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # those of torch's Adam
 REMEMBERED = 400  # steps until momentum is gone: (b1 / sqrt(b2))^400 < 1e-18
+BLOCK = 8192  # rows brought up to date at a time
 LEAST = 300_000  # numbers a table must hold to be worth it
 _FADING = (BETAS[0] / math.sqrt(BETAS[1])) ** np.arange(REMEMBERED, 0, -1)
 _DRIFT, _KEEP, _LAG = range(3)
@@ -105,11 +106,11 @@ class RowTable:
         moments = self._moments.take(rows, 0)
         moments *= np.array(BETAS, np.float32)[:, None]
         moments[:, 0] += np.float32(1.0 - BETAS[0]) * gradient
-        gradient *= gradient
-        gradient *= np.float32(1.0 - BETAS[1])
-        moments[:, 1] += gradient
+        squared = gradient * gradient
+        squared *= np.float32(1.0 - BETAS[1])
+        moments[:, 1] += squared
         self._moments[rows] = moments
-        change = np.sqrt(moments[:, 1], out=gradient)
+        change = np.sqrt(moments[:, 1], out=squared)
         change *= np.float32(1.0 / spread)
         change += np.float32(EPSILON)
         np.divide(moments[:, 0], change, out=change)
@@ -128,7 +129,8 @@ class RowTable:
 
     def settle(self) -> None:
         """Bring all rows up to date."""
-        self.catch_up(np.arange(len(self._last)))
+        for start in range(0, len(self._last), BLOCK):  # a large table is not copied as a whole
+            self.catch_up(np.arange(start, min(start + BLOCK, len(self._last))))
         self._settled, self._past = self.steps, _NOTHING
 
     def tensors(self) -> dict[str, Tensor]:
