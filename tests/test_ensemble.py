@@ -148,13 +148,14 @@ def run_of(toy, members):
     return Run(read_settings(settings), device="cpu", corpora=Corpora(toy, toy, ()))
 
 
-def test_a_configuration_trains_its_members_together(toy):
-    run = run_of(toy, 2)
-    first, second = run.network.networks
-    before = [member.projection.weight.detach().clone() for member in (first, second)]
+@pytest.mark.parametrize("members", [2, UNLIKE])
+def test_a_configuration_trains_its_members_together(toy, members):
+    run = run_of(toy, members)
+    networks = run.network.networks
+    before = [member.projection.weight.detach().clone() for member in networks]
     epochs = list(run)
     assert epochs[-1].loss < epochs[0].loss
-    for member, old in zip((first, second), before, strict=True):
+    for member, old in zip(networks, before, strict=True):
         assert not torch.equal(member.projection.weight, old)
     assert isinstance(run.tagger.network, Ensemble)
 
