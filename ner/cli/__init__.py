@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from ner import __version__
+from ner.cli.printing import printable
 
 VERBS = {
     "train": "train a tagger on files and save it",
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, MemoryError) as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {printable(_one_line(error))}", file=sys.stderr)
         return 2
 
 

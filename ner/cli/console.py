@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from ner.cli.printing import printable
 from ner.storage import write_text
 
 
@@ -36,7 +37,7 @@ class Progress:
             return
         if self._bar is not None:
             self._bar.clear()
-        print(text, flush=True)
+        print(printable(text), flush=True)
         if self._bar is not None:
             self._bar.refresh()
 
