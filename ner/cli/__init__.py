@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 from ner import __version__
@@ -51,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1 where a check found something wrong; 2 for bad input or settings.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr] # as files are
+    if isinstance(sys.stdout, TextIOWrapper) and "utf" not in sys.stdout.encoding.lower():
+        sys.stdout.reconfigure(encoding="utf-8")  # as files are
     try:
         return _run(given)
     except BrokenPipeError:  # the reader of our output has left, as `head` does

@@ -215,7 +215,13 @@ def _word(file: BinaryIO, path: Path) -> str:
 
 def _read_numpy(path: Path) -> Table:
     """An array ``(count, width)``, its words a line each in the ``.txt`` beside it."""
-    return _beside(path, np.load(path, allow_pickle=False))
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)  # of no more than is there
+    except (ValueError, EOFError, SyntaxError, TokenError) as error:
+        raise ValueError(f"{path}: not an array as numpy saves it ({error})") from None
+    if not isinstance(vectors, np.ndarray):  # .npz
+        raise ValueError(f"{path}: several arrays in one file; save one by `numpy.save`")
+    return _beside(path, vectors)
 
 
 def _read_safetensors(path: Path) -> Table:
