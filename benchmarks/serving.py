@@ -5,9 +5,10 @@
 Starts `ner serve MODEL` as users do and sends so many requests at once, each a sentence of FILE
 (the bundled test split) or some of them run together, one in a hundred of them broken: cut off,
 no JSON, the wrong type, too long. Every good one must come back with its own tokens and the spans
-of `Tagger.predict`, every broken one with its 4xx. The memory is what the server itself tells at
-`/metrics`. First the same requests go one after the other, for comparison: figures are wall-clock
-seconds of a machine on which the client works too. The exit status is 1 if anything was wrong.
+of `Tagger.predict`, every broken one with its 4xx. Memory and CPU seconds are what the server
+itself tells at `/metrics`; the rest is wall-clock time of a machine on which the client works
+too. First the same requests go one after the other, for comparison. The exit status is 1 if
+anything was wrong.
 """
 
 from __future__ import annotations
@@ -94,8 +95,9 @@ async def sent(port: int, cases: Sequence[Case], at_once: int) -> Round:
             began = time.perf_counter()
             try:
                 status, content = await posted(port, case.body)
-            except (OSError, IndexError, ValueError):
+            except (OSError, IndexError, ValueError) as error:
                 told.lost += 1
+                print(f"lost {case.body[:40]!r}: {error!r}", file=sys.stderr)
                 return
             told.took.append(time.perf_counter() - began)
         good = status == case.status and (status != 200 or right(case, content))
@@ -125,14 +127,15 @@ def cases_of(tagger: ner.Tagger, file: str, count: int, broken: float) -> list[C
     return cases
 
 
-async def memory(port: int) -> float:
-    """MiB that the server holds, as it says itself."""
+async def process(port: int) -> tuple[float, float]:
+    """The CPU seconds and the MiB of memory that the server has taken, as it says itself."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     answer = await reader.read()
     writer.close()
-    found = re.search(rb"^process_resident_memory_bytes (\S+)", answer, re.MULTILINE)
-    return float(found[1]) / (1 << 20) if found else 0.0
+    told = dict(re.findall(rb"^(process_\w+) (\S+)", answer, re.MULTILINE))
+    seconds = float(told.get(b"process_cpu_seconds_total", 0))
+    return seconds, float(told.get(b"process_resident_memory_bytes", 0)) / (1 << 20)
 
 
 def main() -> int:
@@ -148,6 +151,7 @@ def main() -> int:
         ner.load(arguments.model), arguments.file, arguments.requests, arguments.broken
     )
     command = [sys.executable, "-m", "ner", "serve", arguments.model, "--port", "0"]
+    command += ["--timeout", "300", "--arrival-timeout", "300"]  # the machine may be busy
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -163,14 +167,17 @@ async def measured(port: int, cases: Sequence[Case], rounds: int) -> int:
     """Print a line for each round; how many answers were lost or wrong."""
     good = [case for case in cases if case.status == 200]
     print(f"{len(cases):,} requests, {len(cases) - len(good)} of them broken")
-    print(" at once  requests/s   p50 ms   p99 ms  lost  wrong    MiB")
+    print(" at once  requests/s   p50 ms   p99 ms  lost  wrong   CPU s    MiB")
     bad = 0
     for at_once in (1, *[len(cases)] * rounds):
+        before, _ = await process(port)
         told = await sent(port, cases, at_once)
+        seconds, memory = await process(port)
         bad += told.lost + told.wrong
         print(
-            f"{at_once:8,}{len(told.took) / told.seconds:12,.0f}{told.percentile(0.5):9,.1f}"
-            f"{told.percentile(0.99):9,.1f}{told.lost:6}{told.wrong:7}{await memory(port):7,.0f}",
+            f"{at_once:8,}{len(told.took) / told.seconds:12,.0f}{told.percentile(0.5):9,.0f}"
+            f"{told.percentile(0.99):9,.0f}{told.lost:6}{told.wrong:7}{seconds - before:8.2f}"
+            f"{memory:7,.0f}",
             flush=True,
         )
     return bad

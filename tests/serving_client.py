@@ -22,7 +22,7 @@ class Running:
         self._socket = listen("127.0.0.1", 0)
         self.port = self._socket.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        self.client = httpx.Client(base_url=self.address, timeout=60, verify=False)
+        self.client = httpx.Client(base_url=self.address, timeout=300, verify=False)
         self.server = server(self.app, limits)
         self.thread = threading.Thread(target=self.server.run, args=([self._socket],))
         self.thread.start()
@@ -31,11 +31,11 @@ class Running:
     def stop(self):
         self.client.close()
         self.server.should_exit = True
-        self.thread.join(60)
+        self.thread.join(300)
         assert not self.thread.is_alive()
 
     def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=300)
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def running(tagger, limits, **settings):
         it.stop()
 
 
-def wait_for(true, seconds=30):
+def wait_for(true, seconds=300):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited in vain"

@@ -78,10 +78,10 @@ def test_it_serves_until_it_is_told_to_stop(small_model):
                 json.dumps({"text": "Ada Obi"}).encode(),
                 {"Content-Type": "application/json"},
             )
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=300) as answer:
                 assert json.load(answer)["spans"] == []
         finally:
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=300)
     assert address.startswith("http://127.0.0.1:")
     assert (process.returncode, errors) == (0, "Ctrl-C to stop\n")

@@ -26,7 +26,8 @@ from ner.serving.limits import RefusedError
 from ner.serving.measures import Measures
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "serving.py"
-LIMITS = Limits(body=20_000, texts=50, characters=2000, tokens=600)
+PATIENT = {"arrival": 300.0, "seconds": 300.0}  # for a machine that is busy with other things
+LIMITS = Limits(body=20_000, texts=50, characters=2000, tokens=600, **PATIENT)
 TEXTS = ["Ada Obi  joined\tKestrel Foods.", "", "  Lin Ho \U0001f600 left Lima. \u00a0", "\x00"]
 
 
@@ -258,7 +259,7 @@ class Gate:
 
     def predict(self, sentences):
         self.batches.append([sentence.tokens for sentence in sentences])
-        assert self.open.wait(60)
+        assert self.open.wait(300)
         if any("POISON" in tokens for tokens in self.batches[-1]):
             raise RuntimeError("secret of the inside")
         return self._tagger.predict(sentences)
@@ -277,7 +278,7 @@ def posting(client, answers, **asked):
 
 def test_too_many_at_a_time_are_told_to_come_again(tagger):
     gate, answers = Gate(tagger), []
-    with running(gate, Limits(requests=2)) as it:
+    with running(gate, Limits(requests=2, **PATIENT)) as it:
         threads = [posting(it.client, answers, text="Ada Obi") for _ in range(2)]
         wait_for(lambda: it.service.admission.requests == 2)
         full = it.client.post("/tag", json={"text": "a"})
@@ -286,19 +287,19 @@ def test_too_many_at_a_time_are_told_to_come_again(tagger):
         assert it.client.get("/health").status_code == 200
         gate.open.set()
         for thread in threads:
-            thread.join(60)
+            thread.join(300)
         assert [answer.status_code for answer in answers] == [200, 200]
         assert it.client.post("/tag", json={"text": "a"}).status_code == 200
 
 
 def test_the_bytes_held_are_bounded(tagger):
     gate, answers = Gate(tagger), []
-    with running(gate, Limits(body=3000, held=4000)) as it:
+    with running(gate, Limits(body=3000, held=4000, **PATIENT)) as it:
         thread = posting(it.client, answers, text="a" * 2500)
         wait_for(lambda: it.service.admission.held > 2500)
         assert it.client.post("/tag", json={"text": "a" * 2500}).status_code == 503
         gate.open.set()
-        thread.join(60)
+        thread.join(300)
     assert answers[0].status_code == 200
 
 
@@ -324,7 +325,7 @@ def test_who_leaves_is_not_waited_for(tagger):
                     b"POST /tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                     b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
                 )
-                wait_for(lambda: it.service.admission.requests == 1)
+                wait_for(lambda: it.service.admission.requests == 1 and gate.batches)
             wait_for(lambda: it.service.admission.requests == 0)
         gate.open.set()
     assert len(gate.batches) == 1
@@ -339,8 +340,8 @@ def test_what_was_accepted_is_finished_at_the_end(tagger):
         wait_for(lambda: not it.server.servers[0].is_serving())
         gate.open.set()
         for thread in threads:
-            thread.join(60)
-        it.thread.join(60)
+            thread.join(300)
+        it.thread.join(300)
     assert sorted(answer.json()["text"] for answer in answers) == sorted(
         f"Ada {n}" for n in range(20)
     )
@@ -356,7 +357,7 @@ def test_a_fault_inside_is_kept_inside_and_hurts_nobody_else(tagger):
         wait_for(lambda: len(it.service.batcher) == 6)
         gate.open.set()
         for thread in (first, *threads):
-            thread.join(60)
+            thread.join(300)
         assert max(map(len, gate.batches)) == 6  # they were tagged together
     assert answers[0].status_code == 500
     assert "secret" not in error_of(answers[0])
@@ -385,7 +386,7 @@ def test_what_waits_is_tagged_together_and_long_ones_take_turns(batcher):
     long = made.submit(ask(sentences=[["a"] * 40] * 600))  # 24,000 tokens
     others = [made.submit(ask(text=f"Lin Ho {n}")) for n in range(100)]
     gate.open.set()
-    assert len(long.result(60)) == 600
+    assert len(long.result(300)) == 600
     assert all(other.done() for other in (first, *others))
     sizes = [sum(map(len, batch)) for batch in gate.batches]
     assert max(sizes) <= BATCH + 41
@@ -404,8 +405,8 @@ def test_requests_that_are_over_are_not_tagged_on(batcher):
     assert cancelled.cancel()
     gate.open.set()
     with pytest.raises(RuntimeError):
-        poisoned.result(60)
-    made.submit(ask(text="Cy")).result(60)
+        poisoned.result(300)
+    made.submit(ask(text="Cy")).result(300)
     assert first.done()
     tagged = {tokens for batch in gate.batches for tokens in batch}
     assert ("Bo",) not in tagged
@@ -427,7 +428,7 @@ def test_many_at_once_are_neither_lost_nor_mixed_up(tagger):
     benchmark = runpy.run_path(str(BENCHMARK))
     cases = benchmark["cases_of"](tagger, str(sample_path("test")), 300, 0.05)
     assert sum(case.status != 200 for case in cases) == 15
-    with running(tagger, Limits()) as it:
+    with running(tagger, Limits(**PATIENT)) as it:
         told = asyncio.run(benchmark["sent"](it.port, cases, len(cases)))
     assert (told.lost, told.wrong, len(told.took)) == (0, 0, 300)
 
@@ -469,6 +470,8 @@ def test_the_schema_says_what_is_taken_and_given(client):
     ]
     assert "null" not in json.dumps(asked)
     assert set(tagging["responses"]) == {"200", "400", "408", "413", "415", "422", "500", "503"}
+    metrics = schema["paths"]["/metrics"]["get"]["responses"]["200"]
+    assert set(metrics["content"]) == {"text/plain"}
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(schema)))
     assert references == set(schema["components"]["schemas"])
     for name in ("text", "texts", "tokens", "sentences"):

@@ -17,7 +17,9 @@ HOSTILE = '<img src=x onerror="document.title=1"></textarea><script>document.tit
 
 @pytest.fixture(scope="module")
 def served(small_model):
-    with running(ner.load(small_model), Limits(characters=1000), name="a<b>") as it:
+    with running(
+        ner.load(small_model), Limits(characters=1000, arrival=300.0, seconds=300.0), name="a<b>"
+    ) as it:
         yield it
 
 

@@ -24,6 +24,7 @@ OPTIONS = {  # of the command line: the limit it sets, its kind, what it is
     "--max-tokens": ("tokens", int, "tokens of a request"),
     "--max-requests": ("requests", int, "requests at a time"),
     "--timeout": ("seconds", float, "seconds to an answer"),
+    "--arrival-timeout": ("arrival", float, "seconds for a request to come in"),
 }
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 

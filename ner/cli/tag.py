@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, Step
 from ner.cli.loading import add_loading_arguments, check_loading, loaded_either
+from ner.cli.remote import expand, nearby
+from ner.cli.shards import STREAM, Shard, bare, shards_of
 from ner.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,11 +29,10 @@ example:
   echo "Angela Merkel met Tim Cook in Berlin." | ner tag models/conll2003 --to jsonl
   ner tag models/conll2003 news.conll --to conll --output tagged.conll
   ner tag models/conll2003 'corpus/*.jsonl' --output-dir tagged --shard 1/4
+  ner tag models/conll2003 's3://bucket/*.jsonl' --output-dir s3://bucket/tagged --engine ray
   ner tag models/conll2003 news.conll --to conll --processes 8 > tagged.conll
 """
 CHUNK = 20_000  # tokens tagged at a time, and at least one sentence
-STREAM = "-"
-PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", metavar="PATH", default=STREAM, help="where to write")
     add("--output-dir", metavar="DIR", help="one file for each input; those there are skipped")
     add("--shard", metavar="I/N", help="with --output-dir, every Nth input from the Ith on")
+    add("--engine", choices=["here", "ray"], default="here", help="what shares out the inputs")
+    add("--workers", type=int, metavar="N", help="of Ray, each with the model in it")
     add("--alternatives", type=int, default=0, metavar="K", help="give K readings; jsonl only")
     add_loading_arguments(parser)
     add("--processes", type=int, default=1, metavar="N", help="tag in so many processes")
@@ -60,19 +63,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Tag one stream, or each file into a file of its own."""
     _check(arguments)
-    jobs = list(_jobs(arguments))
-    from ner.inference.streams import Source
+    paths = expand(arguments.input or [STREAM])
+    shards = shards_of(arguments, paths) if arguments.output_dir else None
+    if arguments.engine == "ray":
+        from ner.cli.tag_ray import tag_on_ray
 
+        _warn(tag_on_ray(arguments, shards or ()), arguments)
+        return 0
     tagger = loaded_either(arguments)
     with _workers(arguments) as workers:
-        for paths, target in jobs:
-            sources = [Source(path, arguments.skip_bad, arguments.language) for path in paths]
-            job = Job(tagger, arguments, sources, workers)
-            job.run(target)
-            for source in sources:
-                if source.skipped and not arguments.quiet:
-                    print(f"warning: left out: {source.told()}", file=sys.stderr)
+        if shards is None:
+            job = Job.of(tagger, arguments, paths, workers)
+            job.run(arguments.output)
+            _warn([job.skipped()], arguments)
+        for shard in shards or ():
+            _warn([tag_shard(tagger, arguments, shard, workers).skipped()], arguments)
     return 0
+
+
+def _warn(told: Iterable[str], arguments: argparse.Namespace) -> None:
+    for one in told:
+        if one and not arguments.quiet:
+            print(f"warning: left out: {one}", file=sys.stderr)
 
 
 def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers | None]:
@@ -90,47 +102,25 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError("--alternatives takes a number above 0, and goes with --to jsonl")
     if arguments.shard and not arguments.output_dir:
         raise ConfigError("--shard goes with --output-dir")
+    if arguments.engine == "ray" and (not arguments.output_dir or arguments.processes != 1):
+        raise ConfigError("--engine ray goes with --output-dir, and without --processes")
+    if arguments.workers is not None and (arguments.workers < 1 or arguments.engine == "here"):
+        raise ConfigError("--workers takes a number above 0, and goes with --engine ray")
     if arguments.processes < 1:
         raise ConfigError(f"--processes must be at least 1, got {arguments.processes}")
 
 
-def _jobs(arguments: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
-    """What is read together, and where it goes.
-
-    Raises:
-        ConfigError: The arguments do not go together.
-    """
-    from ner.formats.lines import expand
-
-    paths = [str(path) for path in expand(arguments.input or [STREAM])]
-    if not arguments.output_dir:
-        yield paths, arguments.output
-        return
-    if STREAM in paths or arguments.output != STREAM:
-        raise ConfigError("--output-dir takes files, and goes without --output")
-    names = [f"{_bare(path).stem}.{arguments.to}" for path in paths]
-    if len(set(names)) < len(names):
-        raise ConfigError("--output-dir: two inputs have the same name")
-    folder = Path(arguments.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    first, count = _shard(arguments.shard or "1/1")
-    for path, name in list(zip(paths, names, strict=True))[first - 1 :: count]:
-        target = folder / name
-        if not target.exists():  # it takes its name only when it is whole
-            yield [path], str(target)
-
-
-def _shard(text: str) -> tuple[int, int]:
-    first, slash, count = text.partition("/")
-    if slash and first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count):
-        return int(first), int(count)
-    raise ConfigError(f"--shard is I/N with 1 <= I <= N, got {text!r}")
-
-
-def _bare(path: str) -> Path:
-    """A path without the ending of its compression."""
-    name = Path(path)
-    return name.with_suffix("") if name.suffix.lower() in PACKED else name
+def tag_shard(
+    tagger: Tagger | ExportedTagger,
+    arguments: argparse.Namespace,
+    shard: Shard,
+    workers: Workers | None = None,
+) -> Job:
+    """Tag a file into one of its own, wherever they are."""
+    with nearby(shard.path, shard.target) as (path, target):
+        job = Job.of(tagger, arguments, [path], workers)
+        job.run(target)
+    return job
 
 
 @dataclass(slots=True)
@@ -143,6 +133,24 @@ class Job:
     workers: Workers | None = None
     sentences: int = 0
     tokens: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        tagger: Tagger | ExportedTagger,
+        arguments: argparse.Namespace,
+        paths: Sequence[str],
+        workers: Workers | None = None,
+    ) -> Job:
+        """The job of tagging some files."""
+        from ner.inference.streams import Source
+
+        sources = [Source(path, arguments.skip_bad, arguments.language) for path in paths]
+        return cls(tagger, arguments, sources, workers)
+
+    def skipped(self) -> str:
+        """What was left out, or nothing."""
+        return "; ".join(source.told() for source in self.sources if source.skipped)
 
     def run(self, target: str) -> None:
         """Read, tag and write."""
@@ -242,7 +250,7 @@ def _opened(path: str) -> Iterator[IO[Any]]:
 
 
 def _guess(path: str) -> str:
-    name = _bare(path)
+    name = bare(path)
     if path == STREAM or name.suffix.lower() in ("", ".txt"):
         return "text"
     return "jsonl" if name.suffix.lower() in (".jsonl", ".json", ".ndjson") else "conll"

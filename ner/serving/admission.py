@@ -45,25 +45,25 @@ class Admission:
             RefusedError: It is no JSON by its headers, too long, or too slow.
         """
         _check_headers(request, self._limits)
-        chunks: list[bytes] = []
+        content = bytearray()
         try:
             try:
                 async with asyncio.timeout(self._limits.arrival):
                     async for chunk in request.stream():
-                        self._hold(chunk, chunks)
+                        self._hold(chunk, content)
             except TimeoutError:
                 seconds = self._limits.arrival
                 raise RefusedError(408, f"the body did not come within {seconds:g} s") from None
             except ClientDisconnect:
                 raise RefusedError(GONE, "the client left") from None
-            yield b"".join(chunks)
+            yield bytes(content)
         finally:
-            self.held -= sum(map(len, chunks))
+            self.held -= len(content)
 
-    def _hold(self, chunk: bytes, chunks: list[bytes]) -> None:
-        chunks.append(chunk)
+    def _hold(self, chunk: bytes, content: bytearray) -> None:
+        content += chunk
         self.held += len(chunk)
-        if sum(map(len, chunks)) > self._limits.body:
+        if len(content) > self._limits.body:
             raise _too_long(self._limits)
         if self.held > self._limits.held:
             raise RefusedError(503, f"{self.held:,} bytes of requests are being held; come again")

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
 from ner import __version__
 from ner.serving.admission import GONE, JSON, Admission, left
@@ -209,11 +210,11 @@ def _add_telling(app: FastAPI, service: Service) -> None:
             raise RefusedError(503, "the server does not tag")
         return {"status": "ok"}
 
-    @app.get("/model", summary="What the model is")
+    @app.get("/model", summary="What the model is", response_model=dict[str, Any])
     async def model() -> Response:
         return Response(about, media_type=JSON)
 
-    @app.get("/metrics", summary="Counts for Prometheus")
+    @app.get("/metrics", summary="Counts for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(service.measures.text(), media_type=CONTENT_TYPE)
 

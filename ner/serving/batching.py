@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Condition, Thread
-from time import perf_counter
 
 from ner.inference.output import Tagged, as_record
 from ner.inference.streams import Tokenizer
@@ -35,13 +34,11 @@ class Pending:
         sentences: Those that are still to be tagged.
         records: The JSON of those that are.
         answer: Takes the records, or what went wrong.
-        came: When.
     """
 
     sentences: Iterator[Sentence]
     records: list[bytes] = field(default_factory=list)
     answer: Future[list[bytes]] = field(default_factory=Future)
-    came: float = field(default_factory=perf_counter)
 
     def fail(self, error: Exception) -> None:
         """Give up; nobody may be waiting any more."""
