@@ -193,6 +193,17 @@ def test_broken_compressed_data_is_an_error_of_the_file(
         list(read_blocks(path, encoding="latin-1"))
 
 
+def test_a_disk_that_cannot_be_read_is_no_fault_of_the_data() -> None:
+    class Broken(io.RawIOBase):
+        def read1(self, size: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        list(lines._chunks(Broken(), "x"))
+    assert not isinstance(caught.value, DataError)
+    assert caught.value.errno == 5
+
+
 def test_a_glob_means_its_files_in_order(tmp_path: Path) -> None:
     for name in ("b.conll", "a.conll", "c.txt"):
         (tmp_path / name).touch()
