@@ -283,7 +283,7 @@ def outcome(mutant: Mutant, tests: Sequence[str], limit: float) -> str:
 
 def _run_tests(mutant: Mutant | None, tests: Sequence[str]) -> int:
     import pytest
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
@@ -291,7 +291,10 @@ def _run_tests(mutant: Mutant | None, tests: Sequence[str]) -> int:
     sys.stdout = sys.stderr = io.StringIO()
     if mutant is not None:
         sys.meta_path.insert(0, Finder(mutant))
-    settings.register_profile("mutation", deadline=None, derandomize=True, database=None)
+    settings.register_profile(
+        "mutation", deadline=None, derandomize=True, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
     try:
         return int(pytest.main([*OPTIONS, *tests]))
     except BaseException:  # whatever a mutant does to pytest itself
