@@ -218,7 +218,7 @@ def _read_numpy(path: Path) -> Table:
     """An array ``(count, width)``, its words a line each in the ``.txt`` beside it."""
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)  # of no more than is there
-    except (ValueError, EOFError, SyntaxError, TokenError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError, OverflowError) as error:
         raise ValueError(f"{path}: not an array as numpy saves it ({error})") from None
     if not isinstance(vectors, np.ndarray):  # .npz
         raise ValueError(f"{path}: several arrays in one file; save one by `numpy.save`")
