@@ -40,7 +40,7 @@ PARTS = {  # modules, and the tests that run against their mutants, the quick on
          "test_crf_exact.py", "test_crf_laws.py", "test_crf_layer.py"],
     ),
     "decoding": (
-        "ner/inference/{decoding,found,choice}.py ner/crf/decoding_numpy.py ner/schemes.py",
+        "ner/inference/{decoding,found,choice,single}.py ner/crf/decoding_numpy.py ner/schemes.py",
         ["test_schemes.py", "test_inference_found.py", "test_inference_decoding.py",
          "test_inference_choice.py"],
     ),

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner.inference.found import SpanFinder, best_path
+from ner.inference.found import SpanFinder
+from ner.inference.single import best_path
 from ner.schemes import SCHEMES
 
 LABELS = ("PER", "ORG", "creative-work")
