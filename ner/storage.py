@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,9 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# Names are taken and exchanged by one thread at a time: a file lock comes after its file is made,
+# and until then another thread would take the file for something left.
+_MUTEX = threading.Lock()
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of writing alone, never of reading
 
 
@@ -86,9 +90,9 @@ def replacing_directory(path: Path) -> Iterator[Path]:
             _flush_path(one)
         _flush_path(fresh)
         recover(target)
-        with held(target):  # the old one is ours until it is gone, whatever its name is then
-            _exchange(fresh, target)
-            _remove(fresh)
+        with _MUTEX, held(target):  # the old one is ours until it is gone, whatever its name then
+            if _exchange(fresh, target):
+                _remove(fresh)
 
 
 def recover(path: Path) -> None:
@@ -258,18 +262,29 @@ def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
 
 
-def _exchange(new: Path, path: Path) -> None:
-    """Give ``new`` the name ``path``; what had that name is removed afterwards."""
+def _exchange(new: Path, path: Path) -> bool:
+    """Give ``new`` the name ``path``.
+
+    Returns:
+        Whether what had that name now has that of ``new``, and is to be removed. Otherwise the
+        name of ``new`` is free, and may be another writer's by now.
+    """
     if not path.exists():
-        new.replace(path)
-        return
+        try:
+            new.replace(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return False  # otherwise another writer was sooner, and is replaced
     if _swap(new, path):
-        return  # the old directory now has the name of the new one, which the caller removes
+        return True
     aside = _aside(path)
     shutil.rmtree(aside, ignore_errors=True)
     path.replace(aside)
     new.replace(path)
     shutil.rmtree(aside, ignore_errors=True)
+    return False
 
 
 def _swap(one: Path, other: Path) -> bool:
