@@ -7,12 +7,13 @@ Nothing here needs torch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -185,15 +186,15 @@ def steadily(folder: Path, read: Callable[[], Read]) -> Read:
         ModelError: As ``read`` does of a directory that stays in its place.
     """
     for _ in range(ATTEMPTS):
-        before = _identity(folder)
-        try:
-            found = read()
-        except (ModelError, FileNotFoundError):
+        with _pinned(folder) as before:
+            try:
+                found = read()
+            except (ModelError, FileNotFoundError):
+                if _identity(folder) == before:
+                    raise
+                continue
             if _identity(folder) == before:
-                raise
-            continue
-        if _identity(folder) == before:
-            return found
+                return found
     with held(folder, shared=True):  # until we are done nobody replaces it
         return read()
 
@@ -283,6 +284,24 @@ def _check(file: Path, facts: Any, found: str) -> None:
         raise ModelError(
             f"{file}: not the file the model was saved with (its SHA-256 differs); {_COPY}"
         )
+
+
+@contextlib.contextmanager
+def _pinned(folder: Path) -> Iterator[tuple[int, int] | None]:
+    """Which directory has a name, and no later one passes for it while the block runs.
+
+    The number of a directory that is removed is given to the next one, unless somebody has it open.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # it is missing; or the system opens no directories, and numbers each anew
+        yield _identity(folder)
+        return
+    try:
+        found = os.fstat(handle)
+        yield found.st_dev, found.st_ino
+    finally:
+        os.close(handle)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 import ner
 from ner import manifest
 from ner.evaluation import Score
+from ner.manifest import steadily
 from ner.model_directory import DESCRIPTION, FORMAT, MANIFEST, WEIGHTS, ModelError, checksum
 from ner.network import build
-from ner.storage import sha256
+from ner.storage import replacing_directory, sha256
 from ner.tagger import Tagger
 
 SMALL = {
@@ -283,6 +284,27 @@ def test_a_model_that_is_replaced_while_it_is_read_is_the_old_or_the_new_one(goo
     finally:
         stop.set()
         writer.join()
+
+
+def test_a_directory_that_takes_the_number_of_the_one_before_is_another(tmp_path):
+    folder, reads = tmp_path / "model", []
+
+    def replace():
+        with replacing_directory(folder) as fresh:
+            (fresh / "file").write_text("new")
+
+    def read():
+        reads.append(folder.stat().st_ino)
+        if len(reads) == 1:
+            for _ in range(20):  # file systems give a free number to the next directory or so
+                replace()
+                if folder.stat().st_ino == reads[0]:
+                    break
+            raise ModelError("a file of the one before and a file of the one after")
+        return "whole"
+
+    replace()
+    assert steadily(folder, read) == "whole"
 
 
 def test_bytes_that_are_no_tagger_are_one_clear_error(good):
