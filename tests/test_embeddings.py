@@ -84,6 +84,35 @@ def test_unknown_words_learn_from_words_seen_once(toy):
     torch.testing.assert_close(vectors[1], words.vectors.weight[int(indices[1])])
 
 
+def test_words_of_few_documents_are_the_unknown_word_more_often(toy):
+    town = Document((("Tirana",) * 9, ("and", "Tirana")))
+    other = Document((("and", "so", "on"),))
+    documents = [(town, 0), (town, 1), (other, 0)]
+    sentences = [Sentence(d.tokens[n], (), document=d, position=n) for d, n in documents]
+    words = EMBEDDINGS["words"].fit(sentences, rare_dropout=1.0).train()
+    assert words.rare[:3] == (3, 1, 0)  # tirana, so, on; and
+    torch.manual_seed(0)
+    (indices,) = words.index(["Tirana"] * 2000 + ["and"] * 2000)
+    unknown = (words(torch.from_numpy(indices)) == words.vectors.weight[1]).all(1).float()
+    shares = [unknown[:2000].mean().item(), unknown[2000:].mean().item()]
+    assert shares == pytest.approx([1 / 2, 1 / 3], abs=0.05)
+    again = type(words)(**words.settings())
+    assert again.settings() == words.settings()
+    assert not (words.eval()(torch.from_numpy(indices)) == words.vectors.weight[1]).all(1).any()
+
+
+def test_words_of_sentences_without_documents_are_rare_by_sentences():
+    sentences = [Sentence(("Oslo", "Oslo"), ()), Sentence(("Bergen",), ()), Sentence(("Oslo",), ())]
+    words = EMBEDDINGS["words"].fit(sentences, rare_dropout=0.5)
+    assert words.indexer.vocabulary.items == ("oslo", "bergen")
+    assert words.rare[:2] == (1, 1)
+
+
+def test_a_negative_rare_dropout_is_refused():
+    with pytest.raises(ValueError, match=r"rare_dropout must be at least 0, got -0\.5"):
+        EMBEDDINGS["words"].fit([Sentence(("a",), ())], rare_dropout=-0.5)
+
+
 @pytest.mark.parametrize(
     ("token", "expected"),
     [("London", "Xxxx"), ("GPT-4", "XXX-d"), ("1996-08-22", "ddd-dd-dd"), ("", "")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Self
 
 import torch
@@ -14,12 +15,17 @@ from ner.indexers.words import WordIndexer, normalise
 from ner.sentence import Sentence
 from ner.vocabulary import PADDING, UNKNOWN, frequent
 
+LEVELS = 50  # documents: words that stand in more are not told apart
+
 
 class WordEmbedding(TypeEmbedding):
     """A learned vector for every word of the training sentences.
 
     Words seen once in training are replaced by the unknown word half of the time, so that its
-    vector learns what unknown words are like (Lample et al. 2016).
+    vector learns what unknown words are like (Lample et al. 2016). A name is seen several times
+    in its document and yet as little known elsewhere as any word seen once: with ``rare_dropout``
+    it is the documents a word stands in that count (a / (a + documents), after Kiperwasser and
+    Goldberg 2016).
 
     Args:
         words: The words it knows, the frequent ones first.
@@ -27,11 +33,18 @@ class WordEmbedding(TypeEmbedding):
         width: The width of the vectors.
         singleton_dropout: How often a word seen once becomes the unknown word in training.
         word_dropout: How often any word does.
+        rare: How many words, at the end of the list, stand in one document, how many before them
+            in two, and so on.
+        rare_dropout: With ``a`` above 0, a word that stands in ``d`` documents becomes the unknown
+            word with a share of ``a / (a + d)``, in place of the two other shares.
+
+    Raises:
+        ValueError: ``rare_dropout`` is negative.
     """
 
     indexer: WordIndexer
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         words: Sequence[str],
         singletons: int = 0,
@@ -39,6 +52,8 @@ class WordEmbedding(TypeEmbedding):
         width: int = 100,
         singleton_dropout: float = 0.5,
         word_dropout: float = 0.1,
+        rare: Sequence[int] = (),
+        rare_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.indexer = WordIndexer(words)
@@ -46,6 +61,10 @@ class WordEmbedding(TypeEmbedding):
         self.width = width
         self.singleton_dropout = singleton_dropout
         self.word_dropout = word_dropout
+        if not rare_dropout >= 0.0:
+            raise ValueError(f"rare_dropout must be at least 0, got {rare_dropout}")
+        self.rare = tuple(rare)
+        self.rare_dropout = rare_dropout
         self.vectors = spread(
             nn.Embedding(len(self.indexer.vocabulary), width, padding_idx=PADDING)
         )
@@ -59,17 +78,26 @@ class WordEmbedding(TypeEmbedding):
         width: int = 100,
         singleton_dropout: float = 0.5,
         word_dropout: float = 0.1,
+        rare_dropout: float = 0.0,
     ) -> Self:
         """Build it for the words seen at least ``min_count`` times."""
+        sentences = list(sentences)
         counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)
         words = frequent(counts.elements(), min_count=min_count)
-        singletons = sum(counts[word] == 1 for word in words)
+        rare: list[int] = []
+        if rare_dropout:
+            documents = _documents(sentences)
+            words.sort(key=documents.__getitem__, reverse=True)
+            levels = Counter(documents[word] for word in words)
+            rare = [levels[count] for count in range(1, LEVELS + 1)]
         return cls(
             words,
-            singletons,
+            0 if rare else sum(counts[word] == 1 for word in words),
             width=width,
             singleton_dropout=singleton_dropout,
             word_dropout=word_dropout,
+            rare=rare,
+            rare_dropout=rare_dropout,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -79,17 +107,36 @@ class WordEmbedding(TypeEmbedding):
             "width": self.width,
             "singleton_dropout": self.singleton_dropout,
             "word_dropout": self.word_dropout,
+            "rare": list(self.rare),
+            "rare_dropout": self.rare_dropout,
         }
 
     def forward(self, indices: Tensor) -> Tensor:
         """Vectors of the words, ``(tokens, width)``."""
         if self.training:
-            first_singleton = len(self.indexer.vocabulary) - self.singletons
-            share = torch.where(
-                indices >= first_singleton,
-                self.word_dropout + self.singleton_dropout * (1.0 - self.word_dropout),
-                self.word_dropout,
-            )
+            share = self._shares(indices)
             dropped = torch.rand(share.shape, device=share.device) < share
             indices = indices.masked_fill(dropped, UNKNOWN)
         return vectors_of(self.vectors, indices)
+
+    def _shares(self, indices: Tensor) -> Tensor:
+        """How often each word becomes the unknown word, ``(tokens,)``."""
+        size = len(self.indexer.vocabulary)
+        if self.rare_dropout:
+            ends = torch.tensor(list(accumulate(self.rare)), device=indices.device)
+            documents = 1 + torch.bucketize(size - 1 - indices, ends, right=True)
+            return self.rare_dropout / (self.rare_dropout + documents)
+        return torch.where(
+            indices >= size - self.singletons,
+            self.word_dropout + self.singleton_dropout * (1.0 - self.word_dropout),
+            self.word_dropout,
+        )
+
+
+def _documents(sentences: Iterable[Sentence]) -> Counter[str]:
+    """In how many documents each word stands; a sentence without one is a document of its own."""
+    documents: dict[int, set[str]] = {}
+    for number, sentence in enumerate(sentences):
+        key = number if sentence.document is None else id(sentence.document)
+        documents.setdefault(key, set()).update(map(normalise, sentence.tokens))
+    return Counter(word for words in documents.values() for word in words)
