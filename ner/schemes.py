@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ner.sentence import Span
 
 OUTSIDE = "O"
-REMEMBERED = 10_000  # tags whose meaning a scheme keeps
+REMEMBERED = 10_000  # tags whose meaning a scheme keeps, and spans
 UNTYPED = "_"  # the label of entities in a file that says only B, I and O
 
 
@@ -42,6 +42,9 @@ class Scheme:
     _read: dict[str, tuple[Role, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # tags that have been read: a corpus has few, each many times
+    _made: dict[tuple[int, int, str], Span] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # spans that have been made: sentences share them
 
     def tags(self, labels: Iterable[str]) -> tuple[str, ...]:
         """Every tag of the scheme for these labels, ``O`` first."""
@@ -72,25 +75,25 @@ class Scheme:
         """
         if tags.count(OUTSIDE) == len(tags):
             return ()
-        spans: list[Span] = []
-        known = self._read
+        found: list[tuple[int, int, str]] = []
+        known, made = self._read, self._made
         start, before, label = -1, EDGE, ""  # a start of -1: no span is open
         for position, tag in enumerate(tags):
             if tag == OUTSIDE:
                 if start >= 0:
-                    spans.append(Span(start, position, label))
+                    found.append((start, position, label))
                     start = -1
                 continue
             role, new_label = known.get(tag) or self.read(tag)
             if start < 0:
                 start = position
             elif not _continues(before, label, role, new_label):
-                spans.append(Span(start, position, label))
+                found.append((start, position, label))
                 start = position
             before, label = role, new_label
         if start >= 0:
-            spans.append(Span(start, len(tags), label))
-        return tuple(spans)
+            found.append((start, len(tags), label))
+        return tuple([made.get(span) or self._span(span) for span in found])
 
     def allows(self, before: str, after: str) -> bool:
         """Whether one tag may come right after another; ``O`` stands for the sentence's ends."""
@@ -143,6 +146,12 @@ class Scheme:
                 self._read.clear()
             self._read[tag] = found
         return found
+
+    def _span(self, span: tuple[int, int, str]) -> Span:
+        if len(self._made) >= REMEMBERED:
+            self._made.clear()
+        self._made[span] = made = Span(*span)
+        return made
 
     def _meaning(self, tag: str) -> tuple[Role, str]:
         if tag == OUTSIDE:

@@ -50,9 +50,9 @@ PARTS = {  # modules, and the tests that run against their mutants, the quick on
          "test_evaluation_exact.py", "test_evaluation_intervals.py"],
     ),
     "reader": (
-        "ner/formats/{conll,columns,lines,detection}.py",
-        ["test_formats_detection.py", "test_formats_conll.py", "test_formats_lines.py",
-         "test_formats_conll_writing.py"],
+        "ner/formats/{conll,columns,lines,detection,table,paragraphs}.py",
+        ["test_formats_detection.py", "test_formats_columns.py", "test_formats_paragraphs.py",
+         "test_formats_conll.py", "test_formats_lines.py", "test_formats_conll_writing.py"],
     ),
 }  # fmt: skip
 SWAPS: dict[type, type] = {

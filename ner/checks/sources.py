@@ -182,11 +182,10 @@ class Source:
                 opens = True
                 self.documents += 1
                 continue
-            self.layout = layout = table.layout
-            place = layout.token
-            numbering.add(piece.rows, place)
-            tokens = tuple([row[place] for row in piece.rows])
-            tags = table.tags(piece)
+            self.layout = table.layout
+            tokens = piece.tokens
+            numbering.add(tokens)
+            tags: Sequence[str] = piece.tags
             if self._mapped:
                 tags = [self._mapped.get(tag, tag) for tag in tags]
             spans, unknown = decoded(tags, self.missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ner.formats.lines import DataError
@@ -15,6 +15,7 @@ CACHED = 100_000  # lines whose fields are remembered
 LONG = 1_000  # characters of a line not worth remembering
 
 Fields = tuple[str, ...]
+Whole = tuple[Fields, ...] | str  # columns, or the lines they can be cut from
 BLANK: Fields = ()
 
 
@@ -59,39 +60,62 @@ class Layout:
     separator: str
     scheme: str | None = None
     header: bool = False
-    others: tuple[tuple[str, int], ...] = field(init=False, repr=False, compare=False)
+    others: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        others = tuple(
-            (name, place)
+        others = {
+            name: place
             for place, name in enumerate(self.names)
             if place not in (self.token, self.tag)
-        )
+        }
         object.__setattr__(self, "others", others)
 
 
-class Columns(dict[str, tuple[str, ...]]):
+class Columns(Mapping[str, Fields]):
     """The other columns of a sentence by name, with what the file's writer needs to know.
 
-    Attributes:
+    Args:
+        whole: All columns of the sentence, the token's and the tag's among them, or the text they
+            can be cut from: most users never ask for them.
         layout: Where the columns stood.
         tags: The tags as the file spells them; ``None`` in a file without.
+
+    Attributes:
+        layout: As above.
+        tags: As above.
     """
 
-    __slots__ = ("layout", "tags")
+    __slots__ = ("_whole", "layout", "tags")
 
-    def __init__(
-        self,
-        columns: Iterable[tuple[str, tuple[str, ...]]],
-        layout: Layout,
-        tags: tuple[str, ...] | None,
-    ) -> None:
-        super().__init__(columns)
+    def __init__(self, whole: Whole, layout: Layout, tags: Fields | None) -> None:
+        self._whole = whole
         self.layout = layout
         self.tags = tags
 
+    def __getitem__(self, name: str) -> Fields:
+        place = self.layout.others[name]
+        self._whole = columns = columns_of(self._whole)
+        return columns[place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layout.others)
+
+    def __len__(self) -> int:
+        return len(self.layout.others)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
     def __reduce__(self) -> tuple[type[Columns], tuple[object, ...]]:
-        return Columns, (tuple(self.items()), self.layout, self.tags)
+        return Columns, (self._whole, self.layout, self.tags)
+
+
+def columns_of(whole: Whole) -> tuple[Fields, ...]:
+    """The columns of a sentence, cut from its lines where they are not yet."""
+    if not isinstance(whole, str):
+        return whole
+    separator = "\t" if "\t" in whole else " "
+    return tuple(zip(*(line.split(separator) for line in whole.split("\n")), strict=True))
 
 
 def split(line: str) -> Fields:
@@ -159,13 +183,13 @@ class Numbering:
         self._going = True  # as long as nothing speaks against it
         self._sentences = self._tokens = 0
 
-    def add(self, rows: Sequence[Fields], column: int) -> None:
-        """Look at a sentence whose tokens are in that column."""
+    def add(self, tokens: Sequence[str]) -> None:
+        """Look at a sentence."""
         if self._going:
             self._sentences += 1
-            self._tokens += len(rows)
-            first = int(rows[0][column] != "0")
-            self._going = all(row[column] == str(n) for n, row in enumerate(rows, first))
+            self._tokens += len(tokens)
+            first = int(tokens[0] != "0")
+            self._going = all(token == str(n) for n, token in enumerate(tokens, first))
 
     def remark(self) -> str | None:
         """What to say of such a file; ``None`` of any other, and of one too small to tell."""

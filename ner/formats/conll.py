@@ -10,6 +10,7 @@ and pipes are first copied to a temporary file, unless they are read without tag
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from ner.formats.columns import (
     Layout,
     Lines,
     Numbering,
+    columns_of,
 )
 from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
@@ -76,7 +78,9 @@ class Reader:
         self._table = Table(title(source), self.options)
         self._detection: Detection | None = None
         self._illegal: frozenset[tuple[str, str]] = frozenset()
-        self._held: list[Piece | Aside] = []  # what the first pass saw of a file of modest size
+        self._held: deque[Piece | Aside] = (
+            deque()
+        )  # what the first pass saw of a file of modest size
         self._scheme = scheme_named(self.options.scheme) if self.options.scheme else None
         self._tag_map = dict(self.options.tag_map)
         self._bad: dict[str, str] = {}  # tags that are none, to be read as missing
@@ -112,11 +116,10 @@ class Reader:
         counts = TagCounts(self.options.missing)
         met: dict[str, int] = {OUTSIDE: 0, self.options.missing: 0}  # where each tag stands first
         for piece in self._kept(self._table.pieces(path, faults)):
-            place = self._table.layout.token
-            numbering.add(piece.rows, place)
+            numbering.add(piece.tokens)
             if self._table.hollow:
-                _refuse_empty(piece, place, faults)
-            tags = self._mapped(self._table.tags(piece))
+                _refuse_empty(piece, faults)
+            tags = self._mapped(piece.tags)
             if not met.keys() >= set(tags):
                 self._meet(piece, tags, met, faults)
                 tags = [self._bad.get(tag, tag) for tag in tags]
@@ -140,20 +143,21 @@ class Reader:
 
     def _kept(self, pieces: Iterable[Piece | Aside]) -> Iterator[Piece]:
         """The sentences among the pieces, all of which are held if they are not too many."""
-        self._held = []
+        self._held.clear()
         tokens = 0
         for piece in pieces:
             if tokens <= HELD:
                 self._held.append(piece)
             if not isinstance(piece, Aside):
-                tokens += len(piece.rows)
+                tokens += len(piece.lines)
                 yield piece
         if tokens > HELD:
-            self._held = []
+            self._held.clear()
 
     def _meet(self, piece: Piece, tags: Sequence[str], met: dict[str, int], faults: Faults) -> None:
         """Note where tags stand first, and those that no scheme has."""
-        for line, row, tag in zip(piece.lines, piece.rows, tags, strict=True):
+        rows = zip(*columns_of(piece.whole), strict=True)
+        for line, row, tag in zip(piece.lines, rows, tags, strict=True):
             if tag in met:
                 continue
             wrong = complaint(tag)
@@ -179,8 +183,8 @@ class Reader:
         faults, table = Faults(self._source), self._table
         repairs = Repairs(faults.path, self._detection, self._illegal)
         layout: Layout | None = None
-        held, self._held = self._held, []
-        for piece in held or table.pieces(path, faults):
+        pieces = _taken(self._held) if self._held else table.pieces(path, faults)
+        for piece in pieces:
             if isinstance(piece, Aside):
                 yield Boundary(_id(piece.boundary or ()))
                 continue
@@ -189,7 +193,7 @@ class Reader:
                     table.layout, scheme=repairs.scheme.name if repairs.scheme else None
                 )
             if table.hollow and self._detection is None:
-                _refuse_empty(piece, layout.token, faults)
+                _refuse_empty(piece, faults)
             if not faults.lines:
                 yield self._parsed(piece, layout, repairs)
         faults.check()
@@ -198,11 +202,9 @@ class Reader:
         repairs.warn()
 
     def _parsed(self, piece: Piece, layout: Layout, repairs: Repairs) -> Parsed:
-        values = tuple(zip(*piece.rows, strict=True))
-        others = [(name, values[place]) for name, place in layout.others]
-        raw = None if layout.tag is None else values[layout.tag]
-        columns = Columns(others, layout, raw)
-        tokens, line = values[layout.token], piece.lines[0]
+        tokens, line = piece.tokens, piece.lines[0]
+        raw = None if layout.tag is None else piece.tags
+        columns = Columns(piece.whole, layout, raw)
         if raw is None or repairs.scheme is None:
             return Parsed(tokens, None, columns, line=line)
         tags, missing = self._mapped(raw), self.options.missing
@@ -216,11 +218,16 @@ class Reader:
         return Parsed(tokens, repairs.scheme.decode(known), columns, unknown, line)
 
 
-def _refuse_empty(piece: Piece, place: int, faults: Faults) -> None:
+def _taken(held: deque[Piece | Aside]) -> Iterator[Piece | Aside]:
+    """What is held, each let go when it is given."""
+    while held:
+        yield held.popleft()
+
+
+def _refuse_empty(piece: Piece, faults: Faults) -> None:
     """Note tokens of no characters, which a line that begins with a TAB has."""
-    tokens = [row[place] for row in piece.rows]
-    if "" in tokens:
-        for line, token in zip(piece.lines, tokens, strict=True):
+    if "" in piece.tokens:
+        for line, token in zip(piece.lines, piece.tokens, strict=True):
             if not token:
                 faults.add(line, "the token is empty")
 
@@ -300,7 +307,7 @@ def _layout(sentence: Sentence, separator: str | None, *, plain: bool) -> Layout
         layout = replace(layout, names=(*layout.names, "tag"), tag=len(layout.names))
     if plain:
         tag = () if layout.tag is None else (layout.names[layout.tag],)
-        names = (layout.names[layout.token], *(name for name, _ in layout.others), *tag)
+        names = (layout.names[layout.token], *layout.others, *tag)
         last = len(names) - 1 if tag else None
         layout = replace(layout, names=names, token=0, tag=last, header=False)
     return layout if separator is None else replace(layout, separator=separator)

@@ -14,6 +14,7 @@ from ner.schemes import OUTSIDE, SCHEMES, Scheme
 PREFIXES = frozenset(prefix for scheme in SCHEMES.values() for prefix in scheme.roles)
 
 FIRST = 3  # repaired tags that a warning shows
+TOGETHER = 100_000  # tags counted at a time
 STRAY = 10  # a scheme is not taken for tags that so many times as many speak against
 
 _INNER = frozenset("IMEL")  # prefixes of tags that go on with a span
@@ -44,19 +45,32 @@ class TagCounts:
         missing: The tag of a token nobody has annotated, which tells nothing of the scheme.
 
     Attributes:
-        pairs: How often each tag follows each.
         sentences: How many sentences have been counted.
     """
 
     def __init__(self, missing: str | None = None) -> None:
-        self.pairs: Counter[tuple[str, str]] = Counter()
+        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._waiting = [OUTSIDE]  # tags still to be counted, after what stands before them
         self._missing = missing
         self.sentences = 0
+
+    @property
+    def pairs(self) -> Counter[tuple[str, str]]:
+        """How often each tag follows each."""
+        self._count()
+        return self._pairs
 
     def add(self, tags: Sequence[str]) -> None:
         """Count the tags of a sentence."""
         self.sentences += 1
-        self.pairs.update(pairwise(chain((OUTSIDE,), tags, (OUTSIDE,))))
+        self._waiting += tags
+        self._waiting.append(OUTSIDE)
+        if len(self._waiting) > TOGETHER:
+            self._count()
+
+    def _count(self) -> None:
+        self._pairs.update(zip(self._waiting, self._waiting[1:], strict=False))
+        self._waiting = [OUTSIDE]
 
     def detect(self, scheme: Scheme | None = None) -> Detection:
         """The scheme of all tags counted, or how they agree with the one that is given."""

@@ -184,7 +184,18 @@ def rereadable(source: str | Path) -> Iterator[str | Path]:
 def read_blocks(
     source: str | Path, *, encoding: str = "utf-8", faults: Faults | None = None
 ) -> Iterator[list[str]]:
-    """Read a file as blocks of lines, without their ends; a BOM at its start is dropped.
+    """Read a file as blocks of lines, without their ends; see `read_texts`."""
+    for text in read_texts(source, encoding=encoding, faults=faults):
+        lines = text.split("\n")
+        if not lines[-1]:
+            lines.pop()  # what comes after the last line's end
+        yield lines
+
+
+def read_texts(
+    source: str | Path, *, encoding: str = "utf-8", faults: Faults | None = None
+) -> Iterator[str]:
+    """Read a file as texts of whole lines that end in LF; a BOM at its start is dropped.
 
     Lines end at LF, CRLF or CR and nowhere else. A line that cannot be decoded is noted in
     ``faults`` and given with its bad bytes escaped.
@@ -203,14 +214,9 @@ def read_blocks(
         cut = _cut_bytes if "\n".encode(encoding) == b"\n" else _cut_text
     except LookupError as error:
         raise ValueError(f"there is no text encoding called {encoding!r}") from error
-    first = 1
     with opened(source) as file:
-        for text in cut(_chunks(file, noted.path), encoding, noted):
-            lines = (text.removeprefix("\ufeff") if first == 1 else text).split("\n")
-            if not lines[-1]:
-                lines.pop()  # what comes after the last line's end
-            yield lines
-            first += len(lines)
+        for number, text in enumerate(cut(_chunks(file, noted.path), encoding, noted)):
+            yield text if number else text.removeprefix("\ufeff")
     if faults is None:
         noted.check()
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from ner.formats.columns import (
     BLANK,
+    BOUNDARY,
     EXTRA,
     FILLED,
     Aside,
@@ -19,10 +20,12 @@ from ner.formats.columns import (
     Layout,
     Row,
     Rows,
+    Whole,
     named,
     usual_width,
 )
-from ner.formats.lines import DataError, Faults, read_blocks
+from ner.formats.lines import DataError, Faults, read_texts
+from ner.formats.paragraphs import Cutter, paragraphs, telling
 
 Column = int | str
 
@@ -88,10 +91,19 @@ SHOWN = 100  # characters of a line that a message repeats
 
 
 class Piece(NamedTuple):
-    """The lines of a sentence: where they stand, and their fields."""
+    """The lines of a sentence.
+
+    Attributes:
+        lines: Where they stand.
+        tokens: What the column of tokens holds.
+        tags: What the column of tags holds; empty where there is none.
+        whole: All columns, or the text they can be cut from.
+    """
 
     lines: Sequence[int]
-    rows: list[Fields]
+    tokens: Fields
+    tags: Fields
+    whole: Whole
 
 
 class Table:
@@ -107,6 +119,7 @@ class Table:
         self._title = title
         self._options = options
         self._fields_of = Rows(options.comment_prefix, options.document_prefix)
+        self._cutter: Cutter | None = None  # where lines can be cut without a look at each
         self._width = 0  # 0: not known yet
         self._header = 0  # the line that names the columns
         self._token, self._tag = 0, cast("int | None", None)  # their places on a line
@@ -129,47 +142,64 @@ class Table:
         """Whether some line had an empty field."""
         return self._fields_of.hollow
 
-    def tags(self, piece: Piece) -> list[str]:
-        """What stands in the column of tags."""
-        place = self.layout.tag
-        return [] if place is None else [row[place] for row in piece.rows]
-
     def pieces(self, path: str | Path, faults: Faults) -> Iterator[Piece | Aside]:
         """The sentences of a file, and the boundaries between its documents.
 
         Lines that do not have the right number of columns are noted and left out.
         """
-        options = self._options
-        plain = not (options.ragged or options.sentence_end or options.header)
-        first, lines, rows = 1, list[str](), list[Row]()
-        for block in read_blocks(path, encoding=options.encoding, faults=faults):
-            seen = len(rows)
-            lines += block
-            rows += map(self._fields_of.__getitem__, block)
-            if not self._width:
-                self._settle(first, lines, rows)
-            width = {self._width or None}  # no line has the length None
-            start = 0
-            for end in _blanks(rows, seen):
-                piece = rows[start:end]
-                if plain and set(map(len, piece)) == width:
-                    yield Piece(range(first + start, first + end), cast("list[Fields]", piece))
-                elif piece:
-                    yield from self._sift(first + start, lines[start:end], piece, faults)
-                start = end + 1
-            first += start
-            del lines[:start], rows[:start]
-        if rows:
-            yield from self._sift(first, lines, rows, faults)
+        options, line = self._options, 1
+        prefixes = (options.comment_prefix or "", options.document_prefix or "")
+        hollow = not any(prefix.startswith((" ", "\t")) for prefix in prefixes)
+        texts = read_texts(path, encoding=options.encoding, faults=faults)
+        for text in chain.from_iterable(paragraphs(self._settled(texts), hollow=hollow)):
+            cut = self._cutter.cut(text) if self._cutter else None
+            if cut is not None:
+                after = line + len(cut[0])
+                yield Piece(range(line, after), *cut, text)
+            else:
+                lines = text.split("\n")
+                after = line + len(lines)
+                yield from self._line_by_line(line, lines, faults)
+            line = after + 1  # one is empty
 
-    def _settle(self, first: int, lines: Sequence[str], rows: Sequence[Row]) -> None:
+    def _line_by_line(
+        self, first: int, lines: Sequence[str], faults: Faults
+    ) -> Iterator[Piece | Aside]:
+        """The pieces of lines that have to be looked at one by one."""
+        rows = list(map(self._fields_of.__getitem__, lines))
+        start = 0
+        for end in (*_blanks(rows), len(rows)):
+            piece = rows[start:end]
+            if self._cutter and set(map(len, piece)) == {self._width}:
+                yield self._piece(range(first + start, first + end), cast("list[Fields]", piece))
+            elif piece:
+                yield from self._sift(first + start, lines[start:end], piece, faults)
+            start = end + 1
+
+    def _piece(self, lines: Sequence[int], rows: list[Fields]) -> Piece:
+        columns, layout = tuple(zip(*rows, strict=True)), self.layout
+        tags = () if layout.tag is None else columns[layout.tag]
+        return Piece(lines, columns[layout.token], tags, columns)
+
+    def _settled(self, texts: Iterable[str]) -> Iterator[str]:
+        """The same texts; before the first that has lines of columns is given, all is settled."""
+        first = 1
+        for text in texts:
+            if not self._width:
+                self._settle(first, text)
+                first += text.count("\n")
+            yield text
+
+    def _settle(self, first: int, text: str) -> None:
         """Find out from the first lines which column holds what."""
         options, names = self._options, self._options.columns
+        lines = self._telling(text)
+        rows = list(map(self._fields_of.__getitem__, lines))
         for line, row in enumerate(rows, first):
             if options.header and row and not isinstance(row, Aside):
                 self._header, names = line, row
                 break
-        width = len(names) if names else usual_width(rows[:VOTING])
+        width = len(names) if names else usual_width(rows[:VOTING]) or usual_width(rows)
         if width is None:
             return  # only blank lines so far
         self._single = width < 1 + options.tagged
@@ -191,6 +221,22 @@ class Table:
             raise DataError(f"{self._title}: two columns have the same name: {', '.join(names)}")
         separator = _separator(lines, rows, width)
         self._layout = Layout(names, token, tag, separator, header=options.header)
+        self._cutter = self._cutter_for(token, tag)
+
+    def _telling(self, text: str) -> list[str]:
+        """The lines that say how many columns there are."""
+        options = self._options
+        if options.comment_prefix or options.document_prefix:
+            return text.split("\n")
+        return telling(text.split("\n", VOTING)[:VOTING])
+
+    def _cutter_for(self, token: int, tag: int | None) -> Cutter | None:
+        """What cuts the paragraphs of this file, if all its columns are the same on every line."""
+        options = self._options
+        if options.ragged or options.sentence_end or options.header:
+            return None
+        special = (BOUNDARY, options.comment_prefix, options.document_prefix)
+        return Cutter(self._width, token, tag, filter(None, special))
 
     def _tail(self) -> int:
         """How many columns, the tag's the first, are counted from the end of each line."""
@@ -232,12 +278,12 @@ class Table:
             elif not isinstance(row, Aside) and line != self._header:
                 faults.add(line, self._misfit(text, row))
             if ends and found:
-                yield Piece(places, found)
+                yield self._piece(places, found)
                 places, found = [], []
             if ends and isinstance(row, Aside):
                 yield row
         if found:
-            yield Piece(places, found)
+            yield self._piece(places, found)
 
     def _fitted(self, line: str, row: Fields) -> Fields | None:
         """The fields of a line in as many columns as there should be, if they can be."""
@@ -289,15 +335,9 @@ def comment_hint(line: str) -> str:
     return f"; it looks like a comment: set comment_prefix: {found[0]!r}" if found else ""
 
 
-def _blanks(rows: Sequence[Row], start: int) -> Iterator[int]:
+def _blanks(rows: Sequence[Row]) -> list[int]:
     """Where the empty lines are."""
-    while True:
-        try:
-            start = rows.index(BLANK, start)
-        except ValueError:
-            return
-        yield start
-        start += 1
+    return [place for place, row in enumerate(rows) if row == BLANK]
 
 
 def _separator(lines: Sequence[str], rows: Sequence[Row], width: int) -> str:

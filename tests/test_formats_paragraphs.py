@@ -1,0 +1,128 @@
+"""Paragraphs cut in one go: nobody can tell by the result."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ner.formats import conll, paragraphs
+from ner.formats.lines import DataError
+from ner.formats.paragraphs import Cutter
+
+PARTS = ["a", "b", "\u00e9", "\u00a0", "\u2028", "O", "B-X", "I-X", " ", "\t", "\n", "\n\n"]
+PARTS += [" O\n", " B-X\n", "\tO\n", " \n", "#", "-DOCSTART-", "-DOCSTART- O\n\n"]
+OPTIONS = [
+    {},
+    {"tagged": False},
+    {"comment_prefix": "#"},
+    {"document_prefix": "#"},
+    {"ragged": True},
+]
+OPTIONS += [
+    {"comment_prefix": " "},
+    {"token_column": -1, "tag_column": 0},
+    {"bad_lines": "missing"},
+]
+
+
+def outcome(path: Path, options):
+    """Everything a reader gives of a file: its sentences, or its error; and its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = [
+                (
+                    one,
+                    dict(one.columns),
+                    one.columns.tags,
+                    one.line,
+                    one.position,
+                    one.columns.layout,
+                )
+                for one in conll.read(path, **options)
+            ]
+        except DataError as error:
+            found = str(error)
+    return found, [str(warning.message) for warning in caught]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=30).map("".join), st.sampled_from(OPTIONS))
+def test_cut_in_one_go_or_line_by_line_is_the_same(tmp_path_factory, text, options):
+    path = tmp_path_factory.mktemp("law") / "x.conll"
+    path.write_text(text, encoding="utf-8", newline="")
+    quick = outcome(path, options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cutter, "cut", lambda self, text: None)
+        assert outcome(path, options) == quick
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("a N O\nb N B-X", (("a", "b"), ("O", "B-X"))),
+        ("a\tN\tO\nb\tN\tO", (("a", "b"), ("O", "O"))),
+        ("a\u00a0b N O", (("a\u00a0b",), ("O",))),
+        ("a N O\nb N", None),
+        ("a N O N\nb N", None),
+        ("a  N O", None),
+        ("a  O", None),
+        (" a O", None),
+        ("a N ", None),
+        ("\na N O", None),
+        ("", None),
+        ("a N O\nb\tN\tO", None),
+        ("a b\tN\tO", None),
+        ("a N O\n# N O", None),
+    ],
+)
+def test_only_plain_paragraphs_are_cut(text, cut):
+    assert Cutter(3, 0, 2, ["#"]).cut(text) == cut
+
+
+def test_equal_fields_are_one_string_until_there_are_too_many(monkeypatch):
+    cutter = Cutter(2, 0, 1, [])
+    (first,), _ = cutter.cut("word O")
+    (again,), _ = cutter.cut("word O")
+    assert again is first
+    monkeypatch.setattr(paragraphs, "REMEMBERED", 20)
+    cutter.cut("a word that is long".replace(" ", "_") + " O")
+    (other,), _ = cutter.cut("word O")
+    assert other == first
+    assert other is not first
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["a\n\nb\n\n"], [["a", "b"]]),
+        (["a\n", "\nb\n"], [["a"], ["b"]]),
+        (["a\n", "b\n\n", "c"], [["a\nb"], ["c"]]),
+        (["a\n\n\n\nb\n"], [["a", ""], ["b"]]),
+        (["\n", "a\n \nb\n"], [["\na"], ["b"]]),
+        ([], []),
+    ],
+)
+def test_paragraphs_end_at_empty_lines(texts, found):
+    assert list(paragraphs.paragraphs(texts)) == found
+
+
+def test_a_line_of_blanks_may_be_a_comment():
+    assert list(paragraphs.paragraphs(["a\n \nb\n"], hollow=False)) == [["a\n \nb"]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "telling"),
+    [
+        (["", "-DOCSTART- O", "", "a O", "b O"], 4),
+        (["a\tO", "b\tO"], 1),
+        (["-DOCSTART- O", ""], 2),  # a boundary tells nothing
+        (["a O", "b N O"], 2),
+        (["a  O", "b  O"], 2),
+        (["a O ", "b O "], 2),
+        (["a\tO", "b c\tO"], 2),
+    ],
+)
+def test_few_lines_tell_the_width_where_all_say_the_same(lines, telling):
+    assert paragraphs.telling(lines) == lines[:telling]
