@@ -68,6 +68,17 @@ def test_entities_survive_every_format(format: str, tmp_path: Path) -> None:  # 
     ]
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_first_token_that_looks_like_a_byte_order_mark_survives(
+    format: str,  # noqa: A002
+    tmp_path: Path,
+) -> None:
+    sentence = Sentence(("\ufeff", "\ufeffa"), (Span(0, 1, "X"),))
+    path = tmp_path / "corpus"
+    ner.write(path, [sentence, sentence], format=format)
+    assert list(ner.read(path, format=format)) == [sentence, sentence]
+
+
 @pytest.mark.parametrize("ending", COMPRESSED)
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "brat"])
 def test_every_format_can_be_compressed(format: str, ending: str, tmp_path: Path) -> None:  # noqa: A002

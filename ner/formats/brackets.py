@@ -76,18 +76,22 @@ def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
         ValueError: A sentence or a token is empty, or spans overlap.
     """
     before: Document | None = None
-    for sentence in sentences:
+    for number, sentence in enumerate(sentences):
         document = sentence.document
+        text = ""
         leaves = document is None and before is not None
         if leaves or begins_document(sentence, before):
             name = _escaped(document.id, keep=" ") if document else ""
-            file.write(f"{BOUNDARY} {name}".rstrip() + "\n")
+            text = f"{BOUNDARY} {name}".rstrip() + "\n"
         before = document
         try:
-            file.write(spell(sentence) + "\n")
+            text += spell(sentence) + "\n"
         except ValueError as error:
             where = f"the sentence of line {sentence.line}: " if sentence.line else ""
             raise ValueError(where + str(error)) from error
+        if number == 0 and text.startswith("\ufeff"):
+            file.write("\ufeff")  # a reader takes the first one for a byte order mark
+        file.write(text)
 
 
 def parse(text: str) -> Sentence:

@@ -123,6 +123,8 @@ def _write_one(path: Path, sentences: Iterable[Sentence]) -> None:
             text, offsets = joined(sentence.tokens)
             if sentence.text is not None and sentence.offsets is not None:
                 text, offsets = _LINE_END.sub(" ", sentence.text), sentence.offsets
+            if place == 0 and text.startswith("\ufeff"):
+                place = file.write("\ufeff")  # a reader takes the first one for a mark
             file.write(text + "\n")
             for span in sentence.spans or ():
                 number += 1

@@ -131,13 +131,17 @@ def write(
     """
     chosen = scheme_named(scheme or "BIO")
     before: Document | None = None
-    for sentence in sentences:
+    for number, sentence in enumerate(sentences):
         document = sentence.document
+        text = ""
         if (document is None and before is not None) or begins_document(sentence, before):
             name = " ".join(document.id.split()) if document else ""
-            file.write(f"{BOUNDARY} {name}".rstrip() + "\n")
+            text = f"{BOUNDARY} {name}".rstrip() + "\n"
         before = document
-        file.write(_spelled(sentence, chosen, separator) + "\n")
+        text += _spelled(sentence, chosen, separator) + "\n"
+        if number == 0 and text.startswith("\ufeff"):
+            file.write("\ufeff")  # a reader takes the first one for a byte order mark
+        file.write(text)
 
 
 def _spelled(sentence: Sentence, scheme: Scheme, separator: str) -> str:
