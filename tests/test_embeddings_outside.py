@@ -76,6 +76,17 @@ def test_lines_of_another_width_are_left_out_and_counted(tmp_path):
     assert words == ["the", "Üä"]
 
 
+def test_a_number_too_many_is_no_part_of_a_word(tmp_path):
+    file = tmp_path / "glove.txt"
+    file.write_text(
+        "New York .1 .2\n. . . 1.5 2\n1 000 3 4\nlong 0.25 1 2\nlong -1.5e-3 1 2\n", "utf-8"
+    )
+    with pytest.warns(DataWarning, match="2 lines do not hold a word and 2 numbers"):
+        words, vectors = read(file)
+    assert words == ["New York", ". . .", "1 000"]
+    np.testing.assert_array_equal(vectors, np.float32([[0.1, 0.2], [1.5, 2], [3, 4]]))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,8 @@ from ner.vocabulary import UNKNOWN
 
 Kind = Literal["text", "binary", "numpy", "safetensors", "spacy"]
 Table = tuple[list[str], NDArray[np.float32]]
+# What numbers of a vector look like and words hardly do: a blank before one parts no word.
+_FRACTION = re.compile(r"[-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE)
 LONGEST_WORD = 1000  # bytes, of word2vec's binary form; more means it is some other file
 
 
@@ -144,8 +147,8 @@ def read(file: str | Path, kind: str | None = None) -> Table:
 def _read_text(path: Path) -> Table:
     """A word and its numbers a line, with blanks between; words may hold blanks themselves.
 
-    The first line may be word2vec's ``COUNT WIDTH``. The width is the header's, or that of the
-    first line; lines of another width are told in one warning and left out.
+    The first line may be word2vec's ``COUNT WIDTH``. The width is the header's, or as many numbers
+    as the first line ends in; lines of another width are told in one warning and left out.
     """
     words: list[str] = []
     rows: list[NDArray[np.float32]] = []
@@ -156,10 +159,12 @@ def _read_text(path: Path) -> Table:
             if number == 0 and len(fields) == 2 and all(field.isdigit() for field in fields):
                 width = int(fields[1])
                 continue
-            width = width or len(fields) - 1
+            width = width or _width(fields)
             row = _numbers(fields[-width:])
-            word = " ".join(fields[:-width])
-            if row is None or not word or width < 1:
+            *start, last = fields[:-width] or [""]
+            word = " ".join([*start, last])
+            too_long = bool(start) and _FRACTION.fullmatch(last) is not None
+            if row is None or not word or width < 1 or too_long:
                 odd += 1
                 continue
             words.append(word)
@@ -171,6 +176,16 @@ def _read_text(path: Path) -> Table:
             stacklevel=2,
         )
     return words, np.stack(rows) if rows else np.zeros((0, 1), np.float32)
+
+
+def _width(fields: Sequence[str]) -> int:
+    """How many numbers a line ends in, its first field aside."""
+    width = 0
+    for field in reversed(fields[1:]):
+        if _numbers([field]) is None:
+            break
+        width += 1
+    return width
 
 
 def _numbers(fields: Sequence[str]) -> NDArray[np.float32] | None:
