@@ -1,8 +1,10 @@
 """Training speed of two processes against one: ``benchmarks/processes.py [TRAIN.conll]``.
 
-Each process has one thread. Rounds alternate and the best of each kind counts. ``wall`` are tokens
-a second as the clock has them, which wants two idle cores; ``CPU`` are tokens a second of CPU time
-of the busiest process, which leaves out waiting for others and other work on the machine.
+Each process has one thread. One process takes steps of all the sentences, and steps of as many as
+each of the two takes, which is less work at a time and goes slower by the sentence. Rounds
+alternate and the best of each kind counts. ``wall`` are tokens a second as the clock has them,
+which wants two idle cores; ``CPU`` are tokens a second of CPU time of the busiest process, which
+leaves out waiting for others and other work on the machine.
 """
 
 from __future__ import annotations
@@ -86,17 +88,22 @@ def main() -> None:
     if arguments.worker:
         work(file, arguments.batch, arguments.steps, arguments.set)
         return
-    call = [sys.executable, __file__, str(file), "--worker"]
-    call += ["--batch", str(arguments.batch), "--steps", str(arguments.steps)]
+    call = [sys.executable, __file__, str(file), "--worker", "--steps", str(arguments.steps)]
     call += [part for one in arguments.set for part in ("--set", one)]
-    best: dict[int, dict[str, float]] = {1: {}, 2: {}}
+    whole, half = arguments.batch, arguments.batch // 2
+    best: dict[tuple[int, int], dict[str, float]] = {(1, half): {}, (1, whole): {}, (2, whole): {}}
     for _ in range(arguments.rounds):
-        for count, known in best.items():
-            for kind, speed in together(count, call).items():
+        for (count, batch), known in best.items():
+            for kind, speed in together(count, [*call, "--batch", str(batch)]).items():
                 known[kind] = max(known.get(kind, 0.0), speed)
+    print(f"tokens a second: two processes with {whole} sentences a step, {half} each")
     for kind in ("wall", "CPU"):
-        one, two = best[1][kind], best[2][kind]
-        print(f"{kind:5} one {one:8,.0f} tokens/s  two {two:8,.0f}  {two / one:5.2f} x")
+        two = best[2, whole][kind]
+        ones = (
+            f"one with {batch:3} {best[1, batch][kind]:7,.0f} {two / best[1, batch][kind]:5.2f} x"
+            for batch in (half, whole)
+        )
+        print(f"{kind:5}{two:9,.0f}  {'  '.join(ones)}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How fast tagging is on one CPU thread, against a plain tagger of the very same network.
 
-    python benchmarks/tagging.py TAGGED_CORPUS [--width 100] [--model DIRECTORY]
+    python benchmarks/tagging.py TAGGED_CORPUS [--width 100] [--words 100] [--model DIRECTORY]
 
-Without a model a network of random weights is made for the words of the corpus: 100 numbers a
+Without a model a network of random weights is made for the words of the corpus: so many numbers a
 word, a convolution over characters (25 -> 30), a BiLSTM of the given width, BIOES, which finds
 about as many spans as are annotated. The plain tagger has the same weights and is written as
 tutorials write it: batches of 32 sentences in the order of the file, the features of every token,
@@ -45,7 +45,6 @@ from ner.sentence import Sentence, Span
 from ner.vocabulary import PADDING, UNKNOWN
 
 TYPES_ONLY = {
-    "words": {"width": 100},
     "characters": {"width": 30, "character_width": 25},
     **dict.fromkeys(("affixes", "document", "topic"), False),
 }
@@ -155,7 +154,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How fast tagging is.")
     parser.add_argument("corpus")
-    parser.add_argument("--width", type=int, default=100)
+    parser.add_argument("--width", type=int, default=100, help="states of a direction")
+    parser.add_argument("--words", type=int, default=100, help="numbers of a word")
     parser.add_argument("--model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sentences", type=int, help="take only so many")
@@ -166,7 +166,8 @@ def _network(arguments: argparse.Namespace, sentences: Sequence[Sentence]) -> Ne
     if arguments.model:
         return ner.load(arguments.model).network
     torch.manual_seed(0)
-    network = build(sentences, embeddings=TYPES_ONLY, encoder={"width": arguments.width}).eval()
+    embeddings = {**TYPES_ONLY, "words": {"width": arguments.words}}
+    network = build(sentences, embeddings=embeddings, encoder={"width": arguments.width}).eval()
     with torch.no_grad():
         network.projection.weight.mul_(3.0)  # so that it finds spans of every label
     _make_spans_rare(network, sentences[:: max(1, len(sentences) // 200)])

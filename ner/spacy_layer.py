@@ -79,7 +79,11 @@ class NetworkShim(Shim):
             own: Any = torch2xp(weight.data)
             gradient: Any = torch2xp(weight.grad)
             changed, _ = optimizer((self.id, name), own, gradient)
-            weight.data = xp2torch(changed, device=weight.device)
+            new = xp2torch(changed, device=weight.device)
+            # Were the weights to become what came back, which may be a view of them, each step
+            # would add a link to a chain of views.
+            if new.data_ptr() != weight.data_ptr():
+                weight.data.copy_(new)
             weight.grad = None  # not zeroed in place: who asked for the gradient may keep it
         self.version += 1
 

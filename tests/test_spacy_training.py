@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 
 import numpy as np
@@ -199,6 +200,22 @@ def test_the_gradient_is_that_of_the_network_itself(toy):
     assert value == pytest.approx(whole.item(), rel=1e-5)
     for name, weight in network.named_parameters():
         np.testing.assert_allclose(ours[name], weight.grad, atol=1e-5, err_msg=name)
+
+
+def test_updates_leave_nothing_behind_in_memory(toy):
+    nlp = small()
+    data = examples(nlp, toy)
+    nlp.initialize(lambda: data)
+    sgd = Adam(0.03, L2=0.0, use_averages=True)
+
+    def tensors():
+        gc.collect()
+        return sum(type(one) is torch.Tensor for one in gc.get_objects())
+
+    train(nlp, data, steps=2, sgd=sgd)
+    before = tensors()
+    train(nlp, data, steps=3, sgd=sgd)
+    assert tensors() == before
 
 
 def test_averaged_weights_are_those_evaluated_and_saved(toy, tmp_path):
