@@ -21,6 +21,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ner.formats import DataWarning
 from ner.sentence import Sentence, Span
 from ner.spacy_clamping import clampable, tag_pieces
 from ner.spacy_documents import (
@@ -33,6 +34,7 @@ from ner.spacy_documents import (
     labels_of,
     pieces,
 )
+from ner.spacy_inspection import told
 from ner.spacy_layer import (
     Layer,
     NetworkShim,
@@ -173,6 +175,7 @@ class NerCrf(SavedPipe):
         *,
         nlp: Language | None = None,
         labels: list[str] | None = None,
+        strict: bool = False,
     ) -> None:
         """Make a fresh network for the words and labels of examples.
 
@@ -182,9 +185,18 @@ class NerCrf(SavedPipe):
             get_examples: Gives the training examples.
             nlp: The pipeline; not needed.
             labels: The labels, where they are not to be gathered from the examples.
+            strict: Whether annotation that is missing or does not fit the tokens is an error,
+                rather than told in a warning and left open.
+
+        Raises:
+            ValueError: There is such annotation, and ``strict`` was asked for.
         """
         validate_get_examples(get_examples, "NerCrf.initialize")
         examples = list(get_examples())
+        for line in told(examples, self.name):
+            if strict:
+                raise ValueError(line)
+            warnings.warn(line, DataWarning, stacklevel=2)
         wanted = labels_of(examples) if labels is None else list(labels)
         if self.shim.network is not None and self._kept:
             for label in wanted:

@@ -11,10 +11,11 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from ner.formats import docbin, read
+from ner.spacy_documents import part_of, pieces
 
 
 class Corpus:
-    """Reads a file into examples, a document each, with the file's tokens and sentences.
+    """Reads a file into examples with the file's tokens and sentences.
 
     spaCy's own reader makes tokens and sentences anew, from the text.
 
@@ -22,12 +23,21 @@ class Corpus:
         path: A file that ``ner.read`` can read.
         format: Of the file, where its name does not tell.
         limit: The most documents; 0 for all.
+        sentences: Whether each sentence is an example, which knows its document, rather than each
+            document: batches are of sentences from everywhere then.
 
     Raises:
         ValueError: There is no path.
     """
 
-    def __init__(self, path: str | None, *, format: str | None = None, limit: int = 0) -> None:  # noqa: A002 - as in `ner.read`
+    def __init__(
+        self,
+        path: str | None,
+        *,
+        format: str | None = None,  # noqa: A002 - as in `ner.read`
+        limit: int = 0,
+        sentences: bool = False,
+    ) -> None:
         if not path:
             raise ValueError(
                 "ner_crf.Corpus.v1 needs the path of a file; give --paths.train and --paths.dev"
@@ -35,18 +45,28 @@ class Corpus:
         self.path = str(path)
         self.format = format
         self.limit = limit
+        self.sentences = sentences
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """The examples, in the order of the file."""
         raw = io.BytesIO()
         docbin.write(raw, read(self.path, format=self.format))
         docs = DocBin().from_bytes(raw.getvalue()).get_docs(nlp.vocab)
-        for reference in islice(docs, self.limit or None):
-            yield Example(_bare(reference), reference)
+        for document in islice(docs, self.limit or None):
+            for reference in _parts(document) if self.sentences else [document]:
+                yield Example(_bare(reference), reference)
+
+
+def _parts(doc: Doc) -> list[Doc]:
+    """The sentences of a document."""
+    return [part_of(doc, number, part) for number, part in enumerate(pieces(doc))]
 
 
 def _bare(doc: Doc) -> Doc:
-    """The tokens and sentences of a document, and nothing else of it."""
+    """The tokens, sentences and surroundings of a document, and nothing else of it."""
     words = [token.text for token in doc]
     spaces = [bool(token.whitespace_) for token in doc]
-    return Doc(doc.vocab, words, spaces, sent_starts=[token.is_sent_start for token in doc])
+    starts = [token.is_sent_start for token in doc]
+    bare = Doc(doc.vocab, words, spaces, sent_starts=starts)
+    bare.user_data.update(doc.user_data)
+    return bare

@@ -18,6 +18,7 @@ from ner.inference.rivals import RivalledSpan
 from ner.sentence import Document, Sentence, Span
 
 ALTERNATIVES = "ner_crf.alternatives"  # a part of keys of user_data
+WHOLE = "ner_crf.document"  # the key of the document, and the place in it, of a part of one
 UNSET = 0  # of spaCy's ENT_IOB; the odd 1 and 3 are inside and begin, which may block a token
 
 
@@ -37,7 +38,8 @@ class Piece:
 def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
     """The sentences of a document, where they are known and wanted; else all of it as one.
 
-    A stretch that is all white space is no sentence.
+    A stretch that is all white space is no sentence. What ``part_of`` made knows of the rest of
+    its document.
     """
     table = doc.to_array(["ORTH", "SENT_START"])  # no Token is made: there are many
     words = _TEXTS.of(table[:, 0].tolist(), doc.vocab)
@@ -48,11 +50,25 @@ def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
     if "" in words:
         places = [tuple(place for place in row if words[place]) for row in places]
     places = [row for row in places if row]
-    document = Document(tuple(tuple(map(words.__getitem__, row)) for row in places))
+    own = Document(tuple(tuple(map(words.__getitem__, row)) for row in places))
+    document, first = doc.user_data.get(WHOLE, (own, 0))
     return [
         Piece(Sentence(tokens, document=document, position=number), row)
-        for number, (tokens, row) in enumerate(zip(document.tokens, places, strict=True))
+        for number, (tokens, row) in enumerate(zip(own.tokens, places, strict=True), first)
     ]
+
+
+def part_of(doc: Doc, number: int, part: Piece) -> Doc:
+    """A sentence of a document as a document of its own, with the entities that lie within it.
+
+    Args:
+        doc: The document, without white space.
+        number: Which of its pieces it is.
+        part: The piece.
+    """
+    alone = doc[part.places[0] : part.places[-1] + 1].as_doc()
+    alone.user_data[WHOLE] = part.sentence.document, number
+    return alone
 
 
 def with_vectors(parts: Sequence[Piece], vectors: NDArray[np.float32]) -> list[Piece]:
@@ -200,7 +216,7 @@ def gold(example: Example, parts: Sequence[Piece]) -> list[Piece]:
         parts: The pieces of ``example.predicted``.
     """
     reference = example.reference
-    if not _same_tokens(example.predicted, reference):
+    if not same_tokens(example.predicted, reference):
         tags = [tag or "-" for tag in example.get_aligned_ner()]
         ents = [(first, last + 1, label) for label, first, last in tags_to_entities(tags) if label]
         return _annotated(parts, ents, np.array([tag == "-" for tag in tags], dtype=bool))
@@ -222,7 +238,7 @@ def check_labels(parts: Iterable[Piece], labels: Sequence[str], name: str) -> No
         )
 
 
-def _same_tokens(one: Doc, other: Doc) -> bool:
+def same_tokens(one: Doc, other: Doc) -> bool:
     """Whether two documents have the same tokens: then nothing need be aligned, which is slow."""
     return len(one) == len(other) and bool((one.to_array("ORTH") == other.to_array("ORTH")).all())
 

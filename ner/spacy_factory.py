@@ -96,6 +96,7 @@ def make_corpus(
     path: str | None,
     format: str | None = None,  # noqa: A002 - as in `ner.read`
     limit: int = 0,
+    sentences: bool = False,
 ) -> Callable[[Language], Iterable[Example]]:
     """The reader ``ner_crf.Corpus.v1``: files of any format, as documents with sentences.
 
@@ -103,7 +104,9 @@ def make_corpus(
         path: A file that ``ner.read`` can read.
         format: Of the file, where its name does not tell.
         limit: The most documents; 0 for all.
+        sentences: Whether each sentence is an example, which knows its document, rather than each
+            document: batches are of sentences from everywhere then.
     """
     from ner.spacy_corpus import Corpus
 
-    return Corpus(path, format=format, limit=limit)
+    return Corpus(path, format=format, limit=limit, sentences=sentences)

@@ -17,10 +17,10 @@ from thinc.api import Adam
 
 import ner
 from ner.evaluation import evaluate
-from ner.formats import write
+from ner.formats import DataWarning, write
 from ner.network import build
 from ner.sentence import Span
-from ner.spacy_documents import gold, pieces
+from ner.spacy_documents import gold, part_of, pieces
 from ner.tagger import Tagger
 
 SMALL = {
@@ -290,8 +290,18 @@ def test_annotation_that_does_not_fit_the_tokens_is_unknown_and_counts_as_missed
     (part,) = gold(inside, pieces(inside.predicted))
     assert part.sentence.unknown == {2}
     small(nlp=nlp)
-    nlp.initialize(lambda: [inside])
+    with pytest.warns(DataWarning) as told:
+        nlp.initialize(lambda: [inside, misfit])
+    assert [str(one.message) for one in told] == [
+        "ner_crf: entities that do not fit the tokens, left open: 1, such as "
+        "'In' [11:13] GPE, nearest tokens 'India' [11:16]",
+        "ner_crf: stretches of tokens without annotation, left open: 1, such as 'India' [11:16]",
+    ]
     assert nlp.evaluate([inside])["ents_r"] == 0.0
+    strict = small()
+    strict.config["initialize"]["components"]["ner_crf"] = {"strict": True}
+    with pytest.raises(ValueError, match="entities that do not fit the tokens"):
+        strict.initialize(lambda: [inside])
 
 
 def test_an_entity_across_a_sentence_boundary_is_unknown(toy):
@@ -449,3 +459,31 @@ def test_the_reader_keeps_tokens_sentences_documents_and_entities(toy, tmp_path)
     parts = [p.sentence.spans for eg in found for p in gold(eg, pieces(eg.predicted))]
     assert [tuple(p) for p in parts] == spans
     assert len(list(spacy.registry.readers.get("ner_crf.Corpus.v1")(str(path), limit=1)(nlp))) == 1
+
+
+def test_the_reader_gives_sentences_that_know_their_documents(toy, tmp_path):
+    path = tmp_path / "toy.conll"
+    write(path, toy)
+    nlp = spacy.blank("en")
+    reader = spacy.registry.readers.get("ner_crf.Corpus.v1")
+    whole = [part for eg in reader(str(path))(nlp) for part in gold(eg, pieces(eg.predicted))]
+    alone = [
+        part
+        for eg in reader(str(path), sentences=True)(nlp)
+        for part in gold(eg, pieces(eg.predicted))
+    ]
+    assert len(alone) == len(toy)
+    assert [part.sentence for part in alone] == [part.sentence for part in whole]
+
+
+def test_a_part_of_a_document_leaves_open_what_its_boundary_cuts():
+    nlp = spacy.blank("en")
+    doc = Doc(nlp.vocab, "Ada saw New York . Bob".split(), sent_starts=[1, -1, -1, 1, -1, -1])
+    doc.set_ents([DocSpan(doc, 0, 1, "PER"), DocSpan(doc, 2, 4, "LOC")], default="outside")
+    parts = [part_of(doc, n, part) for n, part in enumerate(pieces(doc))]
+    found = [gold(Example(part.copy(), part), pieces(part)) for part in parts]
+    assert [(p.sentence.spans, sorted(p.sentence.unknown)) for (p,) in found] == [
+        ((Span(0, 1, "PER"),), [2]),
+        ((), [0]),
+    ]
+    assert [p.sentence.position for (p,) in found] == [0, 1]
