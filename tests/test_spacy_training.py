@@ -478,7 +478,9 @@ def test_the_reader_gives_sentences_that_know_their_documents(toy, tmp_path):
 
 def test_a_part_of_a_document_leaves_open_what_its_boundary_cuts():
     nlp = spacy.blank("en")
-    doc = Doc(nlp.vocab, "Ada saw New York . Bob".split(), sent_starts=[1, -1, -1, 1, -1, -1])
+    doc = Doc(
+        nlp.vocab, ["Ada", "saw", "New", "York", ".", "Bob"], sent_starts=[1, -1, -1, 1, -1, -1]
+    )
     doc.set_ents([DocSpan(doc, 0, 1, "PER"), DocSpan(doc, 2, 4, "LOC")], default="outside")
     parts = [part_of(doc, n, part) for n, part in enumerate(pieces(doc))]
     found = [gold(Example(part.copy(), part), pieces(part)) for part in parts]
