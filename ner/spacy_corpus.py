@@ -66,7 +66,6 @@ def _bare(doc: Doc) -> Doc:
     """The tokens, sentences and surroundings of a document, and nothing else of it."""
     words = [token.text for token in doc]
     spaces = [bool(token.whitespace_) for token in doc]
-    starts = [token.is_sent_start for token in doc]
-    bare = Doc(doc.vocab, words, spaces, sent_starts=starts)
-    bare.user_data.update(doc.user_data)
+    bare = Doc(doc.vocab, words, spaces, sent_starts=[token.is_sent_start for token in doc])
+    bare.user_data = dict(doc.user_data)
     return bare
