@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 from unicodedata import category
@@ -15,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ner.batch import Batch, Tensors, pad
+from ner.batch import Batch, pad
 from ner.config import ConfigError, call, choose
 from ner.crf import CRF, LinearChain, SpanTags
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbedding
 from ner.encoder import Encoder
-from ner.indexers import Arrays
+from ner.indexed import Indexed, TypeTable, candidates, one_hot
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Sentence
 
@@ -37,79 +36,6 @@ DOCUMENTWISE: Mapping[str, Any] = {"document": {}, "topic": {}}  # more, where d
 
 if hasattr(os, "register_at_fork"):  # OpenMP's threads do not outlive a fork: torch would hang
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Indexed:
-    """A sentence as numbers.
-
-    Attributes:
-        types: Which distinct token of a ``TypeTable`` each token is, ``(tokens,)``.
-        contexts: What each context embedding made of the sentence.
-        tags: The number of each token's tag, ``(tokens,)``, where the sentence is annotated.
-        candidates: Which tags each token may carry, ``(tokens, tags)``, where the annotation does
-            not say it of every token.
-    """
-
-    types: NDArray[np.int64]
-    contexts: tuple[Arrays, ...]
-    tags: NDArray[np.int64] | None = None
-    candidates: NDArray[np.bool_] | None = None
-
-    def __len__(self) -> int:
-        return len(self.types)
-
-    def part(self, start: int, end: int) -> Indexed:
-        """The tokens ``[start, end)`` by themselves; no entity may reach across either end."""
-        return Indexed(
-            self.types[start:end],
-            tuple(tuple(array[start:end] for array in arrays) for arrays in self.contexts),
-            None if self.tags is None else self.tags[start:end],
-            None if self.candidates is None else self.candidates[start:end],
-        )
-
-
-class TypeTable:
-    """The distinct tokens met so far, each turned into numbers once."""
-
-    def __init__(self, embeddings: Sequence[TypeEmbedding]) -> None:
-        self._embeddings = embeddings
-        self._rows: dict[str, int] = {}
-        self._arrays: list[list[NDArray[np.int64]]] | None = None
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def index(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.int64]]:
-        """The row of each token of each sentence; new tokens get new rows."""
-        known = self._rows
-        new = {token for tokens in sentences for token in tokens if token not in known}
-        if new:
-            self._add(sorted(new))
-        return [
-            np.fromiter(map(known.__getitem__, tokens), np.int64, len(tokens))
-            for tokens in sentences
-        ]
-
-    def gather(self, rows: NDArray[np.int64]) -> tuple[Tensors, ...]:
-        """What the embeddings read of some rows."""
-        if self._arrays is None:
-            return tuple(() for _ in self._embeddings)
-        return tuple(
-            tuple(torch.from_numpy(array[rows]) for array in parts) for parts in self._arrays
-        )
-
-    def _add(self, tokens: list[str]) -> None:
-        for token in tokens:
-            self._rows[token] = len(self._rows)
-        fresh = [list(embedding.index(tokens)) for embedding in self._embeddings]
-        if self._arrays is None:
-            self._arrays = fresh
-            return
-        self._arrays = [
-            [np.concatenate(pair) for pair in zip(*both, strict=True)]
-            for both in zip(self._arrays, fresh, strict=True)
-        ]
 
 
 class Network(nn.Module):
@@ -227,7 +153,7 @@ class Network(nn.Module):
             contexts,
             torch.from_numpy(lengths),
             pad(tags, length) if len(tags) == len(indexed) else None,
-            _candidates(indexed, length, len(self.tags)),
+            candidates(indexed, length, len(self.tags)),
         )
 
     def batch(self, sentences: Sequence[Sentence]) -> Batch:
@@ -293,7 +219,7 @@ class Network(nn.Module):
         missed = [label for label in self.labels if label not in looked_for]
         if tags is None or not (sentence.unknown or missed):
             return None
-        allowed = _one_hot(tags, len(self.tags))
+        allowed = one_hot(tags, len(self.tags))
         possible = [n for tag, n in self._numbers.items() if tag.partition("-")[2] in missed]
         allowed[np.ix_(tags == self._numbers[OUTSIDE], possible)] = True
         allowed[list(sentence.unknown)] = True
@@ -393,21 +319,3 @@ def _allowed(scheme: Scheme, tags: Sequence[str]) -> Tensor:
     label = nn.functional.pad(place // prefixes, (1, 1), value=-1)
     other = (label.unsqueeze(1) != label) & (label >= 0)  # the right one's label is the other one
     return table[kind.unsqueeze(1), kind + prefixes * other]
-
-
-def _candidates(indexed: Sequence[Indexed], length: int, tags: int) -> Tensor | None:
-    """Which tags each token may carry, ``(batch, length, tags)``, where that of some is open."""
-    if all(sentence.candidates is None for sentence in indexed):
-        return None
-    allowed = np.zeros((len(indexed), length, tags), dtype=bool)
-    for row, sentence in zip(allowed, indexed, strict=True):
-        if sentence.candidates is not None:
-            row[: len(sentence)] = sentence.candidates
-        elif sentence.tags is not None:
-            row[: len(sentence)] = _one_hot(sentence.tags, tags)
-    return torch.from_numpy(allowed)
-
-
-def _one_hot(tags: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    hot: NDArray[np.bool_] = tags[:, None] == np.arange(count)
-    return hot

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ner.batch import group_by_length
+from ner.indexed import Indexed, TypeTable
 from ner.inference import Decoding, PlainEngine
 from ner.inference.arrays import WHOLE
 from ner.inference.long import windows
 from ner.inference.rivals import RivalledSpan, with_rivals
-from ner.network import Indexed, Network, TypeTable
+from ner.network import Network
 from ner.sentence import Sentence, Span
 from ner.spacy_documents import Piece, moved
 from ner.tagger import Tagger

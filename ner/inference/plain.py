@@ -9,8 +9,9 @@ import torch
 
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
+from ner.indexed import Indexed, TypeTable
 from ner.inference.decoding import VITERBI, Decoding
-from ner.network import Indexed, Network, TypeTable
+from ner.network import Network
 from ner.sentence import Sentence, Span
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch

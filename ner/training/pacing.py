@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ner.batch import group_by_length
-from ner.network import Indexed
+from ner.indexed import Indexed
 from ner.sentence import Sentence
 from ner.training.settings import TrainingSettings
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ner.batch import Batch
-from ner.network import Indexed, Network, TypeTable
+from ner.indexed import Indexed, TypeTable
+from ner.network import Network
 from ner.training.optimisation import (
     BY_ROWS,
     OPTIMIZERS,
