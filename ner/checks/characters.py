@@ -42,6 +42,7 @@ _JOINING = (
     *("ARABIC", "BENGALI", "DEVANAGARI", "GUJARATI", "GURMUKHI", "KANNADA", "KHMER", "MALAYALAM"),
     *("MONGOLIAN", "MYANMAR", "ORIYA", "SINHALA", "SYRIAC", "TAMIL", "TELUGU", "TIBETAN"),
 )
+_PLAIN = re.compile(rf"[!-%'-~]{{1,{LONG_TOKEN}}}")  # nothing is odd about ASCII without an escape
 _ESCAPE = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _ALIKE = {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}  # scripts with look-alikes
@@ -52,6 +53,8 @@ _ADDRESS = re.compile(r"://|^www\.|^/|@", re.IGNORECASE)
 
 def oddities(token: str) -> Iterator[tuple[str, str]]:
     """What is odd about a token, as pairs of a kind of finding and a message."""
+    if _PLAIN.fullmatch(token):
+        return
     if token.isspace():
         yield "blank-token", f"{token!r} is nothing but white space"
         return

@@ -21,6 +21,8 @@ from ner.sentence import Document, Span
 
 _NO_OPTIONS = ("faults", "misfits")  # which a check sets itself
 HELD = 500_000  # tokens of a file that is read only once
+REMEMBERED = 20_000  # sentences' tags whose spans are remembered
+REMEMBERED_TAGS = 200  # of a sentence; longer ones do not come twice
 
 # A tag decodes to the same spans in every scheme that has it, so one table does for all of them.
 ANY = Scheme(
@@ -48,6 +50,7 @@ class Item(NamedTuple):
         tags: The tags as the file has them, where it has tags.
         unknown: How many tokens nobody has annotated.
         opens: Whether a document begins with the sentence.
+        mark: A hash of the entities.
     """
 
     path: str
@@ -57,6 +60,7 @@ class Item(NamedTuple):
     tags: Sequence[str] | None
     unknown: int
     opens: bool
+    mark: int
 
     def line(self, place: int) -> int:
         """The line of a token."""
@@ -176,6 +180,7 @@ class Source:
         table = Table(self.name, Options(**self._options))
         faults = Collected(self.name, findings)
         numbering = Numbering()
+        decoded = Decoded(self.missing)
         opens = False
         for piece in table.pieces(self._path, faults):
             if isinstance(piece, Aside):
@@ -185,11 +190,11 @@ class Source:
             self.layout = table.layout
             tokens = piece.tokens
             numbering.add(tokens)
-            tags: Sequence[str] = piece.tags
+            tags = piece.tags
             if self._mapped:
-                tags = [self._mapped.get(tag, tag) for tag in tags]
-            spans, unknown = decoded(tags, self.missing)
-            yield Item(self.name, piece.lines, tokens, spans, tags or None, unknown, opens)
+                tags = tuple([self._mapped.get(tag, tag) for tag in tags])
+            spans, unknown, mark = decoded[tags]
+            yield Item(self.name, piece.lines, tokens, spans, tags or None, unknown, opens, mark)
             opens = False
         if findings is not None and (remark := numbering.remark()):
             findings.add("reader", self.name, 0, remark)
@@ -205,8 +210,9 @@ class Source:
             before = sentence.document
             spans, tags = sentence.spans, getattr(sentence.columns, "tags", None)
             unknown = len(sentence) if spans is None else len(sentence.unknown)
+            lines, mark = (sentence.line,), hash(spans)
             path = self._file(before)
-            yield Item(path, (sentence.line,), sentence.tokens, spans, tags, unknown, opens)
+            yield Item(path, lines, sentence.tokens, spans, tags, unknown, opens, mark)
 
     def _collectors(
         self, reader: Callable[..., Any], findings: Findings | None
@@ -224,6 +230,27 @@ class Source:
         if self.format == "brat" and document is not None and Path(self._path).is_dir():
             return str(Path(self._path) / f"{document.id}.txt")
         return self.name
+
+
+class Decoded(dict[tuple[str, ...], tuple[tuple[Span, ...] | None, int, int]]):
+    """The spans of tags, how many tokens nobody annotated, and a hash of the spans, remembered.
+
+    Args:
+        missing: The tag of a token nobody has annotated.
+    """
+
+    def __init__(self, missing: str) -> None:
+        super().__init__()
+        self._missing = missing
+
+    def __missing__(self, tags: tuple[str, ...]) -> tuple[tuple[Span, ...] | None, int, int]:
+        spans, unknown = decoded(tags, self._missing)
+        found = spans, unknown, hash(spans)
+        if len(self) >= REMEMBERED:
+            self.clear()
+        if len(tags) <= REMEMBERED_TAGS:
+            self[tags] = found
+        return found
 
 
 def check_options(format: str, options: Iterable[str]) -> None:  # noqa: A002 - as everywhere

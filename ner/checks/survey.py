@@ -104,6 +104,8 @@ class Survey:
         self._forms: Known[str] = Known(FORMS)
         self._odd: dict[str, list[tuple[str, str]]] = {}
         self._names: dict[str, int] = {}
+        # Mentions of the file being read of which nothing is left to tell but how often they come.
+        self._again: dict[tuple[Form, str], int] = {}
 
     @property
     def full(self) -> list[str]:
@@ -126,6 +128,7 @@ class Survey:
                 yield item
             self._check_whole(facts)
         finally:  # of a file that breaks off, what could be read
+            self._count_again(facts)
             facts.columns = source.layout.names if source.layout else ()
             facts.detection = source.detection()
             facts.documents = source.documents
@@ -143,7 +146,11 @@ class Survey:
         self._add_forms(item, 1 << file)
         self._add_sentence(facts, item, file)
         for span in item.spans or ():
-            self._add_span(facts, item, span, file)
+            mention = item.tokens[span.start : span.end], span.label
+            if mention in self._again:
+                self._again[mention] += 1
+            else:
+                self._add_span(facts, item, span, file)
 
     def _add_forms(self, item: Item, bit: int) -> None:
         for token in self._forms.add(item.tokens, bit):
@@ -158,7 +165,7 @@ class Survey:
     def _add_sentence(self, facts: Facts, item: Item, file: int) -> None:
         line = item.lines[0]
         name = self._names.setdefault(item.path, len(self._names))
-        seen = self._sentences.add(item.tokens, hash(item.spans), file, name, line)
+        seen = self._sentences.add(item.tokens, item.mark, file, name, line)
         if seen is None:
             return
         for earlier, overlap in enumerate(facts.overlaps):
@@ -184,13 +191,25 @@ class Survey:
         facts.spans[span.label] += 1
         self.labels.setdefault(span.label, Use()).add(*place)
         self._compare(facts, form)
-        self.mentions.add(form, span.label, place)
+        use = self.mentions.add(form, span.label, place)
         self.mentions.known.add((form,), 1 << file)
-        for message, kind in edges(form):
+        odd = list(edges(form))
+        for message, kind in odd:
             told = f"{' '.join(form)!r} ({span.label}) {message}"
             self.findings.add(kind, *place, told)
+        if use is not None and use.full and not odd:
+            self._again[form, span.label] = 0
 
-    def _compare(self, facts: Facts, form: Form) -> None:
+    def _count_again(self, facts: Facts) -> None:
+        """Count the mentions that only had to be counted."""
+        for (form, label), times in self._again.items():
+            facts.spans[label] += times
+            self.labels[label].count += times
+            self.mentions.count(form, label, times)
+            self._compare(facts, form, times)
+        self._again.clear()
+
+    def _compare(self, facts: Facts, form: Form, times: int = 1) -> None:
         """Count a mention that an earlier file does not hold, or not the words of."""
         if not facts.overlaps:
             return
@@ -199,8 +218,8 @@ class Survey:
         for token in form:
             words &= self._forms.files(token)
         for earlier, overlap in enumerate(facts.overlaps):
-            overlap.unseen += not known >> earlier & 1
-            overlap.out_of_vocabulary += not words >> earlier & 1
+            overlap.unseen += times * (not known >> earlier & 1)
+            overlap.out_of_vocabulary += times * (not words >> earlier & 1)
 
     def _check_whole(self, facts: Facts) -> None:
         if not facts.sentences:

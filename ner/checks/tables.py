@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 SENTENCES = 1_000_000
@@ -37,10 +37,15 @@ class Use:
         self.count = 0
         self.places: list[Place] = []
 
+    @property
+    def full(self) -> bool:
+        """Whether no further place is remembered."""
+        return len(self.places) == PLACES
+
     def add(self, path: str, line: int) -> None:
         """Count one more."""
         self.count += 1
-        if len(self.places) < PLACES:
+        if not self.full:
             self.places.append(Place(path, line))
 
 
@@ -57,22 +62,29 @@ class Known(Generic[Thing]):
     def __init__(self, room: int) -> None:
         self._room = room
         self._files: dict[Thing, int] = {}
+        self._file = 0  # the last file that something was noted of,
+        self._here: set[Thing] = set()  # and what it holds
         self.full = False
 
     def files(self, thing: Thing) -> int:
         """The files that hold it, one bit each."""
         return self._files.get(thing, 0)
 
-    def add(self, things: Iterable[Thing], file: int) -> list[Thing]:
+    def add(self, things: Collection[Thing], file: int) -> list[Thing]:
         """Note what a file holds; those things that are new in it, or have no room."""
-        files, new = self._files, list[Thing]()
-        for thing in things:
-            known = files.get(thing)
-            if known is not None and known & file:
-                continue
-            new.append(thing)
-            if known is not None or len(files) < self._room:
-                files[thing] = (known or 0) | file
+        files = self._files
+        if file != self._file:
+            self._file = file
+            self._here = {thing for thing, known in files.items() if known & file}
+        here = self._here
+        if here.issuperset(things):  # nearly always, and much faster than one by one
+            return []
+        new = list(dict.fromkeys(thing for thing in things if thing not in here))
+        for thing in new:
+            known = files.get(thing, 0)
+            if known or len(files) < self._room:
+                files[thing] = known | file
+                here.add(thing)
             else:
                 self.full = True
         return new
@@ -133,16 +145,22 @@ class Mentions:
         self._uses: dict[Form, dict[str, Use]] = {}
         self.known: Known[Form] = Known(room)
 
-    def add(self, form: Form, label: str, place: Place) -> None:
-        """Count a mention."""
+    def add(self, form: Form, label: str, place: Place) -> Use | None:
+        """Count a mention; what is known of it with that label, if there is room for it."""
         uses = self._uses.get(form)
         if uses is None:
             if len(self._uses) >= self._room:
-                return
+                return None
             uses = self._uses[form] = {}
-        if label not in uses:
-            uses[label] = Use()
-        uses[label].add(place.path, place.line)
+        use = uses.get(label)
+        if use is None:
+            use = uses[label] = Use()
+        use.add(place.path, place.line)
+        return use
+
+    def count(self, form: Form, label: str, times: int) -> None:
+        """Count a mention that is known, several times."""
+        self._uses[form][label].count += times
 
     def conflicts(self) -> Iterator[tuple[Form, dict[str, Use]]]:
         """The mentions that have several labels, and how often each."""
@@ -170,13 +188,14 @@ class Seekers:
 
     def among(self, tokens: Form) -> Iterator[tuple[int, Form]]:
         """Where forms stand, from left to right, the longest first, none within another."""
-        if self._by_first.keys().isdisjoint(tokens):
+        by_first = self._by_first
+        if by_first.keys().isdisjoint(tokens):
             return
         end = 0
-        for place, token in enumerate(tokens):
+        for place in [place for place, token in enumerate(tokens) if token in by_first]:
             if place < end:
                 continue
-            for form in self._by_first.get(token, ()):
+            for form in by_first[tokens[place]]:
                 if tokens[place : place + len(form)] == form:
                     yield place, form
                     end = place + len(form)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--limit is a number from 0, got {arguments.limit}")
     bars = Bars(Progress(quiet=arguments.quiet))
     options = reader_options(arguments.reader)
-    report = check(arguments.files, format=arguments.source, watch=bars.watch, **options)
+    with _few_collections():
+        report = check(arguments.files, format=arguments.source, watch=bars.watch, **options)
     if not arguments.quiet and arguments.json != "-":
         page = Page(colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
         for line in page.lines(report, arguments.limit):
@@ -84,6 +87,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(report.to_dict(), arguments.json)
     return report.status
+
+
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for unreachable cycles, of which a check makes none, a hundred times less often.
+
+    Among the many things that are remembered of a large file, that takes a quarter of the time.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(100 * usual[0], *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 class Bars:
