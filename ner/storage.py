@@ -27,6 +27,16 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 # Names are taken and exchanged by one thread at a time: a file lock comes after its file is made,
 # and until then another thread would take the file for something left.
 _MUTEX = threading.Lock()
+
+
+def _renew_mutex() -> None:
+    global _MUTEX
+    _MUTEX = threading.Lock()  # the thread that held it did not come along
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_mutex)
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of writing alone, never of reading
 
 

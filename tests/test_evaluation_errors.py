@@ -70,3 +70,38 @@ def test_the_side_without_a_span_is_called_none():
         "columns": ["ORG", "PER", "none"],
         "matrix": [[0, 0, 0], [0, 0, 1], [1, 0, 0]],
     }
+
+
+def test_of_two_that_overlap_the_one_that_shares_more_is_the_answer():
+    found = find_errors(pair_up([[Span(0, 6, PER)]], [[Span(0, 2, PER), Span(2, 6, PER)]]))
+    assert [(case.kind, case.predicted) for case in found.cases] == [
+        ("spurious", Span(0, 2, PER)),
+        ("boundary", Span(2, 6, PER)),
+    ]
+
+
+def test_cases_stand_from_left_to_right():
+    gold = [Span(4, 5, PER), Span(6, 9, PER)]
+    predicted = [Span(0, 1, PER), Span(2, 3, ORG), Span(6, 8, PER)]
+    found = find_errors(pair_up([gold], [predicted])).cases
+    assert [(case.gold or case.predicted).start for case in found] == [0, 2, 4, 6]
+
+
+def test_the_errors_as_text():
+    gold = [[Span(0, 2, PER), Span(3, 4, ORG)], [Span(0, 1, ORG)]]
+    found = find_errors(pair_up(gold, [[Span(0, 2, ORG), Span(3, 5, ORG)], []]))
+    assert [line.rstrip() for line in found.lines()] == [
+        "What goes wrong",
+        "  matched   0    right",
+        "  label     1    right boundaries, wrong label",
+        "  boundary  1    right label, wrong boundaries",
+        "  both      0    an overlap with wrong label and boundaries",
+        "  missed    1    no predicted span is near",
+        "  spurious  0    no gold span is near",
+        "",
+        "Gold labels (rows) and what was predicted there (columns)",
+        "        ORG  PER  none",
+        "  ORG     1    0     1",
+        "  PER     1    0     0",
+        "  none    0    0     0",
+    ]

@@ -188,6 +188,21 @@ def test_what_does_not_fit_is_named(gold, predicted, message):
         evaluate(gold, predicted)
 
 
+def test_annotation_of_either_kind_is_enough_to_score_against():
+    gold = [(Span(0, 1, "X"),), Sentence(("a",), ()), Sentence(("b",), None)]
+    report = evaluate(gold, [(), (), ()])
+    assert (report.exact.gold, report.exact.predicted) == (1, 0)
+
+
+def test_token_accuracy_is_of_sentences_of_the_same_length():
+    assert token_accuracy([], []) == 0.0
+    assert token_accuracy([["O", "B-X"], ["O"]], [["O", "O"], ["O"]]) == 2 / 3
+    with pytest.raises(ValueError, match="zip"):
+        token_accuracy([["O", "O"]], [["O"]])
+    with pytest.raises(ValueError, match="zip"):
+        token_accuracy([["O"], ["O"]], [["O"]])
+
+
 def cases(shared):
     path = shared / "cases" / "metric.jsonl"
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

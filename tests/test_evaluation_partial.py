@@ -97,3 +97,32 @@ def test_nothing_to_count_is_null():
     said = partial_credit(pair_up([[]], [[]])).as_json()
     assert said["strict"]["f1"] is None
     assert said["labels"] == {}
+
+
+def test_the_tallies_as_text_and_as_json():
+    """By hand: one of the right place and another label, one half as long, one missed."""
+    gold = [[Span(0, 2, "PER"), Span(3, 4, "ORG")], [Span(0, 1, "ORG")]]
+    predicted = [[Span(0, 2, "ORG"), Span(3, 5, "ORG")], []]
+    found = partial_credit(pair_up(gold, predicted))
+    assert [line.rstrip() for line in found.lines()] == [
+        "Partial credit (SemEval-2013)",
+        "           precision  recall     F1  correct  incorrect  partial  missed  spurious",
+        "  strict        0.00    0.00   0.00        0          2        0       1         0"
+        "    same boundaries and label",
+        "  exact        50.00   33.33  40.00        1          1        0       1         0"
+        "    same boundaries, any label",
+        "  partial      75.00   50.00  60.00        1          0        1       1         0"
+        "    same boundaries; an overlap counts half; any label",
+        "  type         50.00   33.33  40.00        1          1        0       1         0"
+        "    an overlap of that label",
+    ]
+    assert found.as_json()["partial"] == {
+        "precision": 0.75,
+        "recall": 0.5,
+        "f1": 0.6,
+        "correct": 1,
+        "incorrect": 0,
+        "partial": 1,
+        "missed": 1,
+        "spurious": 0,
+    }

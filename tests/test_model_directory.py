@@ -326,13 +326,38 @@ def test_a_lying_header_of_weights_is_refused(model):
         ner.load(model)
 
 
-def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(good, model, tmp_path):
+WEIGHED = ["projection.bias", "crf.transitions", "crf.start_transitions", "crf.end_transitions"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("name", WEIGHED)
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(
+    good, model, tmp_path, name, value
+):
     tagger = ner.load(good)
     with torch.no_grad():
-        tagger.network.projection.bias[0] = float("nan")
-    with pytest.raises(ModelError, match=r"projection\.bias are not finite"):
-        tagger.save(tmp_path / "nan")
-    assert not (tmp_path / "nan").exists()
+        tagger.network.get_parameter(name).view(-1)[0] = float(value)
+    with pytest.raises(ModelError, match=rf"{name} are not finite"):
+        tagger.save(tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+    weights = load_file(model / WEIGHTS)
+    (place,) = [key for key in weights if key.endswith(name)]
+    weights[place].view(-1)[0] = float(value)
+    save_file(weights, model / WEIGHTS)
+    sign(model)
+    with pytest.raises(ModelError, match=rf"{name} are not finite"):
+        ner.load(model)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("name", WEIGHED[1:])
+def test_scores_of_the_crf_that_are_not_finite_are_told_when_they_are_used(good, name, value):
+    """As a program may have made them so that holds the network."""
+    tagger = ner.load(good)
+    with torch.no_grad():
+        tagger.network.get_parameter(name).view(-1)[0] = float(value)
+    with pytest.raises(ValueError, match=rf"'{name[4:].split('_')[0]}' of the CRF must be finite"):
+        tagger.predict([("Ada", "Obi", "left")])
 
 
 def test_a_description_of_an_older_format_is_brought_up_to_date(model):

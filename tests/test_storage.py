@@ -168,3 +168,34 @@ def test_writers_at_once_leave_one_whole_directory(tmp_path):
     assert sorted(ends) == list(range(8))
     assert (path / "a").read_text() == (path / "b").read_text()
     assert [file.name for file in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_forked_while_a_thread_exchanges_names_writes_on(tmp_path):
+    """The thread that holds the lock does not come along, and will never give it back."""
+    path, holds, ends = tmp_path / "m", threading.Event(), threading.Event()
+
+    def hold():
+        with storage._MUTEX:
+            holds.set()
+            ends.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holds.wait()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.alarm(60)  # instead of hanging for ever
+            with replacing_directory(path) as folder:
+                (folder / "a").write_text("child")
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    ends.set()
+    holder.join()
+    assert status == 0
+    assert (path / "a").read_text() == "child"

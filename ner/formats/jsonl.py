@@ -67,23 +67,30 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         tokenizer_named(tokenizer)  # one that does not exist is no fault of any line
     noted = Faults(source) if faults is None else faults
     unfit = Misfits(noted.path) if misfits is None else misfits
-    chosen = None if scheme is None else scheme_named(scheme)
+    reading = Reading(tokenizer, align, scheme_named(scheme or "BIO"), unfit)
     with rereadable(source) as path:
-        counts = _count(path, encoding)
-        found = counts.detect(chosen)
-        reading = Reading(tokenizer, align, found.scheme, unfit)
-        repairs = Repairs(noted.path, found, counts.illegal_pairs(found.scheme))
-        for sentence in _in_documents(_records(path, encoding, reading, noted)):
-            if found.illegal and isinstance(sentence.columns, Columns):
-                repairs.note([sentence.line] * len(sentence), sentence.columns.tags)
-            yield sentence
-    repairs.warn()
+        yield from _sentences(path, encoding, reading, noted, detected=scheme is None)
     if misfits is None:
         unfit.warn()
     for reason, count in reading.remarks.items():
         warnings.warn(f"{noted.path}: {count} {reason}", DataWarning, stacklevel=2)
     if faults is None:
         noted.check()
+
+
+def _sentences(
+    path: str | Path, encoding: str, reading: Reading, faults: Faults, *, detected: bool
+) -> Iterator[Sentence]:
+    """The sentences of a file; in the end a warning tells of tags that were repaired."""
+    counts = _count(path, encoding)
+    found = counts.detect(None if detected else reading.scheme)
+    reading.scheme = found.scheme
+    repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
+    for sentence in _in_documents(_records(path, encoding, reading, faults)):
+        if found.illegal and isinstance(sentence.columns, Columns):
+            repairs.note([sentence.line] * len(sentence), sentence.columns.tags)
+        yield sentence
+    repairs.warn()
 
 
 def detect(

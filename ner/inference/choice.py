@@ -37,11 +37,24 @@ class Moves:
     Attributes:
         transitions: From the row's tag to the column's, ``(tags, tags)``.
         start, end: ``(tags,)``.
+
+    Raises:
+        ValueError: A score is no number, or infinite; minus infinity forbids a move.
     """
 
     transitions: Floats
     start: Floats
     end: Floats
+
+    def __post_init__(self) -> None:
+        for name in ("transitions", "start", "end"):
+            scores = getattr(self, name)
+            bad = np.isnan(scores) | np.isposinf(scores)
+            if bad.any():
+                raise ValueError(
+                    f"the scores {name!r} of the CRF must be finite, or minus infinity where a "
+                    f"move is forbidden; {int(bad.sum())} of {bad.size} are nan or infinite"
+                )
 
     def chain(self, emissions: Floats, lengths: Integers) -> ArrayChain:
         """The distribution over paths of padded emissions, ``(batch, length, tags)``."""
