@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ner import network as single
 from ner.batch import Batch
@@ -171,11 +172,27 @@ def plan(settings: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     for number, own in enumerate(_each(settings)):
         state = next((held for other, held in known if other == own), None)
         if state is None:
-            with torch.device("meta"):
+            with torch.device("meta"), _Undrawn():
                 state = Network.from_settings(own).state_dict()
             known.append((own, state))
         start = f"members.{number}." if "members" in settings else ""
         yield from ((start + name, tensor) for name, tensor in state.items())
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no random numbers: for tensors without memory torch would load its compiler first."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func in (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _each(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:

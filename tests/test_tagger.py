@@ -1,6 +1,8 @@
 """The tagger: what it finds, what it stores, and that it can be copied, pickled and shared."""
 
 import pickle
+import subprocess
+import sys
 from copy import deepcopy
 from itertools import product
 
@@ -32,6 +34,16 @@ def test_lists_of_tokens_are_sentences(tagger, toy):
     found = tagger.predict([list(sentence.tokens) for sentence in toy])
     assert found == tagger.predict(sentences) == PlainEngine(tagger.network).predict(sentences)
     assert any(found)
+
+
+def test_to_load_and_tag_takes_no_compiler(tagger, tmp_path):
+    """Whose import takes longer than torch itself."""
+    tagger.save(tmp_path / "model")
+    code = (
+        "import sys, ner; ner.load(sys.argv[1]).predict([['Ada'], ['a', 'b']]);"
+        "assert not {'torch._dynamo', 'sympy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")], check=True)
 
 
 def test_nothing_is_found_in_nothing(tagger):

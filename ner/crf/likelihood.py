@@ -55,8 +55,13 @@ class _Likelihood(torch.autograd.Function):
         return *(p.to(given.dtype) for p, given in zip(parts, inputs, strict=True)), None
 
 
-# What a compiler calls, and does not look into.
-_opaque: _Ask = torch.compiler.disable(_Likelihood.apply)  # type: ignore[no-untyped-call]
+def _opaque(*arguments: Any) -> Tensor:
+    """What a compiler calls, and does not look into.
+
+    It is told so when it asks: to tell it before would import it, which takes seconds.
+    """
+    ask: _Ask = torch.compiler.disable(_Likelihood.apply)  # type: ignore[no-untyped-call]
+    return ask(*arguments)
 
 
 def _differentiable(
