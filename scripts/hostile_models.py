@@ -28,28 +28,30 @@ def mutate(model: Path, chance: random.Random) -> None:
     elif kind == 1:  # cut short
         (model / name).write_bytes(content[: chance.randrange(len(content))])
     elif kind == 2:  # settings that lie, signed as a malicious author would
-        _sign(model, lambda said: _lie(said["network"], chance))
+        sign(model, lambda said: lie(said["network"], chance))
     else:  # a header of weights that lies, signed
         size = int.from_bytes((model / WEIGHTS).read_bytes()[:8], "little")
         weights = bytearray((model / WEIGHTS).read_bytes())
         weights[chance.randrange(8 + size)] = chance.randrange(256)
         (model / WEIGHTS).write_bytes(weights)
-        _sign(model)
+        sign(model)
 
 
-def _sign(model: Path, edit: Callable[[dict], Any] = lambda said: None) -> None:
+def sign(
+    model: Path, edit: Callable[[dict], Any] = lambda said: None, description: str = DESCRIPTION
+) -> None:
     """Edit a description and make every checksum right again."""
-    said = json.loads((model / DESCRIPTION).read_text())
+    said = json.loads((model / description).read_text())
     edit(said)
     for name in said["files"]:
         if (model / name).is_file() and (model / name).stat().st_size < 1 << 30:
             said["files"][name] = {"sha256": sha256(model / name)}
     signed = json.dumps({k: v for k, v in said.items() if k != "checksum"}, sort_keys=True)
     said["checksum"] = hashlib.sha256(signed.encode()).hexdigest()
-    (model / DESCRIPTION).write_text(json.dumps(said))
+    (model / description).write_text(json.dumps(said))
 
 
-def _lie(settings: dict, chance: random.Random) -> None:
+def lie(settings: dict, chance: random.Random) -> None:
     """Put something else in place of one value somewhere in the settings."""
     place = settings
     while True:
@@ -75,7 +77,7 @@ def _instead(make: Callable[[Path], Any]) -> Attack:
 
 
 def _edited(edit: Callable[[dict], Any]) -> Attack:
-    return lambda model, chance: _sign(model, edit)
+    return lambda model, chance: sign(model, edit)
 
 
 def _said(text: Callable[[], str]) -> Attack:

@@ -41,8 +41,8 @@ PARTS = {  # modules, and the tests that run against their mutants, the quick on
     ),
     "decoding": (
         "ner/inference/{decoding,found,choice,single}.py ner/crf/decoding_numpy.py ner/schemes.py",
-        ["test_schemes.py", "test_inference_found.py", "test_inference_decoding.py",
-         "test_inference_choice.py"],
+        ["test_schemes.py", "test_inference_found.py", "test_inference_single.py",
+         "test_inference_decoding.py", "test_inference_choice.py"],
     ),
     "metrics": (
         "ner/evaluation/{exact,score,partial,errors,intervals,pairs}.py",

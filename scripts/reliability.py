@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hostile_exports import exports
 from hostile_models import ATTACKS, mutate
 from mutated_inputs import inputs
 
@@ -335,7 +336,8 @@ def peak_memory() -> int:
 
 CHECKS = {"saving": (saving, 100), "hostile": (hostile, 1000), "disk": (disk, 20),
           "threads": (threads, 10_000), "processes": (processes, 20),
-          "surroundings": (surroundings, 8), "inputs": (inputs, 100_000)}  # fmt: skip
+          "surroundings": (surroundings, 8), "inputs": (inputs, 100_000),
+          "exports": (exports, 200)}  # fmt: skip
 
 
 def main() -> int:

@@ -11,9 +11,11 @@ from ner.crf import DECODERS, LinearChain, SpanTags, greedy, posterior
 from ner.crf.arrays import ArrayChain, ArrayMessages, Found, SpanTable, span_probability
 from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
 from ner.crf.nbest_numpy import n_best_numpy
+from ner.crf.viterbi_numpy import viterbi_numpy
 from ner.inference import Decoding, FastEngine, PlainEngine
-from ner.inference.choice import Chooser
+from ner.inference.choice import Chooser, Moves
 from ner.inference.decoding import WAYS
+from ner.inference.long import Piece
 from ner.inference.readings import alternatives
 from ner.schemes import SCHEMES
 
@@ -106,3 +108,39 @@ def test_other_readings_are_those_of_the_network(toy):
         assert given_ == pytest.approx([reading.probability for reading in expected], abs=1e-5)
     with pytest.raises(ValueError, match="at least 1"):
         engine.alternatives(sentences, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
+    """The scores of the sentence's start and end count where they are, and nowhere else."""
+    chain, _, table, _ = chains(name, 4, 2.0)
+    moves = Moves(chain.transitions, chain.start, chain.end)
+    emissions = chain.emissions.reshape(-1, chain.emissions.shape[2])[:30]
+    chooser = Chooser(SCHEMES[name], LABELS)
+    tag = None if before == 0 else 0
+    tags, spans = chooser.piece(moves, emissions, Piece(before, 20, tag, last))
+    nothing = np.zeros_like(chain.start)
+    start = chain.start if tag is None else chain.transitions[tag]
+    end = chain.end if last else nothing
+    own = emissions[None, before:]
+    best = viterbi_numpy(own, np.array([30 - before]), chain.transitions, start, end)[0]
+    np.testing.assert_array_equal(tags, best[: len(tags)])
+    assert len(tags) == 30 - before if last else 0 < len(tags) <= 20
+    whole = ArrayChain(
+        emissions[None],
+        chain.transitions,
+        nothing if before else chain.start,
+        end,
+        np.array([30]),
+    )
+    assert spans
+    columns = [(0, s.start + before, s.end + before, LABELS.index(s.label)) for s in spans]
+    found = Found(*np.array(columns).T)
+    expected = span_probability(whole, ArrayMessages.of(whole), found, table)
+    assert [span.score for span in spans] == pytest.approx(expected.tolist(), rel=1e-5)
+    decoded = SCHEMES[name].decode([chooser.tags[number] for number in tags])
+    assert [(s.start, s.end, s.label) for s in spans] == [
+        (s.start, s.end, s.label) for s in decoded
+    ]
