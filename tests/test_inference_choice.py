@@ -144,3 +144,19 @@ def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
     assert [(s.start, s.end, s.label) for s in spans] == [
         (s.start, s.end, s.label) for s in decoded
     ]
+
+
+@pytest.mark.parametrize("decode", WAYS)
+def test_a_sentence_alone_has_the_spans_it_has_beside_others(decode):
+    chain, _, _, _ = chains("BIO", 5, 2.0)
+    moves = Moves(chain.transitions, chain.start, chain.end)
+    chooser = Chooser(SCHEMES["BIO"], LABELS, Decoding(decode))
+    order = np.argsort(-chain.lengths, kind="stable")
+    lengths = chain.lengths[order]
+    rows = [chain.emissions[row, :length] for row, length in zip(order, lengths, strict=True)]
+    together = chooser.spans(moves, np.concatenate(rows), lengths)
+    assert any(together)
+    for row, length, expected in zip(rows, lengths, together, strict=True):
+        (alone,) = chooser.spans(moves, row, np.array([length]))
+        assert alone == expected
+        assert [one.score for one in alone] == pytest.approx([one.score for one in expected])

@@ -161,3 +161,18 @@ def test_schemes_have_other_names() -> None:
     assert scheme_named("bioes") is SCHEMES["BIOES"]
     with pytest.raises(ValueError, match="no scheme is called 'BIOX'; there are IOB1, BIO"):
         scheme_named("BIOX")
+
+
+@pytest.mark.parametrize("name", ["BIO", "BIOES", "BILOU", "BMES"])
+def test_the_spelling_of_spans_is_how_they_are_written(name: str) -> None:
+    scheme, labels = SCHEMES[name], ("X", "Y")
+    tags, spelled = scheme.tags(labels), scheme.spelling(labels)
+    for number, label in enumerate(labels):
+        said = {place: tags[numbers[number]] for place, numbers in spelled.items()}
+        assert (said["single"],) == scheme.encode([Span(0, 1, label)], 1)
+        longer = said["first"], said["inside"], said["inside"], said["last"]
+        assert longer == scheme.encode([Span(0, 4, label)], 4)
+        if name == "BIO":
+            assert said["prolonging"] == f"I-{label}"
+        else:
+            assert spelled["prolonging"][number] == -1
