@@ -64,6 +64,9 @@ class Document:
     def __getstate__(self) -> dict[str, object]:
         return {"tokens": self.tokens, "id": self.id}  # what is derived is derived again
 
+    def __deepcopy__(self, memo: object) -> Document:
+        return self  # nothing in it can be changed
+
 
 @dataclass(frozen=True, slots=True)
 class Sentence:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
+from ner.batch import group_by_length
 from ner.formats import docbin, read
 from ner.spacy_documents import part_of, pieces
 
@@ -55,6 +57,34 @@ class Corpus:
         for document in islice(docs, self.limit or None):
             for reference in _parts(document) if self.sentences else [document]:
                 yield Example(_bare(reference), reference)
+
+
+def by_length(
+    examples: Iterable[Example], *, size: int, tokens: int | None, noise: float, buffer: int
+) -> Iterator[list[Example]]:
+    """Batches of examples of like length, in random order, as ``ner train`` makes them.
+
+    Random numbers are those that spaCy seeds.
+
+    Args:
+        examples: The examples.
+        size: The most examples of a batch.
+        tokens: The most tokens of a batch, padding counted, where there is a limit; a longer
+            example is alone.
+        noise: Examples are sorted by their length plus a random number up to this many tokens.
+        buffer: So many examples are sorted together.
+    """
+    source = iter(examples)
+    while some := list(islice(source, buffer)):
+        groups = group_by_length(
+            [len(example.predicted) for example in some],
+            sentences=size,
+            tokens=tokens,
+            noise=noise,
+            seed=random.getrandbits(32),
+        )
+        for group in groups:
+            yield [some[number] for number in group]
 
 
 def _parts(doc: Doc) -> list[Doc]:

@@ -1,4 +1,4 @@
-"""What spaCy finds by entry points: the factory ``ner_crf``, its architecture, a reader.
+"""What spaCy finds by entry points: the factory ``ner_crf``, its architecture, a reader, a batcher.
 
 spaCy imports the factories of every installed package whenever a pipeline is made, so this
 module imports nothing but spaCy; the component and torch follow when ``ner_crf`` is added.
@@ -7,6 +7,7 @@ module imports nothing but spaCy; the component and torch follow when ``ner_crf`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from spacy.language import Language
@@ -110,3 +111,20 @@ def make_corpus(
     from ner.spacy_corpus import Corpus
 
     return Corpus(path, format=format, limit=limit, sentences=sentences)
+
+
+def make_batcher(
+    size: int = 32, tokens: int | None = None, noise: float = 2.0, buffer: int = 16384
+) -> Callable[[Iterable[Example]], Iterable[list[Example]]]:
+    """The batcher ``ner_crf.batch_by_length.v1``: examples of like length, in random order.
+
+    Args:
+        size: The most examples of a batch.
+        tokens: The most tokens of a batch, padding counted, where there is a limit; a longer
+            example is alone.
+        noise: Examples are sorted by their length plus a random number up to this many tokens.
+        buffer: So many examples are sorted together.
+    """
+    from ner.spacy_corpus import by_length
+
+    return partial(by_length, size=size, tokens=tokens, noise=noise, buffer=buffer)

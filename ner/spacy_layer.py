@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ner.batch import Batch, pad
 from ner.embeddings import GivenEmbedding
+from ner.indexed import TypeTable
 from ner.network import Network, build
 from ner.sentence import Sentence, Span
 from ner.spacy_documents import Piece, pieces, with_vectors
@@ -29,6 +30,7 @@ from ner.tagger import Tagger
 Layer = Model[Any, Any]
 
 GIVEN = "tok2vec"  # the name of the network's part that reads the vectors of a tok2vec
+REMEMBERED = 1 << 16  # distinct tokens
 UNLIKELY = -10.0  # the emission with which the tags of a new label begin
 
 
@@ -57,6 +59,7 @@ class NetworkShim(Shim):
     def __init__(self, network: Network | None = None) -> None:
         super().__init__(network)
         self.version = 0
+        self._table: TypeTable | None = None
 
     @property
     def network(self) -> Network | None:
@@ -67,7 +70,16 @@ class NetworkShim(Shim):
     @network.setter
     def network(self, network: Network | None) -> None:
         self._model = network
+        self._table = None
         self.version += 1
+
+    def batch(self, sentences: Sequence[Sentence]) -> Batch:
+        """Sentences as a batch to train on; what their tokens are as numbers is remembered."""
+        assert self.network is not None, "the layer was neither fitted nor loaded"
+        table = self._table
+        if table is None or len(table) > REMEMBERED:
+            table = self._table = self.network.type_table()
+        return self.network.collate(self.network.index(sentences, table), table)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let thinc's optimizer change the weights by the gradients that have come together."""
@@ -295,7 +307,9 @@ def _forward(
         vectors, give_back = tok2vec(docs, is_train)
         rows = _with_vectors(rows, vectors)
     device = next(network.parameters()).device
-    batch = network.batch([part.sentence for row in rows for part in row]).to(device)
+    sentences = [part.sentence for row in rows for part in row]
+    made = shim_of(model).batch(sentences) if is_train else network.batch(sentences)
+    batch = made.to(device)
     given = _given(network, batch)
     if given is not None:
         given.requires_grad_(is_train)

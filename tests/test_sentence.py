@@ -1,5 +1,6 @@
 """Spans, sentences and documents."""
 
+import copy
 import pickle
 
 import pytest
@@ -36,3 +37,8 @@ def test_a_sentence_survives_pickling():
     assert again == sentence
     assert again.columns == {"pos": ("N",)}
     assert again.document.tokens == (("a",),)
+
+
+def test_a_document_is_its_own_copy():
+    document = Document((("a",),))
+    assert copy.deepcopy([document])[0] is document

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import random
 
 import numpy as np
 import pytest
@@ -489,3 +490,17 @@ def test_a_part_of_a_document_leaves_open_what_its_boundary_cuts():
         ((), [0]),
     ]
     assert [p.sentence.position for (p,) in found] == [0, 1]
+
+
+def test_batches_are_of_like_length_and_of_every_example_once(toy):
+    nlp = spacy.blank("en")
+    data = [example(nlp.vocab, sentence) for sentence in toy * 20]
+    batch = spacy.registry.batchers.get("ner_crf.batch_by_length.v1")(size=8, noise=0.0)
+    random.seed(1)
+    found = list(batch(data))
+    assert sorted(map(id, data)) == sorted(id(one) for some in found for one in some)
+    assert max(map(len, found)) == 8
+    lengths = [[len(one.predicted) for one in some] for some in found]
+    assert sum(max(some) - min(some) for some in lengths) <= max(map(max, lengths))
+    assert sorted(lengths) != lengths
+    assert list(map(len, batch(data[:0]))) == []
