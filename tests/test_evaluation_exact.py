@@ -192,6 +192,7 @@ def test_annotation_of_either_kind_is_enough_to_score_against():
     gold = [(Span(0, 1, "X"),), Sentence(("a",), ()), Sentence(("b",), None)]
     report = evaluate(gold, [(), (), ()])
     assert (report.exact.gold, report.exact.predicted) == (1, 0)
+    assert evaluate([gold[0], gold[2]], [(), ()]).exact.gold == 1
 
 
 def test_token_accuracy_is_of_sentences_of_the_same_length():

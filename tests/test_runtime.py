@@ -209,10 +209,11 @@ def redescribe(folder, change):
         (lambda d: d["types"][0].update(kind="os"), "not a usable model: 'os'"),
         (lambda d: d["types"][0].update(evil=1), "not a usable model"),
         (lambda d: d["types"].append(d["contexts"][0]), "no TypeIndexer"),
-        (lambda d: d["crf"].update(start=[0.0]), "expected scores of the shape"),
+        (lambda d: d["crf"].update(start=[0.0]), "expected finite scores of the shape"),
         (lambda d: d["decoding"].update(temperature=0), "temperature"),
-        (lambda d: d.update(labels=["A"]), "expected scores"),
+        (lambda d: d.update(labels=["A"]), "expected finite scores"),
         (lambda d: d.pop("crf"), "describes no tagger"),
+        (lambda d: d["crf"]["start"].__setitem__(0, 1e308), "expected finite scores"),
         (lambda d: d["files"].update({"../x": {"sha256": ""}}), "no name of a file"),
     ],
 )

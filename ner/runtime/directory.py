@@ -98,7 +98,8 @@ def _moves(scores: Mapping[str, Any], tags: int) -> Moves:
 
 
 def _array(values: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    array = np.array(values, dtype=np.float32)  # `null` becomes NaN
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        array = np.array(values, dtype=np.float32)  # `null` becomes NaN
     if array.shape != shape or np.isinf(array).any():
-        raise ValueError(f"expected scores of the shape {shape}, found {array.shape}")
+        raise ValueError(f"expected finite scores of the shape {shape}, found {array.shape}")
     return np.where(np.isnan(array), np.float32(-np.inf), array)
