@@ -154,7 +154,8 @@ class TrainingSettings:
         rehearsal: With a model to start from, the weight of what it says of its labels, beside
             the annotation of the new sentences: its marginals are soft targets, its labels are
             kept, and O in the new sentences leaves them open. 0 for none.
-        threads: How many threads the CPU uses; null leaves torch's choice.
+        threads: How many threads the CPU uses; null leaves torch's choice. More than one is
+            rarely worth it: the steps are short, and beside other work threads wait for each other.
         checkpoint_steps: A checkpoint every so many steps, beside those at the ends of epochs.
         checkpoint_minutes: A checkpoint whenever so many minutes have gone by without one.
     """
@@ -183,7 +184,7 @@ class TrainingSettings:
     average: float = 0.998
     patience: int | None = None
     rehearsal: float = 0.0
-    threads: int | None = None
+    threads: int | None = 1
     checkpoint_steps: int | None = None
     checkpoint_minutes: float | None = 10.0
 
