@@ -154,7 +154,10 @@ def check_route(given: list[Sentence], folder: str, route: str, path: Path) -> N
             ner.write(path, given, format=kind, **writing)
         return
     ner.write(path, given, format=kind, **writing)
-    back = list(ner.read(path, format=kind, **reading))
+    with warnings.catch_warnings():
+        if folder == "klue_ko_dev":  # two of its entities begin with a blank, which is told
+            warnings.simplefilter("ignore", DataWarning)
+        back = list(ner.read(path, format=kind, **reading))
     if folder == "klue_ko_dev":
         assert [entities(one) for one in back] == [entities(one) for one in given]
     else:
