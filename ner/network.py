@@ -156,9 +156,9 @@ class Network(nn.Module):
             candidates(indexed, length, len(self.tags)),
         )
 
-    def batch(self, sentences: Sequence[Sentence]) -> Batch:
-        """Sentences as a batch."""
-        table = self.type_table()
+    def batch(self, sentences: Sequence[Sentence], table: TypeTable | None = None) -> Batch:
+        """Sentences as a batch; a table remembers their tokens for the next one."""
+        table = self.type_table() if table is None else table
         return self.collate(self.index(sentences, table), table)
 
     def vectors(self, batch: Batch) -> Tensor:

@@ -163,9 +163,14 @@ def annotate(doc: Doc, spans: Sequence[Span], *, overwrite: bool) -> None:
     empty = iob == UNSET
     for span in free:
         empty[span.start : span.end] = False
-    edges = np.flatnonzero(np.diff(empty.astype(np.int8), prepend=0, append=0)).tolist()
-    outside = [doc[first:last] for first, last in zip(edges[::2], edges[1::2], strict=True)]
+    outside = stretches(doc, empty)
     doc.set_ents([doc_span(doc, s) for s in free], outside=outside, default="unmodified")
+
+
+def stretches(doc: Doc, chosen: NDArray[np.bool_]) -> list[DocSpan]:
+    """The longest stretches of tokens that are all chosen, ``(tokens,)``."""
+    edges = np.flatnonzero(np.diff(chosen.astype(np.int8), prepend=0, append=0)).tolist()
+    return [doc[first:last] for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def annotate_group(doc: Doc, key: str, spans: Sequence[Span]) -> None:

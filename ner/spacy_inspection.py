@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as DocSpan
 from spacy.training import Example
 
-from ner.spacy_documents import UNSET, same_tokens
+from ner.spacy_documents import UNSET, same_tokens, stretches
 
 SHOWN = 3  # of each kind
 
@@ -47,20 +47,14 @@ def _unaligned(example: Example) -> Iterator[str]:
             yield f"{_shown(ent)} {ent.label_}, nearest tokens {near}"
 
 
-def _gaps(doc: Doc) -> Iterator[DocSpan]:
+def _gaps(doc: Doc) -> list[DocSpan]:
     """The longest stretches of tokens of which nobody said whether they are in an entity.
 
     A document without any annotation is none: it is there for its words.
     """
     if not doc.has_annotation("ENT_IOB"):
-        return
-    start = None
-    for place, iob in enumerate([*doc.to_array("ENT_IOB").tolist(), UNSET + 1]):
-        if iob == UNSET and start is None:
-            start = place
-        elif iob != UNSET and start is not None:
-            yield doc[start:place]
-            start = None
+        return []
+    return stretches(doc, doc.to_array("ENT_IOB") == UNSET)
 
 
 def _shown(span: DocSpan) -> str:

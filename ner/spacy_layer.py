@@ -73,13 +73,11 @@ class NetworkShim(Shim):
         self._table = None
         self.version += 1
 
-    def batch(self, sentences: Sequence[Sentence]) -> Batch:
-        """Sentences as a batch to train on; what their tokens are as numbers is remembered."""
-        assert self.network is not None, "the layer was neither fitted nor loaded"
-        table = self._table
-        if table is None or len(table) > REMEMBERED:
-            table = self._table = self.network.type_table()
-        return self.network.collate(self.network.index(sentences, table), table)
+    def table(self) -> TypeTable | None:
+        """What the tokens trained on are as numbers; new where it has grown too large."""
+        if self.network is not None and (self._table is None or len(self._table) > REMEMBERED):
+            self._table = self.network.type_table()
+        return self._table
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let thinc's optimizer change the weights by the gradients that have come together."""
@@ -308,8 +306,7 @@ def _forward(
         rows = _with_vectors(rows, vectors)
     device = next(network.parameters()).device
     sentences = [part.sentence for row in rows for part in row]
-    made = shim_of(model).batch(sentences) if is_train else network.batch(sentences)
-    batch = made.to(device)
+    batch = network.batch(sentences, shim_of(model).table() if is_train else None).to(device)
     given = _given(network, batch)
     if given is not None:
         given.requires_grad_(is_train)

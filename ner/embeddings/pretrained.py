@@ -25,8 +25,8 @@ from ner.vocabulary import UNKNOWN
 
 Kind = Literal["text", "binary", "numpy", "safetensors", "spacy"]
 Table = tuple[list[str], NDArray[np.float32]]
-# What numbers of a vector look like and words hardly do: a blank before one parts no word.
-_FRACTION = re.compile(r"[-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE)
+# A word of several parts of which the last looks as numbers of a vector do, and words hardly.
+_TOO_LONG = re.compile(r".* [-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE | re.DOTALL)
 LONGEST_WORD = 1000  # bytes, of word2vec's binary form; more means it is some other file
 
 
@@ -161,10 +161,8 @@ def _read_text(path: Path) -> Table:
                 continue
             width = width or _width(fields)
             row = _numbers(fields[-width:])
-            *start, last = fields[:-width] or [""]
-            word = " ".join([*start, last])
-            too_long = bool(start) and _FRACTION.fullmatch(last) is not None
-            if row is None or not word or width < 1 or too_long:
+            word = " ".join(fields[:-width])
+            if row is None or not word or width < 1 or _TOO_LONG.fullmatch(word):
                 odd += 1
                 continue
             words.append(word)

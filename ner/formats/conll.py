@@ -78,9 +78,8 @@ class Reader:
         self._table = Table(title(source), self.options)
         self._detection: Detection | None = None
         self._illegal: frozenset[tuple[str, str]] = frozenset()
-        self._held: deque[Piece | Aside] = (
-            deque()
-        )  # what the first pass saw of a file of modest size
+        # what the first pass saw of a file of modest size
+        self._held: deque[Piece | Aside] = deque()
         self._scheme = scheme_named(self.options.scheme) if self.options.scheme else None
         self._tag_map = dict(self.options.tag_map)
         self._bad: dict[str, str] = {}  # tags that are none, to be read as missing
