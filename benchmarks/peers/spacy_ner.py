@@ -1,9 +1,9 @@
 """spaCy's own ``ner`` trained from nothing: its default pipeline for efficiency, no vectors.
 
 The words are given as they are; the language is the blank ``xx``. The best epoch on the
-development sentences is kept. As in spaCy's own configuration training ends after 20,000 steps,
-or 1,600 without a better one; or after ``SECONDS`` of CPU time, more than our own taggers take
-where the tables compare the two.
+development sentences is kept, or the last where there are none. As in spaCy's own configuration
+training ends after 20,000 steps, or 1,600 without a better one; or after ``SECONDS`` of CPU time,
+more than our own taggers take where the tables compare the two.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def train_and_tag(
         with pipeline.use_params(optimizer.averages):
             found = _tag(pipeline, development)
             score = evaluate([s.spans or () for s in development], found).exact.f1
-            if score > best:
+            if score > best or not development:
                 best, kept, last = score, pipeline.to_bytes(), step
     return _tag(pipeline.from_bytes(kept), test)
 
