@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import resource
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from crf_oracle import random_crf, span_tags, table
 
 import ner.crf.blocks
 import ner.crf.recursions
-from ner.crf import CRF, viterbi
+from ner.crf import CRF, DECODERS, LinearChain, viterbi
 from ner.crf.blocks import Blocks
 from ner.crf.logspace import LogSpace
 from ner.crf.packed import Packed
@@ -53,6 +54,30 @@ def test_float32_loss_and_gradient_are_right_to_a_millionth(shape):
     for one, truth in zip(ours, theirs, strict=True):
         error = (one.double() - truth).abs().max() / truth.abs().max()
         assert error < 1e-6
+
+
+QUESTIONS = {
+    **DECODERS,
+    "n-best": lambda chain: chain.n_best(2),
+    "partition": LinearChain.log_partition,
+    "marginals": LinearChain.marginals,
+    "entropy": LinearChain.entropy,
+    "sample": lambda chain: chain.sample(2),
+}
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("name", ["transitions", "start", "end"])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_moves_that_are_no_numbers_are_named(question, name, value):
+    """Nobody is sent to look for candidates that exclude one another."""
+    torch.manual_seed(0)
+    chain = random_crf(5, allowed=table("BIO", 2)).chain(torch.randn(2, 4, 5), torch.tensor([4, 2]))
+    scores = getattr(chain, name).detach().clone()
+    scores.view(-1)[0] = float(value)
+    wrong = rf"'{name}' of the CRF must be finite.*; 1 of {scores.numel()} are nan or infinite"
+    with pytest.raises(ValueError, match=wrong):
+        QUESTIONS[question](replace(chain, **{name: scores}))
 
 
 @pytest.mark.parametrize("shape", SHAPES[:3], ids=str)

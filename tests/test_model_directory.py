@@ -18,9 +18,11 @@ from safetensors.torch import load_file, save_file
 import ner
 from ner import manifest
 from ner.evaluation import Score
+from ner.inference import FastEngine, PlainEngine
 from ner.manifest import steadily
 from ner.model_directory import DESCRIPTION, FORMAT, MANIFEST, WEIGHTS, ModelError, checksum
 from ner.network import build
+from ner.sentence import Sentence
 from ner.storage import replacing_directory, sha256
 from ner.tagger import Tagger
 
@@ -351,13 +353,18 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 @pytest.mark.parametrize("name", WEIGHED[1:])
-def test_scores_of_the_crf_that_are_not_finite_are_told_when_they_are_used(good, name, value):
-    """As a program may have made them so that holds the network."""
+@pytest.mark.parametrize("engine", [FastEngine, PlainEngine])
+def test_scores_of_the_crf_that_are_not_finite_are_told_when_they_are_used(
+    good, engine, name, value
+):
+    """As a program may have made them so that holds the network; a path need not meet them."""
     tagger = ner.load(good)
     with torch.no_grad():
         tagger.network.get_parameter(name).view(-1)[0] = float(value)
-    with pytest.raises(ValueError, match=rf"'{name[4:].split('_')[0]}' of the CRF must be finite"):
-        tagger.predict([("Ada", "Obi", "left")])
+    told = rf"'{name[4:].split('_')[0]}' of the CRF must be finite"
+    for tokens in (("Ada", "Obi", "left"), ("Ada",)):
+        with pytest.raises(ValueError, match=told):
+            engine(tagger.network).predict([Sentence(tokens)])
 
 
 def test_a_description_of_an_older_format_is_brought_up_to_date(model):

@@ -34,8 +34,8 @@ class LinearChain(Lattice):
         them, everything is about the distribution given that the path keeps to them.
 
     Raises:
-        ValueError: where shapes or types do not fit. Every method raises it for an emission that
-            is no number, and for a sentence that has no legal path.
+        ValueError: where shapes or types do not fit. Every method raises it for a score that is
+            no number, and for a sentence that has no legal path.
     """
 
     __slots__ = ()

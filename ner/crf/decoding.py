@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ner.crf.chain import LinearChain
 from ner.crf.expected import best_spans, holding, spell
-from ner.crf.lattice import Lattice, check_found, numbers
+from ner.crf.lattice import Lattice, check_found, check_moves, numbers
 from ner.crf.nbest import n_best as n_best
 from ner.crf.paths import Paths
 from ner.crf.spans import SpanTags
@@ -25,7 +25,7 @@ def best_tags(lattice: Lattice) -> NDArray[np.int64]:
     """The tags of the path of greatest score, ``(batch, length)``, 0 at padding.
 
     Raises:
-        ValueError: where emissions are no numbers, or a sentence has no legal path.
+        ValueError: where emissions or moves are no numbers, or a sentence has no legal path.
     """
     if lattice.emissions.device.type != "cpu":
         return viterbi_device(lattice)
@@ -109,8 +109,9 @@ def greedy(chain: LinearChain) -> Paths:
     """The best next tag, token by token, of those from which a legal end can be reached.
 
     Raises:
-        ValueError: where emissions are no numbers, or a sentence has no legal path.
+        ValueError: where emissions or moves are no numbers, or a sentence has no legal path.
     """
+    check_moves(chain)  # a NaN would pass for a forbidden move
     nodes, moves = chain.nodes(), chain.transitions.double()
     open_ = _open(chain, nodes, moves)
     batch, length, _ = nodes.shape

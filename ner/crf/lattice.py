@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ner.crf.viterbi_numpy import complaint
+from ner.crf.viterbi_numpy import complaint, unsound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,9 +146,25 @@ def check_found(lattice: Lattice, sums: Tensor) -> None:
     """Refuse log partitions or scores of best paths, ``(batch,)``, that are no numbers.
 
     Raises:
-        ValueError: naming the sentence, and the emission that is no number if there is one.
+        ValueError: naming the sentence, and the score that is no number if there is one.
     """
     lost = (~torch.isfinite(sums)).nonzero()
     if len(lost):
         lengths = lattice.lengths.cpu().numpy()
-        raise ValueError(complaint(numbers(lattice.emissions), lengths, int(lost[0])))
+        moves = _moves(lattice)
+        raise ValueError(complaint(numbers(lattice.emissions), lengths, int(lost[0]), *moves))
+
+
+def check_moves(lattice: Lattice) -> None:
+    """Refuse scores of transitions, start or end that are no numbers, whether a path meets them.
+
+    Raises:
+        ValueError: naming which; minus infinity forbids a move.
+    """
+    if wrong := unsound(*_moves(lattice)):
+        raise ValueError(wrong)
+
+
+def _moves(lattice: Lattice) -> tuple[NDArray[np.floating], ...]:
+    """The scores of transitions, start and end."""
+    return numbers(lattice.transitions), numbers(lattice.start), numbers(lattice.end)

@@ -95,7 +95,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
 
         Raises:
             ValueError: where shapes do not fit, gold tags are not legal, no legal path keeps to
-                the candidates, or emissions are no numbers; it names the sentence.
+                the candidates, or scores are no numbers; it names the sentence.
         """
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"invalid reduction: {reduction}; expected mean, sum or none")

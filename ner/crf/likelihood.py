@@ -95,7 +95,7 @@ def likelihood(
         ``(batch,)``, or a scalar where the question wants a sum.
 
     Raises:
-        ValueError: where an emission is no number, a sentence has no legal path, or gold tags
+        ValueError: where a score is no number, a sentence has no legal path, or gold tags
             are not legal.
     """
     ask: _Ask = _opaque if torch.compiler.is_compiling() else _Likelihood.apply

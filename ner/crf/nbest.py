@@ -19,7 +19,7 @@ def n_best(lattice: Lattice, n: int) -> Paths:
     that of one Viterbi pass and, at each token, the choice of `n` among ``n * tags``.
 
     Raises:
-        ValueError: for `n` below 1, where emissions are no numbers, and where a sentence has no
+        ValueError: for `n` below 1, where scores are no numbers, and where a sentence has no
             legal path.
     """
     if n < 1:

@@ -51,7 +51,7 @@ def recursions(lattice: Lattice, tags: Tensor | None = None) -> Recursions:
         tags: Gold tags, ``(batch, length)``; anything at padding.
 
     Raises:
-        ValueError: where an emission is no number, a sentence has no legal path, or a gold tag
+        ValueError: where a score is no number, a sentence has no legal path, or a gold tag
             is no tag.
     """
     fast = fast_way(lattice).of(lattice, tags)

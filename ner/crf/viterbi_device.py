@@ -21,7 +21,7 @@ def viterbi_device(lattice: Lattice) -> NDArray[np.int64]:
     """The tags of the path of greatest score, ``(batch, length)``, 0 at padding.
 
     Raises:
-        ValueError: where emissions are no numbers, or a sentence has no legal path.
+        ValueError: where emissions or moves are no numbers, or a sentence has no legal path.
     """
     emissions = lattice.emissions.detach()
     wide = emissions.dtype == torch.float64
@@ -43,7 +43,7 @@ def viterbi_device(lattice: Lattice) -> NDArray[np.int64]:
     scores = Scores.of(host[0], host[1], host[2], np.float64 if wide else np.float32)
     paths, lost = search(lengths, emissions.shape[1], scores, walk)
     if lost is not None:
-        raise ValueError(complaint(emissions.cpu().numpy(), lengths, lost))
+        raise ValueError(complaint(emissions.cpu().numpy(), lengths, lost, *host))
     return paths
 
 

@@ -50,8 +50,8 @@ def viterbi_numpy(
         ``(batch, length)``, 0 at padding.
 
     Raises:
-        ValueError: where emissions are no numbers, a sentence has no legal path, or a length is
-            below 0 or over the batch's.
+        ValueError: where emissions or moves are no numbers, a sentence has no legal path, or a
+            length is below 0 or over the batch's.
     """
     if len(lengths) and (lengths.min() < 0 or lengths.max() > emissions.shape[1]):
         raise ValueError(f"lengths must be from 0 to {emissions.shape[1]}, got {lengths.tolist()}")
@@ -69,7 +69,7 @@ def viterbi_numpy(
 
     paths, lost = search(lengths, width, scores, walk)
     if lost is not None:
-        raise ValueError(complaint(emissions, lengths, lost))
+        raise ValueError(complaint(emissions, lengths, lost, transitions, start, end))
     return paths
 
 
@@ -100,8 +100,15 @@ def search(
     return paths, None
 
 
-def complaint(emissions: Floats, lengths: Integers, sentence: int) -> str:
-    """Why a sentence has no best path: an emission that is no number, or nothing legal."""
+def complaint(emissions: Floats, lengths: Integers, sentence: int, *moves: Floats) -> str:
+    """Why a sentence has no best path: a score that is no number, or nothing legal.
+
+    Args:
+        emissions: ``(batch, length, tags)``.
+        lengths: ``(batch,)``.
+        sentence: The number of the sentence.
+        moves: The scores of transitions, start and end.
+    """
     rows = emissions[sentence, : int(lengths[sentence])]
     bad = np.argwhere(~(rows < np.inf))
     if len(bad):
@@ -110,10 +117,23 @@ def complaint(emissions: Floats, lengths: Integers, sentence: int) -> str:
             f"emissions of sentence {sentence} hold {rows[token, tag]} at token {token}, tag "
             f"{tag}; expected numbers (-inf forbids a tag): has the model diverged?"
         )
-    return (
+    return unsound(*moves) or (
         f"sentence {sentence} has no legal path: its candidates, the forbidden transitions and "
         "its length exclude one another"
     )
+
+
+def unsound(transitions: Floats, start: Floats, end: Floats) -> str | None:
+    """What is wrong with the scores of moves where one is no number; None where all are."""
+    for name, scores in (("transitions", transitions), ("start", start), ("end", end)):
+        bad = ~(scores < np.inf)  # nan, too
+        if bad.any():
+            return (
+                f"the scores {name!r} of the CRF must be finite, or minus infinity where a move "
+                f"is forbidden; {int(bad.sum())} of {bad.size} are nan or infinite: has the model "
+                "diverged? Load the weights again, or train with a smaller learning rate"
+            )
+    return None
 
 
 def _parts(lengths: Integers, tags: int) -> Iterator[Integers]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ner.crf.arrays import ArrayChain, ArrayMessages, SpanTable, span_probability
 from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
 from ner.crf.nbest_numpy import n_best_numpy
-from ner.crf.viterbi_numpy import viterbi_numpy
+from ner.crf.viterbi_numpy import unsound, viterbi_numpy
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.found import Found, SpanFinder
 from ner.inference.long import Piece, seam
@@ -47,14 +47,8 @@ class Moves:
     end: Floats
 
     def __post_init__(self) -> None:
-        for name in ("transitions", "start", "end"):
-            scores = getattr(self, name)
-            bad = np.isnan(scores) | np.isposinf(scores)
-            if bad.any():
-                raise ValueError(
-                    f"the scores {name!r} of the CRF must be finite, or minus infinity where a "
-                    f"move is forbidden; {int(bad.sum())} of {bad.size} are nan or infinite"
-                )
+        if wrong := unsound(self.transitions, self.start, self.end):
+            raise ValueError(wrong)
 
     def chain(self, emissions: Floats, lengths: Integers) -> ArrayChain:
         """The distribution over paths of padded emissions, ``(batch, length, tags)``."""

@@ -9,6 +9,7 @@ import torch
 
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
+from ner.crf.lattice import check_moves
 from ner.indexed import Indexed, TypeTable
 from ner.inference.decoding import VITERBI, Decoding
 from ner.network import Network
@@ -36,7 +37,11 @@ class PlainEngine:
 
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
-        """The spans of each sentence, each with its probability."""
+        """The spans of each sentence, each with its probability.
+
+        Raises:
+            ValueError: A score is no number.
+        """
         bare = [
             replace(sentence, spans=None, unknown=frozenset(), labels=None)
             for sentence in sentences
@@ -63,6 +68,7 @@ class PlainEngine:
 
     def _spans(self, chain: LinearChain) -> list[tuple[Span, ...]]:
         """The spans of the chosen paths through a chain."""
+        check_moves(chain)
         network = self.network
         paths = paths_of(chain, network, self.decoding).tags.tolist()
         decoded = [
