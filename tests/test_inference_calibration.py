@@ -5,15 +5,18 @@ import json
 import numpy as np
 import pytest
 import torch
+from training_runs import config
 
 from ner.cli import main
+from ner.config import dump
 from ner.crf import viterbi
-from ner.evaluation import Score
-from ner.formats import write
+from ner.evaluation import Score, evaluate
+from ner.formats import read, write
 from ner.inference import Decoding, PlainEngine
 from ner.inference.calibration import fit_temperature, reaching, thresholds
 from ner.inference.probabilities import SpanTable, Weights, span_probabilities
 from ner.network import build
+from ner.sample import path as sample_path
 from ner.sentence import Sentence
 from ner.tagger import Tagger, load
 
@@ -95,6 +98,45 @@ def test_calibrate_stores_what_it_found(network, toy, tmp_path, capsys):
     assert "temperature" in capsys.readouterr().out
     assert load(tmp_path / "other").decoding.decode == "viterbi"
     assert main(["calibrate", str(model), str(dev), "--precision", "2"]) == 2
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A tagger that has learnt a little of the bundled corpus."""
+    folder = tmp_path_factory.mktemp("learnt")
+    settings = config(epochs=3, batch_size=8)
+    settings["data"] = {"train": "sample:train"}
+    (folder / "config.yaml").write_text(dump(settings), encoding="utf-8")
+    model = str(folder / "model")
+    assert main(["train", str(folder / "config.yaml"), "--output", model, "--quiet"]) == 0
+    return model
+
+
+@pytest.mark.parametrize(("wanted", "more"), [("recall", -0.02), ("precision", 0.02)])
+def test_tagging_reaches_what_calibrate_was_asked_for(learnt, tmp_path, capsys, wanted, more):
+    development, model = str(sample_path("development")), str(tmp_path / "model")
+
+    def tagged(directory, *settings):
+        path = tmp_path / "tagged.conll"
+        files = [development, "--from", "conll", "--to", "conll", "--output", str(path)]
+        assert main(["tag", directory, *files, "--quiet", *settings]) == 0
+        return evaluate([s.spans for s in gold], [s.spans for s in read(path)]).exact
+
+    gold = list(read(development))
+    before = tagged(learnt)
+    asked = getattr(before, wanted) + more
+    command = ["calibrate", learnt, development, f"--{wanted}", f"{asked:.4f}", "--output", model]
+    assert main([*command, "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    after = tagged(model)
+    assert getattr(after, wanted) >= asked - 1e-4
+    assert after != before
+    assert [after.precision, after.recall, after.f1] == list(told["development"].values())
+    assert tagged(model, "--threshold", "1").predicted < after.predicted  # the stored one is used
+    assert tagged(learnt) == before  # --output leaves the model as it was
+    assert main([*command[:4], "1", "--output", str(tmp_path / "none")]) == 2
+    assert f"no threshold reaches a {wanted} of 1.0" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_bench_measures(network, toy, tmp_path, capsys):
