@@ -1,6 +1,7 @@
 """How fast tagging is on one CPU thread, against a plain tagger of the very same network.
 
     python benchmarks/tagging.py TAGGED_CORPUS [--width 100] [--words 100] [--model DIRECTORY]
+    python benchmarks/tagging.py TAGGED_CORPUS --sentences 200 --rounds 2 --published
 
 Without a model a network of random weights is made for the words of the corpus: so many numbers a
 word, a convolution over characters (25 -> 30), a BiLSTM of the given width, BIOES, which finds
@@ -12,12 +13,16 @@ begins with an empty cache; "with scores" adds the exact probability of every sp
 tagger does not give. spaCy's `ner` and CRFsuite, trained a little on the corpus itself, take part
 where they are installed; CRFsuite with few features (words in a window of 2; the token's own
 affixes of 1 to 4 characters and case) and with many (words, affixes and shapes, all of them in a
-window of 2, and pairs of neighbouring words).
+window of 2, and pairs of neighbouring words). Flair and Stanza take part where they are installed,
+with networks of the same sizes, and with --published of those of their English models too: these
+take a minute for some hundred sentences.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import resource
 import tempfile
 import time
@@ -28,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peers.spans import make_spans_rare
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import ner
@@ -136,7 +142,12 @@ def main() -> None:
     network = _network(arguments, sentences)
     tokens = sum(map(len, sentences))
     print(f"{len(sentences)} sentences, {tokens} tokens; {_described(network)}; CPU, one thread\n")
-    runs = _runs(network, sentences)
+    runs = {
+        **_runs(network, sentences),
+        **_spacy(sentences),
+        **_crfsuite(sentences),
+        **_untrained(network, sentences, published=arguments.published),
+    }
     best = _timed(runs, arguments.rounds)
     base = best["plain"]
     print(f"{'':24}{'tokens/s':>10}{'x plain':>9}")
@@ -159,6 +170,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sentences", type=int, help="take only so many")
+    parser.add_argument(
+        "--published", action="store_true", help="Flair and Stanza of their published sizes too"
+    )
     return parser.parse_args()
 
 
@@ -168,20 +182,13 @@ def _network(arguments: argparse.Namespace, sentences: Sequence[Sentence]) -> Ne
     torch.manual_seed(0)
     embeddings = {**TYPES_ONLY, "words": {"width": arguments.words}}
     network = build(sentences, embeddings=embeddings, encoder={"width": arguments.width}).eval()
-    with torch.no_grad():
-        network.projection.weight.mul_(3.0)  # so that it finds spans of every label
-    _make_spans_rare(network, sentences[:: max(1, len(sentences) // 200)])
+    make_spans_rare(
+        network.projection,
+        0,
+        lambda some: sum(map(len, FastEngine(network).predict(some))),
+        sentences[:: max(1, len(sentences) // 200)],
+    )
     return network
-
-
-def _make_spans_rare(network: Network, sentences: Sequence[Sentence]) -> None:
-    """Raise the score of the tag outside spans until there are no more spans than annotated."""
-    gold = sum(len(sentence.spans or ()) for sentence in sentences)
-    for _ in range(60):
-        if sum(map(len, FastEngine(network).predict(sentences))) <= gold:
-            break
-        with torch.no_grad():
-            network.projection.bias[0] += 0.1
 
 
 def _described(network: Network) -> str:
@@ -202,8 +209,6 @@ def _runs(network: Network, sentences: list[Sentence]) -> dict[str, Callable[[],
         "fast, cold": lambda: NoScores(network).predict(sentences),
         "fast, warm": lambda: warm.predict(sentences),
         "fast, warm, with scores": lambda: scored.predict(sentences),
-        **_spacy(sentences),
-        **_crfsuite(sentences),
     }
 
 
@@ -338,6 +343,19 @@ def _spelling(token: str) -> list[str]:
         f"t={token.istitle()}",
         f"u={token.isupper()}",
     ]
+
+
+def _untrained(
+    network: Network, sentences: list[Sentence], *, published: bool
+) -> dict[str, Callable[[], Any]]:
+    """Flair and Stanza, where they are installed, with networks of random weights."""
+    words, width = network.embeddings["words"].width, network.encoder.width
+    runs: dict[str, Callable[[], Any]] = {}
+    for package in ("flair", "stanza"):
+        if importlib.util.find_spec(package):
+            peer = importlib.import_module(f"peers.{package}_speed")
+            runs |= peer.runs(sentences, words=words, width=width, published=published)
+    return runs
 
 
 def _few_features(tokens: Sequence[str]) -> list[list[str]]:
