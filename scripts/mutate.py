@@ -194,7 +194,7 @@ def _other_conditions(node: ast.If | ast.While) -> Iterator[ast.AST]:
 
 
 def _other_returns(node: ast.Return) -> Iterator[ast.AST]:
-    if node.value is not None:
+    if node.value is not None and ast.unparse(node.value) != "None":
         yield ast.Return(ast.Constant(None))
 
 
@@ -343,6 +343,8 @@ def main() -> int:
     _draw_less()
     everything = [mutant for path in files(pattern) for mutant in mutants(path)]
     chosen = drawn(everything, arguments)
+    if not chosen:
+        parser.error(f"no mutant is left of the {len(everything):,} there are")
     for name in LARGE:  # imported before the forks, which then need not
         importlib.import_module(name)
     sys.path.insert(0, str(ROOT))

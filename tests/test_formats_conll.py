@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import ner
-from ner.formats import DataError, DataWarning, conll, documents
+from ner.formats import DataError, DataWarning, conll, documents, table
 from ner.formats.conll import Reader, detect_scheme, read, write
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span, in_document
@@ -139,6 +139,27 @@ def test_all_bad_lines_are_told_in_one_run(tmp_path: Path) -> None:
     assert told[-1].endswith("and 6 more bad lines")
 
 
+def test_a_long_bad_line_is_cut_short(tmp_path: Path) -> None:
+    for length, shown in ((100, "x" * 100), (101, "x" * 100 + "...")):
+        path = save(tmp_path, "a O\n" * 3 + "x" * length + "\n")
+        with pytest.raises(DataError, match=rf":4: expected 2 columns, found 1: '{shown}'$"):
+            list(read(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [("EU", "set tagged: false)"), ("EU,B-ORG", "tagged: false, and columns are parted by TABs")],
+)
+def test_a_file_of_one_column_is_told_what_it_may_lack(
+    line: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError) as caught:
+        list(read(save(tmp_path, f"{line}\n")))
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'x.conll'}:1: expected 2 columns, found 1: {line!r} (a t")
+    assert said.endswith(f"{hint}{' or blanks)' * ('TABs' in hint)}")
+
+
 def test_an_empty_token_is_refused(tmp_path: Path) -> None:
     for tagged in (True, False):
         path = save(tmp_path, "EU\tO\n\tO\n")
@@ -177,6 +198,38 @@ def test_what_ragged_lines_hold_is_written_where_it_stood(tmp_path: Path) -> Non
     again = save(tmp_path, spelled(given), "again.conll")
     assert again.read_text() == "B-Z\tb\tx|y\nO\ta\t_\nO\tc\t_\n\n"
     assert list(read(again, **options)) == given
+
+
+def test_bad_lines_among_ragged_ones_keep_their_columns(tmp_path: Path) -> None:
+    path = save(tmp_path, "a N O x\nb\nc N B-Z\nd V\ne N O\n")
+    with pytest.warns(DataWarning, match="2 bad lines"):
+        (sentence,) = read(path, ragged=True, tag_column=2, columns="wpt", bad_lines="missing")
+    assert sentence.tokens == ("a", "b", "c", "d", "e")
+    assert (sentence.spans, sentence.unknown) == ((Span(2, 3, "Z"),), {1, 3})
+    assert sentence.columns == {"p": ("N", "_", "N", "V", "N"), "extra": ("x", "_", "_", "_", "_")}
+    path = save(tmp_path, "a x N O\nb\nc N O\nd N B-Z\n")
+    with pytest.warns(DataWarning, match="1 bad line"):
+        (sentence,) = read(path, ragged=True, columns="wpt", bad_lines="missing")
+    assert (sentence.spans, sentence.unknown) == ((Span(3, 4, "Z"),), {1})
+    assert sentence.columns == {"p": ("x", "_", "N", "N"), "extra": ("N", "_", "_", "_")}
+
+
+def test_comments_before_all_columns_do_not_settle_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "VOTING", 2)
+    (sentence,) = read(save(tmp_path, "# a\n# b\n# c\nx N O\ny N O\n"), comment_prefix="#")
+    assert sentence.tokens == ("x", "y")
+    told = r":3: expected 2 columns, found 3"
+    with pytest.raises(DataError, match=told):  # the first lines settle it, not the most
+        list(read(save(tmp_path, "a O\nb O\nc N O\nd N O\ne N O\n"), comment_prefix="#"))
+
+
+def test_a_comment_of_nothing_but_a_tab_parts_no_sentences(tmp_path: Path) -> None:
+    path = save(tmp_path, "a O\n\t\nb O\n")
+    assert [one.tokens for one in read(path)] == [("a",), ("b",)]
+    assert [one.tokens for one in read(path, comment_prefix="\t")] == [("a", "b")]
+    assert [one.tokens for one in read(path, document_prefix="\t")] == [("a",), ("b",)]
 
 
 def test_ragged_lines_may_lack_their_last_fields(tmp_path: Path) -> None:
@@ -405,6 +458,13 @@ def test_documents_are_kept_with_their_sentences(tmp_path: Path) -> None:
     assert [one.line for one in (before, a, b, c)] == [1, 5, 7, 10]
 
 
+@pytest.mark.parametrize("filling", ["-X- -X- O", "X X O", "O O O", "_ _ _", "- -", "-DOCSTART-"])
+def test_what_fills_a_boundary_line_is_no_name(filling: str, tmp_path: Path) -> None:
+    (sentence,) = read(save(tmp_path, f"-DOCSTART- {filling}\n\na O\n"))
+    assert sentence.document is not None
+    assert sentence.document.id == ""
+
+
 def test_a_long_document_is_given_in_parts_and_written_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,6 +501,9 @@ def test_a_large_file_is_read_as_a_small_one(
     monkeypatch.setattr(conll, "HELD", 1)
     assert list(read(path)) == held
     assert spelled(held) == text
+    reader = Reader(path)
+    assert reader.scheme.name == "BIO"
+    assert not reader._held  # what is large stays on the disk
 
 
 def test_a_reader_can_be_read_again(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def test_without_repairs_or_tags_nothing_is_said():
         ("M", "BIOES", "did you mean 'I'"),
         ("0", None, r"'0' is no tag; did you mean 'O'\?"),
         *((tag, None, "did you mean 'O'") for tag in ("o", "OUT", "Other", "OTHER", "other")),
+        *((tag, None, "did you mean 'O'") for tag in ("\u039f", "\u041e")),  # Greek, Cyrillic
         ("b-A", None, "did you mean 'B-A'"),
         ("B_A", None, "did you mean 'B-A'"),
         ("I:A", None, "did you mean 'I-A'"),

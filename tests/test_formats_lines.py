@@ -89,6 +89,8 @@ def test_bytes_that_are_not_utf8_name_line_byte_and_option(tmp_path: Path) -> No
     assert "encoding: latin-1" in first
     assert second.startswith(f"{path}:5: byte 0xf6")
     assert all_lines(path, "latin-1")[2] == "München"
+    with pytest.raises(DataError, match=r"is not ascii; .* for example encoding: utf-8"):
+        all_lines(path, "ascii")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])

@@ -72,6 +72,40 @@ def test_every_way_to_choose_is_that_of_torch(name, seed, scale):
     np.testing.assert_array_equal(greedy_numpy(chain), greedy(linear).tags.numpy())
 
 
+@pytest.mark.parametrize("threshold", [0.01, 0.03, 0.1, 0.2])
+def test_spans_that_compete_are_chosen_as_torch_does(threshold):
+    """A gain is a probability less the threshold, so that one span may outweigh two."""
+    for seed in range(60):
+        chain, linear, table, tags = chains("BIO", seed, 0.7)
+        found = posterior_numpy(chain, table, threshold=threshold)
+        expected = posterior(linear, tags, threshold=threshold).tags.numpy()
+        np.testing.assert_array_equal(found[chain.mask], expected[chain.mask])
+
+
+def test_a_span_just_as_probable_as_the_threshold_is_kept():
+    table = SpanTable(*(np.array([tag]) for tag in (1, 1, 2, 2, 2)))  # BIO: O, B, I
+    moves, ends = np.zeros((3, 3), np.float32), np.array([0.0, 0.0, -np.inf], np.float32)
+    chain = ArrayChain(np.zeros((1, 1, 3), np.float32), moves, ends, ends, np.array([1]))
+    assert posterior_numpy(chain, table, threshold=0.5).tolist() == [[1]]
+    assert posterior_numpy(chain, table, threshold=0.51).tolist() == [[0]]
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 9999))
+def test_the_greedy_way_sees_dead_ends_from_afar(seed):
+    """Where few moves are allowed, what can still end is not told by the next tag alone."""
+    random = np.random.default_rng(seed)
+    moves = np.where(random.random((6, 6)) < 0.2, 0.0, -np.inf).astype(np.float32)
+    moves[0, 0] = 0.0  # there is a way to the end
+    end = np.full(6, -np.inf, np.float32)
+    end[0] = 0.0
+    emissions = random.normal(size=(4, 7, 6)).astype(np.float32)
+    chain = ArrayChain(emissions, moves, np.zeros(6, np.float32), end, np.array([7, 5, 4, 1]))
+    parts = (chain.emissions, chain.transitions, chain.start, chain.end, chain.lengths)
+    right = greedy(LinearChain(*map(torch.from_numpy, parts))).tags.numpy()
+    np.testing.assert_array_equal(greedy_numpy(chain), right)
+
+
 def test_the_ways_are_those_of_the_crf():
     assert list(DECODERS) == list(WAYS)
 

@@ -75,6 +75,20 @@ def test_what_float64_does_not_hold_is_left_to_others():
     assert span_probabilities_of_one(chain.emissions[0], weights, found, table) is None
 
 
+def test_a_beginning_too_improbable_for_float64_is_not_taken_for_none():
+    """Half of all weight lies on a path whose first token's is below what float64 holds."""
+    table = SpanTable(*(np.array([tag]) for tag in (1, 1, 2, 2, 2)))  # BIO: O, B, I
+    moves = np.full((3, 3), -np.inf, np.float32)
+    moves[0, 0], moves[1, 2] = 0.0, 709.0
+    start, end = np.array([-41.0, -750.0, -np.inf], np.float32), np.zeros(3, np.float32)
+    emissions, found = np.zeros((2, 3), np.float32), Found(*np.array([[0], [0], [2], [0]]))
+    chain = ArrayChain(emissions[None], moves, start, end, np.array([2]))
+    (right,) = span_probability(chain, ArrayMessages.of(chain), found, table)
+    assert right == pytest.approx(0.5)
+    weights = Weights.of(moves, start, end)
+    assert span_probabilities_of_one(emissions, weights, found, table) is None
+
+
 @pytest.mark.parametrize("directions", [1, 2])
 def test_the_recurrence_of_one_is_that_of_many(directions):
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 from strategies import LABELS, spans
 
-from ner.schemes import ALIASES, OUTSIDE, SCHEMES, Scheme, outermost, scheme_named
+from ner.schemes import ALIASES, OUTSIDE, SCHEMES, Role, Scheme, outermost, scheme_named
 from ner.sentence import Span
 
 ALL = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
@@ -158,9 +158,27 @@ def test_of_nested_spans_the_outer_one_is_kept() -> None:
 
 def test_schemes_have_other_names() -> None:
     assert {name: scheme_named(name).name for name in ALIASES} == ALIASES
+    told = ["BIO", "BIO", "BIOES", "BILOU", "BMES"]
+    assert [ALIASES[name] for name in ("IOB2", "IOB", "IOBES", "BILUO", "BMESO")] == told
     assert scheme_named("bioes") is SCHEMES["BIOES"]
     with pytest.raises(ValueError, match="no scheme is called 'BIOX'; there are IOB1, BIO"):
         scheme_named("BIOX")
+
+
+def test_a_scheme_is_its_name_and_roles_whatever_it_has_read() -> None:
+    used = Scheme("BIO", SCHEMES["BIO"].roles)
+    fresh = Scheme("BIO", SCHEMES["BIO"].roles)
+    used.decode(["B-X", "I-X"])
+    assert used == fresh
+    assert repr(used) == repr(fresh)
+    with pytest.raises(TypeError):
+        Scheme("BIO", SCHEMES["BIO"].roles, {})  # type: ignore[call-arg]
+
+
+def test_spans_that_need_no_end_are_prolonged_by_their_inner_tag() -> None:
+    scheme = Scheme("BIE", {"B": Role(True, None), "I": Role(False, None), "E": Role(False, True)})
+    assert scheme.decode(["B-X", "I-X"]) == (Span(0, 2, "X"),)
+    assert scheme.spelling(["X"])["prolonging"] == [scheme.tags(["X"]).index("I-X")]
 
 
 @pytest.mark.parametrize("name", ["BIO", "BIOES", "BILOU", "BMES"])
