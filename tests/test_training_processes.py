@@ -18,7 +18,7 @@ from training_runs import config
 from ner.training import Run, read_settings, rows
 from ner.training.corpora import Corpora
 
-rows.LEAST = 1  # every table's gradient is of rows, of which each process has its own
+rows.LEAST = rows.LEAST_SHARED = 1  # every table's gradient is of rows, each process's its own
 lines = ["[PER Ada Obi] joined [ORG Kestrel] .", "[LOC Ghana] beat [LOC Peru] 2-1 .", "It rained .",
          "[PER Lin Ho] resigned in [LOC Lima] .", "Shares of [ORG Tern Bank] fell ."]
 toy = tuple(parse_line(line) for line in lines)

@@ -56,21 +56,50 @@ class Processes:
             distributed.all_reduce(tensor)
         return tensor
 
-    def sum_rows(self, tables: Sequence[Tensor]) -> None:
-        """Give tables the sum of the sparse gradients that all have of some of their rows.
+    def sum_gradients(
+        self, weights: Sequence[Tensor], tables: Sequence[Tensor], total: float
+    ) -> float:
+        """Give weights the sums of the gradients that all have of them.
 
-        All gradients travel together, for what an exchange costs is mostly its beginning.
+        All that is dense travels in one exchange and all rows of tables in another, for what an
+        exchange costs is mostly its beginning.
 
         Args:
-            tables: Their gradients are coalesced, or ``None``.
+            weights: Their gradients are dense, or ``None``.
+            tables: Their gradients are sparse and coalesced, or ``None``.
+            total: A number that is to be summed too.
+
+        Returns:
+            The sum of the totals.
         """
+        if self.count == 1:
+            return total
         own = [_rows_and_values(table) for table in tables]
-        counts = self.gather(torch.tensor([len(rows) for rows, _ in own]))
+        gradients = [w.grad if w.grad is not None else torch.zeros_like(w) for w in weights]
+        counts = torch.zeros(self.count, len(tables))
+        counts[self.rank] = torch.tensor([len(rows) for rows, _ in own])
+        parts = [*gradients, counts, torch.tensor([total])]
+        device = gradients[0].device
+        flat = self.sum(torch.cat([part.to(device).reshape(-1) for part in parts]))
+        *dense, counts, last = torch.split(flat, [part.numel() for part in parts])
+        for weight, gradient in zip(weights, dense, strict=True):
+            weight.grad = gradient.view_as(weight)
+        if tables:
+            self._sum_rows(tables, own, counts.int().view(self.count, -1).tolist())
+        return float(last.item())
+
+    def _sum_rows(
+        self,
+        tables: Sequence[Tensor],
+        own: Sequence[tuple[Tensor, Tensor]],
+        counts: Sequence[Sequence[int]],
+    ) -> None:
+        """Exchange rows of tables, of which each process has so many, and add them up."""
         packed = torch.cat([part.reshape(-1) for one in own for part in one])
-        sizes = [_packed_size(tables, one.tolist()) for one in counts]
+        sizes = [_packed_size(tables, one) for one in counts]
         padded = torch.cat([packed, packed.new_zeros(max(sizes) - len(packed))])
         parts = [
-            _unpacked(one, tables, known.tolist())
+            _unpacked(one, tables, known)
             for one, known in zip(self.gather(padded), counts, strict=True)
         ]
         for table, found in zip(tables, zip(*parts, strict=True), strict=True):

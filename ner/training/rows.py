@@ -34,6 +34,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # those of torch's Adam
 REMEMBERED = 400  # steps until momentum is gone: (b1 / sqrt(b2))^400 < 1e-18
 BLOCK = 8192  # rows brought up to date at a time
 LEAST = 300_000  # numbers a table must hold to be worth it
+LEAST_SHARED = 60_000  # where processes train together, and rows travel in place of the table
 _FADING = (BETAS[0] / math.sqrt(BETAS[1])) ** np.arange(REMEMBERED, 0, -1)
 _DRIFT, _KEEP, _LAG = range(3)
 _NOTHING = np.array([[0.0], [1.0], [0.0]])  # what has happened to a row since the step just taken
@@ -162,17 +163,22 @@ class RowTables:
     """The tables of a network that are optimised row by row.
 
     Args:
-        network: Its tables of at least ``LEAST`` numbers that training changes are meant; ``None``
-            for no tables.
+        network: Its tables that training changes are meant; ``None`` for no tables.
         averages: The moving averages of weights by name, where there are such.
+        shared: Whether processes train together.
 
     Attributes:
         tables: The tables by the names of their weights.
     """
 
-    def __init__(self, network: nn.Module | None, averages: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, network: nn.Module | None, averages: Mapping[str, Tensor], *, shared: bool = False
+    ) -> None:
         modules = () if network is None else network.named_modules()
-        self._modules = {f"{name}.weight": module for name, module in modules if _is_large(module)}
+        least = LEAST_SHARED if shared else LEAST
+        self._modules = {
+            f"{name}.weight": module for name, module in modules if _is_large(module, least)
+        }
         self.tables = {
             name: RowTable(module.weight, averages.get(name))
             for name, module in self._modules.items()
@@ -237,10 +243,10 @@ class _Watch:
         self.table.catch_up(given[0].reshape(-1).numpy())
 
 
-def _is_large(module: nn.Module) -> TypeGuard[nn.Embedding | nn.EmbeddingBag]:
+def _is_large(module: nn.Module, least: int) -> TypeGuard[nn.Embedding | nn.EmbeddingBag]:
     if not isinstance(module, nn.Embedding | nn.EmbeddingBag):
         return False
-    return module.weight.numel() >= LEAST and module.weight.requires_grad
+    return module.weight.numel() >= least and module.weight.requires_grad
 
 
 def _rows_of(weight: Tensor) -> tuple[Integers, NDArray[np.float32]]:

@@ -63,7 +63,7 @@ class Stepper:
             and self._device.type == "cpu"  # elsewhere a whole table is quickly done
         )
         averages = self.average.weights if self.average else {}
-        self.rows = RowTables(network if by_rows else None, averages)
+        self.rows = RowTables(network if by_rows else None, averages, shared=processes.count > 1)
         self.optimizer = OPTIMIZERS[settings.optimizer](
             [p for name, p in network.named_parameters() if name not in self.rows.tables],
             settings.learning_rate,
@@ -112,7 +112,9 @@ class Stepper:
                     loss.backward()  # type: ignore[no-untyped-call]
                     total += loss.item() * count
         self.rows.coalesce()
-        return self._sum_up(total)
+        dense = [p for p in self.optimizer.param_groups[0]["params"] if p.requires_grad]
+        tables = [table.weight for table in self.rows.tables.values()]
+        return self._processes.sum_gradients(dense, tables, total)
 
     def _step(self, rate: float) -> None:
         """Change weights and average by the gradients."""
@@ -165,23 +167,6 @@ class Stepper:
     def _loss_of(self, batch: Batch) -> Tensor:
         loss = self.network.loss(batch)
         return loss if self._rehearsal is None else loss + self._rehearsal.loss(batch)
-
-    def _sum_up(self, total: float) -> float:
-        """Sum gradients and losses over all processes."""
-        if self._processes.count == 1:
-            return total
-        parameters = list(self.optimizer.param_groups[0]["params"])
-        parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        last = torch.tensor([total], dtype=torch.float32, device=self._device)
-        flat = self._processes.sum(torch.cat([*(g.reshape(-1) for g in gradients), last]))
-        sizes = [parameter.numel() for parameter in parameters]
-        *summed, last = torch.split(flat, [*sizes, 1])
-        for parameter, gradient in zip(parameters, summed, strict=True):
-            parameter.grad = gradient.view_as(parameter)
-        if self.rows.tables:
-            self._processes.sum_rows([table.weight for table in self.rows.tables.values()])
-        return float(last.item())
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
