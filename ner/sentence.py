@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -112,3 +112,20 @@ def in_document(sentences: Iterable[Sentence], id: str = "") -> tuple[Sentence, 
         replace(sentence, document=document, position=position)
         for position, sentence in enumerate(together)
     )
+
+
+def as_sentences(given: Iterable[Sentence | Sequence[str]]) -> list[Sentence]:
+    """Sentences as they are, and lists of tokens as sentences.
+
+    Raises:
+        TypeError: A text is among them, which would be read as a list of its characters.
+    """
+    sentences = []
+    for one in given:
+        if isinstance(one, str):
+            raise TypeError(
+                f"expected sentences or lists of tokens, got the text {one[:40]!r}: cut it into "
+                'tokens first, as by text.split(), or tag texts with spaCy or "ner tag --from text"'
+            )
+        sentences.append(one if isinstance(one, Sentence) else Sentence(tuple(one)))
+    return sentences

@@ -19,7 +19,7 @@ from ner.inference.readings import alternatives
 from ner.manifest import parse_json, steadily
 from ner.model_directory import ModelError
 from ner.network import Network
-from ner.sentence import Sentence, Span
+from ner.sentence import Sentence, Span, as_sentences
 
 
 class Tagger:
@@ -56,9 +56,11 @@ class Tagger:
 
         Args:
             sentences: Sentences, or lists of tokens. What is already annotated is not looked at.
+
+        Raises:
+            TypeError: A text is given in place of a list of tokens.
         """
-        given = [s if isinstance(s, Sentence) else Sentence(tuple(s)) for s in sentences]
-        return self.engine().predict(given)
+        return self.engine().predict(as_sentences(sentences))
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
         """Tag one sentence of any length in bounded memory, on the CPU.
@@ -86,7 +88,7 @@ class Tagger:
         Raises:
             ValueError: ``count`` is below 1.
         """
-        given = [s if isinstance(s, Sentence) else Sentence(tuple(s)) for s in sentences]
+        given = as_sentences(sentences)
         return alternatives(self.network, given, count, temperature=self.decoding.temperature)
 
     def engine(self) -> FastEngine | PlainEngine:

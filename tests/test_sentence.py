@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from ner.sentence import Document, Sentence, Span, in_document
+from ner.sentence import Document, Sentence, Span, as_sentences, in_document
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 1), (1, 1), (2, 1)])
@@ -42,3 +42,16 @@ def test_a_sentence_survives_pickling():
 def test_a_document_is_its_own_copy():
     document = Document((("a",),))
     assert copy.deepcopy([document])[0] is document
+
+
+def test_lists_of_tokens_become_sentences_and_sentences_stay():
+    one = Sentence(("Ada", "left"))
+    assert as_sentences([one, ["It", "rained"], ()]) == [
+        one, Sentence(("It", "rained")), Sentence(()),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ["Ada left", ["Ada left"], [["It", "rained"], "Ada left"]])
+def test_a_text_is_no_list_of_tokens(given):
+    with pytest.raises(TypeError, match=r"lists of tokens, got the text 'A.*split"):
+        as_sentences(given)

@@ -36,6 +36,13 @@ def test_lists_of_tokens_are_sentences(tagger, toy):
     assert any(found)
 
 
+@pytest.mark.parametrize("ask", ["predict", "alternatives"])
+def test_a_text_is_refused_and_not_read_by_characters(tagger, ask):
+    more = {"alternatives": (2,)}.get(ask, ())
+    with pytest.raises(TypeError, match="got the text 'Obi left'"):
+        getattr(tagger, ask)(["Obi left"], *more)
+
+
 def test_to_load_and_tag_takes_no_compiler(tagger, tmp_path):
     """Whose import takes longer than torch itself."""
     tagger.save(tmp_path / "model")

@@ -10,7 +10,7 @@ from ner.inference.choice import Chooser, Reading
 from ner.inference.decoding import Decoding
 from ner.runtime.directory import Exported, read
 from ner.runtime.emitter import Floats, OnnxEmitter
-from ner.sentence import Sentence, Span
+from ner.sentence import Sentence, Span, as_sentences
 
 
 class ExportedTagger:
@@ -48,9 +48,11 @@ class ExportedTagger:
 
         Args:
             sentences: Sentences, or lists of tokens. What is already annotated is not looked at.
+
+        Raises:
+            TypeError: A text is given in place of a list of tokens.
         """
-        given = [s if isinstance(s, Sentence) else Sentence(tuple(s)) for s in sentences]
-        return self._engine.predict(given)
+        return self._engine.predict(as_sentences(sentences))
 
     def alternatives(
         self, sentences: Iterable[Sentence | Sequence[str]], count: int
@@ -64,8 +66,7 @@ class ExportedTagger:
         Raises:
             ValueError: ``count`` is below 1.
         """
-        given = [s if isinstance(s, Sentence) else Sentence(tuple(s)) for s in sentences]
-        return self._engine.alternatives(given, count)
+        return self._engine.alternatives(as_sentences(sentences), count)
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
         """Tag one sentence of any length in bounded memory.
