@@ -55,7 +55,7 @@ def write(
     _check_finite(network, str(path))
     if _names(network.settings()) > NAMES:
         raise ModelError(f"{path}: its settings have more than {NAMES} names")
-    with replacing_directory(path) as folder:
+    with replacing_directory(path, holds=DESCRIPTION) as folder:
         weights = network.state_dict()
         save_tensors({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
         for name, text in texts.items():

@@ -85,15 +85,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
+def replacing_directory(path: Path, *, holds: str | None = None) -> Iterator[Path]:
     """A fresh directory that takes the place of ``path`` only when it is whole and on disk.
 
     The old directory is swapped out in one step where the system can exchange two names;
     elsewhere it is moved aside first, and ``recover`` puts it back after a crash in between.
 
+    Args:
+        path: The name the directory will have.
+        holds: The name of a file in what may be replaced; see ``check_replaceable``.
+
     Raises:
         OSError: The directory cannot be written; the error says which.
     """
+    check_replaceable(path, holds=holds)
     with _beside(path, Path.mkdir) as (fresh, target):
         yield fresh
         for one in fresh.rglob("*"):
@@ -103,6 +108,25 @@ def replacing_directory(path: Path) -> Iterator[Path]:
         with _MUTEX, held(target):  # the old one is ours until it is gone, whatever its name then
             if _exchange(fresh, target):
                 _remove(fresh)
+
+
+def check_replaceable(path: Path, *, holds: str | None = None) -> None:
+    """Refuse to replace what somebody else may have put there.
+
+    Args:
+        path: A directory that is to be written; nothing, or an empty directory, may be there.
+        holds: A directory with a file of this name may be there too.
+
+    Raises:
+        FileExistsError: Something else is.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if holds is not None and (path / holds).is_file():
+        return
+    why = "is no empty directory" if holds is None else f"has no {holds} in it"
+    told = f"is there already, {why}, and is left as it is; give another name"
+    raise FileExistsError(errno.EEXIST, told, str(path))
 
 
 def recover(path: Path) -> None:

@@ -49,7 +49,7 @@ def test_an_exported_model_tags_as_the_model_does(model, tmp_path, capsys):
     [
         (["MODEL", "OUT", "--format", "tflite"], "no format is called 'tflite'; there are onnx"),
         (["nothing", "OUT"], "nothing: expected a model directory, it is missing"),
-        (["MODEL", "MODEL"], "is there and is no exported model"),
+        (["MODEL", "MODEL"], "is there already, has no runtime.json in it"),
         (["MODEL", "OUT", "--gold", "nothing.conll"], "nothing.conll: No such file"),
     ],
 )

@@ -44,6 +44,19 @@ def test_a_finished_run_is_not_run_again(folder, capsys):
     assert (folder / "model" / "weights.safetensors").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("more", [[], ["--seeds", "2"]])
+@pytest.mark.parametrize("output", ["mine", "mine/thesis.txt", ".", "", ".."])
+def test_nothing_is_trained_into_the_place_of_other_files(folder, capsys, output, more):
+    (folder / "mine").mkdir()
+    (folder / "mine" / "thesis.txt").write_text("keep")
+    assert train("--output", output, *more) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert (folder / "mine" / "thesis.txt").read_text() == "keep"
+    assert not (folder / "mine.seeds").exists()
+
+
 def test_several_seeds_keep_the_best_and_tell_the_spread(folder, capsys):
     assert train("--seeds", "2", "--json", "result.json") == 0
     assert "over 2 seeds" in capsys.readouterr().out

@@ -292,7 +292,7 @@ def test_a_directory_that_takes_the_number_of_the_one_before_is_another(tmp_path
     folder, reads = tmp_path / "model", []
 
     def replace():
-        with replacing_directory(folder) as fresh:
+        with replacing_directory(folder, holds="file") as fresh:
             (fresh / "file").write_text("new")
 
     def read():

@@ -36,10 +36,20 @@ def test_a_directory_is_replaced_as_a_whole(tmp_path, monkeypatch, exchange):
         monkeypatch.setattr(storage, "_swap", lambda one, other: False)
     path = tmp_path / "model"
     for content in ("old", "new"):
-        with replacing_directory(path) as folder:
+        with replacing_directory(path, holds="a") as folder:
             (folder / "a").write_text(content)
     assert (path / "a").read_text() == "new"
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("holds", [None, "tagger.json"])
+def test_what_somebody_else_put_there_is_not_replaced(tmp_path, holds):
+    (tmp_path / "file").write_text("keep")
+    for there in (tmp_path / "file", tmp_path):
+        refused = pytest.raises(FileExistsError, match="is there already")
+        with refused, replacing_directory(there, holds=holds) as folder:
+            (folder / "a").write_text("new")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["keep"]
 
 
 @pytest.mark.parametrize("fault", ["fsync", "replace", "mkdir"])
@@ -47,7 +57,7 @@ def test_a_directory_is_replaced_as_a_whole(tmp_path, monkeypatch, exchange):
 def test_a_fault_at_any_call_leaves_the_old_directory_whole(tmp_path, monkeypatch, fault, call):
     """The k-th flush, rename or new folder fails: what was there can still be read."""
     path = tmp_path / "model"
-    with replacing_directory(path) as folder:
+    with replacing_directory(path, holds="a") as folder:
         (folder / "a").write_text("old")
     monkeypatch.setattr(storage, "_swap", lambda one, other: False)
     calls = []
@@ -61,7 +71,7 @@ def test_a_fault_at_any_call_leaves_the_old_directory_whole(tmp_path, monkeypatc
         return real(*arguments, **keywords)
 
     monkeypatch.setattr(owner, fault, failing)
-    with contextlib.suppress(OSError), replacing_directory(path) as folder:
+    with contextlib.suppress(OSError), replacing_directory(path, holds="a") as folder:
         (folder / "a").write_text("new")
     monkeypatch.undo()
     recover(path)
@@ -87,7 +97,7 @@ def test_a_link_is_followed(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "there" / "file")
     (tmp_path / "linked").symlink_to(tmp_path / "there" / "model")
     write_text(tmp_path / "link", "new")
-    with replacing_directory(tmp_path / "linked") as folder:
+    with replacing_directory(tmp_path / "linked", holds="a") as folder:
         (folder / "a").write_text("new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "linked").is_symlink()
@@ -115,9 +125,9 @@ def test_what_is_being_written_is_in_nobodys_way(tmp_path):
             other.write("other")
         assert path.read_text() == "other"
     assert path.read_text() == "one"
-    with replacing_directory(tmp_path / "m") as one:
+    with replacing_directory(tmp_path / "m", holds="a") as one:
         (one / "a").write_text("one")
-        with replacing_directory(tmp_path / "m") as other:
+        with replacing_directory(tmp_path / "m", holds="a") as other:
             (other / "a").write_text("other")
     assert (tmp_path / "m" / "a").read_text() == "one"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "m"]
@@ -127,7 +137,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from ner.storage import replacing, replacing_directory
-with replacing(Path("a.txt")) as file, replacing_directory(Path("m")) as folder:
+with replacing(Path("a.txt")) as file, replacing_directory(Path("m"), holds="a") as folder:
     file.write("half")
     (folder / "a").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -139,7 +149,7 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     assert killed.returncode == -signal.SIGKILL
     assert sorted(file.name for file in tmp_path.iterdir()) == [".a.txt.part", ".m.part"]
     write_text(tmp_path / "a.txt", "whole")
-    with replacing_directory(tmp_path / "m") as folder:
+    with replacing_directory(tmp_path / "m", holds="a") as folder:
         (folder / "a").write_text("whole")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "m"]
     subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
@@ -155,7 +165,7 @@ def test_writers_at_once_leave_one_whole_directory(tmp_path):
 
     def write(number):
         for _ in range(10):
-            with replacing_directory(path) as folder:
+            with replacing_directory(path, holds="a") as folder:
                 (folder / "a").write_text(str(number))
                 (folder / "b").write_text(str(number))
         ends.append(number)
@@ -189,7 +199,7 @@ def test_a_child_forked_while_a_thread_exchanges_names_writes_on(tmp_path):
         status = 1
         try:
             signal.alarm(60)  # instead of hanging for ever
-            with replacing_directory(path) as folder:
+            with replacing_directory(path, holds="a") as folder:
                 (folder / "a").write_text("child")
             status = 0
         finally:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, percent, write_json
-from ner.errors import ConfigError
 
 if TYPE_CHECKING:
     from ner.sentence import Sentence
@@ -39,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and tell."""
-    from ner.manifest import is_exported
+    from ner.manifest import EXPORTED
+    from ner.storage import check_replaceable
 
     output = Path(arguments.output)
-    if output.exists() and not is_exported(output):
-        raise ConfigError(f"{output}: is there and is no exported model; name another OUTPUT")
+    check_replaceable(output, holds=EXPORTED)
     from ner.export import write
     from ner.formats import read
     from ner.tagger import load

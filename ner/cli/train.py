@@ -84,9 +84,12 @@ def train_seeds(
     settings: RunSettings, arguments: argparse.Namespace, show: Progress
 ) -> dict[str, Any] | int:
     """Train a model for each seed and keep the best; the figures of all."""
+    from ner.model_directory import DESCRIPTION
+    from ner.storage import check_replaceable
     from ner.training.corpora import read_corpora
     from ner.training.seeds import choose, keep, settings_of, spread
 
+    check_replaceable(Path(str(settings.output)), holds=DESCRIPTION)
     corpora = read_corpora(settings.data, settings.training.seed)
     results: dict[int, dict[str, Any]] = {}
     for one in settings_of(settings, arguments.seeds):

@@ -31,7 +31,7 @@ def write_onnx(tagger: Tagger, path: Path, *, int8: bool) -> None:
         TYPES: types_graph(network, int8=int8),
         EMISSIONS: emissions_graph(network, int8=int8),
     }
-    with replacing_directory(path) as folder:
+    with replacing_directory(path, holds=MANIFEST.name) as folder:
         for name, graph in graphs.items():
             (folder / name).write_bytes(graph)
         (folder / "README.md").write_text(_card(tagger), encoding="utf-8", newline="\n")

@@ -249,8 +249,6 @@ def write(
     if chosen.kind == "folder":
         if path == STREAM:
             raise ValueError(f"{chosen.name} is a folder of files; standard output cannot hold it")
-        if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
-            raise ValueError(f"{path}: exists; {chosen.name} needs a folder of its own")
         with replacing_directory(Path(path)) as folder:
             chosen.write(folder, sentences, **options)
     elif path == STREAM:

@@ -63,7 +63,9 @@ def write(folder: Path, step: int, checkpoint: Checkpoint) -> None:
         OSError: It cannot be written; those before it are untouched.
     """
     path = folder / f"step-{step}"
-    with replacing_directory(path) as fresh:
+    if path.is_dir() and not (path / STATE).is_file():
+        shutil.rmtree(path)  # damaged: the run went on from the one before, and is here again
+    with replacing_directory(path, holds=STATE) as fresh:
         tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
         save_tensors(tensors, fresh / TENSORS)
         state = {"format": FORMAT, **checkpoint.state, "tensors": sha256(fresh / TENSORS)}

@@ -17,8 +17,9 @@ from ner.batch import batched, group_by_length
 from ner.config import ConfigError, call
 from ner.ensemble import build
 from ner.evaluation import Score, evaluate
+from ner.model_directory import DESCRIPTION
 from ner.network import Network
-from ner.storage import write_text
+from ner.storage import check_replaceable, write_text
 from ner.tagger import Tagger, pick_device
 from ner.training import resumption
 from ner.training.checkpoints import Checkpoint
@@ -62,6 +63,7 @@ class Run(Iterator[Epoch]):
     Raises:
         ConfigError: A setting cannot be used, or is not that of the checkpoint.
         ValueError: A file cannot be used.
+        FileExistsError: The output is there already, and is no model.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Run(Iterator[Epoch]):
         resume: bool = False,
         init_from: Path | str | None = None,
     ) -> None:
+        if settings.output is not None:
+            check_replaceable(Path(settings.output), holds=DESCRIPTION)
         self.settings = settings
         self.init_from = init_from
         training = settings.training

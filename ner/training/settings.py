@@ -221,6 +221,10 @@ class RunSettings:
     output: str | None = None
     tune: Settings = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.output is not None and Path(self.output).name in ("", ".."):
+            raise ConfigError(f"output wants a directory of its own to write, got {self.output!r}")
+
     def as_dict(self) -> dict[str, Any]:
         """The settings of a run as a configuration file holds them, defaults written out."""
 
