@@ -70,3 +70,10 @@ def test_few_sentences_get_small_batches_and_many_steps():
     assert paced(TrainingSettings(), [10] * 50_000) == (32, 8)
     assert paced(TrainingSettings(batch_size=16, epochs=3), [10] * 100) == (16, 3)
     assert paced(TrainingSettings(batch_size=10, accumulate=2), [10] * 100) == (10, 200)
+
+
+def test_each_process_gets_a_batch_of_its_own_where_there_are_many_sentences():
+    assert paced(TrainingSettings(), [10] * 14_041, 2) == (64, 8)
+    assert paced(TrainingSettings(), [10] * 100_000, 4) == (128, 8)
+    assert paced(TrainingSettings(), [10] * 100, 2) == (4, 40)
+    assert paced(TrainingSettings(batch_size=32), [10] * 14_041, 2) == (32, 8)

@@ -99,7 +99,7 @@ class Run(Iterator[Epoch]):
         )
         self.remarks += told(self._origins, training.longest)
         lengths = [len(piece) for piece in self._train]
-        self._batch_size, self._epochs = paced(training, lengths)
+        self._batch_size, self._epochs = paced(training, lengths, self.processes.count)
         training = replace(training, batch_size=self._batch_size, epochs=self._epochs)
         self.settings = replace(settings, training=training)
         self._stepper = Stepper(

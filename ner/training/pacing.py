@@ -53,16 +53,19 @@ def told(origins: Sequence[int], longest: int) -> list[str]:
     ]
 
 
-def paced(training: TrainingSettings, lengths: Sequence[int]) -> tuple[int, int]:
+def paced(
+    training: TrainingSettings, lengths: Sequence[int], processes: int = 1
+) -> tuple[int, int]:
     """The batch size and the number of epochs: those of the settings, or what suits the corpus.
 
     A network learns little from few steps: the fewer pieces there are, whose ``lengths`` are
-    given, the smaller the batches and the more often each is seen.
+    given, the smaller the batches and the more often each is seen. Of what suits a large corpus
+    each of the processes that train together has its own: shared out, it would be too little.
     """
     size = training.batch_size
     if size is None:
-        wanted = max(len(lengths) // STEPS_OF_EPOCH, SMALLEST)
-        size = min(1 << (wanted.bit_length() - 1), LARGEST)
+        wanted = max(processes * len(lengths) // STEPS_OF_EPOCH, SMALLEST)
+        size = min(1 << (wanted.bit_length() - 1), processes * LARGEST)
     batches = group_by_length(lengths, sentences=size, tokens=training.batch_tokens)
     steps = math.ceil(len(batches) / training.accumulate)
     return size, training.epochs or max(EPOCHS, math.ceil(STEPS / steps))

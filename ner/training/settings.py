@@ -126,7 +126,8 @@ class TrainingSettings:
         epochs: How often every sentence is seen; where null, 8 times, or as often as it takes for
             1,000 steps where there are few sentences.
         batch_size: The most sentences of a batch; where null, 32, or fewer where an epoch would
-            have less than 400 steps, but at least 4.
+            have less than 400 steps, but at least 4; times the number of processes that train
+            together, as far as there are sentences enough.
         longest: A longer sentence is trained on in pieces of at most so many tokens, cut between
             entities. (In tagging and scoring no sentence is cut.)
         batch_tokens: The most tokens a batch, padding counted; no limit where it is null.
