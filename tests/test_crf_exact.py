@@ -219,6 +219,13 @@ def test_posterior_keeps_the_spans_of_greatest_weight(threshold):
         assert sum(weights[span] for span in kept) == pytest.approx(heaviest(weights), abs=1e-9)
 
 
+@pytest.mark.parametrize("threshold", [0.0, -0.5, 1.01, float("nan")])
+def test_posterior_wants_a_threshold_that_is_a_probability(threshold):
+    chain = random_crf(TAGS).chain(torch.zeros(1, 2, TAGS), torch.tensor([2]))
+    with pytest.raises(ValueError, match=f"over 0 and at most 1, got {threshold}"):
+        posterior(chain, span_tags("BIO", 2), threshold=threshold)
+
+
 def spans_in(path) -> list[tuple[int, int, int]]:
     """The spans of a legal BIO path, each label having its B and I from tag 1 on."""
     spans = []

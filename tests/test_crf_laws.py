@@ -200,6 +200,16 @@ def test_200_sentences_alone_in_batches_and_backwards():
                 torch.testing.assert_close(part.scores, whole.scores[rows], atol=1e-5, rtol=0)
 
 
+def test_a_crf_of_one_tag_has_one_path_a_sentence():
+    crf, lengths = random_crf(1), torch.tensor([3, 1, 0])
+    chain = crf.chain(torch.randn(3, 3, 1, dtype=torch.float64), lengths)
+    paths = viterbi(chain)
+    assert not paths.tags.any()
+    torch.testing.assert_close(paths.scores, chain.log_partition())
+    torch.testing.assert_close(chain.log_prob(paths.tags).exp(), torch.ones(3).double())
+    assert torch.equal(chain.marginals().squeeze(2) > 0.999, chain.mask)
+
+
 @pytest.mark.parametrize("n", [1, 5])
 def test_a_sentence_of_one_token(n):
     crf = random_crf(5, allowed=table("BIO", 2))

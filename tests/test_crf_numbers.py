@@ -166,6 +166,12 @@ def test_gradcheck(kind, reduction):
     inputs = (emissions, *(p.detach().requires_grad_() for p in crf.parameters()))
     assert torch.autograd.gradcheck(loss, inputs)
     assert torch.autograd.gradgradcheck(loss, inputs)
+    # the gradient that can be differentiated again is the gradient
+    first, again = (
+        torch.autograd.grad(loss(*inputs).sum(), inputs, create_graph=graph)
+        for graph in (False, True)
+    )
+    torch.testing.assert_close(again, first, rtol=1e-9, atol=1e-12)
 
 
 PARAMETERS = ("start_transitions", "end_transitions", "transitions")

@@ -72,6 +72,18 @@ def test_a_batch_is_cut_into_parts_of_bounded_memory(monkeypatch):
     assert np.array_equal(viterbi_numpy(emissions, lengths, *scores(5)), whole)
 
 
+@pytest.mark.parametrize("tags", [2, 30, 60])
+def test_a_part_holds_neither_too_many_scores_nor_too_many_pairs(tags, monkeypatch):
+    """Long sentences are many scores of tokens; many tags are many of pairs, a walk each."""
+    monkeypatch.setattr(module, "_CELLS", 5000)
+    lengths = np.array([40, 3, 40, 2, 0, 1] * 20)
+    parts = list(module._parts(lengths, tags))
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.flatnonzero(lengths))
+    for part in parts:
+        cells = len(part) * tags * max(lengths[part].max(), 2 * tags)
+        assert len(part) == 1 or cells <= 5000
+
+
 def test_float32_keeps_its_digits_over_100000_tokens():
     """Scores are levelled as they grow; otherwise close calls at the end would be lost."""
     torch.manual_seed(0)

@@ -225,11 +225,19 @@ def test_comments_before_all_columns_do_not_settle_them(
         list(read(save(tmp_path, "a O\nb O\nc N O\nd N O\ne N O\n"), comment_prefix="#"))
 
 
-def test_a_comment_of_nothing_but_a_tab_parts_no_sentences(tmp_path: Path) -> None:
-    path = save(tmp_path, "a O\n\t\nb O\n")
-    assert [one.tokens for one in read(path)] == [("a",), ("b",)]
-    assert [one.tokens for one in read(path, comment_prefix="\t")] == [("a", "b")]
-    assert [one.tokens for one in read(path, document_prefix="\t")] == [("a",), ("b",)]
+def test_a_comment_of_nothing_but_a_blank_parts_no_sentences(tmp_path: Path) -> None:
+    for blank in ("\t", " "):
+        path = save(tmp_path, f"a O\n{blank}\nb O\n")
+        assert [one.tokens for one in read(path)] == [("a",), ("b",)]
+        assert [one.tokens for one in read(path, comment_prefix=blank)] == [("a", "b")]
+        assert [one.tokens for one in read(path, document_prefix=blank)] == [("a",), ("b",)]
+
+
+@pytest.mark.parametrize("prefix", ["# ", "## ", "% ", "-- ", "#\t"])
+def test_a_bad_line_that_may_be_a_comment_says_so(prefix: str, tmp_path: Path) -> None:
+    path = save(tmp_path, f"a\tO\n{prefix}one two three\nb\tO\nc\tO\n")
+    with pytest.raises(DataError, match=re.escape(f"a comment: set comment_prefix: {prefix!r}")):
+        list(read(path))
 
 
 def test_ragged_lines_may_lack_their_last_fields(tmp_path: Path) -> None:
@@ -514,6 +522,24 @@ def test_a_reader_can_be_read_again(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(DataError, match=r"x\.conll:2: 'Q' is no tag"):
             list(broken)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        (Sentence(("a", ""), ()), "a token is empty"),
+        (Sentence((), ()), "has no tokens"),
+        (Sentence(("a", "b"), (Span(0, 1, "X"), Span(1, 2, ""))), "a label is empty"),
+    ],
+)
+def test_what_could_not_be_read_back_is_not_written(sentence: Sentence, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        spelled([sentence])
+
+
+@pytest.mark.parametrize("text", ["a\tX\nb\tX\n\n", "a X\nb X\n\n", "X\tX\n\n"])
+def test_columns_are_parted_as_they_were(text: str, tmp_path: Path) -> None:
+    assert spelled(list(read(save(tmp_path, text), tagged=False))) == text
 
 
 def test_nothing_is_given_of_a_file_with_a_bad_line(tmp_path: Path) -> None:

@@ -116,15 +116,20 @@ def test_a_zero_here_and_there_is_a_character(tmp_path: Path) -> None:
     assert list(read_blocks(save(tmp_path, b"a\0b\0 O\n"))) == [["a\0b\0 O"]]
 
 
-@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+@pytest.mark.parametrize(
+    ("ending", "packer"),
+    [(".gz", "gzip"), (".bz2", "bzip2"), (".xz", "xz"), (".zst", "zstandard")],
+)
 def test_packed_data_without_its_ending_is_told_by_its_first_bytes(
-    tmp_path: Path, ending: str
+    tmp_path: Path, ending: str, packer: str
 ) -> None:
     if ending == ".zst":
         pytest.importorskip("zstandard")
     ner.write(tmp_path / f"x.conll{ending}", [Sentence(("a",), ())])
     path = (tmp_path / f"x.conll{ending}").rename(tmp_path / "x.conll")
-    with pytest.raises(DataError, match=rf"x\.conll:1: this is data packed .* ending \{ending}$"):
+    with pytest.raises(
+        DataError, match=rf"x\.conll:1: this is data packed .*\b{packer}\b.* ending \{ending}$"
+    ):
         list(ner.read(path))
     assert list(read_blocks(save(tmp_path, b"BZh9 O\n"))) == [["BZh9 O"]]
 

@@ -121,6 +121,17 @@ def test_the_chooser_of_arrays_finds_what_the_plain_road_finds(toy, decode):
     engine.predict(sentences)
 
 
+def test_spans_below_the_least_score_are_dropped_and_no_others(toy):
+    """One just as probable stays."""
+    network, sentences = network_of(toy), texts(toy)
+    every = FastEngine(network).predict(sentences)
+    scores = sorted(span.score for spans in every for span in spans)
+    least = scores[len(scores) // 2]
+    found = FastEngine(network, Decoding(min_score=least)).predict(sentences)
+    assert found == [tuple(span for span in spans if span.score >= least) for spans in every]
+    assert min(span.score for spans in found for span in spans) == least
+
+
 @settings(max_examples=30)
 @given(st.sampled_from(NAMES), st.integers(0, 99), st.sampled_from([1, 3, 40]))
 def test_the_best_paths_are_those_of_torch(name, seed, count):

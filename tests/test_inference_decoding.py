@@ -41,6 +41,8 @@ def test_what_a_model_directory_holds_is_read_and_nothing_else():
     assert Decoding("viterbi", 0.5, 1.0, 0.0) == VITERBI
     read = Decoding.read({"decode": "posterior", "threshold": 0.25})
     assert (read.decode, read.threshold, read.temperature) == ("posterior", 0.25, 1.0)
+    whole = Decoding("posterior", 0.25, 2.0, 0.1)
+    assert Decoding.read({name: getattr(whole, name) for name in Decoding.__slots__}) == whole
     with pytest.raises(ConfigError, match=r"decoding: expected decode, .* got \{'odd': 1\}"):
         Decoding.read({"odd": 1})
 

@@ -120,6 +120,7 @@ def test_tags_of_labels_begin_with_outside_and_are_all_read(scheme: Scheme) -> N
     assert tags[0] == OUTSIDE
     assert len(set(tags)) == len(tags) == 1 + len(scheme.roles) * len(LABELS)
     assert all(scheme.read(tag)[1] in LABELS for tag in tags[1:])
+    assert scheme.read(OUTSIDE)[1] == ""
 
 
 @pytest.mark.parametrize("tag", ["X-PER", "o", "0", "PER", "", "-", "B-", "b-PER", "BPER"])
