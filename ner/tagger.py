@@ -195,12 +195,17 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device {name}: torch finds no CUDA device here; use cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"no device is called {name!r}; there are auto, cpu, cuda") from None
+        device = torch.device("meta")  # one that is not used here either
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"no device is called {name!r}; there are auto, cpu, cuda")
+    here = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= here:
+        found = f"{here} CUDA devices" if here else "no CUDA device"
+        raise ConfigError(f"device {name}: torch finds {found} here; use cpu")
+    return device
 
 
 def model_card(tagger: Tagger) -> str:

@@ -21,7 +21,7 @@ from ner.cli import main
         (["--timeout", "nan"], "the limit of seconds must be above 0"),
         (["--port", "70000"], "a port is a number from 0 to 65,535, got 70,000"),
         (["--host", "300.1.2.3"], "cannot listen at 300.1.2.3:8000"),
-        (["--min-score", "2"], "--min-score is a probability"),
+        (["--min-score", "2"], "--min-score must be from 0 to 1, got 2.0"),
         (["--language", "zq", "--port", "0"], "spaCy has no language 'zq'"),
     ],
 )

@@ -25,7 +25,9 @@ def tag(model, monkeypatch, capsys):
     """Run ``ner tag`` on a text on standard input; give status, output and errors."""
 
     def run(text, *arguments):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        monkeypatch.setattr(
+            sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode(errors="surrogateescape")))
+        )
         status = main(["tag", model, *arguments])
         printed = capsys.readouterr()
         return status, printed.out, printed.err
@@ -140,6 +142,12 @@ def test_a_word_of_any_length_is_one_token(tag):
         ('{"text": "Lima."}\n{"tokens": "Lima"}\n', "jsonl", 2),
         ('{"text": "Lima."}\n[1]\nnothing\n', "jsonl", 2),
         ('{"text": 3}\n', "jsonl", 1),
+        ('{"text": "Lima."}\n{"tokens": ["Ada", ""]}\n', "jsonl", 2),
+        ('{"text": "Lima."}\n{"text": "Ada", "rate": NaN}\n', "jsonl", 2),
+        ('{"text": "Lima."}\n{"text": "Ada", "rate": 1e999}\n', "jsonl", 2),
+        ('{"text": "Lima."}\n{"text": "\\ud800"}\n', "jsonl", 2),
+        ("Lima. O\n\tO\n", "conll", 2),
+        ("Lima.\nCaf\udce9\n", "text", 2),
     ],
 )
 def test_bad_lines_are_told_with_their_number_and_skipped_if_asked(tag, text, source, line):
@@ -158,6 +166,32 @@ def test_bytes_that_are_no_utf8_are_told(tag, model, tmp_path, capsys):
     path.write_bytes(b"Lima.\nCaf\xe9\n")
     assert main(["tag", model, str(path), "--quiet"]) == 2
     assert f"{path}:2: " in capsys.readouterr().err
+
+
+def test_only_blanks_and_tabs_part_columns(tag):
+    """As for every reader of columns: a no-break space is part of its token."""
+    lines = ["5\u00a0000 CD", "\u3000 X", "a\u0085b\tX"]
+    status, out, _ = tag("\n".join(lines) + "\n", "--from", "conll")
+    assert status == 0
+    assert json.loads(out)["tokens"] == ["5\u00a0000", "\u3000", "a\u0085b"]
+
+
+def test_tokens_given_with_their_text_keep_it(tag):
+    """So that what was tagged can be tagged again."""
+    text = "It's  Ada Obi."
+    once = tag(json.dumps({"text": text}) + "\n", "--from", "jsonl")[1]
+    assert json.loads(once)["text"] == text
+    assert tag(once, "--from", "jsonl")[1] == once
+    other = {"text": "not these", "tokens": ["Ada", "Obi"]}
+    assert json.loads(tag(json.dumps(other) + "\n", "--from", "jsonl")[1])["text"] == "Ada Obi"
+
+
+@pytest.mark.parametrize("token", ["a\nb", "a\tb", "-DOCSTART-"])
+def test_a_token_that_cannot_stand_in_a_column_is_an_error(tag, token):
+    text = json.dumps({"tokens": ["Ada", token]}) + "\n"
+    status, _, err = tag(text, "--from", "jsonl", "--to", "conll")
+    assert status == 2
+    assert err.startswith("error: ")
 
 
 def test_html_is_escaped_and_marked(tag):
@@ -191,6 +225,11 @@ def test_options_of_decoding(tag):
         ["--threads", "0"],
         ["--processes", "0"],
         ["--threshold", "3"],
+        ["--threshold", "0", "--decode", "posterior"],
+        ["--threshold", "0.5", "--decode", "viterbi"],
+        ["--device", "mps"],
+        ["--language", "ja"],
+        ["x.conllu"],
         ["--shard", "1/2"],
         ["--output-dir", "out"],
         ["x.conll", "--output-dir", "out", "--shard", "3/2"],
@@ -219,6 +258,13 @@ def test_shards_share_the_files_and_what_is_done_stays(model, tmp_path, capsys):
     assert main(call) == 0
     assert (out / "1.jsonl").read_text() == "kept\n"
     assert sorted(path.name[0] for path in out.iterdir()) == list("01234")
+
+
+def test_the_folder_of_the_inputs_is_no_folder_for_outputs(model, tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"text": "Ada"}\n')
+    call = ["tag", model, str(tmp_path / "*.jsonl"), "--output-dir", str(tmp_path)]
+    assert main(call) == 2
+    assert "a.jsonl is an input" in capsys.readouterr().err
 
 
 def test_several_processes_write_what_one_writes(tag, monkeypatch):

@@ -32,7 +32,7 @@ def test_what_is_in_its_range_is_taken(decode, name, value):
 )
 def test_what_is_out_of_its_range_is_named(wrong):
     (name,) = wrong
-    with pytest.raises(ConfigError, match=rf"^{name}: "):
+    with pytest.raises(ConfigError, match=rf"^{name} must be "):
         Decoding(**wrong)
 
 

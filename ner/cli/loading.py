@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ner.errors import ConfigError
 
@@ -34,10 +34,12 @@ def check_loading(arguments: argparse.Namespace) -> None:
     Raises:
         ConfigError: A value is out of range.
     """
-    for name in ("min_score", "threshold"):
-        value = getattr(arguments, name)
-        if value is not None and not 0.0 <= value <= 1.0:
-            raise ConfigError(f"--{name.replace('_', '-')} is a probability, got {value}")
+    from ner.inference.decoding import Decoding
+
+    try:
+        Decoding(**_chosen(arguments))
+    except ConfigError as error:
+        raise ConfigError(f"--{str(error).replace('_', '-')}") from None
     if arguments.threads < 1:
         raise ConfigError(f"--threads must be at least 1, got {arguments.threads}")
 
@@ -65,8 +67,21 @@ def loaded_either(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
 
 
 def decoding_as(tagger: Some, arguments: argparse.Namespace) -> Some:
-    """The same tagger, its spans chosen as the arguments say."""
-    given = {name: getattr(arguments, name) for name in CHOICES}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    """The same tagger, its spans chosen as the arguments say.
+
+    Raises:
+        ConfigError: A threshold is given, but nothing is chosen by it.
+    """
+    chosen = _chosen(arguments)
     tagger.decoding = replace(tagger.decoding, **chosen)
+    if "threshold" in chosen and tagger.decoding.decode != "posterior":
+        raise ConfigError(
+            f"--threshold goes with --decode posterior, not with {tagger.decoding.decode}"
+        )
     return tagger
+
+
+def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of decoding that are given."""
+    given = {name: getattr(arguments, name) for name in CHOICES}
+    return {name: value for name, value in given.items() if value is not None}

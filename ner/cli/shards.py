@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def shards_of(arguments: argparse.Namespace, paths: list[str]) -> list[Shard]:
         Shard(path, joined(arguments.output_dir, name))
         for path, name in zip(paths, names, strict=True)
     ]
+    inputs = {_place(path) for path in paths}
+    for shard in shards:
+        if _place(shard.target) in inputs:
+            raise ConfigError(f"--output-dir: {shard.target} is an input; name another folder")
     first, count = _share(arguments.shard or "1/1")
     return [shard for shard in shards[first - 1 :: count] if not exists(shard.target)]
 
@@ -46,6 +51,11 @@ def bare(path: str) -> Path:
     """A path without the ending of its compression."""
     name = Path(path.partition("?")[0] if is_remote(path) else path)
     return name.with_suffix("") if name.suffix.lower() in PACKED else name
+
+
+def _place(path: str) -> str:
+    """A path such that no other means the same file."""
+    return path if is_remote(path) else os.path.realpath(path)
 
 
 def _share(text: str) -> tuple[int, int]:

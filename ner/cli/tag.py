@@ -32,6 +32,7 @@ example:
   ner tag models/conll2003 's3://bucket/*.jsonl' --output-dir s3://bucket/tagged --engine ray
   ner tag models/conll2003 news.conll --to conll --processes 8 > tagged.conll
 """
+KINDS = ("text", "conll", "jsonl")  # of input; the readers of ner.inference.streams
 CHUNK = 20_000  # tokens tagged at a time, and at least one sentence
 
 
@@ -40,12 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model directory")
-    add("input", metavar="INPUT", nargs="*", help="files or globs; - or none is standard input")
+    add(
+        "input",
+        metavar="INPUT",
+        nargs="*",
+        default=[],
+        help="files or globs; - or none is standard input",
+    )
     add(
         "--from",
         dest="source",
-        choices=["text", "conll", "jsonl"],
-        help="what the input is; by its ending, else text",
+        choices=KINDS,
+        help="what the input is; without it its ending tells, none or .txt being text",
     )
     add("--to", choices=["conll", "jsonl", "html"], default="jsonl")
     add("--output", metavar="PATH", default=STREAM, help="where to write")
@@ -64,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Tag one stream, or each file into a file of its own."""
     _check(arguments)
     paths = expand(arguments.input or [STREAM])
+    for path in paths:
+        kind_of(path, arguments)  # before anything is tagged
     shards = shards_of(arguments, paths) if arguments.output_dir else None
     if arguments.engine == "ray":
         from ner.cli.tag_ray import tag_on_ray
@@ -172,7 +181,7 @@ class Job:
     def _read(self, source: Source, writer: JsonlWriter, done: Step) -> None:
         from ner.inference.streams import READERS, Endless
 
-        kind = self.arguments.source or _guess(source.path)
+        kind = kind_of(source.path, self.arguments)
         parts = chunks(READERS[kind](source))
         for part in parts if self.workers is None else self.workers.tagged(parts):
             if isinstance(part, list):
@@ -249,8 +258,23 @@ def _opened(path: str) -> Iterator[IO[Any]]:
         yield file
 
 
-def _guess(path: str) -> str:
+def kind_of(path: str, arguments: argparse.Namespace) -> str:
+    """What an input is: as the arguments say, or by its ending.
+
+    Raises:
+        ConfigError: It is in a format that is not tagged as a stream.
+    """
+    if arguments.source is not None:
+        return str(arguments.source)
     name = bare(path)
     if path == STREAM or name.suffix.lower() in ("", ".txt"):
         return "text"
-    return "jsonl" if name.suffix.lower() in (".jsonl", ".json", ".ndjson") else "conll"
+    from ner.formats import format_of
+
+    kind = format_of(name).name
+    if kind not in KINDS:
+        raise ConfigError(
+            f"{path}: is {kind} by its ending; make conll or jsonl of it with `ner convert`, "
+            f"or say what it is by --from {', '.join(KINDS)}"
+        )
+    return kind

@@ -212,7 +212,7 @@ def _lines(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]
             yield from _elements(number, bare[1:], lines, faults)
             continue
         try:
-            yield number, _parsed(bare)
+            yield number, parsed(bare)
         except ValueError as error:
             faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
 
@@ -220,7 +220,7 @@ def _lines(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]
 def _is_record(text: str) -> bool:
     """Whether a line that begins as an array is one record, ``["text", {"entities": ...}]``."""
     try:
-        value = _parsed(text)
+        value = parsed(text)
     except ValueError:
         return False
     return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
@@ -258,7 +258,7 @@ def _whole(first: int, held: list[str], faults: Faults) -> Iterator[Value]:
     if not text.strip():
         return
     try:
-        values = _parsed(f"[{text}]")
+        values = parsed(f"[{text}]")
     except ValueError as error:
         faults.add(first, f"no JSON: {error}")
         return
@@ -266,14 +266,18 @@ def _whole(first: int, held: list[str], faults: Faults) -> Iterator[Value]:
         yield first, value
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str, **options: Any) -> Any:
     """A JSON value.
+
+    Args:
+        text: All of it.
+        options: Of ``json.loads``.
 
     Raises:
         ValueError: It is none, is nested too deep, or holds half a character.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, **options)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     if _SURROGATE.search(text):

@@ -325,7 +325,7 @@ def _undecodable(error: UnicodeDecodeError, encoding: str) -> str:
     other = "latin-1" if encoding.lower().replace("-", "").startswith("utf8") else "utf-8"
     return (
         f"byte 0x{byte:02x} at position {error.start + 1} of the line is not {encoding}; "
-        f"if the file is in another encoding, set it, for example encoding: {other}"
+        f"if the file is in another encoding, convert it, or set it, for example encoding: {other}"
     )
 
 

@@ -106,7 +106,7 @@ class Reading:
     def _of_tokens(self, given: Object, items: list[Any]) -> Sentence:
         tokens = _words(items)
         text = given.get("text") if isinstance(given.get("text"), str) else None
-        offsets = None if text is None else _offsets(text, items)
+        offsets = None if text is None else offsets_of(text, items)
         sentence = Sentence(
             tokens,
             columns=_columns(given, len(tokens)),
@@ -214,7 +214,7 @@ def _label_studio(task: Object) -> Object:
     return {"text": text, "id": task.get("id", ""), "spans": regions}
 
 
-def _words(items: list[Any]) -> tuple[str, ...]:
+def _words(items: Sequence[Any]) -> tuple[str, ...]:
     """Tokens given as words, or as objects with a ``text``."""
     words: list[str] = []
     for place, item in enumerate(items):
@@ -225,7 +225,7 @@ def _words(items: list[Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _offsets(text: str, items: list[Any]) -> Offsets | None:
+def offsets_of(text: str, items: Sequence[Any]) -> Offsets | None:
     """Where tokens stand in their text: where they say, or where they can be found in it."""
     told = _told(text, items)
     if told is not None:
@@ -235,7 +235,7 @@ def _offsets(text: str, items: list[Any]) -> Offsets | None:
     return offsets if plain == text else locate(text, words)
 
 
-def _told(text: str, items: list[Any]) -> Offsets | None:
+def _told(text: str, items: Sequence[Any]) -> Offsets | None:
     """Where tokens say that they stand; ``None`` where they do not, or are not there."""
     offsets: list[tuple[int, int]] = []
     end = 0

@@ -36,15 +36,15 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.decode not in WAYS:
-            raise ConfigError(f"decode: there are {', '.join(WAYS)}, got {self.decode!r}")
+            raise ConfigError(f"decode must be one of {', '.join(WAYS)}, got {self.decode!r}")
         ranges = {
-            "threshold": 0.0 < _number(self.threshold) <= 1.0,
-            "temperature": 0.0 < _number(self.temperature) < float("inf"),
-            "min_score": 0.0 <= _number(self.min_score) <= 1.0,
+            "threshold": ("above 0 and at most 1", 0.0 < _number(self.threshold) <= 1.0),
+            "temperature": ("above 0", 0.0 < _number(self.temperature) < float("inf")),
+            "min_score": ("from 0 to 1", 0.0 <= _number(self.min_score) <= 1.0),
         }
-        for name, fits in ranges.items():
+        for name, (wanted, fits) in ranges.items():
             if not fits:
-                raise ConfigError(f"{name}: {getattr(self, name)!r} is out of its range")
+                raise ConfigError(f"{name} must be {wanted}, got {getattr(self, name)!r}")
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> Decoding:

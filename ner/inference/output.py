@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import IO, TYPE_CHECKING, Any
 
+from ner.formats.columns import Lines
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span
 
@@ -116,9 +117,9 @@ class ConllWriter(JsonlWriter):
             self.file.writelines(f"{line}{_separator(line)}{tag}\n" for line, tag in rows)
             return
         blank = any(" " in token for token in sentence.tokens)
-        separator = "\t" if blank else " "
+        line_of = Lines("\t" if blank else " ")
         rows = zip(sentence.tokens, tags, strict=True)
-        self.file.writelines(f"{token}{separator}{tag}\n" for token, tag in rows)
+        self.file.writelines([line_of[row] + "\n" for row in rows])
         if tagged.ends:
             self.file.write("\n")
 

@@ -6,7 +6,6 @@ long to be held as `Endless`, in the order of the stream.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +14,10 @@ from itertools import chain
 from typing import Any
 
 from ner.errors import ConfigError
+from ner.formats.columns import split
+from ner.formats.jsonl import parsed
 from ner.formats.lines import DataError, Faults, read_blocks
+from ner.formats.records import offsets_of
 from ner.sentence import Document, Sentence
 
 HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
@@ -59,6 +61,22 @@ class Endless:
 Item = str | Work | Endless
 
 
+class Left(Faults):
+    """What is wrong with a stream, and which lines of the block at hand are to be left out.
+
+    Attributes:
+        block: Their numbers.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.block: set[int] = set()
+
+    def add(self, line: int, message: str) -> None:
+        super().add(line, message)
+        self.block.add(line)
+
+
 @dataclass(slots=True)
 class Source:
     """Where a stream comes from, and what becomes of lines that cannot be read.
@@ -74,20 +92,22 @@ class Source:
     skip: bool = False
     language: str = "en"
     skipped: int = 0
-    _faults: Faults = field(init=False, repr=False)
+    _faults: Left = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._faults = Faults(self.path)
+        self._faults = Left(self.path)
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """The lines and their numbers from 1."""
+        """The lines that can be decoded, and their numbers from 1."""
         number = 0
         for block in read_blocks(self.path, faults=self._faults):
             if self._faults.lines and not self.skip:
                 self._faults.check()
             for line in block:
                 number += 1
-                yield number, line
+                if number not in self._faults.block:
+                    yield number, line
+            self._faults.block.clear()
         self.skipped = self._faults.lines
 
     def bad(self, number: int, message: str) -> None:
@@ -112,17 +132,17 @@ class Source:
 
 def is_token(line: str) -> bool:
     """Whether a line of a file of columns is a token's."""
-    return bool(line) and not line.isspace() and not line.startswith(BOUNDARY)
+    return bool(line.strip(" \t")) and not line.startswith(BOUNDARY)
 
 
 def token_of(line: str) -> str:
     """The first column."""
-    return line.split("\t", 1)[0] if "\t" in line else line.split(None, 1)[0]
+    return split(line)[0]
 
 
 def read_conll(source: Source) -> Iterator[Item]:
     """Columns, the token in the first; sentences know their document where there are any."""
-    lines = (line for _, line in source.lines())
+    lines = _rows(source)
     held: list[Item] = []
     in_document, tokens = False, 0
     for item in _sentences(lines):
@@ -135,6 +155,15 @@ def read_conll(source: Source) -> Iterator[Item]:
             yield from _as_document(held, in_document)
             held, tokens = [], 0
     yield from _as_document(held, in_document)
+
+
+def _rows(source: Source) -> Iterator[str]:
+    """The lines, but for those whose first column is empty."""
+    for number, line in source.lines():
+        if line.startswith("\t") and is_token(line) and not token_of(line):
+            source.bad(number, f"the first column, the token, is empty: {line[:80]!r}")
+        else:
+            yield line
 
 
 def _sentences(lines: Iterator[str]) -> Iterator[Item]:
@@ -225,7 +254,9 @@ def _blank(language: str) -> Any:
 
     try:
         nlp = spacy.blank(language)
-    except ImportError:
+    except ImportError as error:
+        if "E048" not in str(error):  # there is such a language, but what cuts it is missing
+            raise ConfigError(f"language {language!r}: {error}") from None
         raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
     nlp.max_length = sys.maxsize
     return nlp
@@ -238,8 +269,8 @@ def read_jsonl(source: Source) -> Iterator[Item]:
         if not line or line.isspace():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = parsed(line, parse_constant=_no_number, parse_float=_finite)
+        except ValueError as error:
             source.bad(number, f"no JSON: {error}")
             continue
         wrong = complaint(record)
@@ -247,11 +278,28 @@ def read_jsonl(source: Source) -> Iterator[Item]:
             source.bad(number, wrong)
             continue
         if "tokens" in record:
-            sentence = Sentence(tuple(record["tokens"]))
+            sentence = _given(tuple(record["tokens"]), record.get("text"))
         else:
             tokenizer = tokenizer or Tokenizer(source.language)
             sentence = tokenizer(record["text"])
         yield Work(sentence, extra=record)
+
+
+def _given(tokens: tuple[str, ...], text: Any) -> Sentence:
+    """A sentence of given tokens, which knows its text if that is given and they stand in it."""
+    offsets = offsets_of(text, tokens) if isinstance(text, str) else None
+    if offsets is None:
+        return Sentence(tokens)
+    return Sentence(tokens, text=text, offsets=offsets)
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(number: str) -> float:
+    found = float(number)
+    return found if abs(found) != float("inf") else _no_number(number)
 
 
 def complaint(record: Any) -> str | None:
@@ -260,9 +308,9 @@ def complaint(record: Any) -> str | None:
         return f"expected an object with text or tokens, got {type(record).__name__}"
     tokens, text = record.get("tokens"), record.get("text")
     if "tokens" in record:
-        if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+        if isinstance(tokens, list) and all(isinstance(t, str) and t for t in tokens):
             return None
-        return "tokens: expected a list of strings"
+        return "tokens: expected a list of strings, none of them empty"
     if not isinstance(text, str):
         return "expected text, a string, or tokens, a list of strings"
     return None
