@@ -276,7 +276,8 @@ def _describe(wanted: Any) -> str:
     if kind in (list, tuple, Sequence):
         return f"a list of {_describe(inner[0])}" if inner else "a list"
     if kind in (dict, Mapping):
-        return "settings"
+        plain = len(inner) != 2 or inner[1] is Any
+        return "settings" if plain else f"settings, each {_describe(inner[1])}"
     return _NAMES.get(wanted, str(getattr(wanted, "__name__", wanted)))
 
 

@@ -9,6 +9,7 @@ from training_runs import write_config
 
 import ner
 from ner.cli import main
+from ner.training.processes import Processes
 
 
 @pytest.fixture
@@ -42,6 +43,21 @@ def test_a_finished_run_is_not_run_again(folder, capsys):
     assert train("--resume") == 0
     assert "finished already" in capsys.readouterr().out
     assert (folder / "model" / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(folder, capsys):
+    """Else models of several settings would be averaged as seeds of one."""
+    assert train("--quiet", "--seeds", "2") == 0
+    assert train("--resume", "--seeds", "3", "--set", "training.epochs=1") == 2
+    assert "training.epochs was 2 in the run so far, it is 1" in capsys.readouterr().err
+    assert not (folder / "model.seeds" / "3").exists()
+
+
+def test_a_process_that_does_not_write_says_and_leaves_nothing(folder, capsys, monkeypatch):
+    monkeypatch.setattr(Processes, "writes", False)
+    assert train("--json", "result.json", "--seeds", "2") == 0
+    assert capsys.readouterr().out == ""
+    assert sorted(path.suffix for path in folder.iterdir()) == [".conll", ".conll", ".yaml"]
 
 
 @pytest.mark.parametrize("more", [[], ["--seeds", "2"]])

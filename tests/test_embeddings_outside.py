@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from training_runs import config
 
 import ner
+from ner.config import ConfigError
 from ner.embeddings.columns import ColumnEmbedding
 from ner.embeddings.gazetteers import GazetteerEmbedding
 from ner.embeddings.pretrained import PretrainedEmbedding, read
@@ -66,6 +67,37 @@ def lying_array(rows):
     return b"\x93NUMPY\x01\x00" + len(said).to_bytes(2, "little") + said.encode() + b"\0" * 12
 
 
+@pytest.mark.parametrize(
+    ("before", "separator", "end"),
+    [("", " ", "\r\n"), ("", "\t", "\n"), ("\ufeff4 3\n", " ", "\n"), ("", " ", " \n")],
+)
+def test_texts_that_others_write_differently_are_read_the_same(tmp_path, before, separator, end):
+    lines = [
+        f"{word}{separator}{separator.join(map(str, row))}"
+        for word, row in zip(WORDS, ROWS, strict=True)
+    ]
+    (tmp_path / "v.txt").write_text(before + end.join(lines) + end, encoding="utf-8", newline="")
+    words, vectors = read(tmp_path / "v.txt")
+    assert words == WORDS
+    np.testing.assert_array_equal(vectors, ROWS)
+
+
+def test_a_text_shorter_than_it_promises_is_remarked_upon(tmp_path):
+    (tmp_path / "v.vec").write_text("\n".join(["9 3", *LINES, "odd x"]) + "\n", encoding="utf-8")
+    whole = pytest.warns(DataWarning, match="promises 9 vectors, 5 follow; is the file whole")
+    with pytest.warns(DataWarning, match="1 lines do not hold a word"), whole:
+        assert len(read(tmp_path / "v.vec")[0]) == 4
+
+
+def test_a_list_of_words_that_is_missing_or_in_another_encoding_is_named(tmp_path):
+    np.save(tmp_path / "v.npy", ROWS)
+    with pytest.raises(FileNotFoundError, match=r"the words of v.npy are expected in it"):
+        read(tmp_path / "v.npy")
+    (tmp_path / "v.txt").write_bytes(b"\xe9\n")
+    with pytest.raises(ValueError, match=r"v.txt: not UTF-8"):
+        read(tmp_path / "v.npy")
+
+
 def test_lines_of_another_width_are_left_out_and_counted(tmp_path):
     file = tmp_path / "v.vec"
     file.write_text(
@@ -101,6 +133,7 @@ def test_a_number_too_many_is_no_part_of_a_word(tmp_path):
         ("v.npy", lying_array(10**30), "not an array as numpy saves it"),
         ("v.npy", lying_array(10**12), "not an array as numpy saves it"),
         ("v.safetensors", b"what", "no safetensors file"),
+        ("v.vec.gz", b"what", "unpack it"),
     ],
 )
 def test_files_without_vectors_are_named(tmp_path, name, content, complaint):
@@ -206,6 +239,28 @@ def test_a_safetensors_file_of_several_tensors_is_refused(tmp_path):
     save_file(tensors, tmp_path / "v.safetensors")
     with pytest.raises(ValueError, match="must hold one tensor, holds a, b"):
         read(tmp_path / "v.safetensors")
+
+
+def test_the_format_of_a_part_of_another_name_can_be_given(tmp_path):
+    """Whose ``kind`` says what part it is."""
+    file = write_vectors(tmp_path, "binary").rename(tmp_path / "news.vectors")
+    given = {"kind": "pretrained", "file": str(file), "format": "binary"}
+    network = build([Sentence(("the",), (Span(0, 1, "X"),))], embeddings={"news": given})
+    assert network.embeddings["news"].width == 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"words": {"width": 0}},
+        {"affixes": {"width": -1}},
+        {"characters": {"character_width": 0}},
+        {"pretrained": {"projection": 0}},
+    ],
+)
+def test_a_width_that_no_vector_has_is_refused(settings):
+    with pytest.raises(ConfigError, match=r"must be at least 1, got"):
+        build([Sentence(("the",), (Span(0, 1, "X"),))], embeddings=settings)
 
 
 def test_several_sets_stand_side_by_side(tmp_path):

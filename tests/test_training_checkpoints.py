@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,40 @@ def test_a_run_stopped_anywhere_ends_in_the_same_bytes(
     assert without_place(bytes_of(broken / "model")) == without_place(
         bytes_of(tmp_path / "whole" / "model")
     )
+
+
+def test_a_run_stopped_while_the_last_epoch_is_scored_stops(toy, tmp_path, monkeypatch):
+    run = run_of(toy, tmp_path, epochs=1)
+    score = run._score
+    monkeypatch.setattr(run, "_score", lambda: [run.stop(), score()][1])
+    with pytest.raises(StoppedError):
+        run.train_epoch()
+    again = run_of(toy, tmp_path, epochs=1, resume=True)
+    assert again.finished
+    assert again.epochs == run.epochs
+
+
+@pytest.mark.parametrize("what", ["columns", "gazetteers"])
+def test_other_columns_or_lists_are_not_gone_on_with(toy, tmp_path, what):
+    (tmp_path / "places").write_text("Accra\n", encoding="utf-8")
+
+    def begin(flags, *, resume):
+        sentences = tuple(
+            replace(s, columns={"flag": tuple(flags[n % 2] for n in range(len(s)))}) for s in toy
+        )
+        raw = config(epochs=1)
+        own = {"columns": {}} if what == "columns" else {"gazetteers": {"files": files}}
+        raw["model"] = {**raw["model"], "embeddings": {**raw["model"]["embeddings"], **own}}
+        settings = read_settings(raw, output=str(tmp_path / "model"))
+        corpora = Corpora(sentences, (), ())
+        return Run(settings, device="cpu", corpora=corpora, resume=resume)
+
+    files = {"places": str(tmp_path / "places")}
+    begin("ab", resume=False).train_epoch()
+    assert begin("ab", resume=True).epochs
+    (tmp_path / "places").write_text("Lima\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="are not those of the checkpoint"):
+        begin("ba", resume=True)
 
 
 def test_killed_processes_end_in_the_same_bytes(tmp_path):

@@ -32,6 +32,13 @@ def test_an_inspection_counts_labels_and_what_both_splits_share():
     ]
 
 
+def test_development_data_without_an_entity_is_remarked_upon():
+    ada = Sentence(("Ada",), (Span(0, 1, "PER"),))
+    assert not any("no entity" in line for line in inspect(Corpora((ada,), (), ())).lines())
+    empty = Sentence(("nobody",), ())
+    assert any("no entity" in line for line in inspect(Corpora((ada,), (empty,), ())).lines())
+
+
 def epochs(count):
     first = Epoch(1, 9.0, Score(1, 2, 4), 1.0, 100.0, True, {"A<B": Score(1, 2, 4)}, 0.1)
     return [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ner.cli.console import Progress, percent, write_json
 from ner.cli.console import Step as Bar
 from ner.cli.runs import add_outcome, add_settings, scores_line
-from ner.config import ConfigError
+from ner.config import ConfigError, load
 from ner.formats import DataWarning
 
 if TYPE_CHECKING:
@@ -63,19 +63,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, reload and score."""
     from ner.training import read_settings
+    from ner.training.processes import Processes
 
     assignments = list(arguments.assignments)
     settings = read_settings(arguments.config, assignments, output=arguments.output)
     if settings.output is None:
         raise ConfigError("no output: give --output DIR or `output:` in the configuration")
-    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    writes = Processes().writes
+    show = Progress(quiet=arguments.quiet or arguments.json == "-" or not writes)
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, got {arguments.seeds}")
     several = arguments.seeds > 1
     result = (train_seeds if several else train_once)(settings, arguments, show)
     if isinstance(result, int):
         return result
-    if arguments.json:
+    if arguments.json and writes:
         write_json(result, arguments.json)
     return 0
 
@@ -87,6 +89,7 @@ def train_seeds(
     from ner.model_directory import DESCRIPTION
     from ner.storage import check_replaceable
     from ner.training.corpora import read_corpora
+    from ner.training.processes import Processes
     from ner.training.seeds import choose, keep, settings_of, spread
 
     check_replaceable(Path(str(settings.output)), holds=DESCRIPTION)
@@ -99,7 +102,8 @@ def train_seeds(
             return result
         results[one.training.seed] = result
     best = choose(results)
-    keep(Path(results[best]["output"]), Path(str(settings.output)))
+    if Processes().writes:
+        keep(Path(results[best]["output"]), Path(str(settings.output)))
     figures = spread(list(results.values()))
     for split, found in figures.items():
         show.line(
@@ -126,7 +130,7 @@ def train_once(
     from ner.training import StoppedError
 
     path = Path(str(settings.output))
-    if arguments.resume and (known := _finished(path)) is not None:
+    if arguments.resume and (known := _finished(path, settings)) is not None:
         show.line(f"{path} is finished already; train without --resume to begin anew")
         return {**known, "output": str(path)}
     training = _begin(settings, arguments, show, corpora)
@@ -158,7 +162,6 @@ def _begin(
             resume=arguments.resume,
             init_from=arguments.init_from,
         )
-    show.quiet = show.quiet or not training.processes.writes
     for warning in caught:
         show.line(f"warning: {warning.message}")
     for remark in training.remarks:
@@ -224,17 +227,22 @@ def _board(arguments: argparse.Namespace, training: Run) -> Board | None:
     return Board(folder, training.position.step)
 
 
-def _finished(path: Path) -> dict[str, Any] | None:
-    """The figures of a finished run's model, where there is one and nothing to go on with."""
+def _finished(path: Path, settings: RunSettings) -> dict[str, Any] | None:
+    """The figures of a finished run's model, where there is one and nothing to go on with.
+
+    Raises:
+        ConfigError: It was trained with other settings.
+    """
     from ner.model_directory import ModelError, read_json
-    from ner.training.resumption import run_folder
+    from ner.training.resumption import check_settings, run_folder
 
     if run_folder(path).exists():
         return None
     try:
-        known = read_json(path / "metrics.json")
-    except ModelError:
+        known, used = read_json(path / "metrics.json"), load(path / "config.yaml")
+    except (ModelError, FileNotFoundError):
         return None
+    check_settings(used, settings.as_dict())
     return known if isinstance(known, dict) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import warnings
 from collections import Counter
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 
 from ner.embeddings.base import TypeEmbedding, vectors_of
 from ner.formats import DataWarning
+from ner.formats.compression import COMPRESSED
 from ner.indexers.pretrained import PretrainedIndexer, forms
 from ner.sentence import Sentence
 from ner.vocabulary import UNKNOWN
 
-Kind = Literal["text", "binary", "numpy", "safetensors", "spacy"]
+VectorFormat = Literal["text", "binary", "numpy", "safetensors", "spacy"]
 Table = tuple[list[str], NDArray[np.float32]]
 # A word of several parts of which the last looks as numbers of a vector do, and words hardly.
 _TOO_LONG = re.compile(r".* [-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE | re.DOTALL)
@@ -71,7 +73,7 @@ class PretrainedEmbedding(TypeEmbedding):
         sentences: Iterable[Sentence],
         *,
         file: str | None = None,
-        kind: Kind | None = None,
+        format: VectorFormat | None = None,  # noqa: A002 - the word users know
         only_training_words: bool = False,
         tuned: bool = False,
         projection: int | None = None,
@@ -81,7 +83,7 @@ class PretrainedEmbedding(TypeEmbedding):
         Args:
             sentences: For the coverage, and for ``only_training_words``.
             file: The file; without one no word has a vector.
-            kind: ``text`` (GloVe, word2vec, fastText), ``binary`` (word2vec; of files that end in
+            format: ``text`` (GloVe, word2vec, fastText), ``binary`` (word2vec; of files that end in
                 ``.bin``), ``numpy`` and ``safetensors`` (their words a line each in ``.txt``
                 beside them), or ``spacy`` (a pipeline's folder, or its name where installed).
             only_training_words: Keep only vectors of words that training has, for a small model
@@ -94,7 +96,7 @@ class PretrainedEmbedding(TypeEmbedding):
             OSError: It cannot be read.
         """
         tokens = Counter(token for sentence in sentences for token in sentence.tokens)
-        words, vectors = ([], np.zeros((0, 1), np.float32)) if file is None else read(file, kind)
+        words, vectors = ([], np.zeros((0, 1), np.float32)) if file is None else read(file, format)
         if only_training_words:
             wanted = {form for token in tokens for form in forms(token)}
             places = [place for place, word in enumerate(words) if word in wanted]
@@ -120,19 +122,25 @@ class PretrainedEmbedding(TypeEmbedding):
         return vectors if self.projection is None else vectors_of(self.projection, vectors)
 
 
-def read(file: str | Path, kind: str | None = None) -> Table:
+def read(file: str | Path, format: str | None = None) -> Table:  # noqa: A002 - the word users know
     """The words and vectors of a file; of a word that is there twice, the first.
+
+    Args:
+        file: The file, or the folder or name of a spaCy pipeline.
+        format: A key of ``READERS``; without it the ending tells.
 
     Raises:
         ValueError: It holds no vectors.
         OSError: It cannot be read.
     """
     path = Path(file)
-    if kind is None:
-        kind = "spacy" if path.is_dir() else _BY_ENDING.get(path.suffix, "text")
-    words, vectors = _READERS[kind](path)
+    if path.suffix.lower() in COMPRESSED:
+        raise ValueError(f"{path}: vectors are read unpacked; unpack it, e.g. with gunzip")
+    if format is None:
+        format = "spacy" if path.is_dir() else _BY_ENDING.get(path.suffix, "text")  # noqa: A001
+    words, vectors = READERS[format](path)
     if not words:
-        raise ValueError(f"{path}: no vectors in it, read as {kind}")
+        raise ValueError(f"{path}: no vectors in it, read as {format}")
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         raise ValueError(f"{path}: the vector of {words[int(finite.argmin())]!r} is not finite")
@@ -145,19 +153,19 @@ def read(file: str | Path, kind: str | None = None) -> Table:
 
 
 def _read_text(path: Path) -> Table:
-    """A word and its numbers a line, with blanks between; words may hold blanks themselves.
+    """A word and its numbers a line, blanks or TABs between; words may hold blanks themselves.
 
     The first line may be word2vec's ``COUNT WIDTH``. The width is the header's, or as many numbers
     as the first line ends in; lines of another width are told in one warning and left out.
     """
     words: list[str] = []
     rows: list[NDArray[np.float32]] = []
-    odd, width = 0, 0
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+    promised, odd, width = None, 0, 0
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as lines:
         for number, line in enumerate(lines):
-            fields = line.rstrip().split(" ")
+            fields = line.rstrip().replace("\t", " ").split(" ")
             if number == 0 and len(fields) == 2 and all(field.isdigit() for field in fields):
-                width = int(fields[1])
+                promised, width = map(int, fields)
                 continue
             width = width or _width(fields)
             row = _numbers(fields[-width:])
@@ -168,11 +176,11 @@ def _read_text(path: Path) -> Table:
             words.append(word)
             rows.append(row)
     if odd:
-        warnings.warn(
-            f"{path}: {odd:,} lines do not hold a word and {width} numbers and are left out",
-            DataWarning,
-            stacklevel=2,
-        )
+        told = f"{path}: {odd:,} lines do not hold a word and {width} numbers and are left out"
+        warnings.warn(told, DataWarning, stacklevel=2)
+    if promised is not None and len(words) + odd != promised:
+        told = f"{path}: its first line promises {promised:,} vectors, {len(words) + odd:,} follow"
+        warnings.warn(f"{told}; is the file whole?", DataWarning, stacklevel=2)
     return words, np.stack(rows) if rows else np.zeros((0, 1), np.float32)
 
 
@@ -275,13 +283,18 @@ def _read_spacy(path: Path) -> Table:
 
 def _beside(path: Path, vectors: NDArray[Any]) -> Table:
     """Vectors with the words of the ``.txt`` beside their file."""
-    words = path.with_suffix(".txt").read_text(encoding="utf-8").split("\n")
+    beside = path.with_suffix(".txt")
+    try:
+        words = beside.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{beside}: not UTF-8 text ({error})") from None
+    except FileNotFoundError:
+        told = f"missing; the words of {path.name} are expected in it, a line each"
+        raise FileNotFoundError(errno.ENOENT, told, str(beside)) from None
     if words and not words[-1]:
         words.pop()
     if vectors.ndim != 2 or len(vectors) != len(words):
-        raise ValueError(
-            f"{path}: holds an array {vectors.shape}, {path.with_suffix('.txt')} {len(words)} words"
-        )
+        raise ValueError(f"{path}: holds an array {vectors.shape}, {beside} {len(words)} words")
     if vectors.dtype.kind not in "fiu":
         raise ValueError(f"{path}: holds {vectors.dtype}, not numbers")
     with np.errstate(over="ignore"):
@@ -289,7 +302,7 @@ def _beside(path: Path, vectors: NDArray[Any]) -> Table:
 
 
 _BY_ENDING = {".bin": "binary", ".npy": "numpy", ".safetensors": "safetensors"}
-_READERS = {
+READERS = {
     "text": _read_text,
     "binary": _read_binary,
     "numpy": _read_numpy,

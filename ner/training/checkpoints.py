@@ -24,7 +24,7 @@ from torch import Tensor
 from ner.model_directory import save_tensors
 from ner.storage import replacing_directory, sha256
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2  # the newest, and the one before it should the newest be damaged
 STATE, TENSORS = "state.json", "tensors.safetensors"
 _NAME = re.compile(r"step-(\d+)")

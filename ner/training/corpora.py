@@ -21,14 +21,19 @@ class Corpora:
     development: tuple[Sentence, ...]
     test: tuple[Sentence, ...]
 
-    def fingerprint(self) -> str:
-        """The SHA-256 of the sentences that training depends on, with their annotation."""
+    def fingerprint(self, columns: Sequence[str] = ()) -> str:
+        """The SHA-256 of the sentences that training depends on, with their annotation.
+
+        Args:
+            columns: Names of other columns that it depends on.
+        """
         digest = hashlib.sha256()
         for sentences in (self.train, self.development):
             for s in sentences:
                 spans = s.spans and [(span.start, span.end, span.label) for span in s.spans]
                 labels = None if s.labels is None else sorted(s.labels)
-                known = (s.tokens, spans, sorted(s.unknown), labels, s.position)
+                others = [s.columns.get(name) for name in columns]
+                known = (s.tokens, spans, sorted(s.unknown), labels, s.position, *others)
                 digest.update(repr(known).encode())
             digest.update(b"\n")
         return digest.hexdigest()

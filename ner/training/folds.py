@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
-from ner.sentence import Document, Sentence
+from ner.sentence import Sentence
 from ner.tagger import Tagger
-from ner.training.corpora import Corpora
+from ner.training.corpora import Corpora, grouped
 from ner.training.loop import Run
 from ner.training.settings import RunSettings
 
@@ -19,14 +19,11 @@ def folds(sentences: Sequence[Sentence], count: int, seed: int) -> list[list[int
     Raises:
         ValueError: There are fewer than two folds, or fewer documents than folds.
     """
-    groups: dict[int | Document, list[int]] = {}
-    for number, sentence in enumerate(sentences):
-        groups.setdefault(sentence.document or number, []).append(number)
-    if not 2 <= count <= len(groups):
+    parts = grouped(sentences)
+    if not 2 <= count <= len(parts):
         raise ValueError(
-            f"folds must be from 2 to the number of documents ({len(groups)}), got {count}"
+            f"folds must be from 2 to the number of documents ({len(parts)}), got {count}"
         )
-    parts = list(groups.values())
     Random(seed).shuffle(parts)
     parts.sort(key=lambda part: -sum(len(sentences[number]) for number in part))
     held: list[list[int]] = [[] for _ in range(count)]

@@ -21,6 +21,7 @@ class Inspection:
         labels: How many entities of each label there are to train on, the most frequent first.
         tokens: How many tokens there are to train on.
         rare: The labels with fewer than ``RARE`` entities.
+        wanted: How many entities development data has; ``None`` where there is none.
         absent: How many development entities there are of each label that training lacks.
         repeated: The share of development sentences that also stand in training.
         seen: The share of development entities whose words, with that label, stand in training.
@@ -30,6 +31,7 @@ class Inspection:
     labels: dict[str, int]
     tokens: int
     rare: tuple[str, ...]
+    wanted: int | None
     absent: dict[str, int]
     repeated: float | None
     seen: float | None
@@ -52,6 +54,10 @@ class Inspection:
         if self.rare:
             named = ", ".join(f"{label} ({self.labels[label]})" for label in self.rare)
             lines.append(f"warning: fewer than {RARE} entities to learn from: {named}")
+        if self.wanted == 0:
+            lines.append(
+                "warning: development data has no entity: which epoch is the best cannot be told"
+            )
         if self.absent:
             named = ", ".join(f"{label} ({count:,})" for label, count in self.absent.items())
             lines.append(
@@ -76,6 +82,7 @@ def inspect(corpora: Corpora) -> Inspection:
         labels=dict(labels.most_common()),
         tokens=sum(map(len, corpora.train)),
         rare=tuple(label for label, count in labels.most_common() if count < RARE),
+        wanted=wanted.total() if corpora.development else None,
         absent={label: count for label, count in wanted.most_common() if label not in labels},
         repeated=_share(
             [sentence.tokens for sentence in corpora.development],

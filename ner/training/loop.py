@@ -275,11 +275,12 @@ class Run(Iterator[Epoch]):
 
     def _pause(self) -> None:
         """Between two steps: write a checkpoint where one is due, and leave if asked to."""
-        training, stopping = self.settings.training, self.processes.any(self._stopping)
+        training = self.settings.training
         minutes = (time.monotonic() - self._written) / 60.0
         late = training.checkpoint_minutes is not None and minutes >= training.checkpoint_minutes
         steps = training.checkpoint_steps
         due = steps is not None and self.position.step % steps == 0
+        stopping = self.processes.any(self._stopping)
         if due or stopping or self.processes.any(late):
             self._checkpoint()
         if stopping:
@@ -312,6 +313,8 @@ class Run(Iterator[Epoch]):
         if self.folder is not None and self.processes.writes:
             write_text(self.folder / "metrics.jsonl", history(self.epochs, timed=True))
         self._checkpoint()
+        if self.processes.any(self._stopping):  # while the epoch was scored
+            raise StoppedError
         return epoch
 
     def _groups(self, epoch: int) -> list[Group]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ner.config import ConfigError
+from ner.indexers.columns import ColumnIndexer
 from ner.storage import recover, sweep
 from ner.training import checkpoints
 from ner.training.checkpoints import Checkpoint
@@ -20,6 +22,9 @@ from ner.training.transfer import model_digest
 
 if TYPE_CHECKING:
     from ner.training.loop import Run
+
+
+CHOSEN = ("training.epochs", "training.batch_size")  # by a run, where its settings are null
 
 
 def run_folder(output: Path) -> Path:
@@ -111,8 +116,12 @@ def _checkpoints(run: Run) -> Path:
 
 def _circumstances(run: Run) -> dict[str, Any]:
     """What must be the same when a run is continued, beside its settings."""
+    indexers = (getattr(part, "indexer", None) for part in run.network.embeddings.values())
+    columns = [name for i in indexers if isinstance(i, ColumnIndexer) for name in i.vocabularies]
+    made_of = json.dumps(run.network.settings(), sort_keys=True)
     return {
-        "sentences": run.corpora.fingerprint(),
+        "sentences": run.corpora.fingerprint(columns),
+        "vocabularies and lists": hashlib.sha256(made_of.encode()).hexdigest(),
         "processes": run.processes.count,
         "device": run.device.type,
         "first weights": model_digest(run.init_from),
@@ -126,12 +135,22 @@ def _check_same(run: Run, state: Mapping[str, Any]) -> None:
                 f"--resume: the {name} are not those of the checkpoint ({state[name]!s:.12}, now "
                 f"{value!s:.12}); train without --resume, or with what was used before"
             )
-    before, now = flat(state["settings"]), flat(json.loads(json.dumps(run.settings.as_dict())))
-    for name in sorted(set(before) | set(now)):
-        if before.get(name) != now.get(name) and name != "output":
+    check_settings(state["settings"], run.settings.as_dict())
+
+
+def check_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run whose settings were others.
+
+    Raises:
+        ConfigError: They were; the message names the first.
+    """
+    old, new = flat(before), flat(json.loads(json.dumps(now)))
+    for name in sorted(set(old) | set(new)):
+        left_open = name in CHOSEN and new.get(name) is None
+        if old.get(name) != new.get(name) and name != "output" and not left_open:
             raise ConfigError(
-                f"--resume: {name} was {before.get(name)!r} when the checkpoint was written, it is "
-                f"{now.get(name)!r}; train without --resume, or with the settings used before"
+                f"--resume: {name} was {old.get(name)!r} in the run so far, it is "
+                f"{new.get(name)!r}; train without --resume, or with the settings used before"
             )
 
 

@@ -25,10 +25,16 @@ POSITIVE = (
     "checkpoint_steps",
     "checkpoint_minutes",
 )
+LAST_SEED = 2**32 - 1
 RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (POSITIVE, "more than 0", lambda value: value > 0),
-    (("warmup", "average"), "at least 0 and below 1", lambda value: 0.0 <= value < 1.0),
-    (("rehearsal",), "at least 0", lambda value: value >= 0.0),
+    (("warmup", "average", "momentum"), "at least 0 and below 1", lambda value: 0 <= value < 1),
+    (
+        ("rehearsal", "length_noise", "weight_decay", "plateau_patience"),
+        "at least 0",
+        lambda v: v >= 0,
+    ),
+    (("seed",), f"from 0 to {LAST_SEED:,}", lambda value: 0 <= value <= LAST_SEED),
     (("lower_cased", "upper_cased"), "from 0 to 1", lambda value: 0.0 <= value <= 1.0),
 )
 SAMPLE = "sample:"  # before the name of a split of the bundled corpus
@@ -91,7 +97,8 @@ class DataSettings:
         if held >= 1.0:
             raise ValueError(f"the fractions held out leave nothing to train on: together {held}")
         for split in ("train", "development", "test"):
-            self.corpora(split)
+            if not self.corpora(split) and getattr(self, split) is not None:
+                raise ValueError(f"{split} names no file")
 
     def corpora(self, split: str) -> list[CorpusSettings]:
         """The corpora of a split, each with its settings.
