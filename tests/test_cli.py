@@ -61,6 +61,14 @@ def test_bad_calls_are_one_line_and_status_2(arguments, capsys, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    monkeypatch.delitem(sys.modules, "ner.config", raising=False)
+    monkeypatch.delitem(sys.modules, "ner.cli.train", raising=False)
+    assert main(["train", "missing.yaml"]) == 2
+    assert capsys.readouterr().err == "error: this needs yaml, which is not installed here\n"
+
+
 @pytest.mark.parametrize(
     "code",
     ["import ner", "import ner.cli", "import ner.cli.check", "from ner.evaluation import Score"],

@@ -230,6 +230,8 @@ def test_options_of_decoding(tag):
         ["--device", "mps"],
         ["--language", "ja"],
         ["x.conllu"],
+        ["s3://bucket/x.txt"],
+        ["--output", "s3://bucket/x.jsonl"],
         ["--shard", "1/2"],
         ["--output-dir", "out"],
         ["x.conll", "--output-dir", "out", "--shard", "3/2"],

@@ -143,7 +143,9 @@ def test_the_course_of_a_run_is_written_for_tensorboard(folder):
 
 def test_without_tensorboard_the_extra_is_named(folder, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    (folder / "model.run").mkdir()
     assert train("--quiet", "--tensorboard", "board") == 2
+    assert (folder / "model.run").exists()  # what an unfinished run left
     assert "pip install 'ner-crf[tensorboard]'" in capsys.readouterr().err
 
 

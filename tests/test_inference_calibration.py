@@ -100,6 +100,22 @@ def test_calibrate_stores_what_it_found(network, toy, tmp_path, capsys):
     assert main(["calibrate", str(model), str(dev), "--precision", "2"]) == 2
 
 
+def test_calibrate_loses_no_file_that_is_none_of_the_model(network, toy, tmp_path, capsys):
+    model, dev = tmp_path / "model", tmp_path / "dev.conll"
+    Tagger(network).save(model)
+    (model / "notes.bin").write_bytes(b"\xff")
+    write(dev, toy)
+    assert main(["calibrate", str(model), str(dev)]) == 2
+    assert "notes.bin: is no part of the model" in capsys.readouterr().err
+    assert (model / "notes.bin").read_bytes() == b"\xff"
+    assert main(["calibrate", str(model), str(dev), "--output", str(tmp_path / "other")]) == 0
+
+
+def test_sentences_without_an_entity_fit_no_temperature(network):
+    with pytest.raises(ValueError, match="needs entities to fit"):
+        fit_temperature(network, [Sentence(("nobody",), ())])
+
+
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory):
     """A tagger that has learnt a little of the bundled corpus."""
@@ -181,6 +197,17 @@ def test_scores_beyond_float64_are_left_to_others(network):
     assert (
         span_probabilities(emissions, lengths, Weights.of(*scores), found, _table(network)) is None
     )
+
+
+def test_weights_beyond_float64_are_left_to_others(network, toy):
+    chain = network.crf.chain(torch.zeros(1, 2, len(network.tags)), torch.tensor([2]))
+    found = _found(network, chain, np.array([2]))
+    scores = [
+        part.detach().numpy() + 2000.0 for part in (chain.transitions, chain.start, chain.end)
+    ]
+    nothing = np.zeros((1, 2, len(network.tags)), np.float32)
+    weights = Weights.of(*scores)
+    assert span_probabilities(nothing, np.array([2]), weights, found, _table(network)) is None
 
 
 def _table(network):

@@ -137,6 +137,7 @@ def test_what_no_trial_came_of_holds_nobody_up(pretended, tmp_path):
         ({RATE: {"low": 2, "high": 1}}, "low must not be above high, got 2 and 1"),
         ({RATE: {"low": 0.0, "high": 1, "log": True}}, "with log, low must be more than 0"),
         ({RATE: {"low": 1, "high": 2, "step": 0}}, "step must be more than 0"),
+        ({RATE: {"low": 1, "high": 2, "step": 5}}, "step must be at most high - low, 1, got 5"),
         ({RATE: [[1, 2]]}, "wants a list of plain values"),
         ({RATE: 3}, "tune.training.learning_rate: expected settings"),
         ({RATE: [0.1, "fast"]}, "training.learning_rate wants a number, got text 'fast'"),

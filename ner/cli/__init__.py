@@ -62,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "ner":
+            raise
+        print(f"error: this needs {error.name}, which is not installed here", file=sys.stderr)
+        return 2
     except (ValueError, OSError, MemoryError) as error:
         print(f"error: {printable(_one_line(error))}", file=sys.stderr)
         return 2

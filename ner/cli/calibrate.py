@@ -23,7 +23,8 @@ example:
 The temperature makes probabilities fit what is right and wrong; the best tags stay the same.
 With --recall or --precision the model keeps every span above the threshold that reaches it.
 """
-OWN = {"metrics.json", "config.yaml", "tagger.json"}  # what saving a tagger writes anew
+# what saving a tagger writes anew
+OWN = {"metrics.json", "config.yaml", "tagger.json", "weights.safetensors"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,21 +51,35 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.tagger import load
 
     tagger = load(arguments.model)
+    others = other_files(Path(arguments.model), replaced=arguments.output is None)
     sentences = list(read(arguments.development, format=arguments.format))
     score = calibrate(tagger, sentences, recall=arguments.recall, precision=arguments.precision)
     folder = Path(arguments.model)
-    known = OWN | {"weights.safetensors"}
-    texts = {
-        file.name: file.read_text(encoding="utf-8")
-        for file in folder.iterdir()
-        if file.name not in known
-    }
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in others}
     tagger.save(arguments.output or folder, texts=texts)
     if arguments.json:
         write_json(_result(tagger.decoding, score), arguments.json)
     if arguments.json != "-":
         _tell(tagger.decoding, score, Progress(quiet=arguments.quiet))
     return 0
+
+
+def other_files(model: Path, *, replaced: bool) -> list[str]:
+    """The files of a model that saving its tagger does not write anew, and is to keep.
+
+    Raises:
+        ConfigError: The directory is to be replaced, and holds what is no part of the model.
+    """
+    from ner.model_directory import DESCRIPTION, MANIFEST
+
+    files = MANIFEST.describe(model)["files"]
+    strange = sorted({file.name for file in model.iterdir()} - {*files, DESCRIPTION})
+    if replaced and strange:
+        raise ConfigError(
+            f"{model / strange[0]}: is no part of the model and would be lost; "
+            "move it, or give --output"
+        )
+    return sorted(set(files) - OWN)
 
 
 def calibrate(

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, Step
 from ner.cli.loading import add_loading_arguments, check_loading, loaded_either
-from ner.cli.remote import expand, nearby
+from ner.cli.remote import expand, is_remote, nearby
 from ner.cli.shards import STREAM, Shard, bare, shards_of
 from ner.errors import ConfigError
 
@@ -74,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     for path in paths:
         kind_of(path, arguments)  # before anything is tagged
     shards = shards_of(arguments, paths) if arguments.output_dir else None
+    if shards is None:
+        _check_near(arguments, paths)
     if arguments.engine == "ray":
         from ner.cli.tag_ray import tag_on_ray
 
@@ -117,6 +119,13 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError("--workers takes a number above 0, and goes with --engine ray")
     if arguments.processes < 1:
         raise ConfigError(f"--processes must be at least 1, got {arguments.processes}")
+
+
+def _check_near(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
+    """Refuse addresses of files elsewhere, which are fetched and stored as a whole, one by one."""
+    for path in (*paths, arguments.output):
+        if is_remote(path):
+            raise ConfigError(f"{path}: addresses go with --output-dir")
 
 
 def tag_shard(

@@ -65,6 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.training import read_settings
     from ner.training.processes import Processes
 
+    if arguments.tensorboard is not None:
+        from ner.training.board import summary_writer
+
+        summary_writer()  # what is missing is told before anything is read or removed
     assignments = list(arguments.assignments)
     settings = read_settings(arguments.config, assignments, output=arguments.output)
     if settings.output is None:

@@ -32,11 +32,14 @@ def fit_temperature(network: Network, sentences: Sequence[Sentence]) -> float:
         sentences: Annotated sentences that it was not trained on.
 
     Raises:
-        ValueError: No sentence is fully annotated, or the network has no such label.
+        ValueError: No sentence is fully annotated or none has an entity, or the network has no such
+            label.
     """
     known = [s for s in sentences if len(s) and s.spans is not None and not s.unknown]
     if not known:
         raise ValueError("a temperature needs annotated sentences, there are none")
+    if not any(s.spans for s in known):
+        raise ValueError("a temperature needs entities to fit, the sentences have none")
     device = next(network.parameters()).device
     chains: list[tuple[LinearChain, Tensor]] = []
     for group in group_by_length(list(map(len, known)), sentences=256, tokens=8192):

@@ -45,7 +45,8 @@ class Weights:
         """The factors of scores; a score of minus infinity is a factor of 0."""
 
         def factor(scores: NDArray[np.float32]) -> Doubles:
-            return np.asarray(np.exp(scores.astype(np.float64) / temperature))
+            with np.errstate(over="ignore"):  # then there are no probabilities, which is told
+                return np.asarray(np.exp(scores.astype(np.float64) / temperature))
 
         return Weights(factor(moves), factor(start), factor(end), temperature)
 

@@ -24,14 +24,8 @@ class Board:
     """
 
     def __init__(self, folder: Path, steps: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ConfigError(
-                "--tensorboard needs TensorBoard: pip install 'ner-crf[tensorboard]'"
-            ) from error
         later = steps + 1 if steps else None
-        self._writer: Any = SummaryWriter(str(folder), purge_step=later)
+        self._writer: Any = summary_writer()(str(folder), purge_step=later)
 
     def step(self, number: int, step: Step) -> None:
         """Write down a step, counted from 1 through the run."""
@@ -62,3 +56,18 @@ class Board:
         trace: TracebackType | None,
     ) -> None:
         self._writer.close()
+
+
+def summary_writer() -> Any:
+    """What writes event files.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            "--tensorboard needs TensorBoard: pip install 'ner-crf[tensorboard]'"
+        ) from error
+    return SummaryWriter

@@ -129,13 +129,13 @@ def _circumstances(run: Run) -> dict[str, Any]:
 
 
 def _check_same(run: Run, state: Mapping[str, Any]) -> None:
+    check_settings(state["settings"], run.settings.as_dict())
     for name, value in _circumstances(run).items():
         if state[name] != value:
             raise ConfigError(
                 f"--resume: the {name} are not those of the checkpoint ({state[name]!s:.12}, now "
                 f"{value!s:.12}); train without --resume, or with what was used before"
             )
-    check_settings(state["settings"], run.settings.as_dict())
 
 
 def check_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -45,6 +45,10 @@ class Range:
             raise ValueError(f"with log, low must be more than 0, got {self.low}")
         if self.step is not None and (self.log or self.step <= 0):
             raise ValueError("step must be more than 0, and not with log")
+        if self.step is not None and self.step > self.high - self.low:
+            raise ValueError(
+                f"step must be at most high - low, {self.high - self.low}, got {self.step}"
+            )
 
     def distribution(self) -> Any:
         """The range as Optuna has it."""
