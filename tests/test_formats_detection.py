@@ -72,11 +72,12 @@ def test_what_a_scheme_writes_is_legal_in_it_and_in_the_one_detected(name, texts
     assert found.support == 1.0
 
 
-@pytest.mark.parametrize("closed", ["B-A B-A", "B-A O", "B-A B-B", "B-A I-B O"])
+@pytest.mark.parametrize("closed", ["B-A", "B-A O", "B-A B-B", "B-A I-B"])
 def test_spans_closed_by_no_end_tell_against_a_stray_end(closed):
-    """Whether the next span has their label or another."""
-    assert counted(*[closed] * 30, "E-A").detect().scheme.name == "BIO"
-    assert counted(*["B-A I-A E-A"] * 30, "E-A").detect().scheme.name == "BIOES"
+    """Whether nothing, a span of their label or one of another comes next."""
+    tags = " ".join([closed] * 30)
+    assert counted(tags, "E-A").detect().scheme.name == "BIO"
+    assert counted(" ".join(["B-A I-A E-A"] * 30), "E-A").detect().scheme.name == "BIOES"
 
 
 def test_support_is_the_share_that_agrees():
@@ -160,6 +161,7 @@ def test_without_repairs_or_tags_nothing_is_said():
         ("B.A", None, "did you mean 'B-A'"),
         ("PER-B", None, "did you mean 'B-PER'"),
         ("PER_I", None, "did you mean 'I-PER'"),
+        ("A-B", None, "did you mean 'B-A'"),
         ("PER-Q", None, "missing annotation"),
         ("PER", None, r"did you mean 'B-PER'.*; or 'I-PER', with which neighbours are one entity$"),
         ("B_", None, "if it marks missing annotation, set missing: 'B_'"),
