@@ -293,6 +293,8 @@ def _flush(handle: int, path: Path) -> None:
 
 
 def _aside(path: Path) -> Path:
+    """Where what has a name is for the moment in which another takes it; ``.`` has one too."""
+    path = Path(os.path.realpath(path))
     return path.with_name(f".{path.name}.old")
 
 

@@ -61,6 +61,14 @@ def test_bad_calls_are_one_line_and_status_2(arguments, capsys, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams_are_empty_ones(closed):
+    command = f"{sys.executable} -m ner check - {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, input=b"", check=False)
+    assert done.returncode in (1, 2)
+    assert b"Traceback" not in done.stderr + done.stdout
+
+
 def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "yaml", None)
     monkeypatch.delitem(sys.modules, "ner.config", raising=False)

@@ -105,6 +105,11 @@ def test_a_tagger_passes_through_bytes(good, toy):
     assert Tagger.from_bytes(tagger.to_bytes()).predict(toy) == tagger.predict(toy)
 
 
+def test_the_folder_one_is_in_can_be_loaded(good, monkeypatch):
+    monkeypatch.chdir(good)
+    assert ner.load(".").labels == ner.load(good).labels
+
+
 def test_it_loads_read_only_with_no_home(good, toy, monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     good.chmod(0o555)

@@ -42,6 +42,12 @@ def test_a_directory_is_replaced_as_a_whole(tmp_path, monkeypatch, exchange):
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
+def test_the_folder_one_is_in_can_be_recovered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recover(Path())
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("holds", [None, "tagger.json"])
 def test_what_somebody_else_put_there_is_not_replaced(tmp_path, holds):
     (tmp_path / "file").write_text("keep")

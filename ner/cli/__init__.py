@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn
 
 from ner import __version__
@@ -52,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1 where a check found something wrong; 2 for bad input or settings.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if isinstance(sys.stdout, TextIOWrapper) and "utf" not in sys.stdout.encoding.lower():
-        sys.stdout.reconfigure(encoding="utf-8")  # as files are
+    _prepare_streams()
     try:
         return _run(given)
     except BrokenPipeError:  # the reader of our output has left, as `head` does
@@ -70,6 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, MemoryError) as error:
         print(f"error: {printable(_one_line(error))}", file=sys.stderr)
         return 2
+
+
+def _prepare_streams() -> None:
+    """Have all three streams, of which the caller may have closed some, and write UTF-8."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper) and "utf" not in sys.stdout.encoding.lower():
+        sys.stdout.reconfigure(encoding="utf-8")  # as files are
 
 
 def _run(given: list[str]) -> int:

@@ -256,7 +256,7 @@ def _blank(language: str) -> Any:
         nlp = spacy.blank(language)
     except ImportError as error:
         if "E048" not in str(error):  # there is such a language, but what cuts it is missing
-            raise ConfigError(f"language {language!r}: {error}") from None
+            raise ConfigError(f"spaCy's tokenizer for {language!r}: {error}") from None
         raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
     nlp.max_length = sys.maxsize
     return nlp

@@ -75,8 +75,7 @@ class Run(Iterator[Epoch]):
         resume: bool = False,
         init_from: Path | str | None = None,
     ) -> None:
-        if settings.output is not None:
-            check_replaceable(Path(settings.output), holds=DESCRIPTION)
+        _check_output(settings.output, resume=resume, init_from=init_from)
         self.settings = settings
         self.init_from = init_from
         training = settings.training
@@ -396,6 +395,17 @@ def train(
     """
     settings = config if isinstance(config, RunSettings) else read_settings(config)
     return Run(settings, device=device, resume=resume, init_from=init_from)
+
+
+def _check_output(output: str | None, *, resume: bool, init_from: Path | str | None) -> None:
+    """Refuse what would be found out, or lost, only when the run is under way."""
+    if output is None:
+        if resume:
+            raise ConfigError("to resume needs an output, beside which the checkpoints lie")
+        return
+    check_replaceable(Path(output), holds=DESCRIPTION)
+    if init_from is not None and Path(output).resolve() == Path(init_from).resolve():
+        raise ConfigError(f"output and --init-from are both {output}; give another output")
 
 
 def _set_up(device: torch.device, threads: int | None, deterministic: bool) -> None:

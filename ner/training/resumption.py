@@ -121,10 +121,10 @@ def _circumstances(run: Run) -> dict[str, Any]:
     made_of = json.dumps(run.network.settings(), sort_keys=True)
     return {
         "sentences": run.corpora.fingerprint(columns),
-        "vocabularies and lists": hashlib.sha256(made_of.encode()).hexdigest(),
         "processes": run.processes.count,
         "device": run.device.type,
         "first weights": model_digest(run.init_from),
+        "vocabularies and lists": hashlib.sha256(made_of.encode()).hexdigest(),
     }
 
 
