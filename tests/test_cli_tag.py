@@ -1,6 +1,7 @@
 """``ner tag``: order kept, tokens in are tokens out, offsets into the text, bad lines told."""
 
 import argparse
+import gzip
 import io
 import json
 import signal
@@ -260,6 +261,14 @@ def test_shards_share_the_files_and_what_is_done_stays(model, tmp_path, capsys):
     assert main(call) == 0
     assert (out / "1.jsonl").read_text() == "kept\n"
     assert sorted(path.name[0] for path in out.iterdir()) == list("01234")
+
+
+def test_the_output_is_compressed_as_its_ending_says(model, tmp_path, capsys):
+    path, out = tmp_path / "a.txt", tmp_path / "out.jsonl.gz"
+    path.write_text("Ada Obi joined Kestrel Foods.\n")
+    assert main(["tag", model, str(path), "--quiet"]) == 0
+    assert main(["tag", model, str(path), "--output", str(out), "--quiet"]) == 0
+    assert gzip.decompress(out.read_bytes()).decode() == capsys.readouterr().out
 
 
 def test_the_folder_of_the_inputs_is_no_folder_for_outputs(model, tmp_path, capsys):

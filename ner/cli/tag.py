@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -258,13 +259,20 @@ def chunks(items: Iterable[Item]) -> Iterator[list[str | Work] | Endless]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[IO[Any]]:
+    """Where the output goes: compressed as its ending says, as inputs are."""
     if path == STREAM:
         yield sys.stdout
         return
+    from ner.formats.lines import compressing
     from ner.storage import replacing
 
-    with replacing(Path(path)) as file:
-        yield file
+    with replacing(Path(path), "wb") as file, compressing(file, path) as packed:
+        text = TextIOWrapper(packed, encoding="utf-8", newline="\n")
+        try:
+            yield text
+            text.flush()
+        finally:
+            text.detach()
 
 
 def kind_of(path: str, arguments: argparse.Namespace) -> str:
