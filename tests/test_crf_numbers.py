@@ -150,9 +150,9 @@ def test_the_fast_ways_serve_ordinary_scores(way):
 def test_gradcheck(kind, reduction):
     torch.manual_seed(0)
     crf = random_crf(4, allowed=torch.rand(5, 5) < 0.8)
-    lengths = torch.tensor([4, 0, 2])
-    emissions = torch.randn(3, 4, 4, dtype=torch.float64, requires_grad=True)
-    candidates = torch.rand(3, 4, 4) < 0.8
+    lengths = torch.tensor([4, 0, 1, 2])
+    emissions = torch.randn(4, 4, 4, dtype=torch.float64, requires_grad=True)
+    candidates = torch.rand(4, 4, 4) < 0.8
     gold = viterbi(crf.chain(emissions, lengths)).tags
     candidates.scatter_(2, gold.unsqueeze(2), True)
     known = {"tags": gold} if kind == "tags" else {"candidates": candidates}
@@ -190,7 +190,7 @@ class Functional(CRF):
 def test_sums_are_differentiable(what):
     torch.manual_seed(0)
     crf = random_crf(3)
-    lengths = torch.tensor([4, 0, 2])
+    lengths = torch.tensor([4, 0, 1])
     emissions = torch.randn(3, 4, 3, dtype=torch.float64, requires_grad=True)
     candidates = torch.ones(3, 4, 3, dtype=torch.bool)
     candidates[0, 1, 0] = False
