@@ -13,6 +13,7 @@ import torch
 
 from ner import model_directory
 from ner.config import ConfigError, dump, parse
+from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.choice import Reading
 from ner.inference.readings import alternatives
@@ -50,6 +51,11 @@ class Tagger:
     def labels(self) -> tuple[str, ...]:
         """The labels of the entities it finds."""
         return self.network.labels
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the other columns of a sentence that it looks at."""
+        return columns_of(part.indexer for part in self.network.context_embeddings)
 
     def predict(self, sentences: Iterable[Sentence | Sequence[str]]) -> list[tuple[Span, ...]]:
         """The spans of each sentence, each with its probability as ``score``.

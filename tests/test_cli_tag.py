@@ -9,11 +9,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from ner.cli import main
 from ner.cli.tag import add_arguments
 from ner.cli.tag_processes import _Worker
 from ner.inference import streams
+from ner.network import build
+from ner.sentence import Sentence
+from ner.tagger import Tagger
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +265,34 @@ def test_shards_share_the_files_and_what_is_done_stays(model, tmp_path, capsys):
     assert main(call) == 0
     assert (out / "1.jsonl").read_text() == "kept\n"
     assert sorted(path.name[0] for path in out.iterdir()) == list("01234")
+
+
+def test_columns_of_json_lines_reach_the_model_and_others_are_told(toy, tmp_path, capsys):
+    torch.manual_seed(0)
+    flagged = [Sentence(s.tokens, s.spans, {"flag": ("x",) * len(s)}) for s in toy]
+    network = build(flagged, embeddings={"columns": {"width": 8}}, encoder={"width": 8}).eval()
+    with torch.no_grad():
+        network.projection.weight.normal_(0.0, 2.0)
+    tagger, path = Tagger(network), tmp_path / "in.jsonl"
+    assert tagger.columns == ("flag",)
+    tagger.save(tmp_path / "model")
+    lines = ({"tokens": s.tokens, "columns": s.columns} for s in flagged)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    call = ["tag", str(tmp_path / "model")]
+    assert main([*call, str(path)]) == 0
+    out, err = capsys.readouterr()
+    scores = [[span["score"] for span in json.loads(line)["spans"]] for line in out.splitlines()]
+    wanted = tagger.predict(flagged)
+    assert scores == [[round(span.score, 6) for span in spans] for spans in wanted]
+    bare = tagger.predict([s.tokens for s in toy])
+    assert scores != [[round(span.score, 6) for span in spans] for spans in bare]
+    assert "columns" not in err
+    path.with_suffix(".conll").write_text("Ada x O\n")
+    assert main([*call, str(path.with_suffix(".conll"))]) == 0
+    assert "looks at the columns flag" in capsys.readouterr().err
+    path.write_text('{"tokens": ["Ada"], "columns": {"flag": ["x", "y"]}}\n')
+    assert main([*call, str(path)]) == 2
+    assert "in.jsonl:1: the column 'flag' should hold 1 words" in capsys.readouterr().err
 
 
 def test_the_output_is_compressed_as_its_ending_says(model, tmp_path, capsys):

@@ -72,8 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Tag one stream, or each file into a file of its own."""
     _check(arguments)
     paths = expand(arguments.input or [STREAM])
-    for path in paths:
-        kind_of(path, arguments)  # before anything is tagged
+    kinds = {kind_of(path, arguments) for path in paths}
     shards = shards_of(arguments, paths) if arguments.output_dir else None
     if shards is None:
         _check_near(arguments, paths)
@@ -83,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         _warn(tag_on_ray(arguments, shards or ()), arguments)
         return 0
     tagger = loaded_either(arguments)
+    if kinds != {"jsonl"} and not arguments.quiet:
+        _warn_of_columns(tagger)
     with _workers(arguments) as workers:
         if shards is None:
             job = Job.of(tagger, arguments, paths, workers)
@@ -97,6 +98,15 @@ def _warn(told: Iterable[str], arguments: argparse.Namespace) -> None:
     for one in told:
         if one and not arguments.quiet:
             print(f"warning: left out: {one}", file=sys.stderr)
+
+
+def _warn_of_columns(tagger: Tagger | ExportedTagger) -> None:
+    if tagger.columns:
+        print(
+            f"warning: the model looks at the columns {', '.join(tagger.columns)}, which are read "
+            "from JSON lines alone; here their values are unknown",
+            file=sys.stderr,
+        )
 
 
 def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers | None]:

@@ -109,7 +109,7 @@ class Reading:
         offsets = None if text is None else offsets_of(text, items)
         sentence = Sentence(
             tokens,
-            columns=_columns(given, len(tokens)),
+            columns=columns_in(given, len(tokens)),
             document=Document((tokens,), _name(given["document"])) if "document" in given else None,
             position=given["position"] if type(given.get("position")) is int else _LATER,
             text=text if offsets else None,
@@ -267,7 +267,12 @@ def _tags(given: Object, length: int) -> list[str] | None:
     return tags
 
 
-def _columns(given: Object, length: int) -> dict[str, tuple[str, ...]]:
+def columns_in(given: Object, length: int) -> dict[str, tuple[str, ...]]:
+    """The other columns of an object, each of so many words.
+
+    Raises:
+        ValueError: They are not such.
+    """
     columns = given.get("columns") or {}
     if not isinstance(columns, dict):
         raise ValueError(f"'columns' should be an object of lists, found {kind(columns)}")

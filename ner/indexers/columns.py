@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,3 +32,9 @@ class ColumnIndexer(ContextIndexer):
             if name in sentence.columns:
                 found[:, place] = [known[value] for value in sentence.columns[name]]
         return (found,)
+
+
+def columns_of(indexers: Iterable[ContextIndexer]) -> tuple[str, ...]:
+    """The names of the columns that some of these indexers look at."""
+    found = (one.vocabularies for one in indexers if isinstance(one, ColumnIndexer))
+    return tuple(name for vocabularies in found for name in vocabularies)

@@ -17,7 +17,7 @@ from ner.errors import ConfigError
 from ner.formats.columns import split
 from ner.formats.jsonl import parsed
 from ner.formats.lines import DataError, Faults, read_blocks
-from ner.formats.records import offsets_of
+from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 
 HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
@@ -277,20 +277,30 @@ def read_jsonl(source: Source) -> Iterator[Item]:
         if wrong:
             source.bad(number, wrong)
             continue
-        if "tokens" in record:
-            sentence = _given(tuple(record["tokens"]), record.get("text"))
-        else:
+        if "tokens" not in record:
             tokenizer = tokenizer or Tokenizer(source.language)
-            sentence = tokenizer(record["text"])
-        yield Work(sentence, extra=record)
+            yield Work(tokenizer(record["text"]), extra=record)
+            continue
+        try:
+            sentence = _given(record)
+        except ValueError as error:
+            source.bad(number, str(error))
+        else:
+            yield Work(sentence, extra=record)
 
 
-def _given(tokens: tuple[str, ...], text: Any) -> Sentence:
-    """A sentence of given tokens, which knows its text if that is given and they stand in it."""
+def _given(record: Mapping[str, Any]) -> Sentence:
+    """A sentence of given tokens, with its columns, and its text if they stand in it.
+
+    Raises:
+        ValueError: The columns are none.
+    """
+    tokens, text = tuple(record["tokens"]), record.get("text")
+    columns = columns_in(record, len(tokens))
     offsets = offsets_of(text, tokens) if isinstance(text, str) else None
     if offsets is None:
-        return Sentence(tokens)
-    return Sentence(tokens, text=text, offsets=offsets)
+        return Sentence(tokens, columns=columns)
+    return Sentence(tokens, columns=columns, text=text, offsets=offsets)
 
 
 def _no_number(constant: str) -> Any:

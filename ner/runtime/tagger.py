@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ner.indexers.columns import columns_of
 from ner.inference.arrays import ArrayEngine
 from ner.inference.choice import Chooser, Reading
 from ner.inference.decoding import Decoding
@@ -30,6 +31,7 @@ class ExportedTagger:
         self, exported: Exported, *, threads: int = 1, decoding: Decoding | None = None
     ) -> None:
         self.labels = exported.labels
+        self.columns = columns_of(exported.contexts)
         self._scheme = exported.scheme
         self._emitter = OnnxEmitter(exported, threads=threads)
         self.decoding = decoding or exported.decoding

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ner.config import ConfigError
-from ner.indexers.columns import ColumnIndexer
+from ner.indexers.columns import columns_of
 from ner.storage import recover, sweep
 from ner.training import checkpoints
 from ner.training.checkpoints import Checkpoint
@@ -116,8 +116,7 @@ def _checkpoints(run: Run) -> Path:
 
 def _circumstances(run: Run) -> dict[str, Any]:
     """What must be the same when a run is continued, beside its settings."""
-    indexers = (getattr(part, "indexer", None) for part in run.network.embeddings.values())
-    columns = [name for i in indexers if isinstance(i, ColumnIndexer) for name in i.vocabularies]
+    columns = columns_of(part.indexer for part in run.network.context_embeddings)
     made_of = json.dumps(run.network.settings(), sort_keys=True)
     return {
         "sentences": run.corpora.fingerprint(columns),
