@@ -466,6 +466,20 @@ def test_documents_are_kept_with_their_sentences(tmp_path: Path) -> None:
     assert [one.line for one in (before, a, b, c)] == [1, 5, 7, 10]
 
 
+def test_comments_begin_no_document(tmp_path: Path) -> None:
+    text = "-DOCSTART- x\n\n# one\na O\n# two\nb O\n\n# three\n\nc O\n"
+    ab, c = read(save(tmp_path, text), comment_prefix="#")
+    assert ab.tokens == ("a", "b")
+    assert ab.document is c.document is not None
+    assert (c.document.id, ab.position, c.position) == ("x", 0, 1)
+
+
+def test_a_flag_in_the_last_column_ends_a_sentence(tmp_path: Path) -> None:
+    path = save(tmp_path, "a O _\nb O No|End\nc O End\nd O NoEnd\ne O End|No\n\nf O _\n")
+    found = read(path, tag_column=1, sentence_end="End")
+    assert [one.tokens for one in found] == [("a", "b"), ("c",), ("d", "e"), ("f",)]
+
+
 @pytest.mark.parametrize("filling", ["-X- -X- O", "X X O", "O O O", "_ _ _", "- -", "-DOCSTART-"])
 def test_what_fills_a_boundary_line_is_no_name(filling: str, tmp_path: Path) -> None:
     (sentence,) = read(save(tmp_path, f"-DOCSTART- {filling}\n\na O\n"))
