@@ -60,6 +60,25 @@ def test_a_process_that_does_not_write_says_and_leaves_nothing(folder, capsys, m
     assert sorted(path.suffix for path in folder.iterdir()) == [".conll", ".conll", ".yaml"]
 
 
+def test_the_folder_of_a_run_is_removed_only_if_it_is_one(folder, capsys):
+    (folder / "model.run").mkdir()
+    (folder / "model.run" / "thesis.txt").write_text("keep")
+    assert train() == 2
+    assert "model.run: holds thesis.txt" in capsys.readouterr().err
+    assert (folder / "model.run" / "thesis.txt").read_text() == "keep"
+
+
+def test_what_a_killed_run_was_writing_holds_nobody_up(folder):
+    (folder / "model.run").mkdir()
+    (folder / "model.run" / ".metrics.jsonl.part").write_text("half")
+    assert train("--quiet", "--set", "training.epochs=1") == 0
+
+
+def test_predictions_that_cannot_be_written_are_told_before_training(folder, capsys):
+    assert main(["cv", "run.yaml", "--predictions", "."]) == 2
+    assert capsys.readouterr().err == "error: --predictions .: is a folder; name a file\n"
+
+
 @pytest.mark.parametrize("more", [[], ["--seeds", "2"]])
 @pytest.mark.parametrize("output", ["mine", "mine/thesis.txt", ".", "", ".."])
 def test_nothing_is_trained_into_the_place_of_other_files(folder, capsys, output, more):

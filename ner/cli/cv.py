@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ner.cli.console import Progress, write_json
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.folds < 2:
         raise ConfigError(f"--folds must be at least 2, got {arguments.folds}")
+    if arguments.predictions and Path(arguments.predictions).is_dir():
+        raise ConfigError(f"--predictions {arguments.predictions}: is a folder; name a file")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
     settings = replace(read_settings(arguments.config, arguments.assignments), output=None)
     data = replace(settings.data, development=None, development_fraction=None)

@@ -310,7 +310,7 @@ class Run(Iterator[Epoch]):
         if epoch.best:
             self._keep(epoch)
         if self.folder is not None and self.processes.writes:
-            write_text(self.folder / "metrics.jsonl", history(self.epochs, timed=True))
+            write_text(self.folder / resumption.HISTORY, history(self.epochs, timed=True))
         self._checkpoint()
         if self.processes.any(self._stopping):  # while the epoch was scored
             raise StoppedError

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CHOSEN = ("training.epochs", "training.batch_size")  # by a run, where its settings are null
 
 
+CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # what lies in the folder of a run
+
+
 def run_folder(output: Path) -> Path:
     """Where a run that writes a model there keeps what it needs until it is finished."""
     return output.with_name(f"{output.name}.run")
@@ -82,10 +85,20 @@ def begin(run: Run) -> list[str]:
 
 
 def clear(run: Run) -> list[str]:
-    """Remove what is left of an unfinished run of the same output."""
+    """Remove what is left of an unfinished run of the same output.
+
+    Raises:
+        ConfigError: Something else lies there too.
+    """
     folder, remarks = run_folder(Path(str(run.settings.output))), []
     if run.processes.writes:
         if folder.exists():
+            sweep(folder)
+            if strange := {path.name for path in folder.iterdir()} - {CHECKPOINTS, HISTORY}:
+                raise ConfigError(
+                    f"{folder}: holds {min(strange)}, which is no part of an unfinished run, and "
+                    "would be removed; move it, or give another output"
+                )
             shutil.rmtree(folder)
             told = (
                 f"removed the checkpoints of an unfinished run in {folder}; --resume continues one"
@@ -111,7 +124,7 @@ def epochs_of(checkpoint: Checkpoint) -> list[Epoch]:
 
 
 def _checkpoints(run: Run) -> Path:
-    return run_folder(Path(str(run.settings.output))) / "checkpoints"
+    return run_folder(Path(str(run.settings.output))) / CHECKPOINTS
 
 
 def _circumstances(run: Run) -> dict[str, Any]:
