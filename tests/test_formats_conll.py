@@ -487,6 +487,13 @@ def test_what_fills_a_boundary_line_is_no_name(filling: str, tmp_path: Path) -> 
     assert sentence.document.id == ""
 
 
+def test_a_boundary_has_as_many_columns_as_the_tokens(tmp_path: Path) -> None:
+    (bare,) = in_document([Sentence(("a",))], "")
+    assert spelled([replace(bare, spans=())]) == "-DOCSTART-\tO\n\na\tO\n\n"
+    column = list(read(save(tmp_path, "-DOCSTART-\n\na\n"), tagged=False))
+    assert spelled(column) == "-DOCSTART-\n\na\n\n"
+
+
 def test_a_long_document_is_given_in_parts_and_written_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -549,6 +556,12 @@ def test_a_reader_can_be_read_again(tmp_path: Path) -> None:
 def test_what_could_not_be_read_back_is_not_written(sentence: Sentence, said: str) -> None:
     with pytest.raises(DataError, match=said):
         spelled([sentence])
+
+
+def test_a_column_that_does_not_fit_its_tokens_is_not_cut_short() -> None:
+    for fields in (("1",), ("1", "2", "3")):
+        with pytest.raises(ValueError, match=r"shorter|longer"):
+            spelled([Sentence(("a", "b"), (), columns={"x": fields})])
 
 
 @pytest.mark.parametrize("text", ["a\tX\nb\tX\n\n", "a X\nb X\n\n", "X\tX\n\n"])

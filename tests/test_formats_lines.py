@@ -110,6 +110,8 @@ def test_utf16_without_a_bom_is_recognised_by_its_zeros(tmp_path: Path, encoding
     ):
         list(read_blocks(path))
     assert list(read_blocks(path, encoding=encoding)) == [["Zo\u00eb B-PER", "sang O"]]
+    with pytest.raises(DataError, match="looks like UTF-16"):
+        list(read_blocks(save(tmp_path, "a\n".encode(encoding))))
 
 
 def test_a_zero_here_and_there_is_a_character(tmp_path: Path) -> None:
