@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_inference_fast import assert_same, network_of, texts
 
 from ner.crf import DECODERS, LinearChain, SpanTags, greedy, posterior
-from ner.crf.arrays import ArrayChain, ArrayMessages, Found, SpanTable, span_probability
+from ner.crf.arrays import ArrayChain, ArrayMessages, Found, SpanTable, _Moves, span_probability
 from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
 from ner.crf.nbest_numpy import n_best_numpy
 from ner.crf.viterbi_numpy import viterbi_numpy
@@ -58,6 +58,17 @@ def test_the_sums_are_those_of_torch(name, seed, scale):
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-9)
     marginals = ArrayMessages.of(chain).marginals()[chain.mask]
     np.testing.assert_allclose(marginals, linear.marginals().numpy()[chain.mask], atol=1e-5)
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 999), st.sampled_from([1.0, 80.0, 150.0, 300.0, 5000.0]))
+def test_a_step_loses_nothing_below_the_range_of_float64(seed, scale):
+    random = np.random.default_rng(seed)
+    moves, before = random.normal(0.0, scale, (6, 6)), random.normal(0.0, scale, (4, 6))
+    moves[random.random(moves.shape) < 0.4] = before[random.random(before.shape) < 0.4] = -np.inf
+    with np.errstate(divide="ignore"):
+        expected = np.logaddexp.reduce(before[:, :, None] + moves, 1)
+    np.testing.assert_allclose(_Moves.of(moves).summed(before), expected, rtol=1e-12, atol=1e-12)
 
 
 @settings(max_examples=40)

@@ -98,11 +98,12 @@ class ArrayMessages:
         alpha, beta = np.empty_like(nodes), np.empty_like(nodes)
         alpha[:, 0] = start + nodes[:, 0]
         beta[:, -1] = end
+        forth, back = _Moves.of(moves), _Moves.of(moves.T)
         for t in range(1, nodes.shape[1]):
-            step = logsumexp(alpha[:, t - 1, :, None] + moves, 1) + nodes[:, t]
+            step = forth.summed(alpha[:, t - 1]) + nodes[:, t]
             alpha[:, t] = np.where(inside[:, t], step, alpha[:, t - 1])
         for t in range(nodes.shape[1] - 1, 0, -1):
-            step = logsumexp(moves + (beta[:, t] + nodes[:, t])[:, None], 2)
+            step = back.summed(beta[:, t] + nodes[:, t])
             beta[:, t - 1] = np.where(inside[:, t], step, end)
         return ArrayMessages(alpha, beta, logsumexp(alpha[:, -1] + end, 1))
 
@@ -111,6 +112,41 @@ class ArrayMessages:
         return np.asarray(
             np.exp(self.log_alpha + self.log_beta - self.log_partition[:, None, None])
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moves:
+    """Scores from one tag to the next, and the same as factors of at most 1.
+
+    Attributes:
+        scores: ``(from, to)``.
+        factors: Their exponentials, over that of the greatest.
+        greatest: The greatest of the scores.
+    """
+
+    scores: Doubles
+    factors: Doubles
+    greatest: float
+
+    @staticmethod
+    def of(scores: Doubles) -> _Moves:
+        greatest = float(scores.max())
+        greatest = greatest if np.isfinite(greatest) else 0.0
+        return _Moves(scores, np.exp(scores - greatest), greatest)
+
+    def summed(self, before: Doubles) -> Doubles:
+        """The log of the sum over the tags before, ``(batch, to)``.
+
+        A product of matrices, unless a sum is so small that what it lost below the range of
+        float64 may matter: terms left out are under 1e-307 each.
+        """
+        greatest = before.max(1, keepdims=True)
+        greatest[~np.isfinite(greatest)] = 0.0
+        with np.errstate(invalid="ignore"):  # of infinite scores
+            total = np.exp(before - greatest) @ self.factors
+        if not total.min() > 1e-280:
+            return logsumexp(before[:, :, None] + self.scores, 1)
+        return np.asarray(np.log(total) + (greatest + self.greatest))
 
 
 def logsumexp(scores: Doubles, axis: int) -> Doubles:
