@@ -1,5 +1,7 @@
 """Spans chosen and scored on numpy arrays alone are those that torch chooses."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -216,3 +218,19 @@ def test_a_sentence_alone_has_the_spans_it_has_beside_others(decode):
         (alone,) = chooser.spans(moves, row, np.array([length]))
         assert alone == expected
         assert [one.score for one in alone] == pytest.approx([one.score for one in expected])
+
+
+@pytest.mark.parametrize("sentences", [1, 2])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("way", ["viterbi", "posterior", "greedy", "readings"])
+def test_emissions_that_are_no_numbers_are_never_read_as_no_entity(way, wrong, sentences):
+    decoding = Decoding("viterbi" if way == "readings" else way)
+    chooser = Chooser(SCHEMES["BIO"], LABELS, decoding)
+    count = len(chooser.tags)
+    moves = Moves(*(np.zeros(shape, np.float32) for shape in ((count, count), count, count)))
+    emissions = np.zeros((5 * sentences, count), np.float32)
+    emissions[-2, 1] = wrong
+    ask = partial(chooser.readings, count=2) if way == "readings" else chooser.spans
+    place = f"sentence {sentences - 1} hold {wrong} at token 3, tag 1"
+    with pytest.raises(ValueError, match=place):
+        ask(moves, emissions, np.full(sentences, 5))

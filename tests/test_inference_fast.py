@@ -87,7 +87,9 @@ def test_it_finds_what_the_plain_road_finds(toy, settings):
 def test_every_way_to_decode_is_that_of_the_plain_road(toy, decoding):
     network, sentences = network_of(toy), texts(toy)
     plain = PlainEngine(network, decoding).predict(sentences)
-    assert_same(FastEngine(network, decoding).predict(sentences), plain)
+    engine = FastEngine(network, decoding)
+    assert_same(engine.predict(sentences), plain)
+    assert_same([engine.predict([sentence])[0] for sentence in sentences], plain)
 
 
 @pytest.mark.parametrize(

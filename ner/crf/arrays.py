@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ner.crf.viterbi_numpy import complaint
+
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -90,7 +92,11 @@ class ArrayMessages:
 
     @staticmethod
     def of(chain: ArrayChain) -> ArrayMessages:
-        """Run both recursions over sentences that have tokens."""
+        """Run both recursions over sentences that have tokens.
+
+        Raises:
+            ValueError: Emissions or scores are no numbers, or a sentence has no legal path.
+        """
         nodes, inside = chain.nodes(), chain.mask[:, :, None]
         moves, start, end = (
             part.astype(np.float64) for part in (chain.transitions, chain.start, chain.end)
@@ -102,10 +108,14 @@ class ArrayMessages:
         for t in range(1, nodes.shape[1]):
             step = forth.summed(alpha[:, t - 1]) + nodes[:, t]
             alpha[:, t] = np.where(inside[:, t], step, alpha[:, t - 1])
+        totals = logsumexp(alpha[:, -1] + end, 1)
+        if not np.isfinite(totals).all():
+            lost = int(np.flatnonzero(~np.isfinite(totals))[0])
+            raise ValueError(complaint(chain.emissions, chain.lengths, lost, moves, start, end))
         for t in range(nodes.shape[1] - 1, 0, -1):
             step = back.summed(beta[:, t] + nodes[:, t])
             beta[:, t - 1] = np.where(inside[:, t], step, end)
-        return ArrayMessages(alpha, beta, logsumexp(alpha[:, -1] + end, 1))
+        return ArrayMessages(alpha, beta, totals)
 
     def marginals(self) -> Doubles:
         """The probability of each tag at each token, ``(batch, length, tags)``."""

@@ -15,6 +15,7 @@ from ner.crf.arrays import (
     span_probability,
 )
 from ner.crf.intervals import disjoint
+from ner.crf.viterbi_numpy import complaint
 
 _SLACK = 1e-9  # rounding of a marginal that bounds a probability
 
@@ -34,6 +35,9 @@ def posterior_numpy(
 
     Returns:
         ``(batch, length)``.
+
+    Raises:
+        ValueError: Emissions or scores are no numbers, or a sentence has no legal path.
     """
     messages = ArrayMessages.of(chain)
     spans = _possible(chain, messages, table, threshold)
@@ -81,8 +85,15 @@ def greedy_numpy(chain: ArrayChain) -> Integers:
 
     Returns:
         ``(batch, length)``.
+
+    Raises:
+        ValueError: Emissions are no numbers.
     """
     nodes, moves = chain.nodes(), chain.transitions.astype(np.float64)
+    if not (nodes < np.inf).all():
+        lost = int((~(nodes < np.inf)).any((1, 2)).argmax())
+        crf = (chain.transitions, chain.start, chain.end)
+        raise ValueError(complaint(chain.emissions, chain.lengths, lost, *crf))
     open_ = _open(chain, nodes, moves)
     tags = np.zeros(nodes.shape[:2], np.int64)
     before = chain.start.astype(np.float64)

@@ -111,8 +111,8 @@ class Chooser:
             count: The most readings of a sentence.
         """
         chain = self.decoding.tempered(moves.chain(_padded(emissions, lengths), lengths))
+        totals = ArrayMessages.of(chain).log_partition  # refuses what are no numbers
         tags, scores = n_best_numpy(chain, count)
-        totals = ArrayMessages.of(chain).log_partition
         probabilities = np.exp(scores - totals[:, None])
         found = []
         for paths, own, length in zip(tags, probabilities, lengths, strict=True):

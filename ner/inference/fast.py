@@ -16,7 +16,7 @@ from torch import Tensor
 from ner.crf import LinearChain
 from ner.crf.arrays import ArrayChain, Found
 from ner.inference.arrays import ArrayEngine
-from ner.inference.choice import LONG, Chooser
+from ner.inference.choice import LONG, SHORT, Chooser
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import paths_of
 from ner.inference.prepared import CACHE, Prepared
@@ -71,7 +71,7 @@ class FastEngine(ArrayEngine[Tensor]):
 
 
 class _TorchChooser(Chooser):
-    """A chooser that leaves rare work to torch, which does it faster.
+    """A chooser that leaves much work at a time to torch, which does it faster.
 
     Args:
         network: The network whose emissions are read.
@@ -85,6 +85,8 @@ class _TorchChooser(Chooser):
         self._network = network
 
     def other_tags(self, chain: ArrayChain) -> NDArray[np.int64]:
+        if len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT:
+            return super().other_tags(chain)
         paths = paths_of(_linear(chain), self._network, self.decoding)
         tags: NDArray[np.int64] = paths.tags.numpy()
         return tags
