@@ -63,7 +63,7 @@ def test_spans_are_chosen_as_the_configuration_says_in_scoring_and_after(toy, tm
 
 
 def test_an_impossible_way_to_choose_spans_is_refused():
-    with pytest.raises(ner.config.ConfigError, match="decode: there are viterbi"):
+    with pytest.raises(ner.config.ConfigError, match="decode must be one of viterbi"):
         read_settings({**config(), "decoding": {"decode": "guess"}})
 
 
