@@ -92,6 +92,7 @@ class Tagger:
             count: The most readings of a sentence.
 
         Raises:
+            TypeError: A text is given in place of a list of tokens.
             ValueError: ``count`` is below 1.
         """
         given = as_sentences(sentences)

@@ -44,6 +44,16 @@ class ArrayChain:
         """The emissions in float64, 0 at padding."""
         return np.where(self.mask[:, :, None], self.emissions, np.float64(0.0))
 
+    def check(self, sound: NDArray[np.bool_]) -> None:
+        """Refuse the first sentence that is not sound, ``(batch,)``.
+
+        Raises:
+            ValueError: naming its score that is no number, or saying that it has no legal path.
+        """
+        if not sound.all():
+            scores = (self.transitions, self.start, self.end)
+            raise ValueError(complaint(self.emissions, self.lengths, int(sound.argmin()), *scores))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpanTable:
@@ -109,9 +119,7 @@ class ArrayMessages:
             step = forth.summed(alpha[:, t - 1]) + nodes[:, t]
             alpha[:, t] = np.where(inside[:, t], step, alpha[:, t - 1])
         totals = logsumexp(alpha[:, -1] + end, 1)
-        if not np.isfinite(totals).all():
-            lost = int(np.flatnonzero(~np.isfinite(totals))[0])
-            raise ValueError(complaint(chain.emissions, chain.lengths, lost, moves, start, end))
+        chain.check(np.isfinite(totals))
         for t in range(nodes.shape[1] - 1, 0, -1):
             step = back.summed(beta[:, t] + nodes[:, t])
             beta[:, t - 1] = np.where(inside[:, t], step, end)

@@ -15,7 +15,6 @@ from ner.crf.arrays import (
     span_probability,
 )
 from ner.crf.intervals import disjoint
-from ner.crf.viterbi_numpy import complaint
 
 _SLACK = 1e-9  # rounding of a marginal that bounds a probability
 
@@ -90,10 +89,7 @@ def greedy_numpy(chain: ArrayChain) -> Integers:
         ValueError: Emissions are no numbers.
     """
     nodes, moves = chain.nodes(), chain.transitions.astype(np.float64)
-    if not (nodes < np.inf).all():
-        lost = int((~(nodes < np.inf)).any((1, 2)).argmax())
-        crf = (chain.transitions, chain.start, chain.end)
-        raise ValueError(complaint(chain.emissions, chain.lengths, lost, *crf))
+    chain.check(np.all(nodes < np.inf, axis=(1, 2)))
     open_ = _open(chain, nodes, moves)
     tags = np.zeros(nodes.shape[:2], np.int64)
     before = chain.start.astype(np.float64)

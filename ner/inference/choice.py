@@ -159,7 +159,7 @@ class Chooser:
         if self.decoding.decode != "viterbi":
             return self.other_tags(self.decoding.tempered(chain))
         scores = (chain.transitions, chain.start, chain.end)
-        if len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT:
+        if is_short(chain):
             path = best_path(chain.emissions[0], *scores)
             if path is not None:
                 return path[None]
@@ -170,7 +170,7 @@ class Chooser:
         if not len(found):
             return []
         weights = self._factors(chain)
-        if len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT:
+        if is_short(chain):
             one = span_probabilities_of_one(chain.emissions[0], weights, found, self.table)
             if one is not None:
                 return one
@@ -220,6 +220,11 @@ class Chooser:
         if least > 0.0 and scores is not None:
             listed = [tuple(s for s in some if (s.score or 0.0) >= least) for some in listed]
         return listed
+
+
+def is_short(chain: ArrayChain) -> bool:
+    """Whether it is of one short sentence, at which calls cost more than arithmetic."""
+    return len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
 
 
 def _padded(flat: Floats, lengths: Integers) -> Floats:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ner.crf import LinearChain
 from ner.crf.arrays import ArrayChain, Found
 from ner.inference.arrays import ArrayEngine
-from ner.inference.choice import LONG, SHORT, Chooser
+from ner.inference.choice import LONG, Chooser, is_short
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import paths_of
 from ner.inference.prepared import CACHE, Prepared
@@ -85,7 +85,7 @@ class _TorchChooser(Chooser):
         self._network = network
 
     def other_tags(self, chain: ArrayChain) -> NDArray[np.int64]:
-        if len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT:
+        if is_short(chain):
             return super().other_tags(chain)
         paths = paths_of(_linear(chain), self._network, self.decoding)
         tags: NDArray[np.int64] = paths.tags.numpy()

@@ -66,6 +66,7 @@ class ExportedTagger:
             count: The most readings of a sentence.
 
         Raises:
+            TypeError: A text is given in place of a list of tokens.
             ValueError: ``count`` is below 1.
         """
         return self._engine.alternatives(as_sentences(sentences), count)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 CHOSEN = ("training.epochs", "training.batch_size")  # by a run, where its settings are null
-
-
 CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # what lies in the folder of a run
 
 
