@@ -24,8 +24,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-# Names are taken and exchanged by one thread at a time: a file lock comes after its file is made,
-# and until then another thread would take the file for something left.
+# Names are exchanged by one thread at a time: between the exchange and the removal of the old
+# directory, another thread would take its name for one that is free.
 _MUTEX = threading.Lock()
 
 
@@ -191,10 +191,14 @@ def _made(name: Path, make: Callable[..., None]) -> tuple[Path, int | None]:
         except FileExistsError:
             name = name.with_suffix(f".{secrets.token_hex(4)}.part")
             continue
-        lock = _lock(name, wait=True)
+        # Until it is locked, another writer takes it for something left, and removes it.
+        try:
+            lock = _lock(name, wait=True, missing_ok=False)
+        except FileNotFoundError:
+            continue
         if lock is None or _is_at(lock, name):
             return name, lock
-        _close(lock)  # it was taken for something left, and removed, before it was locked
+        _close(lock)
 
 
 @contextlib.contextmanager
@@ -216,17 +220,24 @@ def held(path: Path, *, shared: bool = False) -> Iterator[None]:
         _close(lock)
 
 
-def _lock(name: Path, *, wait: bool, shared: bool = False) -> int | None:
+def _lock(name: Path, *, wait: bool, shared: bool = False, missing_ok: bool = True) -> int | None:
     """Lock a file or directory.
 
     Returns:
         A handle that holds the lock until it is closed; ``None`` where somebody else holds it,
         nothing is there, or the system has no such locks.
+
+    Raises:
+        FileNotFoundError: Nothing is there, and ``missing_ok`` is false.
     """
     if fcntl is None:
         return None
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        if missing_ok:
+            return None
+        raise
     except OSError:
         return None
     try:
@@ -315,6 +326,7 @@ def _exchange(new: Path, path: Path) -> bool:
             return False  # otherwise another writer was sooner, and is replaced
     if _swap(new, path):
         return True
+    new.lstat()  # not to move the old one aside for what somebody has removed meanwhile
     aside = _aside(path)
     shutil.rmtree(aside, ignore_errors=True)
     path.replace(aside)

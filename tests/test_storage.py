@@ -165,6 +165,51 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "m", "other"]
 
 
+def test_what_is_taken_for_something_left_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """Another writer sweeps in the moment between the making of a name and the lock on it."""
+    path, names, mkdir = tmp_path / "m", [], Path.mkdir
+
+    def make(name, **options):
+        mkdir(name, **options)
+        if name != tmp_path:
+            names.append(name.name)
+        if len(names) == 1:
+            sweep(tmp_path)
+
+    monkeypatch.setattr(Path, "mkdir", make)
+    with replacing_directory(path) as folder:
+        (folder / "a").write_text("new")
+    assert names == [".m.part"] * 2
+    assert [file.name for file in tmp_path.iterdir()] == ["m"]
+    assert (path / "a").read_text() == "new"
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_the_old_directory_keeps_its_name_when_the_new_one_is_removed(
+    tmp_path, monkeypatch, exchange
+):
+    if not exchange:
+        monkeypatch.setattr(storage, "_swap", lambda one, other: False)
+    path = tmp_path / "m"
+    path.mkdir()
+    (path / "a").write_text("old")
+    recover_alone = storage.recover
+
+    def recover_and_remove(target):
+        recover_alone(target)
+        (tmp_path / ".m.part" / "a").unlink()
+        (tmp_path / ".m.part").rmdir()
+
+    monkeypatch.setattr(storage, "recover", recover_and_remove)
+    with (
+        pytest.raises(FileNotFoundError, match="cannot be written"),
+        replacing_directory(path, holds="a") as folder,
+    ):
+        (folder / "a").write_text("new")
+    assert (path / "a").read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["m"]
+
+
 def test_writers_at_once_leave_one_whole_directory(tmp_path):
     """Eight threads replace one directory again and again; what is there is one's, whole."""
     path, ends = tmp_path / "m", []
