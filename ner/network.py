@@ -260,20 +260,8 @@ def build(
         own = dict(settings) if isinstance(settings, Mapping) else settings
         kind = own.pop("kind", name) if isinstance(own, dict) else name
         part = choose(EMBEDDINGS, kind, of="embedding")
-        _check_widths(own, f"model.embeddings.{name}")
         parts[name] = call(part.fit, own, sentences, of=f"model.embeddings.{name}")
     return call(_with_crf, crf, parts, labels, scheme, encoder, of="model.crf")
-
-
-def _check_widths(settings: Any, of: str) -> None:
-    """Refuse widths that no vector has.
-
-    Raises:
-        ConfigError: One is below 1.
-    """
-    for name, value in settings.items() if isinstance(settings, dict) else ():
-        if name.endswith(("width", "projection")) and isinstance(value, int) and value < 1:
-            raise ConfigError(f"{of}.{name} must be at least 1, got {value}")
 
 
 def recipe(sentences: Sequence[Sentence]) -> dict[str, Any]:

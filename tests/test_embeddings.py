@@ -1,14 +1,18 @@
 """Every embedding: fitted, saved, made again, and the same whatever else is in the batch."""
 
 import json
+import math
+import re
 
 import pytest
 import torch
 
+from ner.config import ConfigError
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, TypeEmbedding
 from ner.indexers.affixes import case, shape
 from ner.indexers.topic import HEADLINE, TOPIC
 from ner.indexers.words import normalise
+from ner.network import build
 from ner.sentence import Document, Sentence, in_document
 from ner.vocabulary import UNKNOWN
 
@@ -108,9 +112,55 @@ def test_words_of_sentences_without_documents_are_rare_by_sentences():
     assert words.rare[:2] == (1, 1)
 
 
-def test_a_negative_rare_dropout_is_refused():
-    with pytest.raises(ValueError, match=r"rare_dropout must be at least 0, got -0\.5"):
-        EMBEDDINGS["words"].fit([Sentence(("a",), ())], rare_dropout=-0.5)
+NO_WIDTHS = (
+    ("words", {"width": 0}),
+    ("characters", {"width": -1}),
+    ("character_lstm", {"character_width": 0}),
+    ("affixes", {"width": -1}),
+    ("document", {"flag_width": 0}),
+    ("topic", {"position_width": 0}),
+    ("pairs", {"width": 0}),
+    ("pretrained", {"projection": 0}),
+    ("columns", {"width": 0}),
+    ("gazetteers", {"width": 0}),
+)
+NO_SHARES = (
+    ("words", {"singleton_dropout": 1.5}),
+    ("words", {"word_dropout": -0.1}),
+    ("characters", {"character_dropout": math.nan}),
+    ("document", {"context_dropout": 2}),
+    ("topic", {"context_dropout": -1}),
+    ("pairs", {"pair_dropout": math.inf}),
+    ("columns", {"value_dropout": -0.5}),
+    ("gazetteers", {"match_dropout": 1.1}),
+)
+IMPOSSIBLE = (
+    ("words", {"rare_dropout": -0.5}, "rare_dropout must be at least 0, got -0.5"),
+    ("words", {"rare_dropout": math.inf}, "rare_dropout must be at least 0, got inf"),
+    ("characters", {"window": 2}, "window must be odd and at least 1, got 2"),
+    ("characters", {"window": -1}, "window must be odd and at least 1, got -1"),
+    ("character_lstm", {"width": 3}, "width must be even, for two directions, got 3"),
+    ("affixes", {"features": []}, "features must name at least one of"),
+    ("given", {"width": -1}, "width must be at least 0, got -1"),
+    *(
+        (kind, own, f"{n} must be at least 1, got {v}")
+        for kind, own in NO_WIDTHS
+        for n, v in own.items()
+    ),
+    *(
+        (kind, own, f"{n} must be from 0 to 1, got {v}")
+        for kind, own in NO_SHARES
+        for n, v in own.items()
+    ),
+)
+
+
+@pytest.mark.parametrize(("kind", "settings", "complaint"), IMPOSSIBLE)
+def test_an_impossible_setting_is_refused_and_named_as_the_configuration_names_it(
+    kind, settings, complaint, toy
+):
+    with pytest.raises(ConfigError, match=f"model.embeddings.mine: {re.escape(complaint)}"):
+        build(toy, embeddings={"mine": {"kind": kind, **settings}})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 from training_runs import config
 
 import ner
-from ner.config import ConfigError
 from ner.embeddings.columns import ColumnEmbedding
 from ner.embeddings.gazetteers import GazetteerEmbedding
 from ner.embeddings.pretrained import PretrainedEmbedding, read
@@ -247,20 +246,6 @@ def test_the_format_of_a_part_of_another_name_can_be_given(tmp_path):
     given = {"kind": "pretrained", "file": str(file), "format": "binary"}
     network = build([Sentence(("the",), (Span(0, 1, "X"),))], embeddings={"news": given})
     assert network.embeddings["news"].width == 3
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"words": {"width": 0}},
-        {"affixes": {"width": -1}},
-        {"characters": {"character_width": 0}},
-        {"pretrained": {"projection": 0}},
-    ],
-)
-def test_a_width_that_no_vector_has_is_refused(settings):
-    with pytest.raises(ConfigError, match=r"must be at least 1, got"):
-        build([Sentence(("the",), (Span(0, 1, "X"),))], embeddings=settings)
 
 
 def test_several_sets_stand_side_by_side(tmp_path):

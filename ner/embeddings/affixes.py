@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import TypeEmbedding, spread, vectors_of
+from ner.embeddings.base import TypeEmbedding, check_widths, spread, vectors_of
 from ner.indexers.affixes import FEATURES, AffixIndexer, form
 from ner.sentence import Sentence
 from ner.vocabulary import frequent
@@ -23,10 +23,16 @@ class AffixEmbedding(TypeEmbedding):
     Args:
         values: For each feature the values it knows.
         width: The width of the vectors of one feature.
+
+    Raises:
+        ValueError: There is no feature, or the width is below 1.
     """
 
     def __init__(self, values: Mapping[str, Sequence[str]], *, width: int = 20) -> None:
         super().__init__()
+        check_widths(width=width)
+        if not values:
+            raise ValueError(f"features must name at least one of {', '.join(FEATURES)}")
         self.indexer = AffixIndexer(values)
         self.feature_width = width
         self.width = width * len(values)

@@ -84,6 +84,28 @@ class ContextEmbedding(Embedding):
     # forward(*indices) -> Tensor: the tokens as vectors, (batch, length, width)
 
 
+def check_widths(**widths: int | None) -> None:
+    """Refuse widths that no vector has; those that are not given are ``None``.
+
+    Raises:
+        ValueError: One is below 1; the message names it.
+    """
+    for name, width in widths.items():
+        if width is not None and width < 1:
+            raise ValueError(f"{name} must be at least 1, got {width}")
+
+
+def check_shares(**shares: float) -> None:
+    """Refuse shares of a whole that are none, as a dropout is one.
+
+    Raises:
+        ValueError: One is below 0, above 1 or no number; the message names it.
+    """
+    for name, share in shares.items():
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"{name} must be from 0 to 1, got {share}")
+
+
 def spread(table: Table) -> Table:
     """Start a table of vectors uniformly in ±sqrt(3 / width), so their variance is 1 / width."""
     bound = math.sqrt(3.0 / table.embedding_dim)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ner.embeddings.base import TypeEmbedding, spread, vectors_of
+from ner.embeddings.base import TypeEmbedding, check_shares, check_widths, spread, vectors_of
 from ner.indexers.characters import CharacterIndexer
 from ner.sentence import Sentence
 from ner.vocabulary import PADDING, UNKNOWN, frequent
@@ -23,6 +23,9 @@ class CharacterEmbedding(TypeEmbedding):
         width: The width of the vectors of tokens.
         character_width: The width of the vectors of characters.
         character_dropout: How often a character becomes the unknown one in training.
+
+    Raises:
+        ValueError: A width is below 1, or the dropout no share.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class CharacterEmbedding(TypeEmbedding):
         character_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_widths(width=width, character_width=character_width)
+        check_shares(character_dropout=character_dropout)
         self.indexer = CharacterIndexer(characters)
         self.width = width
         self.character_dropout = character_dropout
@@ -79,6 +84,9 @@ class CharacterCNN(CharacterEmbedding):
         character_width: The width of the vectors of characters.
         character_dropout: How often a character becomes the unknown one in training.
         window: How many characters a filter sees.
+
+    Raises:
+        ValueError: As of every character part, or the window has no middle.
     """
 
     def __init__(
@@ -96,8 +104,8 @@ class CharacterCNN(CharacterEmbedding):
             character_width=character_width,
             character_dropout=character_dropout,
         )
-        if window % 2 == 0:
-            raise ValueError(f"window must be odd, got {window}")
+        if window < 1 or window % 2 == 0:
+            raise ValueError(f"window must be odd and at least 1, got {window}")
         self.window = window
         self.filters = nn.Linear(window * self.vectors.embedding_dim, self.width)
         nn.init.xavier_uniform_(self.filters.weight)
@@ -136,7 +144,17 @@ class CharacterCNN(CharacterEmbedding):
 
 
 class CharacterLSTM(CharacterEmbedding):
-    """The last states of an LSTM in either direction over the characters (Lample et al. 2016)."""
+    """The last states of an LSTM in either direction over the characters (Lample et al. 2016).
+
+    Args:
+        characters: The characters it knows.
+        width: The width of the vectors of tokens, half of it from either direction.
+        character_width: The width of the vectors of characters.
+        character_dropout: How often a character becomes the unknown one in training.
+
+    Raises:
+        ValueError: As of every character part, or the width is odd.
+    """
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import ContextEmbedding, spread, vectors_of
+from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
 from ner.indexers.columns import ColumnIndexer
 from ner.sentence import Sentence
 from ner.vocabulary import UNKNOWN, frequent
@@ -23,6 +23,9 @@ class ColumnEmbedding(ContextEmbedding):
         values: The values of each column by its name.
         width: The width of the vector of one column.
         value_dropout: How often a value becomes the unknown one in training.
+
+    Raises:
+        ValueError: The width is below 1, or the dropout no share.
     """
 
     tokenwise = True
@@ -35,6 +38,8 @@ class ColumnEmbedding(ContextEmbedding):
         value_dropout: float = 0.05,
     ) -> None:
         super().__init__()
+        check_widths(width=width)
+        check_shares(value_dropout=value_dropout)
         self.indexer = ColumnIndexer(values)
         self.column_width = width
         self.value_dropout = value_dropout

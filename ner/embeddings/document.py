@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import ContextEmbedding, spread, vectors_of
+from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
 from ner.indexers.document import FLAGS, DocumentIndexer
 from ner.indexers.words import normalise
 from ner.sentence import Sentence
@@ -33,6 +33,9 @@ class DocumentEmbedding(ContextEmbedding):
         width: The width of the bag of words before, and of that of words after.
         flag_width: The width of the vector of each flag.
         context_dropout: How often a sentence's document is hidden in training.
+
+    Raises:
+        ValueError: A width is below 1, or the dropout no share.
     """
 
     tokenwise = True
@@ -46,6 +49,8 @@ class DocumentEmbedding(ContextEmbedding):
         context_dropout: float = 0.2,
     ) -> None:
         super().__init__()
+        check_widths(width=width, flag_width=flag_width)
+        check_shares(context_dropout=context_dropout)
         self.indexer = DocumentIndexer(words)
         self.bag_width = width
         self.flag_width = flag_width

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import ContextEmbedding, spread, vectors_of
+from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
 from ner.indexers.gazetteers import OUTSIDE, SINGLE, GazetteerIndexer
 from ner.sentence import Sentence
 
@@ -25,6 +25,9 @@ class GazetteerEmbedding(ContextEmbedding):
         width: The width of the vector of one list.
         match_dropout: How often a list says nothing of a sentence in training, so that names of
             no list are learnt too.
+
+    Raises:
+        ValueError: The width is below 1, or the dropout no share.
     """
 
     tokenwise = True
@@ -37,6 +40,8 @@ class GazetteerEmbedding(ContextEmbedding):
         match_dropout: float = 0.2,
     ) -> None:
         super().__init__()
+        check_widths(width=width)
+        check_shares(match_dropout=match_dropout)
         self.indexer = GazetteerIndexer(lists)
         self.list_width = width
         self.match_dropout = match_dropout

@@ -18,11 +18,16 @@ class GivenEmbedding(ContextEmbedding):
     In a spaCy pipeline they are those of a ``tok2vec``, which the network's gradient reaches.
 
     Args:
-        width: The width of the vectors.
+        width: The width of the vectors; 0 where sentences bring none.
+
+    Raises:
+        ValueError: The width is negative.
     """
 
     def __init__(self, width: int = 0) -> None:
         super().__init__()
+        if width < 0:
+            raise ValueError(f"width must be at least 0, got {width}")
         self.indexer = GivenIndexer(width)
         self.width = width
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import ContextEmbedding, spread, vectors_of
+from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
 from ner.indexers.pairs import PairIndexer, pairs_of
 from ner.sentence import Sentence
 from ner.vocabulary import UNKNOWN, frequent
@@ -25,12 +25,17 @@ class PairEmbedding(ContextEmbedding):
         pairs: The pairs it knows, each as two normalised tokens with a tabulator between them.
         width: The width of either vector.
         pair_dropout: How often a pair becomes the unknown pair in training.
+
+    Raises:
+        ValueError: The width is below 1, or the dropout no share.
     """
 
     tokenwise = True
 
     def __init__(self, pairs: Sequence[str], *, width: int = 50, pair_dropout: float = 0.1) -> None:
         super().__init__()
+        check_widths(width=width)
+        check_shares(pair_dropout=pair_dropout)
         self.indexer = PairIndexer(pairs)
         self.pair_width = width
         self.pair_dropout = pair_dropout

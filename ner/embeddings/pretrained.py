@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ner.embeddings.base import TypeEmbedding, vectors_of
+from ner.embeddings.base import TypeEmbedding, check_widths, vectors_of
 from ner.formats import DataWarning
 from ner.formats.compression import COMPRESSED
 from ner.indexers.pretrained import PretrainedIndexer, forms
@@ -43,6 +43,9 @@ class PretrainedEmbedding(TypeEmbedding):
         vector_width: The width of the file's vectors.
         tuned: Whether training changes them.
         projection: The width they are mapped to by a learned matrix, if they are.
+
+    Raises:
+        ValueError: A width is below 1.
     """
 
     indexer: PretrainedIndexer
@@ -57,6 +60,7 @@ class PretrainedEmbedding(TypeEmbedding):
         projection: int | None = None,
     ) -> None:
         super().__init__()
+        check_widths(vector_width=vector_width, projection=projection)
         self.indexer = PretrainedIndexer(words)
         self.tuned = tuned
         self.width = vector_width if projection is None else projection

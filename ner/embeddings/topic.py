@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import ContextEmbedding, spread, vectors_of
+from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
 from ner.indexers.topic import HEADLINE, POSITIONS, TopicIndexer
 from ner.indexers.words import normalise
 from ner.sentence import Sentence
@@ -33,6 +33,9 @@ class TopicEmbedding(ContextEmbedding):
         width: The width of the bag of first words, and of that of distinct words.
         position_width: The width of the vector of the sentence's position.
         context_dropout: How often a sentence's document is hidden in training.
+
+    Raises:
+        ValueError: A width is below 1, or the dropout no share.
     """
 
     tokenwise = sentencewise = True
@@ -46,6 +49,8 @@ class TopicEmbedding(ContextEmbedding):
         context_dropout: float = 0.2,
     ) -> None:
         super().__init__()
+        check_widths(width=width, position_width=position_width)
+        check_shares(context_dropout=context_dropout)
         self.indexer = TopicIndexer(words)
         self.bag_width = width
         self.context_dropout = context_dropout

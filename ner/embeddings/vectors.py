@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import TypeEmbedding, vectors_of
+from ner.embeddings.base import TypeEmbedding, check_widths, vectors_of
 from ner.indexers.vectors import VectorIndexer
 from ner.sentence import Sentence
 
@@ -24,12 +24,16 @@ class VectorEmbedding(TypeEmbedding):
         rows: Which vector each of them has, counted from 0; several words may share one.
         count: How many vectors there are.
         width: The width of the vectors.
+
+    Raises:
+        ValueError: The width is below 1.
     """
 
     def __init__(
         self, words: Sequence[str], rows: Sequence[int], *, count: int = 0, width: int = 1
     ) -> None:
         super().__init__()
+        check_widths(width=width)
         self.indexer = VectorIndexer(words, rows, count=count)
         self.width = width
         self.vectors = nn.Embedding(count + 1, width)

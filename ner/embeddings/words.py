@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -10,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import TypeEmbedding, spread, vectors_of
+from ner.embeddings.base import TypeEmbedding, check_shares, check_widths, spread, vectors_of
 from ner.indexers.words import WordIndexer, normalise
 from ner.sentence import Sentence
 from ner.vocabulary import PADDING, UNKNOWN, frequent
@@ -39,7 +40,7 @@ class WordEmbedding(TypeEmbedding):
             word with a share of ``a / (a + d)``, in place of the two other shares.
 
     Raises:
-        ValueError: ``rare_dropout`` is negative.
+        ValueError: The width is below 1, a dropout no share, or ``rare_dropout`` negative.
     """
 
     indexer: WordIndexer
@@ -56,13 +57,15 @@ class WordEmbedding(TypeEmbedding):
         rare_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_widths(width=width)
+        check_shares(singleton_dropout=singleton_dropout, word_dropout=word_dropout)
+        if not 0.0 <= rare_dropout < math.inf:
+            raise ValueError(f"rare_dropout must be at least 0, got {rare_dropout}")
         self.indexer = WordIndexer(words)
         self.singletons = singletons
         self.width = width
         self.singleton_dropout = singleton_dropout
         self.word_dropout = word_dropout
-        if not rare_dropout >= 0.0:
-            raise ValueError(f"rare_dropout must be at least 0, got {rare_dropout}")
         self.rare = tuple(rare)
         self.rare_dropout = rare_dropout
         self.vectors = spread(
