@@ -80,6 +80,15 @@ def test_moves_that_are_no_numbers_are_named(question, name, value):
         QUESTIONS[question](replace(chain, **{name: scores}))
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_decoders_refuse_moves_that_are_no_numbers_though_no_path_meets_them(decoder):
+    """A model that is damaged so is found out by whatever sentence is tagged first."""
+    chain = random_crf(5).chain(torch.randn(2, 1, 5), torch.tensor([1, 0]))
+    scores = torch.full((5, 5), torch.nan)
+    with pytest.raises(ValueError, match="'transitions' of the CRF must be finite"):
+        DECODERS[decoder](replace(chain, transitions=scores))
+
+
 @pytest.mark.parametrize("shape", SHAPES[:3], ids=str)
 def test_paths_score_as_pytorch_crfs_in_float64(shape):
     crf, emissions, lengths, _ = batch(shape)

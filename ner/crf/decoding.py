@@ -42,7 +42,12 @@ def best_tags(lattice: Lattice) -> NDArray[np.int64]:
 
 @torch.no_grad()
 def viterbi(chain: LinearChain) -> Paths:
-    """The most probable path (Viterbi 1967)."""
+    """The most probable path (Viterbi 1967).
+
+    Raises:
+        ValueError: where emissions or moves are no numbers, or a sentence has no legal path.
+    """
+    check_moves(chain)
     tags = torch.from_numpy(best_tags(chain)).to(chain.emissions.device)
     return Paths(tags, chain.score(tags))
 
@@ -73,8 +78,10 @@ def posterior(
         threshold: The least probability of a span, over 0.
 
     Raises:
-        ValueError: for a threshold outside (0, 1].
+        ValueError: for a threshold outside (0, 1], where emissions or moves are no numbers, and
+            where a sentence has no legal path.
     """
+    check_moves(chain)
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"threshold must be over 0 and at most 1, got {threshold}")
     if span_tags is None:

@@ -9,7 +9,6 @@ import torch
 
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
-from ner.crf.lattice import check_moves
 from ner.indexed import Indexed, TypeTable
 from ner.inference.decoding import VITERBI, Decoding
 from ner.network import Network
@@ -68,7 +67,6 @@ class PlainEngine:
 
     def _spans(self, chain: LinearChain) -> list[tuple[Span, ...]]:
         """The spans of the chosen paths through a chain."""
-        check_moves(chain)
         network = self.network
         paths = paths_of(chain, network, self.decoding).tags.tolist()
         decoded = [
