@@ -250,9 +250,11 @@ def build(
         ConfigError: A setting cannot be used.
         ValueError: No sentence has an entity.
     """
+    _writable(scheme)  # here and not in the network alone: the vocabularies of a corpus take time
     labels = sorted({span.label for sentence in sentences for span in sentence.spans or ()})
     if not labels:
         raise ValueError("no training sentence has an entity")
+    _distinct(labels)  # what is wrong with the corpus is no fault of the settings below
     parts = {}
     for name, settings in {**recipe(sentences), **(embeddings or {})}.items():
         if settings is False:
@@ -301,10 +303,20 @@ def _distinct(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _writable(name: str) -> Scheme:
-    scheme = scheme_named(name)
-    if scheme.name not in WRITABLE:
-        raise ConfigError(f"model.scheme: {name} is for reading; use one of {', '.join(WRITABLE)}")
-    return scheme
+    """The scheme of that name.
+
+    Raises:
+        ConfigError: There is none, or its tags alone do not say where a span begins.
+    """
+    try:
+        scheme = scheme_named(name)
+    except ValueError:
+        wrong = f"no scheme is called {name!r}"
+    else:
+        if scheme.name in WRITABLE:
+            return scheme
+        wrong = f"{name} is for reading"
+    raise ConfigError(f"model.scheme: {wrong}; use one of {', '.join(WRITABLE)}")
 
 
 def _allowed(scheme: Scheme, tags: Sequence[str]) -> Tensor:

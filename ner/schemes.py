@@ -47,7 +47,12 @@ class Scheme:
     )  # spans that have been made: sentences share them
 
     def tags(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """Every tag of the scheme for these labels, ``O`` first."""
+        """Every tag of the scheme for these labels, ``O`` first.
+
+        Raises:
+            TypeError: The labels are a text.
+        """
+        _refuse_text(labels, "a list of labels")
         return (OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in self.roles))
 
     def encode(self, spans: Iterable[Span], length: int) -> tuple[str, ...]:
@@ -72,7 +77,9 @@ class Scheme:
 
         Raises:
             ValueError: A tag is none of the scheme's.
+            TypeError: The tags are a text.
         """
+        _refuse_text(tags, "a tag for each token")
         if tags.count(OUTSIDE) == len(tags):
             return ()
         found: list[tuple[int, int, str]] = []
@@ -174,6 +181,12 @@ class Scheme:
 
     def _prefixes(self) -> str:
         return ", ".join(self.roles)
+
+
+def _refuse_text(given: Iterable[str], expected: str) -> None:
+    """Refuse a text, which would be read as its characters."""
+    if isinstance(given, str):
+        raise TypeError(f"expected {expected}, got the text {given[:40]!r}")
 
 
 def _continues(before: Role, label: str, after: Role, new_label: str) -> bool:

@@ -47,10 +47,20 @@ class Document:
     Attributes:
         tokens: One tuple of tokens per sentence.
         id: What the file calls the document, or empty.
+
+    Raises:
+        TypeError: A text stands where there should be tokens.
     """
 
     tokens: tuple[tuple[str, ...], ...]
     id: str = ""
+
+    def __post_init__(self) -> None:
+        if str in (type(self.tokens), *map(type, self.tokens)):
+            raise TypeError(
+                "a document is made of the tokens of its sentences, a tuple for each, got "
+                f"{self.tokens!r:.80}"
+            )
 
     @cached_property
     def mentions(self) -> Mapping[str, tuple[tuple[int, int], ...]]:
@@ -86,6 +96,11 @@ class Sentence:
         offsets: For each token its ``(start, end)`` characters in ``text``.
         labels: The labels its annotators looked for, so that a token outside of the spans may be
             part of an entity of any other; ``None`` where they looked for all.
+
+    Raises:
+        TypeError: A text stands where there should be tokens, labels or a column's values.
+        ValueError: A column has not one value for each token, or a span or an unknown token is
+            not within the sentence.
     """
 
     tokens: tuple[str, ...]
@@ -100,8 +115,38 @@ class Sentence:
     labels: frozenset[str] | None = None
     vectors: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        if isinstance(self.tokens, str):
+            raise TypeError(_no_tokens(self.tokens))
+        if isinstance(self.labels, str):
+            raise TypeError(f"labels are a set of words, got the text {self.labels!r}")
+        for span in self.spans or ():
+            if span.end > len(self.tokens):
+                raise ValueError(f"{span} ends beyond its sentence, {_has(self.tokens)}")
+        if self.unknown and not 0 <= min(self.unknown) <= max(self.unknown) < len(self.tokens):
+            raise ValueError(
+                f"unknown tokens {sorted(self.unknown)!r:.80} are not all of their sentence, "
+                f"{_has(self.tokens)}"
+            )
+        if self.columns and isinstance(self.columns, dict):  # others are cut from a file if asked
+            for name, values in self.columns.items():
+                check_column(name, values, len(self.tokens))
+
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def check_column(name: str, values: Sequence[str], tokens: int) -> None:
+    """Refuse a column that does not fit so many tokens.
+
+    Raises:
+        TypeError: It is a text.
+        ValueError: It has not one value for each token.
+    """
+    if isinstance(values, str):
+        raise TypeError(f"the column {name!r} should hold a word for each token, is {values!r}")
+    if len(values) != tokens:
+        raise ValueError(f"the column {name!r} should hold {tokens} words, holds {len(values)}")
 
 
 def in_document(sentences: Iterable[Sentence], id: str = "") -> tuple[Sentence, ...]:  # noqa: A002
@@ -123,9 +168,17 @@ def as_sentences(given: Iterable[Sentence | Sequence[str]]) -> list[Sentence]:
     sentences = []
     for one in given:
         if isinstance(one, str):
-            raise TypeError(
-                f"expected sentences or lists of tokens, got the text {one[:40]!r}: cut it into "
-                'tokens first, as by text.split(), or tag texts with spaCy or "ner tag --from text"'
-            )
+            raise TypeError(_no_tokens(one))
         sentences.append(one if isinstance(one, Sentence) else Sentence(tuple(one)))
     return sentences
+
+
+def _no_tokens(text: str) -> str:
+    return (
+        f"expected sentences or lists of tokens, got the text {text[:40]!r}: cut it into "
+        'tokens first, as by text.split(), or tag texts with spaCy or "ner tag --from text"'
+    )
+
+
+def _has(tokens: Sequence[str]) -> str:
+    return f"which has {len(tokens)} token{'s' * (len(tokens) != 1)}"

@@ -128,6 +128,6 @@ def test_all_bad_lines_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_said_with_its_line() -> None:
-    bad = Sentence(("a",), (Span(0, 2, "X"),), line=7)
-    with pytest.raises(ValueError, match=r"the sentence of line 7: .* leave the sentence"):
+    bad = Sentence(("a", "b"), (Span(0, 2, "X"), Span(1, 2, "Y")), line=7)
+    with pytest.raises(ValueError, match=r"the sentence of line 7: .* overlap another span"):
         write(io.StringIO(), [bad])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,6 @@ def test_a_token_like_a_byte_order_mark_at_the_start_is_kept(tmp_path: Path) -> 
         Sentence(("a",), (Span(0, 1, "Tax Amount"),)),
         Sentence(("a",), (Span(0, 1, ""),)),
         Sentence(("a", "b"), (Span(0, 2, "X"), Span(1, 2, "Y"))),
-        Sentence(("a",), (Span(0, 2, "X"),)),
     ],
     ids=repr,
 )
@@ -75,6 +75,14 @@ def test_sentences_of_other_columns_are_not_mixed() -> None:
     mixed = [Sentence(("a",), (), {"pos": ("N",)}), Sentence(("a",), ())]
     with pytest.raises(DataError, match="sentence 2: has the columns token, tag; the sentences"):
         spelled(mixed)
+
+
+def test_columns_that_do_not_fit_their_tokens_are_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.conll"
+    path.write_text("Ada\tN\tB-PER\nleft\tV\tO\n")
+    [sentence] = ner.read(path)
+    with pytest.raises(DataError, match="sentence 1: the column 'column2' should hold 1 words"):
+        write(io.StringIO(), [replace(sentence, tokens=sentence.tokens[:1])])
 
 
 def test_sentences_from_elsewhere_have_token_columns_tag() -> None:

@@ -76,7 +76,8 @@ def test_the_loss_needs_annotation(network):
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"scheme": "IOB1"}, "IOB1 is for reading"),
+        ({"scheme": "IOB1"}, "^model.scheme: IOB1 is for reading; use one of BIO, BIOES, BILOU"),
+        ({"scheme": "BIEOS"}, "^model.scheme: no scheme is called 'BIEOS'; use one of BIO, BIOES"),
         ({"embeddings": {"word": {}}}, "did you mean 'words'"),
         ({"embeddings": {"words": {"widht": 1}}}, "model.embeddings.words has no setting 'widht'"),
         ({"embeddings": dict.fromkeys(("words", "characters", "affixes"), False)}, "at least one"),
@@ -97,6 +98,11 @@ def test_a_part_is_left_out_by_false(toy):
 def test_training_text_without_entities_is_refused():
     with pytest.raises(ValueError, match="no training sentence has an entity"):
         build([Sentence(("a",), ())])
+
+
+def test_a_label_that_cannot_be_written_is_no_fault_of_a_setting():
+    with pytest.raises(ValueError, match=r"^the label 'A\\x07' holds a control character"):
+        build([Sentence(("a",), (Span(0, 1, "A\a"),))])
 
 
 def test_the_recipe_suits_the_sentences(toy):

@@ -129,6 +129,13 @@ def test_what_is_no_tag_is_refused_by_name(tag: str) -> None:
         SCHEMES["BIO"].decode(["O", tag])
 
 
+def test_a_text_is_no_list_of_tags_or_labels() -> None:
+    with pytest.raises(TypeError, match="a tag for each token, got the text 'BIO'"):
+        SCHEMES["BIO"].decode("BIO")
+    with pytest.raises(TypeError, match="a list of labels, got the text 'PER'"):
+        SCHEMES["BIO"].tags("PER")
+
+
 def test_many_different_tags_do_not_pile_up() -> None:
     scheme = SCHEMES["BIO"]
     for number in range(25_000):

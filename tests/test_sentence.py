@@ -51,6 +51,28 @@ def test_lists_of_tokens_become_sentences_and_sentences_stay():
     ]  # fmt: skip
 
 
+def test_a_text_is_no_sentence_document_set_of_labels_or_column():
+    with pytest.raises(TypeError, match="lists of tokens, got the text 'Ada left'"):
+        Sentence("Ada left")
+    with pytest.raises(TypeError, match="labels are a set of words, got the text 'PER'"):
+        Sentence(("Ada",), (), labels="PER")
+    with pytest.raises(TypeError, match="column 'pos' should hold a word for each token, is 'NN'"):
+        Sentence(("Ada", "left"), columns={"pos": "NN"})
+    for tokens in ("Ada", ("Ada", "left")):
+        with pytest.raises(TypeError, match="the tokens of its sentences, a tuple for each, got"):
+            Document(tokens)
+
+
+def test_what_is_said_of_tokens_fits_the_tokens():
+    with pytest.raises(ValueError, match="the column 'pos' should hold 2 words, holds 1"):
+        Sentence(("Ada", "left"), columns={"pos": ("N",)})
+    with pytest.raises(ValueError, match=r"ends beyond its sentence, which has 1 token$"):
+        Sentence(("Ada",), (Span(0, 2, "PER"),))
+    for unknown in ({1}, {-1, 0}):
+        with pytest.raises(ValueError, match=r"unknown tokens .* which has 1 token$"):
+            Sentence(("Ada",), (), unknown=frozenset(unknown))
+
+
 @pytest.mark.parametrize("given", ["Ada left", ["Ada left"], [["It", "rained"], "Ada left"]])
 def test_a_text_is_no_list_of_tokens(given):
     with pytest.raises(TypeError, match=r"lists of tokens, got the text 'A.*split"):

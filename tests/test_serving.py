@@ -92,10 +92,10 @@ def test_one_is_answered_by_one_and_many_by_many(client):
     assert tag(client, text="") == {"text": "", "tokens": [], "spans": []}
     assert tag(client, tokens=[]) == {"text": "", "tokens": [], "spans": []}
     assert tag(client, texts=[]) == tag(client, sentences=[]) == []
-    assert [r["tokens"] for r in tag(client, sentences=[["a b"], [], ["", " "]])] == [
+    assert [r["tokens"] for r in tag(client, sentences=[["a b"], [], [" "]])] == [
         ["a b"],
         [],
-        ["", " "],
+        [" "],
     ]
 
 
@@ -145,6 +145,8 @@ BROKEN = {
     b'{"texts": "a"}': (422, "texts: expected a list, got a string"),
     b'{"texts": ["a", true]}': (422, "texts[1]: expected a string, got true or false"),
     b'{"tokens": [["a"]]}': (422, "tokens[0]: expected a string, got a list"),
+    b'{"tokens": ["a", ""]}': (422, "tokens[1]: expected a token, got an empty string"),
+    b'{"sentences": [["a"], ["", "b"]]}': (422, "sentences[1][0]: expected a token, got an empty"),
     b'{"sentences": [["a"], ["b", {}]]}': (422, "sentences[1][1]: expected a string, got an obj"),
     b'{"text": "a", "document": 1}': (422, "document: expected true or false, got a number"),
     b'{"text": "a", "langauge": "de"}': (422, "there is no 'langauge'; there are text, "),

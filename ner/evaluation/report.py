@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ner.evaluation.exact import label_scores, surface_score
@@ -207,6 +208,13 @@ def evaluate(
     Raises:
         ValueError: The two are not the same sentences, one was not predicted, or no sentence
             has gold annotation.
+        TypeError: Paths are given.
     """
+    for given in (gold, predicted):
+        if isinstance(given, str | Path):
+            raise TypeError(
+                f"expected sentences or the spans of each, got {str(given)[:80]!r}: "
+                "ner.read reads the sentences of a file"
+            )
     pairs = pair_up(gold, predicted)
     return Report(pairs, label_scores(pairs), scheme, settings or Settings())

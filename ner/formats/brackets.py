@@ -134,10 +134,10 @@ def spell(sentence: Sentence) -> str:
     pieces = [_token(token, first=not place) for place, token in enumerate(sentence.tokens)]
     end = 0
     for start, stop, label in sorted([*_marked(sentence), *_unknown(sentence)]):
-        if start < end or stop > len(pieces):
+        if start < end:
             raise ValueError(
-                f"tokens {start} to {stop} ({label}) overlap another span or leave the sentence, "
-                f"which has {len(pieces)} tokens; brackets cannot write that"
+                f"tokens {start} to {stop} ({label}) overlap another span; "
+                "brackets cannot write that"
             )
         pieces[start] = f"[{label} {pieces[start]}"
         pieces[stop - 1] += "]"

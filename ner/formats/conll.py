@@ -31,7 +31,7 @@ from ner.formats.documents import Boundary, Parsed, begins_document, in_document
 from ner.formats.lines import DataError, DataWarning, Faults, rereadable, title
 from ner.formats.table import FATE, REFUSE, Options, Piece, Table, comment_hint
 from ner.schemes import OUTSIDE, Scheme, scheme_named
-from ner.sentence import Document, Sentence
+from ner.sentence import Document, Sentence, check_column
 
 SAME, PLAIN = "same", "plain"  # layouts that can be written
 HELD = 500_000  # tokens of a file that is cut into lines only once
@@ -322,6 +322,8 @@ def _rows(
         raise DataError("has no tokens")
     if not all(span.label for span in sentence.spans or ()):
         raise DataError("a label is empty")
+    for name in layout.others:
+        check_column(name, sentence.columns[name], len(sentence))
     special: dict[int | None, Sequence[str]] = {
         layout.tag: _tags(sentence, scheme, missing),
         layout.token: sentence.tokens,

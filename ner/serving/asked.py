@@ -28,6 +28,7 @@ WANTED = {
     "bool_type": "true or false",
     "model_type": "an object",
 }
+Token = Annotated[str, Field(min_length=1)]
 
 
 def _only_one(schema: dict[str, Any]) -> None:
@@ -48,8 +49,8 @@ class Asked(BaseModel):
 
     text: str = _absent("one text", "Angela Merkel met Tim Cook in Berlin.")
     texts: list[str] = _absent("several texts", ["Angela Merkel met Tim Cook.", "In Berlin."])
-    tokens: list[str] = _absent("the tokens of one sentence", ["Ada", "Obi", "left", "."])
-    sentences: list[list[str]] = _absent("the tokens of several sentences", [["Hello", "Accra"]])
+    tokens: list[Token] = _absent("the tokens of one sentence", ["Ada", "Obi", "left", "."])
+    sentences: list[list[Token]] = _absent("the tokens of several sentences", [["Hello", "Accra"]])
     language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] = Field(
         default="", description="of spaCy's tokenizer, which cuts texts", examples=["de"]
     )
@@ -145,6 +146,8 @@ def _complaint(error: ValidationError) -> tuple[int, str]:
         return 422, f"there is no {place!r}; there are {known}"
     if kind == "string_pattern_mismatch":
         return 422, f"{place}: expected the two or three letters of a language"
+    if kind == "string_too_short":
+        return 422, f"{place}: expected a token, got an empty string"
     got = KINDS.get(type(first["input"]), "something else")
     return 422, f"{place or 'the body'}: expected {WANTED.get(kind, kind)}, got {got}"
 
