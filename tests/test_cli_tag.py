@@ -4,6 +4,9 @@ import argparse
 import gzip
 import io
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -12,9 +15,10 @@ import pytest
 import torch
 
 from ner.cli import main
-from ner.cli.tag import add_arguments
+from ner.cli.tag import add_arguments, chunks
 from ner.cli.tag_processes import _Worker
 from ner.inference import streams
+from ner.inference.source import Quiet, Source
 from ner.network import build
 from ner.sentence import Sentence
 from ner.tagger import Tagger
@@ -173,6 +177,13 @@ def test_bytes_that_are_no_utf8_are_told(tag, model, tmp_path, capsys):
     assert f"{path}:2: " in capsys.readouterr().err
 
 
+def test_text_in_another_encoding_is_read_as_told(model, tmp_path, capsys):
+    path = tmp_path / "old.txt"
+    path.write_bytes("Café Ada\n".encode("latin-1"))
+    assert main(["tag", model, str(path), "--encoding", "latin-1"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "Café Ada"
+
+
 def test_only_blanks_and_tabs_part_columns(tag):
     """As for every reader of columns: a no-break space is part of its token."""
     lines = ["5\u00a0000 CD", "\u3000 X", "a\u0085b\tX"]
@@ -235,6 +246,8 @@ def test_options_of_decoding(tag):
         ["--device", "mps"],
         ["--language", "ja"],
         ["x.conllu"],
+        ["x.md"],
+        ["--encoding", "latin-9x"],
         ["s3://bucket/x.txt"],
         ["--output", "s3://bucket/x.jsonl"],
         ["--shard", "1/2"],
@@ -323,6 +336,16 @@ def test_several_processes_write_what_one_writes(tag, monkeypatch):
     assert one[1].count("Word8") == 2 * 44
 
 
+def test_several_processes_say_once_that_the_model_cannot_be_loaded(tmp_path, capfd):
+    (tmp_path / "a.txt").write_text("Ada\n")
+    call = ["tag", str(tmp_path / "none"), str(tmp_path / "a.txt"), "--processes", "2"]
+    assert main(call) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
 def test_what_a_process_writes_has_no_head(model, toy):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -331,6 +354,50 @@ def test_what_a_process_writes_has_no_head(model, toy):
     assert written.text.startswith("<p>")
     assert written[1:] == (2, len(toy[0]) + len(toy[1]))
     assert worker.tag([streams.Work(toy[2])]).sentences == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "answered"),
+    [
+        ("text", "Ada left.\nShe\nand no", 2),
+        ("jsonl", '{"text": "Ada left."}\n\n{"tokens": ["She"]}\n{"te', 2),
+        ("conll", "Ada O\nleft O\n\nShe O\nand O\n", 1),
+    ],
+)
+def test_what_has_come_is_answered_when_no_more_comes(monkeypatch, kind, text, answered):
+    """A line of text or JSON, a sentence of columns: none waits for the end of the stream."""
+    inner, outer = os.pipe()
+    os.set_blocking(inner, False)  # waiting for more ends the stream, and the test, at once
+    with os.fdopen(inner) as stdin, os.fdopen(outer, "w") as keyboard:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        keyboard.write(text)
+        keyboard.flush()
+        parts = chunks(streams.READERS[kind](Source("-")))
+        some, quiet = next(parts), next(parts)
+    assert sum(isinstance(item, streams.Work) for item in some) == answered
+    assert isinstance(quiet, Quiet)
+
+
+def test_who_types_is_answered_at_once(model):
+    """As on a terminal: the answer to a line comes before the next line, Ctrl-D ends it."""
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-m", "ner", "tag", model]
+    with (
+        os.fdopen(outer, "wb", buffering=0) as keyboard,
+        subprocess.Popen(
+            command, stdin=inner, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        os.close(inner)
+        for line in ("Ada Obi left.", "She waved."):
+            keyboard.write(f"{line}\n".encode())
+            assert select.select([process.stdout], [], [], 100)[0], "it waits for the end"
+            assert json.loads(process.stdout.readline())["text"] == line
+        keyboard.write(b"\x04")
+        rest, errors = process.communicate()
+    assert (process.returncode, rest) == (0, b"")
+    assert b"2 sentences" in errors
+    assert b"Ctrl-D ends it" in errors
 
 
 def test_an_error_leaves_no_output_behind(model, tmp_path):

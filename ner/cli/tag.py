@@ -21,7 +21,8 @@ from ner.errors import ConfigError
 if TYPE_CHECKING:
     from ner.cli.tag_processes import Workers
     from ner.inference.output import JsonlWriter
-    from ner.inference.streams import Endless, Item, Source, Work
+    from ner.inference.source import Quiet, Source
+    from ner.inference.streams import Endless, Item, Work
     from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=KINDS,
         help="what the input is; without it its ending tells, none or .txt being text",
     )
+    add("--encoding", default="utf-8", help="of the input, such as latin-1 (default: utf-8)")
     add("--to", choices=["conll", "jsonl", "html"], default="jsonl")
     add("--output", metavar="PATH", default=STREAM, help="where to write")
     add("--output-dir", metavar="DIR", help="one file for each input; those there are skipped")
@@ -81,10 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
 
         _warn(tag_on_ray(arguments, shards or ()), arguments)
         return 0
-    tagger = loaded_either(arguments)
-    if kinds != {"jsonl"} and not arguments.quiet:
-        _warn_of_columns(tagger)
     with _workers(arguments) as workers:
+        tagger = None if workers else loaded_either(arguments)
+        if kinds != {"jsonl"} and not arguments.quiet:
+            _warn_of_columns(workers or tagger)
         if shards is None:
             job = Job.of(tagger, arguments, paths, workers)
             job.run(arguments.output)
@@ -100,10 +102,10 @@ def _warn(told: Iterable[str], arguments: argparse.Namespace) -> None:
             print(f"warning: left out: {one}", file=sys.stderr)
 
 
-def _warn_of_columns(tagger: Tagger | ExportedTagger) -> None:
-    if tagger.columns:
+def _warn_of_columns(model: Workers | Tagger | ExportedTagger | None) -> None:
+    if model and model.columns:
         print(
-            f"warning: the model looks at the columns {', '.join(tagger.columns)}, which are read "
+            f"warning: the model looks at the columns {', '.join(model.columns)}, which are read "
             "from JSON lines alone; here their values are unknown",
             file=sys.stderr,
         )
@@ -140,7 +142,7 @@ def _check_near(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
 
 
 def tag_shard(
-    tagger: Tagger | ExportedTagger,
+    tagger: Tagger | ExportedTagger | None,
     arguments: argparse.Namespace,
     shard: Shard,
     workers: Workers | None = None,
@@ -154,9 +156,13 @@ def tag_shard(
 
 @dataclass(slots=True)
 class Job:
-    """Some sources tagged into one target."""
+    """Some sources tagged into one target.
 
-    tagger: Tagger | ExportedTagger
+    Attributes:
+        tagger: What tags; where that is for others to do, it is loaded when it is needed after all.
+    """
+
+    tagger: Tagger | ExportedTagger | None
     arguments: argparse.Namespace
     sources: list[Source]
     workers: Workers | None = None
@@ -166,15 +172,16 @@ class Job:
     @classmethod
     def of(
         cls,
-        tagger: Tagger | ExportedTagger,
+        tagger: Tagger | ExportedTagger | None,
         arguments: argparse.Namespace,
         paths: Sequence[str],
         workers: Workers | None = None,
     ) -> Job:
         """The job of tagging some files."""
-        from ner.inference.streams import Source
+        from ner.inference.source import Source
 
-        sources = [Source(path, arguments.skip_bad, arguments.language) for path in paths]
+        skip, language, encoding = arguments.skip_bad, arguments.language, arguments.encoding
+        sources = [Source(path, skip, language, encoding) for path in paths]
         return cls(tagger, arguments, sources, workers)
 
     def skipped(self) -> str:
@@ -185,8 +192,10 @@ class Job:
         """Read, tag and write."""
         from ner.inference.output import WRITERS
 
-        progress = Progress(quiet=self.arguments.quiet)
+        shown = target == STREAM and sys.stdout.isatty()  # a bar would be drawn between the lines
+        progress = Progress(quiet=self.arguments.quiet or shown)
         began = time.perf_counter()
+        self._invite()
         with _opened(target) as file, progress.bar(None, "tagging", "tokens") as done:
             writer = WRITERS[self.arguments.to](file)
             for source in self.sources:
@@ -198,7 +207,14 @@ class Job:
             counts = f"{self.sentences:,} sentences, {self.tokens:,} tokens"
             print(f"{counts}, {took:,.1f} s, {rate}", file=sys.stderr)
 
+    def _invite(self) -> None:
+        """Say that the input is to be typed, which looks as if nothing happened."""
+        typed = any(source.path == STREAM for source in self.sources) and sys.stdin.isatty()
+        if typed and not self.arguments.quiet:
+            print("reading standard input; Ctrl-D ends it", file=sys.stderr)
+
     def _read(self, source: Source, writer: JsonlWriter, done: Step) -> None:
+        from ner.inference.source import Quiet
         from ner.inference.streams import READERS, Endless
 
         kind = kind_of(source.path, self.arguments)
@@ -206,6 +222,8 @@ class Job:
         for part in parts if self.workers is None else self.workers.tagged(parts):
             if isinstance(part, list):
                 done(self.tag(part, writer))
+            elif isinstance(part, Quiet):
+                writer.file.flush()
             elif isinstance(part, Endless):
                 self._stream(part, writer, done)
             else:
@@ -219,9 +237,9 @@ class Job:
         from ner.inference.output import Tagged
 
         sentences = [item.sentence for item in items if not isinstance(item, str)]
-        found = iter(self.tagger.predict(sentences))
-        count = self.arguments.alternatives
-        readings = iter(self.tagger.alternatives(sentences, count) if count else ())
+        tagger, count = self._loaded(), self.arguments.alternatives
+        found = iter(tagger.predict(sentences))
+        readings = iter(tagger.alternatives(sentences, count) if count else ())
         for item in items:
             if isinstance(item, str):
                 writer.aside(item)
@@ -234,12 +252,17 @@ class Job:
         self.tokens += tokens
         return tokens
 
+    def _loaded(self) -> Tagger | ExportedTagger:
+        if self.tagger is None:
+            self.tagger = loaded_either(self.arguments)
+        return self.tagger
+
     def _stream(self, endless: Endless, writer: JsonlWriter, done: Step) -> None:
         """Tag a sentence that is too long to be held."""
         from ner.inference.output import Tagged
         from ner.sentence import Sentence
 
-        for tokens, spans in self.tagger.stream(endless.tokens()):
+        for tokens, spans in self._loaded().stream(endless.tokens()):
             lines = [endless.waiting.popleft() for _ in tokens]
             writer.write(Tagged(Sentence(tokens), spans, lines, ends=False))
             self.tokens += len(tokens)
@@ -247,15 +270,20 @@ class Job:
         self.sentences += 1
 
 
-def chunks(items: Iterable[Item]) -> Iterator[list[str | Work] | Endless]:
-    """The items, some thousand tokens at a time; what is too long to be held, by itself."""
+def chunks(items: Iterable[Item]) -> Iterator[list[str | Work] | Endless | Quiet]:
+    """The items, some thousand tokens at a time, or those before a time in which none come.
+
+    What is too long to be held comes by itself.
+    """
+    from ner.inference.source import Quiet
     from ner.inference.streams import Endless
 
     some: list[str | Work] = []
     size = 0
     for item in items:
-        if isinstance(item, Endless):
-            yield some
+        if isinstance(item, Endless | Quiet):
+            if some:
+                yield some
             yield item
             some, size = [], 0
             continue
@@ -296,12 +324,12 @@ def kind_of(path: str, arguments: argparse.Namespace) -> str:
     name = bare(path)
     if path == STREAM or name.suffix.lower() in ("", ".txt"):
         return "text"
-    from ner.formats import format_of
+    from ner.formats import format_by_ending
 
-    kind = format_of(name).name
-    if kind not in KINDS:
-        raise ConfigError(
-            f"{path}: is {kind} by its ending; make conll or jsonl of it with `ner convert`, "
-            f"or say what it is by --from {', '.join(KINDS)}"
-        )
-    return kind
+    kind = format_by_ending(name)
+    if kind in KINDS:
+        return kind
+    told = "is of no kind by its ending; name it .txt, .conll or .jsonl"
+    if kind is not None:
+        told = f"is {kind} by its ending; make conll or jsonl of it with `ner convert`"
+    raise ConfigError(f"{path}: {told}, or say what it is by --from {', '.join(KINDS)}")

@@ -14,13 +14,15 @@ from io import StringIO
 from multiprocessing.connection import wait
 from threading import Thread
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from ner.cli.loading import loaded_either
 from ner.cli.tag import Job
 from ner.inference.output import WRITERS
+from ner.inference.source import Quiet
 from ner.inference.streams import Endless, Work
 
+Some = TypeVar("Some")
 AHEAD = 2  # parts waiting for each process, so that none is idle and memory stays flat
 
 
@@ -41,6 +43,8 @@ class Written(NamedTuple):
 class Workers:
     """Processes that each hold the model. They end with the block, or with their parent.
 
+    All of them load it at once, and their parent not at all: it reads and writes.
+
     Args:
         arguments: Those of ``ner tag``.
     """
@@ -50,6 +54,18 @@ class Workers:
         self._pool = ProcessPoolExecutor(
             self.count, multiprocessing.get_context("spawn"), _begin, (arguments,)
         )
+        # a process is started for whatever is submitted while none is idle
+        self._columns = [self._pool.submit(_columns) for _ in range(self.count)]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that the model looks at, as soon as it is loaded.
+
+        Raises:
+            Exception: It could not be loaded.
+            MemoryError: As for ``tagged``.
+        """
+        return self._result(self._columns[0])
 
     def __enter__(self) -> Self:
         return self
@@ -62,15 +78,17 @@ class Workers:
     ) -> None:
         self._pool.shutdown(wait=error is None, cancel_futures=True)
 
-    def tagged(self, parts: Iterable[list[str | Work] | Endless]) -> Iterator[Written | Endless]:
-        """What becomes of each part, in their order; what is too long to be held is given back.
+    def tagged(
+        self, parts: Iterable[list[str | Work] | Endless | Quiet]
+    ) -> Iterator[Written | Endless | Quiet]:
+        """What becomes of each part, in their order; what is none to tag here is given back.
 
         Raises:
             MemoryError: A process was ended from outside, as the system does for want of memory.
         """
         waiting: deque[Future[Written]] = deque()
         for part in parts:
-            if isinstance(part, Endless):  # it is read from where the parts come from
+            if isinstance(part, Endless | Quiet):  # what was read before it comes first
                 yield from self._results(waiting, leave=0)
                 yield part
             else:
@@ -81,20 +99,24 @@ class Workers:
     def _results(self, waiting: deque[Future[Written]], *, leave: int) -> Iterator[Written]:
         """The results of the oldest parts, until so many are left."""
         while len(waiting) > leave:
-            try:
-                yield waiting.popleft().result()
-            except BrokenProcessPool:
-                raise MemoryError(
-                    "a tagging process has ended; is there memory for --processes "
-                    f"{self.count}, each with its own copy of the model?"
-                ) from None
+            yield self._result(waiting.popleft())
+
+    def _result(self, future: Future[Some]) -> Some:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise MemoryError(
+                "a tagging process has ended; is there memory for --processes "
+                f"{self.count}, each with its own copy of the model?"
+            ) from None
 
 
 class _Worker:
     """What a process holds: the tagger, and a place to write to."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.job = Job(loaded_either(arguments), arguments, [])
+        self.tagger = loaded_either(arguments)
+        self.job = Job(self.tagger, arguments, [])
         self.file = StringIO()
         self.writer = WRITERS[arguments.to](self.file)
 
@@ -106,7 +128,7 @@ class _Worker:
         return Written(self.file.getvalue(), self.job.sentences - before, tokens)
 
 
-_worker: _Worker | None = None
+_worker: _Worker | Exception | None = None  # or why there is none
 
 
 def _begin(arguments: argparse.Namespace) -> None:
@@ -116,7 +138,10 @@ def _begin(arguments: argparse.Namespace) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    _worker = _Worker(arguments)
+    try:
+        _worker = _Worker(arguments)
+    except Exception as error:  # the pool would print a traceback for each process
+        _worker = error
 
 
 def _end_with(sentinel: int) -> None:
@@ -125,6 +150,16 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _tag(items: list[str | Work]) -> Written:
+def _ready() -> _Worker:
     assert _worker is not None, "a process begins before it tags"
-    return _worker.tag(items)
+    if isinstance(_worker, Exception):
+        raise _worker
+    return _worker
+
+
+def _columns() -> tuple[str, ...]:
+    return _ready().tagger.columns
+
+
+def _tag(items: list[str | Work]) -> Written:
+    return _ready().tag(items)

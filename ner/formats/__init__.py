@@ -172,7 +172,7 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
         return FORMATS[name]
     if path != STREAM and Path(path).is_dir() and any(Path(path).rglob("*.ann")):
         return FORMATS["brat"]
-    return FORMATS[_BY_ENDING.get(_ending(path), "conll")]
+    return FORMATS[format_by_ending(path) or "conll"]
 
 
 def format_to_read(path: str | Path, name: str | None = None) -> Format:
@@ -181,9 +181,14 @@ def format_to_read(path: str | Path, name: str | None = None) -> Format:
     Raises:
         ValueError: No format is called so.
     """
-    if name is None and path != STREAM and _ending(path) not in _BY_ENDING and Path(path).is_file():
+    if name is None and path != STREAM and not format_by_ending(path) and Path(path).is_file():
         name = sniff(path)
     return format_of(path, name)
+
+
+def format_by_ending(path: str | Path) -> str | None:
+    """The name of the format that the ending of a path tells, if it does."""
+    return _BY_ENDING.get(_ending(path))
 
 
 def _ending(path: str | Path) -> str:

@@ -1,7 +1,7 @@
 """What ``ner tag`` reads: a stream of any length, of which little is held at a time.
 
 A reader gives the lines that are no tokens as strings, sentences as `Work`, and a sentence too
-long to be held as `Endless`, in the order of the stream.
+long to be held as `Endless`, in the order of the stream; and `Quiet` where the stream waits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from ner.errors import ConfigError
 from ner.formats.columns import split
 from ner.formats.jsonl import parsed
-from ner.formats.lines import DataError, Faults, read_blocks
 from ner.formats.records import columns_in, offsets_of
+from ner.inference.source import Quiet, Source
 from ner.sentence import Document, Sentence
 
 HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
@@ -43,7 +43,7 @@ class Endless:
         after: The line that ended it, if one did.
     """
 
-    def __init__(self, first: list[str], rest: Iterator[str]) -> None:
+    def __init__(self, first: list[str], rest: Iterator[str | Quiet]) -> None:
         self.waiting: deque[str] = deque()
         self.after: str | None = None
         self._lines = chain(first, rest)
@@ -51,6 +51,8 @@ class Endless:
     def tokens(self) -> Iterator[str]:
         """The tokens, each once."""
         for line in self._lines:
+            if isinstance(line, Quiet):
+                continue  # it is tagged window by window, whenever they are full
             if not is_token(line):
                 self.after = line
                 return
@@ -58,76 +60,7 @@ class Endless:
             yield token_of(line)
 
 
-Item = str | Work | Endless
-
-
-class Left(Faults):
-    """What is wrong with a stream, and which lines of the block at hand are to be left out.
-
-    Attributes:
-        block: Their numbers.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.block: set[int] = set()
-
-    def add(self, line: int, message: str) -> None:
-        super().add(line, message)
-        self.block.add(line)
-
-
-@dataclass(slots=True)
-class Source:
-    """Where a stream comes from, and what becomes of lines that cannot be read.
-
-    Attributes:
-        path: A path, or ``-``.
-        skip: Whether bad lines are left out, and said at the end, instead of raised.
-        language: Of spaCy's tokenizer.
-        skipped: How many were left out.
-    """
-
-    path: str
-    skip: bool = False
-    language: str = "en"
-    skipped: int = 0
-    _faults: Left = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._faults = Left(self.path)
-
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """The lines that can be decoded, and their numbers from 1."""
-        number = 0
-        for block in read_blocks(self.path, faults=self._faults):
-            if self._faults.lines and not self.skip:
-                self._faults.check()
-            for line in block:
-                number += 1
-                if number not in self._faults.block:
-                    yield number, line
-            self._faults.block.clear()
-        self.skipped = self._faults.lines
-
-    def bad(self, number: int, message: str) -> None:
-        """Note a line that cannot be tagged.
-
-        Raises:
-            DataError: Bad lines are not to be skipped.
-        """
-        self._faults.add(number, message)
-        self.skipped = self._faults.lines
-        if not self.skip:
-            self._faults.check()
-
-    def told(self) -> str:
-        """What is wrong with the lines left out, or nothing."""
-        try:
-            self._faults.check()
-        except DataError as error:
-            return str(error)
-        return ""
+Item = str | Work | Endless | Quiet
 
 
 def is_token(line: str) -> bool:
@@ -146,6 +79,9 @@ def read_conll(source: Source) -> Iterator[Item]:
     held: list[Item] = []
     in_document, tokens = False, 0
     for item in _sentences(lines):
+        if isinstance(item, Quiet):
+            yield item
+            continue
         if isinstance(item, str) and item.startswith(BOUNDARY):
             yield from _as_document(held, in_document)
             held, in_document, tokens = [], True, 0
@@ -157,18 +93,25 @@ def read_conll(source: Source) -> Iterator[Item]:
     yield from _as_document(held, in_document)
 
 
-def _rows(source: Source) -> Iterator[str]:
+def _rows(source: Source) -> Iterator[str | Quiet]:
     """The lines, but for those whose first column is empty."""
-    for number, line in source.lines():
+    for read in source.lines():
+        if isinstance(read, Quiet):
+            yield read
+            continue
+        number, line = read
         if line.startswith("\t") and is_token(line) and not token_of(line):
             source.bad(number, f"the first column, the token, is empty: {line[:80]!r}")
         else:
             yield line
 
 
-def _sentences(lines: Iterator[str]) -> Iterator[Item]:
+def _sentences(lines: Iterator[str | Quiet]) -> Iterator[Item]:
     rows: list[str] = []
     for line in lines:
+        if isinstance(line, Quiet):
+            yield line
+            continue
         if is_token(line):
             rows.append(line)
             if len(rows) > HELD:
@@ -203,8 +146,11 @@ def _as_document(held: Iterable[Item], known: bool) -> Iterator[Item]:
 def read_text(source: Source) -> Iterator[Item]:
     """Each line of a text, cut into tokens by spaCy; a very long one in several parts."""
     tokenizer = Tokenizer(source.language)
-    for _, line in source.lines():
-        for part in cut(line):
+    for read in source.lines():
+        if isinstance(read, Quiet):
+            yield read
+            continue
+        for part in cut(read[1]):
             yield Work(tokenizer(part))
 
 
@@ -265,18 +211,11 @@ def _blank(language: str) -> Any:
 def read_jsonl(source: Source) -> Iterator[Item]:
     """One object a line with ``tokens``, or with a ``text`` for spaCy to cut; others are bad."""
     tokenizer: Tokenizer | None = None
-    for number, line in source.lines():
-        if not line or line.isspace():
+    for read in _records(source):
+        if isinstance(read, Quiet):
+            yield read
             continue
-        try:
-            record = parsed(line, parse_constant=_no_number, parse_float=_finite)
-        except ValueError as error:
-            source.bad(number, f"no JSON: {error}")
-            continue
-        wrong = complaint(record)
-        if wrong:
-            source.bad(number, wrong)
-            continue
+        number, record = read
         if "tokens" not in record:
             tokenizer = tokenizer or Tokenizer(source.language)
             yield Work(tokenizer(record["text"]), extra=record)
@@ -287,6 +226,27 @@ def read_jsonl(source: Source) -> Iterator[Item]:
             source.bad(number, str(error))
         else:
             yield Work(sentence, extra=record)
+
+
+def _records(source: Source) -> Iterator[tuple[int, Mapping[str, Any]] | Quiet]:
+    """The lines that are records to tag, and their numbers."""
+    for read in source.lines():
+        if isinstance(read, Quiet):
+            yield read
+            continue
+        number, line = read
+        if not line or line.isspace():
+            continue
+        try:
+            record = parsed(line, parse_constant=_no_number, parse_float=_finite)
+        except ValueError as error:
+            source.bad(number, f"no JSON: {error}")
+            continue
+        wrong = complaint(record)
+        if wrong:
+            source.bad(number, wrong)
+        else:
+            yield number, record
 
 
 def _given(record: Mapping[str, Any]) -> Sentence:
