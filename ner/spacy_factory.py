@@ -87,7 +87,7 @@ def make_bilstm_crf(
         tok2vec: A layer whose vectors of the tokens are an embedding more, and which is trained
             with the rest: ``spacy.Tok2VecListener.v1`` for one that components share.
     """
-    from ner.spacy_layer import bilstm_crf
+    from ner.spacy_component.layer import bilstm_crf
 
     settings = {"scheme": scheme, "embeddings": embeddings, "encoder": encoder, "crf": crf}
     return bilstm_crf(settings, static_vectors=include_static_vectors, tok2vec=tok2vec)
@@ -108,7 +108,7 @@ def make_corpus(
         sentences: Whether each sentence is an example, which knows its document, rather than each
             document: batches are of sentences from everywhere then.
     """
-    from ner.spacy_corpus import Corpus
+    from ner.spacy_component.corpus import Corpus
 
     return Corpus(path, format=format, limit=limit, sentences=sentences)
 
@@ -125,6 +125,6 @@ def make_batcher(
         noise: Examples are sorted by their length plus a random number up to this many tokens.
         buffer: So many examples are sorted together.
     """
-    from ner.spacy_corpus import by_length
+    from ner.spacy_component.corpus import by_length
 
     return partial(by_length, size=size, tokens=tokens, noise=noise, buffer=buffer)

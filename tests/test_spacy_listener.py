@@ -15,7 +15,7 @@ from thinc.api import Model
 
 import ner
 from ner.sentence import Sentence
-from ner.spacy_documents import gold
+from ner.spacy_component.documents import gold
 
 WIDTH = 12
 CNN = {

@@ -21,7 +21,7 @@ from ner.evaluation import evaluate
 from ner.formats import DataWarning, write
 from ner.network import build
 from ner.sentence import Span
-from ner.spacy_documents import gold, part_of, pieces
+from ner.spacy_component.documents import gold, part_of, pieces
 from ner.tagger import Tagger
 
 SMALL = {

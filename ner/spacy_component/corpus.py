@@ -13,7 +13,7 @@ from spacy.training import Example
 
 from ner.batch import group_by_length
 from ner.formats import docbin, read
-from ner.spacy_documents import part_of, pieces
+from ner.spacy_component.documents import part_of, pieces
 
 
 class Corpus:

@@ -16,7 +16,7 @@ from ner.inference.long import windows
 from ner.inference.rivals import RivalledSpan, with_rivals
 from ner.network import Network
 from ner.sentence import Sentence, Span
-from ner.spacy_documents import Piece, moved
+from ner.spacy_component.documents import Piece, moved
 from ner.tagger import Tagger
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch

@@ -23,8 +23,8 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ner.formats import DataWarning
 from ner.sentence import Sentence, Span
-from ner.spacy_clamping import clampable, tag_pieces
-from ner.spacy_documents import (
+from ner.spacy_component.clamping import clampable, tag_pieces
+from ner.spacy_component.documents import (
     annotate,
     annotate_group,
     check_labels,
@@ -34,8 +34,8 @@ from ner.spacy_documents import (
     labels_of,
     pieces,
 )
-from ner.spacy_inspection import told
-from ner.spacy_layer import (
+from ner.spacy_component.inspection import told
+from ner.spacy_component.layer import (
     Layer,
     NetworkShim,
     Scored,
@@ -48,7 +48,7 @@ from ner.spacy_layer import (
     shim_of,
     tok2vec_of,
 )
-from ner.spacy_saving import SavedPipe
+from ner.spacy_component.saving import SavedPipe
 from ner.tagger import Tagger, load
 
 Scorer = Callable[..., dict[str, Any]]

@@ -24,7 +24,7 @@ from ner.embeddings import GivenEmbedding
 from ner.indexed import TypeTable
 from ner.network import Network, build
 from ner.sentence import Sentence, Span
-from ner.spacy_documents import Piece, pieces, with_vectors
+from ner.spacy_component.documents import Piece, pieces, with_vectors
 from ner.tagger import Tagger
 
 Layer = Model[Any, Any]

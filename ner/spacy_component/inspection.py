@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as DocSpan
 from spacy.training import Example
 
-from ner.spacy_documents import UNSET, same_tokens, stretches
+from ner.spacy_component.documents import UNSET, same_tokens, stretches
 
 SHOWN = 3  # of each kind
 
