@@ -26,6 +26,7 @@ LARGEST = 1 << 28  # bytes of a description
 EXPORTED = "runtime.json"  # the name of that of an exported model
 SPARE = 4 << 20  # bytes a description may have, and twice as many as the weights it describes
 CONTAINERS = 50_000  # lists and mappings in a description; each takes 30 times its text's memory
+LONGEST_NAME = 255  # bytes of a file's name, as most systems have it
 MOST_FILES, TEXTS = 100, 64 << 20  # files beside the description; bytes of those that are text
 ATTEMPTS = 3  # at a directory that is replaced while it is read, before it is held in its place
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
@@ -100,7 +101,7 @@ class Manifest:
             raise ModelError(f"{folder / self.name}: names more than {MOST_FILES} files")
         texts = 0
         for name in files:
-            if Path(name).name != name:
+            if not is_file_name(name):
                 raise ModelError(f"{folder / self.name}: {name!r} is no name of a file beside it")
             size = _size(folder / name)
             texts += size if name not in self.files else 0
@@ -162,6 +163,12 @@ class Manifest:
         """How many bytes the description may have: what it lists has numbers in other files."""
         files = (folder / name for name in self.files)
         return SPARE + 2 * sum(file.stat().st_size for file in files if file.is_file())
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file beside the description can be called so: no other folder, nothing too long."""
+    alone = Path(name).name == name and name not in ("", "..")
+    return alone and "\0" not in name and len(name.encode()) <= LONGEST_NAME
 
 
 def is_exported(path: Path | str) -> bool:
@@ -273,9 +280,7 @@ def _regular(file: Path) -> os.stat_result:
 def _size(file: Path) -> int:
     try:
         return _regular(file).st_size
-    except (FileNotFoundError, ValueError) as error:  # or no name at all: a NUL in it
-        if isinstance(error, ModelError):
-            raise
+    except FileNotFoundError:
         raise ModelError(f"{file}: missing; {_COPY}") from None
 
 

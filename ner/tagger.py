@@ -17,7 +17,7 @@ from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.choice import Reading
 from ner.inference.readings import alternatives
-from ner.manifest import parse_json, steadily
+from ner.manifest import is_file_name, parse_json, steadily
 from ner.model_directory import ModelError
 from ner.network import Network
 from ner.sentence import Sentence, Span, as_sentences
@@ -154,7 +154,7 @@ class Tagger:
         place = 8 + length
         with tempfile.TemporaryDirectory() as folder:
             for name, size in sizes.items():
-                if Path(name).name != name or "\0" in name:
+                if not is_file_name(name):
                     raise ModelError(f"{name!r} is no name of a file of a model")
                 (Path(folder) / name).write_bytes(data[place : place + size])
                 place += size

@@ -136,6 +136,10 @@ def test_it_loads_read_only_with_no_home(good, toy, monkeypatch):
         (lambda m: change(m, lambda d: d.update(format=FORMAT + 1)), "newer version"),
         (lambda m: change(m, lambda d: d.update(format=True)), "describes no tagger"),
         (lambda m: change(m, lambda d: d["files"].update({"../x": {}})), "no name of a file"),
+        (lambda m: change(m, lambda d: d["files"].update({"..": {}})), "no name of a file"),
+        (lambda m: change(m, lambda d: d["files"].update({"": {}})), "no name of a file"),
+        (lambda m: change(m, lambda d: d["files"].update({"\0": {}})), "no name of a file"),
+        (lambda m: change(m, lambda d: d["files"].update({"ü" * 200: {}})), "no name of a file"),
         (lambda m: change(m, lambda d: d["network"].update(odd=1)), "no setting 'odd'"),
         (lambda m: change(m, lambda d: d["network"].pop("labels")), "needs the setting 'labels'"),
         (lambda m: change(m, lambda d: d["network"].update(embeddings=[])), "not a usable model"),
@@ -320,6 +324,10 @@ def test_bytes_that_are_no_tagger_are_one_clear_error(good):
     for sizes in (b"[]", b'{"a": "b"}', b'{"../a": 1}', b'{"a": -1}', b"{", b"[" * 99_999, b"\xff"):
         with pytest.raises(ModelError):
             Tagger.from_bytes(len(sizes).to_bytes(8, "little") + sizes + data[8 + length :])
+    for name in ("", "..", "a/b", "\0", "x" * 256):
+        sizes = json.dumps({name: 1}).encode()
+        with pytest.raises(ModelError, match="no name of a file"):
+            Tagger.from_bytes(len(sizes).to_bytes(8, "little") + sizes + b"x")
     for cut in (0, 4, 8, 20, len(data) - 1):
         with pytest.raises(ModelError):
             Tagger.from_bytes(data[:cut])
