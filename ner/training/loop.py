@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,28 +12,22 @@ from typing import Any
 
 import torch
 
-from ner.batch import batched, group_by_length
-from ner.config import ConfigError, call
-from ner.ensemble import build
-from ner.evaluation import Score, evaluate
-from ner.model_directory import DESCRIPTION
+from ner.evaluation import Score
 from ner.network import Network
-from ner.storage import check_replaceable, write_text
+from ner.storage import write_text
 from ner.tagger import Tagger, pick_device
 from ner.training import resumption
+from ner.training.beginning import begin_with, prepare_torch
 from ner.training.checkpoints import Checkpoint
 from ner.training.corpora import Corpora, read_corpora, recased
+from ner.training.development import score_development
 from ner.training.epochs import Epoch, Position, Step, remarks_on
-from ner.training.optimisation import SCHEDULES, plateau_factor
-from ner.training.pacing import paced, pieces, told
+from ner.training.optimisation import learning_rate
+from ner.training.pacing import Group, groups_of, paced, pieces, told
 from ner.training.processes import Processes
-from ner.training.rehearsal import Rehearsal, opened
 from ner.training.results import finish, history, model_files
 from ner.training.settings import RunSettings, read_settings
 from ner.training.steps import DivergedError, Stepper
-from ner.training.transfer import start_from
-
-Group = list[list[int]]  # the numbers of the sentences of each batch of one step
 
 
 class StoppedError(Exception):
@@ -75,19 +68,21 @@ class Run(Iterator[Epoch]):
         resume: bool = False,
         init_from: Path | str | None = None,
     ) -> None:
-        _check_output(settings.output, resume=resume, init_from=init_from)
+        resumption.check_place(settings.output, resume=resume, init_from=init_from)
         self.settings = settings
         self.init_from = init_from
         training = settings.training
         self.processes = Processes()
         self.device = self.processes.device(pick_device(device))
-        _set_up(self.device, training.threads, training.deterministic)
-        self.corpora = corpora or read_corpora(settings.data, training.seed)
+        prepare_torch(self.device, training.threads, deterministic=training.deterministic)
+        corpora = corpora or read_corpora(settings.data, training.seed)
         self.processes.join(self.device)
         torch.manual_seed(training.seed)
-        self.remarks: list[str] = []
-        self._rehearsal: Rehearsal | None = None
-        self.network: Network = self._build().to(self.device)
+        beginning = begin_with(settings, corpora, init_from, self.device)
+        self.network: Network = beginning.network
+        self.corpora = beginning.corpora
+        self.remarks = list(beginning.remarks)
+        self._rehearsal = beginning.rehearsal
         self._table = self.network.type_table()
         copies = recased(
             self.corpora.train, training.lower_cased, training.upper_cased, training.seed
@@ -113,23 +108,6 @@ class Run(Iterator[Epoch]):
         self._written = time.monotonic()
         if self.folder is not None:
             self.remarks += resumption.begin(self) if resume else resumption.clear(self)
-
-    def _build(self) -> Network:
-        if self.init_from is None:
-            if self.settings.training.rehearsal:
-                raise ConfigError("training.rehearsal needs a model to start from: --init-from")
-            network = call(build, self.settings.model, self.corpora.train, of="model")
-            for part in network.embeddings.values():
-                self.remarks += getattr(part, "remarks", ())
-            return network
-        weight = self.settings.training.rehearsal
-        transfer = start_from(self.init_from, self.corpora.train, keep=weight > 0.0)
-        self.remarks += transfer.lines()
-        network = transfer.network.to(self.device)
-        if weight > 0.0:
-            self.corpora = replace(self.corpora, train=opened(self.corpora.train))
-            self._rehearsal = Rehearsal(transfer.old.to(self.device), network, weight)
-        return network
 
     @property
     def folder(self) -> Path | None:
@@ -244,13 +222,9 @@ class Run(Iterator[Epoch]):
 
     def learning_rate(self, share: float) -> float:
         """The learning rate when so large a share of the epoch under way is done."""
-        training = self.settings.training
         done = min((len(self.epochs) + share) / self._epochs, 1.0)
-        rate = training.learning_rate * SCHEDULES[training.schedule](done, training.warmup)
-        if training.schedule == "plateau":
-            f1 = [epoch.score.f1 for epoch in self.epochs if epoch.score is not None]
-            rate *= plateau_factor(f1, training.plateau_patience, training.plateau_factor)
-        return rate
+        f1 = [epoch.score.f1 for epoch in self.epochs if epoch.score is not None]
+        return learning_rate(self.settings.training, done, f1)
 
     def _take(self, group: Group, share: float) -> float:
         """Take a step; the summed loss of its sentences."""
@@ -317,47 +291,19 @@ class Run(Iterator[Epoch]):
         return epoch
 
     def _groups(self, epoch: int) -> list[Group]:
-        """The batches of each step of an epoch, from seed and epoch alone."""
-        training = self.settings.training
-        batches = group_by_length(
-            [len(sentence) for sentence in self._train],
-            sentences=self._batch_size,
-            tokens=training.batch_tokens,
-            noise=training.length_noise,
-            seed=training.seed * 1_000_003 + epoch,
-        )
-        return list(batched(batches, training.accumulate))
+        """The batches of each step of an epoch."""
+        lengths = [len(piece) for piece in self._train]
+        return groups_of(lengths, self.settings.training, self._batch_size, epoch)
 
     def _score(self) -> Mapping[str, Score] | None:
         """The score of each label in the development sentences, where there are such."""
-        sentences = self.processes.share(self.corpora.development)
-        if not self.corpora.development:
-            return None
-        weights = self._average_in_place()
-        tagger = Tagger(self.network.eval(), decoding=self.settings.decoding)  # as will be saved
-        predicted = tagger.predict(sentences)
-        if weights is not None:
-            self.network.load_state_dict(weights)
-        return self._together(evaluate(sentences, predicted).labels)
-
-    def _together(self, labels: Mapping[str, Score]) -> Mapping[str, Score]:
-        """The scores of all processes added up."""
-        if self.processes.count == 1:
-            return labels
-        gold = {span.label for s in self.corpora.development for span in s.spans or ()}
-        names = sorted(gold.union(self.network.labels))
-        own = [labels.get(label, Score()) for label in names]
-        counts = torch.tensor([[s.correct, s.predicted, s.gold] for s in own], device=self.device)
-        rows = self.processes.sum(counts).tolist()
-        return {label: Score(*row) for label, row in zip(names, rows, strict=True) if any(row)}
-
-    def _average_in_place(self) -> dict[str, torch.Tensor] | None:
-        """Give the network its averaged weights, where there are such; its own, to be put back."""
-        if self._stepper.average is None:
-            return None
-        own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self.network.load_state_dict(self._stepper.average.weights)
-        return own
+        return score_development(
+            self.network,
+            self.corpora.development,
+            self.settings.decoding,
+            self._stepper.average,
+            self.processes,
+        )
 
     def _is_best(self, score: Score | None) -> bool:
         if score is None or self.best is None or self.best.score is None:
@@ -395,23 +341,3 @@ def train(
     """
     settings = config if isinstance(config, RunSettings) else read_settings(config)
     return Run(settings, device=device, resume=resume, init_from=init_from)
-
-
-def _check_output(output: str | None, *, resume: bool, init_from: Path | str | None) -> None:
-    """Refuse what would be found out, or lost, only when the run is under way."""
-    if output is None:
-        if resume:
-            raise ConfigError("to resume needs an output, beside which the checkpoints lie")
-        return
-    check_replaceable(Path(output), holds=DESCRIPTION)
-    if init_from is not None and Path(output).resolve() == Path(init_from).resolve():
-        raise ConfigError(f"output and --init-from are both {output}; give another output")
-
-
-def _set_up(device: torch.device, threads: int | None, deterministic: bool) -> None:
-    """What a run asks of torch itself."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if deterministic and device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants to be told
-        torch.use_deterministic_algorithms(True)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    from ner.training.settings import TrainingSettings
 
 Schedule = Callable[[float, float], float]
 FIRST, LAST = 1 / 25, 1 / 100  # of the highest learning rate, where a schedule begins and ends
@@ -63,6 +67,20 @@ def plateau_factor(f1: Sequence[float], patience: int, factor: float) -> float:
         if waited > patience:
             total, waited = total * factor, 0
     return total
+
+
+def learning_rate(settings: TrainingSettings, done: float, f1: Sequence[float]) -> float:
+    """The learning rate of a step.
+
+    Args:
+        settings: How to train.
+        done: The share of all epochs that is done before it.
+        f1: The development scores of the epochs that are over.
+    """
+    rate = settings.learning_rate * SCHEDULES[settings.schedule](done, settings.warmup)
+    if settings.schedule == "plateau":
+        rate *= plateau_factor(f1, settings.plateau_patience, settings.plateau_factor)
+    return rate
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from ner.batch import group_by_length
+from ner.batch import batched, group_by_length
 from ner.indexed import Indexed
 from ner.sentence import Sentence
 from ner.training.settings import TrainingSettings
@@ -14,6 +14,8 @@ from ner.training.settings import TrainingSettings
 EPOCHS, STEPS = 8, 1000  # where the settings do not say: so many epochs, and at least so many steps
 SMALLEST, LARGEST = 4, 32  # sentences of a batch, where the settings do not say,
 STEPS_OF_EPOCH = 400  # so many that an epoch has about this many steps
+
+Group = list[list[int]]  # the numbers of the pieces of each batch of one step
 
 
 def pieces(
@@ -69,6 +71,27 @@ def paced(
     batches = group_by_length(lengths, sentences=size, tokens=training.batch_tokens)
     steps = math.ceil(len(batches) / training.accumulate)
     return size, training.epochs or max(EPOCHS, math.ceil(STEPS / steps))
+
+
+def groups_of(
+    lengths: Sequence[int], training: TrainingSettings, size: int, epoch: int
+) -> list[Group]:
+    """The batches of each step of an epoch, from seed and epoch alone.
+
+    Args:
+        lengths: Of the pieces.
+        training: How to train.
+        size: The most pieces of a batch.
+        epoch: Which, counted from 0.
+    """
+    batches = group_by_length(
+        lengths,
+        sentences=size,
+        tokens=training.batch_tokens,
+        noise=training.length_noise,
+        seed=training.seed * 1_000_003 + epoch,
+    )
+    return list(batched(batches, training.accumulate))
 
 
 def _ends(sentence: Sentence, longest: int) -> list[int]:

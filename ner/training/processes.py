@@ -110,11 +110,15 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether some process says so."""
-        return flag if self.count == 1 else bool(self._total(flag))
+        return self.sum_counts([[int(flag)]])[0][0] > 0
 
-    def _total(self, flag: bool) -> float:
+    def sum_counts(self, counts: list[list[int]]) -> list[list[int]]:
+        """The sums of the whole numbers of all, which are of one shape."""
+        if self.count == 1:
+            return counts
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        return self.sum(torch.tensor([float(flag)], device=device)).item()
+        total: list[list[int]] = self.sum(torch.tensor(counts, device=device)).tolist()
+        return total
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """The tensors of all, which are of one shape, in order of rank, on the CPU."""

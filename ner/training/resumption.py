@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ner.config import ConfigError
 from ner.indexers.columns import columns_of
-from ner.storage import recover, sweep
+from ner.model_directory import DESCRIPTION
+from ner.storage import check_replaceable, recover, sweep
 from ner.training import checkpoints
 from ner.training.checkpoints import Checkpoint
 from ner.training.epochs import Epoch, Position
@@ -26,6 +27,23 @@ if TYPE_CHECKING:
 
 CHOSEN = ("training.epochs", "training.batch_size")  # by a run, where its settings are null
 CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # what lies in the folder of a run
+
+
+def check_place(output: str | None, *, resume: bool, init_from: Path | str | None) -> None:
+    """Refuse what would be found out, or lost, only when the run is under way.
+
+    Raises:
+        ConfigError: There is nothing to resume beside, or a model would be trained into the place
+            of the one it starts from.
+        FileExistsError: The output is there already, and is no model.
+    """
+    if output is None:
+        if resume:
+            raise ConfigError("to resume needs an output, beside which the checkpoints lie")
+        return
+    check_replaceable(Path(output), holds=DESCRIPTION)
+    if init_from is not None and Path(output).resolve() == Path(init_from).resolve():
+        raise ConfigError(f"output and --init-from are both {output}; give another output")
 
 
 def run_folder(output: Path) -> Path:
