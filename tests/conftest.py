@@ -9,11 +9,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small work, quick tests
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ner.sentence import Sentence, Span, in_document
 
-settings.register_profile("house", deadline=None)  # a slow machine is no fault of the code
+settings.register_profile(  # a slow machine is no fault of the code
+    "house", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("house")
 
 SHARED = Path(os.environ.get("NER_SHARED", Path(__file__).parents[2] / "shared"))

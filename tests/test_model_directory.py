@@ -398,7 +398,8 @@ def test_a_description_too_large_to_be_read_is_not_written(good, tmp_path, monke
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_mutated_models_are_refused_or_the_same(good, toy, tmp_path, data):

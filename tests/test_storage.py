@@ -249,7 +249,7 @@ def test_a_child_forked_while_a_thread_exchanges_names_writes_on(tmp_path):
     if child == 0:
         status = 1
         try:
-            signal.alarm(60)  # instead of hanging for ever
+            signal.alarm(300)  # instead of hanging for ever
             with replacing_directory(path, holds="a") as folder:
                 (folder / "a").write_text("child")
             status = 0

@@ -1,7 +1,6 @@
 """Processes that train together take the steps that one would."""
 
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -63,12 +62,18 @@ def test_two_processes_sum_to_the_gradient_of_one(tmp_path, request):
 
 
 def run_together(probe, count):
-    """Run a script in so many processes that see each other, as torchrun starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    """Run a script in so many processes that see each other, as torchrun starts them.
 
+    Where they meet is held open here, as torchrun does it, so that nobody else takes the port.
+    """
+    meeting = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    rendezvous = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(meeting.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+        "OMP_NUM_THREADS": "1",
+    }
     processes = [
         subprocess.Popen(
             [sys.executable, str(probe)],
