@@ -21,6 +21,7 @@ from ner.errors import ConfigError as ConfigError
 Part = TypeVar("Part")
 LARGEST = 1_000_000  # characters of a file of settings
 DEEPEST = 20
+MOST = (1 << 63) - 1  # as a whole number, which torch and numpy keep in 64 bits
 SHOWN = 100  # characters of a value in a message
 
 
@@ -202,6 +203,8 @@ def check(value: Any, wanted: Any, name: str) -> None:
         got = repr(value)
         shown = got if len(got) <= SHOWN else f"{got[:SHOWN]}..."
         raise ConfigError(f"{name} wants {_describe(wanted)}, got {_kind(value)} {shown}")
+    if isinstance(value, int) and abs(value) > MOST:
+        raise ConfigError(f"{name} must be a number that 64 bits hold, got one far larger")
 
 
 def _settings_of(make: Callable[..., Any], skipped: int) -> dict[str, tuple[Any, bool]]:

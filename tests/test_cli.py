@@ -85,3 +85,23 @@ def test_reading_checking_and_scoring_never_import_torch_or_spacy(code):
     heavy = "{'torch', 'spacy', 'sklearn', 'seqeval', 'scipy'}"
     probe = f"{code}\nimport sys\nassert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-W", "error", "-c", probe], check=True)
+
+
+def test_a_network_too_large_for_the_memory_is_said_in_one_line(tmp_path, capsys, monkeypatch):
+    """torch says so by a RuntimeError, with the stack of its C++ in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text("data: {train: 'sample:train'}\noutput: m\n")
+    width = "model.embeddings.words.width=4611686018427387904"  # more than there are addresses
+    assert main(["train", "run.yaml", "--set", width]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: not enough memory: a smaller width or batch needs less (")
+    assert said.count("\n") == 1
+
+
+def test_another_fault_of_torch_is_not_passed_off_as_want_of_memory(monkeypatch):
+    def fail(arguments):
+        raise RuntimeError("some fault of ours")
+
+    monkeypatch.setattr("ner.cli.check.run", fail)
+    with pytest.raises(RuntimeError, match="some fault of ours"):
+        main(["check", "x.conll"])

@@ -88,6 +88,7 @@ def test_assignments_that_assign_nothing_are_refused(assignment):
         ({"width": True}, "a whole number"),
         ({"bidirectional": 1}, "true or false"),
         ({"width": 0}, "width must be at least 1, got 0"),
+        ({"width": 10**29}, "width must be a number that 64 bits hold, got one far larger"),
         ({"dropout": 1}, "dropout"),
         ([1], "found a list"),
     ],

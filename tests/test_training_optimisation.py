@@ -1,5 +1,7 @@
 """Schedules, averages and the settings of training."""
 
+import math
+
 import pytest
 import torch
 
@@ -67,6 +69,8 @@ def test_an_average_of_weights_is_the_recurrence_written_out():
     ("training", "complaint"),
     [
         ({"epochs": 0}, "epochs must be more than 0, got 0"),
+        ({"length_noise": math.inf}, "length_noise must be at least 0, and finite, got inf"),
+        ({"threads": 100_000}, "threads must be from 1 to 1,024, got 100000"),
         ({"optimizer": "adm"}, "optimizer must be one of adamw.* got 'adm'"),
         ({"schedule": "wavy"}, "schedule must be one of one_cycle"),
         ({"seed": -1}, "seed must be from 0 to"),

@@ -35,6 +35,7 @@ VERBS = {
     "suspects": "rank annotation by how likely it is to be wrong",
     "select": "choose the sentences that are most worth annotating next",
 }
+NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
 INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 
 
@@ -69,6 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (ValueError, OSError, MemoryError) as error:
         print(f"error: {printable(_one_line(error))}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:  # torch has no class of its own for this on every device
+        if not any(sign in str(error) for sign in NO_MEMORY):
+            raise
+        told = "not enough memory: a smaller width or batch needs less"
+        print(f"error: {told} ({printable(_one_line(error))})", file=sys.stderr)
         return 2
 
 

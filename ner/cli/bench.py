@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, write_json
+from ner.cli.loading import check_threads
 from ner.config import ConfigError
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and tell."""
-    for name in ("threads", "rounds"):
-        if getattr(arguments, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1, got {getattr(arguments, name)}")
+    check_threads(arguments.threads)
+    if arguments.rounds < 1:
+        raise ConfigError(f"--rounds must be at least 1, got {arguments.rounds}")
     import torch
 
     from ner.formats import read

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ner.errors import ConfigError
+from ner.inference import MOST_THREADS
 
 if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
@@ -40,8 +41,17 @@ def check_loading(arguments: argparse.Namespace) -> None:
         Decoding(**_chosen(arguments))
     except ConfigError as error:
         raise ConfigError(f"--{str(error).replace('_', '-')}") from None
-    if arguments.threads < 1:
-        raise ConfigError(f"--threads must be at least 1, got {arguments.threads}")
+    check_threads(arguments.threads)
+
+
+def check_threads(count: int) -> None:
+    """Refuse a number of threads that no process can start.
+
+    Raises:
+        ConfigError: It is none from 1 to ``MOST_THREADS``.
+    """
+    if not 1 <= count <= MOST_THREADS:
+        raise ConfigError(f"--threads must be from 1 to {MOST_THREADS:,}, got {count:,}")
 
 
 def loaded(arguments: argparse.Namespace) -> Tagger:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ner.inference.fast import FastEngine as FastEngine
     from ner.inference.plain import PlainEngine as PlainEngine
 
+MOST_THREADS = 1024  # of one process: far more than help; of many more it dies
 _HOMES = {
     "Decoding": "ner.inference.decoding",
     "FastEngine": "ner.inference.fast",
@@ -22,7 +23,7 @@ _HOMES = {
     "engine_for": "ner.inference.engines",
 }
 
-__all__ = ["Decoding", "FastEngine", "PlainEngine", "engine_for"]
+__all__ = ["MOST_THREADS", "Decoding", "FastEngine", "PlainEngine", "engine_for"]
 
 
 def __getattr__(name: str) -> object:

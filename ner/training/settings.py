@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ner.config import ConfigError, call, load, override
+from ner.inference import MOST_THREADS
 from ner.inference.decoding import VITERBI, Decoding
 from ner.training.optimisation import OPTIMIZERS, SCHEDULES
 
@@ -21,7 +23,6 @@ POSITIVE = (
     "gradient_clip",
     "accumulate",
     "patience",
-    "threads",
     "checkpoint_steps",
     "checkpoint_minutes",
 )
@@ -31,9 +32,10 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (("warmup", "average", "momentum"), "at least 0 and below 1", lambda value: 0 <= value < 1),
     (
         ("rehearsal", "length_noise", "weight_decay", "plateau_patience"),
-        "at least 0",
-        lambda v: v >= 0,
+        "at least 0, and finite",
+        lambda value: 0 <= value < math.inf,
     ),
+    (("threads",), f"from 1 to {MOST_THREADS:,}", lambda value: 1 <= value <= MOST_THREADS),
     (("seed",), f"from 0 to {LAST_SEED:,}", lambda value: 0 <= value <= LAST_SEED),
     (("lower_cased", "upper_cased"), "from 0 to 1", lambda value: 0.0 <= value <= 1.0),
 )
