@@ -117,7 +117,7 @@ def test_members_of_different_parts_are_tagged_with_as_a_whole(toy):
 
 
 def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.prepared.FEWEST", 64)
+    monkeypatch.setattr("ner.inference.remembered.FEWEST", 64)
     network = network_of(toy)
     sentences = [
         Sentence(tuple(f"Word{number + place}" for place in range(20)))
@@ -151,7 +151,7 @@ def test_a_change_of_weights_is_seen(toy):
 
 
 def test_threads_share_an_engine(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.prepared.FEWEST", 600)
+    monkeypatch.setattr("ner.inference.remembered.FEWEST", 600)
     network = network_of(toy)
     work = [texts(toy, seed=seed) for seed in range(8)]
     plain = PlainEngine(network)

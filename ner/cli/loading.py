@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ner.errors import ConfigError
 from ner.inference import MOST_THREADS
+from ner.inference.decoding import WAYS
 
 if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
@@ -22,7 +23,7 @@ def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
     """Say how spans are chosen, and what computes."""
     add = parser.add_argument
     add("--min-score", type=float, metavar="P", help="keep spans at least so probable")
-    add("--decode", choices=["viterbi", "posterior", "greedy"], help="as the model says")
+    add("--decode", choices=WAYS, help="as the model says")
     add("--threshold", type=float, metavar="P", help="of posterior decoding")
     add("--language", default="en", help="of spaCy's tokenizer, for text")
     add("--device", default="cpu", help="cpu (the default), cuda or auto")

@@ -132,7 +132,7 @@ class ArrayEngine(Generic[Table]):
         emitter = self.emitter()
         lengths = [len(sentence) for sentence in sentences]
         if len(lengths) == 1 and 0 < lengths[0] <= LONG:  # the shortest way for a single one
-            reading = _read(emitter, [_bare(sentences[0])])
+            reading = _read(emitter, [bare(sentences[0])])
             emissions = emitter.emissions(reading, range(1))
             return self.chooser.spans(emitter.moves, emissions, np.array(lengths))
         for numbers, emissions, ordered in _emitted(emitter, sentences, GROUP):
@@ -166,7 +166,7 @@ class ArrayEngine(Generic[Table]):
                 found[number] = own
         for number, sentence in enumerate(sentences):
             if len(sentence) > LONG:
-                emissions = self._windowed(emitter, _bare(sentence))
+                emissions = self._windowed(emitter, bare(sentence))
                 lengths = np.array([len(sentence)])
                 (found[number],) = self.chooser.readings(emitter.moves, emissions, lengths, count)
         return found
@@ -205,7 +205,7 @@ class ArrayEngine(Generic[Table]):
     def _long(self, emitter: Emitter[Table], sentence: Sentence) -> tuple[Span, ...]:
         """The spans of a sentence too long for the groups."""
         if len(sentence) <= WHOLE:
-            emissions = self._windowed(emitter, _bare(sentence))
+            emissions = self._windowed(emitter, bare(sentence))
             return self.chooser.spans(emitter.moves, emissions, np.array([len(sentence)]))[0]
         found: list[Span] = []
         place = 0
@@ -241,8 +241,7 @@ def _emitted(
     lengths = [len(sentence) for sentence in sentences]
     for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
         numbers.sort(key=lengths.__getitem__, reverse=True)
-        bare = [_bare(sentences[number]) for number in numbers]
-        reading = _read(emitter, bare)
+        reading = _read(emitter, [bare(sentences[number]) for number in numbers])
         ordered = np.array([lengths[number] for number in numbers])
         for first, last in _groups(np.cumsum(ordered), tokens):
             emissions = emitter.emissions(reading, range(first, last))
@@ -270,7 +269,7 @@ def _fill(
             emissions[w.first : w.last] = own[w.first - w.start : w.last - w.start]
 
 
-def _bare(sentence: Sentence) -> Sentence:
+def bare(sentence: Sentence) -> Sentence:
     """A sentence without its annotation, so that nothing can look at it."""
     if sentence.spans is None:
         return sentence

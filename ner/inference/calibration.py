@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -55,9 +55,8 @@ def fit_temperature(network: Network, sentences: Sequence[Sentence]) -> float:
     return math.exp(-inverse)
 
 
-def _least(function: object, low: float, high: float) -> float:
+def _least(function: Callable[[float], float], low: float, high: float) -> float:
     """Where a function of one valley is least, by golden section."""
-    assert callable(function)
     ratio = (math.sqrt(5.0) - 1.0) / 2.0
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = function(left), function(right)

@@ -12,6 +12,7 @@ from ner.batch import group_by_length
 from ner.crf import LinearChain
 from ner.evaluation.selection import Uncertainty
 from ner.evaluation.suspects import Opinion
+from ner.inference.arrays import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import SENTENCES, TOKENS, paths_of
 from ner.network import Network
@@ -80,8 +81,7 @@ class Doubts:
                 n for n in range(start, min(start + CHUNK, len(sentences))) if len(sentences[n])
             ]
             table = self.network.type_table()
-            bare = [replace(sentences[n], spans=None, unknown=frozenset()) for n in numbers]
-            indexed = self.network.index(bare, table)
+            indexed = self.network.index([bare(sentences[n]) for n in numbers], table)
             lengths = [len(sentences[n]) for n in numbers]
             for group in group_by_length(lengths, sentences=SENTENCES, tokens=TOKENS):
                 with torch.inference_mode():

@@ -19,7 +19,8 @@ from ner.inference.arrays import ArrayEngine
 from ner.inference.choice import LONG, Chooser, is_short
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import paths_of
-from ner.inference.prepared import CACHE, Prepared
+from ner.inference.prepared import Prepared
+from ner.inference.remembered import CACHE
 from ner.network import Network
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
 from ner.indexed import Indexed, TypeTable
+from ner.inference.arrays import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.network import Network
 from ner.sentence import Sentence, Span
@@ -41,12 +41,9 @@ class PlainEngine:
         Raises:
             ValueError: A score is no number.
         """
-        bare = [
-            replace(sentence, spans=None, unknown=frozenset(), labels=None)
-            for sentence in sentences
-        ]
         table = self.network.type_table()
-        return self.predict_indexed(self.network.index(bare, table), table)
+        indexed = self.network.index([bare(sentence) for sentence in sentences], table)
+        return self.predict_indexed(indexed, table)
 
     @torch.inference_mode()
     def predict_indexed(

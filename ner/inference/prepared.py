@@ -16,12 +16,10 @@ from ner.inference.choice import Moves
 from ner.inference.context_gates import ContextGates
 from ner.inference.layout import Layout, inverse
 from ner.inference.recurrence import layers_of, looked_up
+from ner.inference.remembered import CACHE, capacity_of
 from ner.inference.type_gates import TypeGates
 from ner.network import Network
 from ner.sentence import Sentence
-
-CACHE = 96 << 20  # bytes of remembered gates
-FEWEST = 4096  # tokens that are remembered, however wide the gates
 
 
 class Prepared:
@@ -102,7 +100,7 @@ class _Member:
             first.inputs[torch.cat(columns)],
             bias,
             first.directions,
-            max(FEWEST, cache // (first.inputs.shape[1] * first.inputs.element_size())),
+            capacity_of(cache, first.inputs.shape[1] * first.inputs.element_size()),
         )
         self._projection = (2.0 * network.projection.weight.detach()).t().contiguous()
         self._projections = torch.split(self._projection, first.width)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
 from ner.batch import group_by_length
+from ner.inference.arrays import bare
 from ner.inference.choice import Reading
 from ner.inference.decoding import Decoding
 from ner.network import Network
@@ -40,11 +40,8 @@ def alternatives(
     device = next(network.parameters()).device
     for group in group_by_length(lengths, sentences=32, tokens=2048):
         numbers = [filled[place] for place in group]
-        bare = [
-            replace(sentences[number], spans=None, unknown=frozenset(), labels=None)
-            for number in numbers
-        ]
-        chain = decoding.tempered(network(network.batch(bare).to(device)))
+        batch = network.batch([bare(sentences[number]) for number in numbers])
+        chain = decoding.tempered(network(batch.to(device)))
         paths = chain.n_best(count)
         probabilities = (paths.scores - chain.log_partition().unsqueeze(1)).exp().tolist()
         for number, rows, own in zip(numbers, paths.tags.tolist(), probabilities, strict=True):

@@ -9,10 +9,17 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+CACHE = 96 << 20  # bytes of rows that are remembered, where nobody says otherwise
+FEWEST = 4096  # tokens that are remembered, however wide the rows; no fewer than are read at a time
 CHARACTERS = 1 << 24  # at most so many characters of tokens are remembered
 AT_ONCE = 2048  # tokens computed together
 
 Floats = NDArray[np.float32]
+
+
+def capacity_of(cache: int, row: int) -> int:
+    """How many tokens are remembered in so many bytes, a row of so many each."""
+    return max(FEWEST, cache // row)
 
 
 class _Shelf:

@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 from ner.errors import ConfigError, ModelError
 from ner.indexers import Arrays, ContextIndexer
 from ner.inference.arrays import Reading
-from ner.inference.remembered import Remembered
+from ner.inference.remembered import CACHE, Remembered, capacity_of
 from ner.runtime.directory import EMISSIONS, TYPES, Exported
 from ner.sentence import Sentence
-
-CACHE = 96 << 20  # bytes of remembered gates
-FEWEST = 4096  # tokens that are remembered, however wide the gates
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -45,7 +42,7 @@ class OnnxEmitter:
         width = self._types.width_of("gates")
         if width < 1 or self._emissions.width_of("emissions") != len(self.moves.start):
             raise ModelError(f"{EMISSIONS}: does not give the emissions of the model's tags")
-        self._gates = Remembered(self._gates_of, (max(FEWEST, cache // (4 * width)), width))
+        self._gates = Remembered(self._gates_of, (capacity_of(cache, 4 * width), width))
 
     @property
     def capacity(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -232,13 +233,8 @@ class NerCrf(SavedPipe):
         validate_examples(batch, "NerCrf.update")
         if not any(has_words(eg.predicted) for eg in batch) or not self._ready(batch):
             return losses
-        set_dropout_rate(self.model, drop)
-        scores, backprop = self.model.begin_update([eg.predicted for eg in batch])
-        value, gradient = self.get_loss(batch, scores)
-        backprop(gradient)
-        if sgd:
-            self.finish_update(sgd)
-        losses[self.name] += value
+        docs = [eg.predicted for eg in batch]
+        losses[self.name] += self._learn(docs, partial(self.get_loss, batch), drop, sgd)
         return losses
 
     def get_loss(self, examples: Iterable[Example], scores: Scored) -> tuple[float, torch.Tensor]:
@@ -275,13 +271,10 @@ class NerCrf(SavedPipe):
         docs = [eg.predicted for eg in examples if has_words(eg.predicted)]
         if self._rehearsal_model is None or self.shim.network is None or not docs:
             return losses
-        set_dropout_rate(self.model, drop)
-        scores, backprop = self.model.begin_update(docs)
-        value, gradient = drift(self.model, scores, self._rehearsal_model, docs)
-        backprop(gradient)
-        if sgd:
-            self.finish_update(sgd)
-        losses[self.name] += value
+        old = self._rehearsal_model
+        losses[self.name] += self._learn(
+            docs, lambda scores: drift(self.model, scores, old, docs), drop, sgd
+        )
         return losses
 
     def predict(self, docs: Iterable[Doc]) -> list[tuple[Span, ...]]:
@@ -315,6 +308,29 @@ class NerCrf(SavedPipe):
         layer = {name: self.model.attrs[name] for name in ("settings", "static_vectors")}
         layer["tok2vec"] = tok2vec_of(self.model)
         return _restored, (self.vocab, self.name, layer, settings, self.scorer, self.to_bytes())
+
+    def _learn(
+        self,
+        docs: Sequence[Doc],
+        loss_of: Callable[[Scored], tuple[float, torch.Tensor]],
+        drop: float,
+        sgd: Optimizer | None,
+    ) -> float:
+        """Take the gradient of a loss back through the layer; the loss.
+
+        Args:
+            docs: What the layer reads.
+            loss_of: The loss of what it makes of them, and its gradient.
+            drop: The share of the encoder's input and output set to 0.
+            sgd: The optimizer, to change the weights at once.
+        """
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update(docs)
+        value, gradient = loss_of(scores)
+        backprop(gradient)
+        if sgd:
+            self.finish_update(sgd)
+        return value
 
     def _sentences(self, examples: Iterable[Example]) -> list[Sentence]:
         rows = [pieces(eg.predicted, use_sents=self.use_sents) for eg in examples]
