@@ -82,7 +82,9 @@ def load(path: Path) -> dict[str, Any]:
     try:
         return parse(text)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        other = path.suffix.lower() not in (".yaml", ".yml")  # a corpus, most likely
+        hint = "; expected a file of settings in YAML" if other else ""
+        raise ConfigError(f"{path}: {error}{hint}") from None
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -61,6 +61,14 @@ def test_bad_calls_are_one_line_and_status_2(arguments, capsys, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_too_much_is_told_with_the_help_of_its_verb(capsys):
+    with pytest.raises(SystemExit):
+        main(["convert", "a.ann", "b.ann", "out.conll"])
+    assert capsys.readouterr().err == (
+        "error: unrecognized arguments: out.conll; see `ner convert --help`\n"
+    )
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_closed_streams_are_empty_ones(closed):
     command = f"{sys.executable} -m ner check - {closed}"

@@ -54,6 +54,12 @@ def test_a_bad_file_is_named(tmp_path):
         load(tmp_path / "a.yaml")
 
 
+def test_a_corpus_is_no_file_of_settings(tmp_path):
+    (tmp_path / "a.conll").write_text("Ada\tB-PER\n")
+    with pytest.raises(ConfigError, match="expected a file of settings in YAML"):
+        load(tmp_path / "a.conll")
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"a": 1e-3, "b": "NO", "c": "true", "d": "12", "e": "", "f": {"g": [1, 2.5, None, "x: y"]}}],

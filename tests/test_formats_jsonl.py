@@ -246,6 +246,8 @@ def test_of_nested_tokens_the_outer_span_is_kept_and_the_inner_told(tmp_path: Pa
 
 
 BAD = {
+    '{"data": {"note": "a", "title": "b"}}': "one of them called 'text', found the data 'note', 't",
+    '{"data": {}, "annotations": []}': "found the data nothing",
     "{": "no JSON object a line",
     "3": "expected an object, found 3",
     '{"a": 1}': "expected an object with 'tokens' or 'text', found the keys 'a'",

@@ -347,6 +347,18 @@ def test_min_score_leaves_out_the_improbable(path, nlp):
     ]
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"min_score": 3}, "min_score must be from 0 to 1, got 3"),
+        ({"alternatives": -1}, "alternatives must be at least 0, got -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(path, settings, said):
+    with pytest.raises(ValueError, match=said):
+        spacy.blank("en").add_pipe("ner_crf", config={"model": str(path), **settings})
+
+
 def test_entities_do_not_cross_sentences_unless_they_are_not_to_be_used(nlp, path):
     words, starts = TEXT.split(), [n in (0, 1) for n in range(14)]
     doc = nlp(Doc(nlp.vocab, words=words, sent_starts=starts))

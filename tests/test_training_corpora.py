@@ -6,6 +6,7 @@ import pytest
 from training_runs import SMALL, config
 
 from ner.config import ConfigError
+from ner.formats import DataWarning
 from ner.network import build
 from ner.sentence import Sentence, Span, in_document
 from ner.training import DataSettings, Run, read_settings
@@ -74,13 +75,28 @@ def test_several_files_are_read_in_their_order():
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [("", "no sentences in|empty"), ("a O\nb O\n", "no sentence has an entity")],
+    [
+        ("", "no sentences in|empty"),
+        ("a O\nb O\n", "no sentence has an entity"),
+        ("a _\nb _\n", r"train\.conll: no sentence is annotated"),
+    ],
 )
 def test_files_that_teach_nothing_are_refused(content, complaint, tmp_path):
     file = tmp_path / "train.conll"
     file.write_text(content)
     with pytest.raises(ValueError, match=complaint):
         read_corpora(DataSettings(train=str(file)), seed=1)
+
+
+def test_sentences_that_nobody_annotated_are_left_out_and_told(tmp_path):
+    file = tmp_path / "train.conll"
+    file.write_text("-DOCSTART- O\n\nAda B-PER\nleft O\n\nShe _\nwaved _\n\nObi _\nleft O\n")
+    with pytest.warns(DataWarning, match=r"1 of 3 sentences are not annotated; left out"):
+        kept = read_corpora(DataSettings(train=str(file)), seed=1).train
+    assert [sentence.tokens for sentence in kept] == [("Ada", "left"), ("Obi", "left")]
+    assert kept[1].unknown == {0}
+    assert kept[1].document.tokens[kept[1].position] == kept[1].tokens
+    assert len(kept[1].document.tokens) == 3
 
 
 def test_a_fraction_and_files_for_development_are_not_both_taken():

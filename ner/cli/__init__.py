@@ -92,7 +92,7 @@ def _run(given: list[str]) -> int:
     parser = Parser(prog="ner", description="Named entity recognition with a BiLSTM and a CRF.")
     parser.add_argument("--version", action="version", version=f"ner {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    called = given[0] if given and given[0] in VERBS else None
+    called, chosen = given[0] if given and given[0] in VERBS else None, parser
     for verb, summary in VERBS.items():
         child = verbs.add_parser(
             verb,
@@ -102,7 +102,10 @@ def _run(given: list[str]) -> int:
         )
         if verb == called:
             import_module(f"ner.cli.{verb}").add_arguments(child)
-    parsed = parser.parse_args(given)
+            chosen = child
+    parsed, unknown = parser.parse_known_args(given)
+    if unknown:  # `parse_args` would point to the help of all verbs
+        chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
     if parsed.verb is None:
         parser.print_help()
         return 0

@@ -200,7 +200,12 @@ def _label_studio(task: Object) -> Object:
     """A task of Label Studio: its text, and the regions of the first annotation that counts."""
     data = task["data"]
     texts = [one for one in data.values() if isinstance(one, str)]
-    text = data.get("text", texts[0] if len(texts) == 1 else None)
+    if "text" not in data and len(texts) != 1:
+        raise ValueError(
+            "expected a task with one text, or one of them called 'text', found the data "
+            + (", ".join(map(repr, data)) or "nothing")
+        )
+    text = data.get("text", texts[0] if texts else None)
     done = task.get("annotations", task.get("completions")) or []
     counted = [one for one in done if isinstance(one, dict) and not one.get("was_cancelled")]
     if not counted:

@@ -22,7 +22,9 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ner.errors import ConfigError
 from ner.formats import DataWarning
+from ner.inference.decoding import Decoding
 from ner.sentence import Sentence, Span
 from ner.spacy_component.clamping import clampable, tag_pieces
 from ner.spacy_component.documents import (
@@ -78,6 +80,9 @@ class NerCrf(SavedPipe):
         device: Where the tagger runs; ``None`` follows ``spacy.require_gpu``.
         scorer: How examples are scored.
         later: Read the model directory only when it is needed: loading may bring another.
+
+    Raises:
+        ConfigError: A setting is out of its range.
     """
 
     def __init__(  # noqa: PLR0913 - one argument for each setting, as spaCy wants them
@@ -95,6 +100,9 @@ class NerCrf(SavedPipe):
         scorer: Scorer | None = None,
         later: bool = False,
     ) -> None:
+        Decoding(min_score=min_score)  # which refuses what is no probability
+        if alternatives < 0:
+            raise ConfigError(f"alternatives must be at least 0, got {alternatives}")
         path = model if isinstance(model, str | Path) else None
         self.vocab = vocab
         self.name = name

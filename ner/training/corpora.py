@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from ner.formats import read
+from ner.formats import DataWarning, read
 from ner.sample import path as sample_path
 from ner.sentence import Document, Sentence
 from ner.training.settings import SAMPLE, CorpusSettings, DataSettings
@@ -43,7 +44,7 @@ def read_corpora(settings: DataSettings, seed: int) -> Corpora:
     """Read all files of a run.
 
     Raises:
-        ValueError: A file is bad, or has no sentence, or training has no entity.
+        ValueError: A file is bad, or has no annotated sentence, or training has no entity.
         OSError: A file cannot be read.
     """
     train = _read(settings, "train")
@@ -124,7 +125,25 @@ def _read(settings: DataSettings, split: str) -> tuple[Sentence, ...]:
         sentences += reader if corpus.labels is None else _declared(corpus, reader, split, number)
     if corpora and not sentences:
         raise ValueError(f"no sentences in {_named(corpora)}")
-    return tuple(sentences)
+    return _annotated(sentences, _named(corpora))
+
+
+def _annotated(sentences: Sequence[Sentence], name: str) -> tuple[Sentence, ...]:
+    """Those that somebody has annotated; the others teach nothing and tell nothing.
+
+    They stay in the documents of those kept, for embeddings to look at.
+
+    Raises:
+        ValueError: There are sentences, but nobody has annotated any.
+    """
+    kept = tuple(sentence for sentence in sentences if sentence.spans is not None)
+    left_out = len(sentences) - len(kept)
+    if left_out and not kept:
+        raise ValueError(f"{name}: no sentence is annotated")
+    if left_out:
+        told = f"{name}: {left_out:,} of {len(sentences):,} sentences are not annotated; left out"
+        warnings.warn(told, DataWarning, stacklevel=2)
+    return kept
 
 
 def _path(corpus: CorpusSettings) -> str:
