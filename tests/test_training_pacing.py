@@ -1,5 +1,6 @@
 """Pieces, batches and epochs: nothing is lost, no entity is cut, few sentences get many steps."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import sentences
@@ -60,7 +61,26 @@ def test_a_long_sentence_is_said_to_be_cut_and_learnt():
         "cut between entities (training.longest)"
     ]
     assert next(run).score.gold == 2
-    assert told([0, 1, 2], 3) == []
+    assert told((LONG, LONG, LONG), [0, 1, 2], 3) == []
+
+
+def test_sentences_without_annotation_or_token_are_left_out_and_the_former_said():
+    """Whatever batches they would be in: one of theirs alone has no loss."""
+    bare, empty = Sentence(("a", "b")), Sentence((), ())
+    settings = read_settings(
+        {"data": {"train": "unread"}, "model": SMALL,
+         "training": {"batch_size": 1, "threads": 1, "epochs": 1}}
+    )  # fmt: skip
+    train = (bare, LONG, empty, bare)
+    run = Run(settings, device="cpu", corpora=Corpora(train, (LONG, bare, empty), ()))
+    assert run.remarks == ["2 of 4 training sentences are not annotated and are not trained on"]
+    assert (run.sentences, run.tokens) == (1, 7)
+    assert next(run).score.gold == 2
+
+
+def test_sentences_of_which_none_is_annotated_teach_nothing():
+    with pytest.raises(ValueError, match="no training sentence is annotated"):
+        pieces([Sentence(("a",))], NETWORK.index([Sentence(("a",))], NETWORK.type_table()), 9)
 
 
 def test_few_sentences_get_small_batches_and_many_steps():

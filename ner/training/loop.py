@@ -91,7 +91,7 @@ class Run(Iterator[Epoch]):
         self._train, self._origins = pieces(
             self._sentences, self.network.index(self._sentences, self._table), training.longest
         )
-        self.remarks += told(self._origins, training.longest)
+        self.remarks += told(self._sentences, self._origins, training.longest)
         lengths = [len(piece) for piece in self._train]
         self._batch_size, self._epochs = paced(training, lengths, self.processes.count)
         training = replace(training, batch_size=self._batch_size, epochs=self._epochs)

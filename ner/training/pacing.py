@@ -23,6 +23,8 @@ def pieces(
 ) -> tuple[list[Indexed], list[int]]:
     """Long sentences in pieces, so that a text without sentences is no single step.
 
+    Sentences that nobody has annotated, and those without a token, teach nothing and have none.
+
     Args:
         sentences: The training sentences.
         indexed: The same as numbers.
@@ -30,9 +32,14 @@ def pieces(
 
     Returns:
         The pieces in order, and the number of the sentence each comes from.
+
+    Raises:
+        ValueError: There is no piece.
     """
     cut, origins = [], []
     for number, (sentence, whole) in enumerate(zip(sentences, indexed, strict=True)):
+        if whole.tags is None or not len(whole):
+            continue
         ends = [len(sentence)] if len(sentence) <= longest else _ends(sentence, longest)
         starts = [0, *ends[:-1]]
         cut += [
@@ -40,19 +47,34 @@ def pieces(
             for start, end in zip(starts, ends, strict=True)
         ]
         origins += [number] * len(ends)
+    if not cut:
+        raise ValueError("no training sentence is annotated, nothing to learn")
     return cut, origins
 
 
-def told(origins: Sequence[int], longest: int) -> list[str]:
-    """What to say where sentences are trained on in pieces, of which each knows its sentence."""
-    counts = Counter(origins)
-    cut = [count for count in counts.values() if count > 1]
-    if not cut:
-        return []
-    return [
-        f"{len(cut):,} of {len(counts):,} training sentences have more than {longest} tokens and "
-        f"are trained on in {sum(cut):,} pieces, cut between entities (training.longest)"
-    ]
+def told(sentences: Sequence[Sentence], origins: Sequence[int], longest: int) -> list[str]:
+    """What to say of training sentences that are left out or in pieces.
+
+    Args:
+        sentences: The training sentences.
+        origins: The number of the sentence each piece comes from.
+        longest: The most tokens of a piece.
+    """
+    cut = [count for count in Counter(origins).values() if count > 1]
+    bare = sum(sentence.spans is None for sentence in sentences)
+    lines = []
+    if bare:
+        lines.append(
+            f"{bare:,} of {len(sentences):,} training sentences are not annotated and are not "
+            "trained on"
+        )
+    if cut:
+        lines.append(
+            f"{len(cut):,} of {len(sentences):,} training sentences have more than {longest} "
+            f"tokens and are trained on in {sum(cut):,} pieces, cut between entities "
+            "(training.longest)"
+        )
+    return lines
 
 
 def paced(
