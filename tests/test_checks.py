@@ -273,6 +273,11 @@ def test_an_option_that_the_reader_does_not_have_is_refused(tmp_path: Path) -> N
     assert check(save(tmp_path, "# x\n" + GOOD), comment_prefix="#").status == 0
 
 
+def test_a_bad_tag_in_what_looks_like_a_comment_is_told_as_such(tmp_path: Path) -> None:
+    [finding] = check(save(tmp_path, "# 12\n" + GOOD)).findings.of("bad-tag")
+    assert finding.message.endswith("it looks like a comment: set comment_prefix: '# '")
+
+
 def test_a_file_read_twice_gives_what_a_file_that_is_held_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

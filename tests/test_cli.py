@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -59,6 +60,17 @@ def test_bad_calls_are_one_line_and_status_2(arguments, capsys, tmp_path, monkey
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_reader_remarks_is_told_without_its_line_of_code(small_model, tmp_path, capsys):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "Lima.", "label": [[0, 3, "LOC"]]}\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["calibrate", small_model, str(path)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"warning: {path}: of 1 spans, 1 not on token boundaries\n")
+    assert "DataWarning" not in told
 
 
 def test_what_is_too_much_is_told_with_the_help_of_its_verb(capsys):

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -190,6 +191,21 @@ def test_only_blanks_and_tabs_part_columns(tag):
     status, out, _ = tag("\n".join(lines) + "\n", "--from", "conll")
     assert status == 0
     assert json.loads(out)["tokens"] == ["5\u00a0000", "\u3000", "a\u0085b"]
+
+
+def test_a_first_column_that_counts_is_told(tag):
+    text = "1 Ada O\n2 left O\n3 . O\n\n1 She O\n2 waved O\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        _, _, err = tag(text, "--from", "conll")
+    assert "warning: standard input: the tokens are the numbers 1, 2, 3, " in err
+    assert "`ner convert --reader token_column=1` puts them first" in err
+
+
+def test_an_array_is_no_line_of_jsonl(tag):
+    status, _, err = tag('[{"text": "Ada"},\n {"text": "Obi"}]\n', "--from", "jsonl")
+    assert status == 2
+    assert "standard input:1: an array, not one object a line: `ner convert` makes such" in err
 
 
 def test_tokens_given_with_their_text_keep_it(tag):

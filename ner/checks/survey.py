@@ -14,6 +14,7 @@ from ner.checks.findings import Findings
 from ner.checks.sources import Item, Source
 from ner.checks.tables import FORMS, Form, Known, Mentions, Place, Seekers, Sentences, Use
 from ner.formats.detection import Detection, complaint
+from ner.formats.table import comment_hint
 from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Span
 
@@ -284,7 +285,8 @@ class Review:
         tags = list(item.tags or ())
         for place, tag in enumerate(tags):
             if tag in wrong:
-                self._findings.add("bad-tag", item.path, item.line(place), wrong[tag])
+                told = wrong[tag] + comment_hint(f"{item.tokens[place]} {tag}")
+                self._findings.add("bad-tag", item.path, item.line(place), told)
                 tags[place] = OUTSIDE
         pairs = list(pairwise(chain((OUTSIDE,), tags, (OUTSIDE,))))
         if illegal.isdisjoint(pairs):

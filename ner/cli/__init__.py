@@ -10,11 +10,12 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from ner import __version__
 from ner.cli.printing import printable
@@ -56,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     _prepare_streams()
     try:
-        return _run(given)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _run(given)
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -112,6 +115,22 @@ def _run(given: list[str]) -> int:
     status: int = import_module(f"ner.cli.{parsed.verb}").run(parsed)
     sys.stdout.flush()
     return status
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what a reader remarks without the line of code it says it at."""
+    if issubclass(category, UserWarning):
+        text = f"warning: {printable(str(message))}"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    print(text, file=file or sys.stderr)
 
 
 def _one_line(error: BaseException) -> str:

@@ -191,13 +191,17 @@ class Numbering:
             first = int(tokens[0] != "0")
             self._going = all(token == str(n) for n, token in enumerate(tokens, first))
 
-    def remark(self) -> str | None:
-        """What to say of such a file; ``None`` of any other, and of one too small to tell."""
+    def remark(self, advice: str = "set it, for example token_column: 1") -> str | None:
+        """What to say of such a file; ``None`` of any other, and of one too small to tell.
+
+        Args:
+            advice: What to do where the words stand in another column.
+        """
         if not self._going or self._sentences < 2 or self._tokens < 5:
             return None
         return (
             "the tokens are the numbers 1, 2, 3, ... in every sentence; if the words stand in "
-            "another column, set it, for example token_column: 1"
+            f"another column, {advice}"
         )
 
 

@@ -7,6 +7,7 @@ long to be held as `Endless`, in the order of the stream; and `Quiet` where the 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from itertools import chain
 from typing import Any
 
 from ner.errors import ConfigError
-from ner.formats.columns import split
+from ner.formats.columns import Numbering, split
 from ner.formats.jsonl import parsed
+from ner.formats.lines import DataWarning, title
 from ner.formats.records import columns_in, offsets_of
 from ner.inference.source import Quiet, Source
 from ner.sentence import Document, Sentence
@@ -75,10 +77,11 @@ def token_of(line: str) -> str:
 
 def read_conll(source: Source) -> Iterator[Item]:
     """Columns, the token in the first; sentences know their document where there are any."""
-    lines = _rows(source)
     held: list[Item] = []
-    in_document, tokens = False, 0
-    for item in _sentences(lines):
+    in_document, tokens, numbering = False, 0, Numbering()
+    for item in _sentences(_rows(source)):
+        if isinstance(item, Work):
+            numbering.add(item.sentence.tokens)
         if isinstance(item, Quiet):
             yield item
             continue
@@ -91,6 +94,8 @@ def read_conll(source: Source) -> Iterator[Item]:
             yield from _as_document(held, in_document)
             held, tokens = [], 0
     yield from _as_document(held, in_document)
+    if remark := numbering.remark("`ner convert --reader token_column=1` puts them first"):
+        warnings.warn(f"{title(source.path)}: {remark}", DataWarning, stacklevel=2)
 
 
 def _rows(source: Source) -> Iterator[str | Quiet]:
@@ -236,6 +241,9 @@ def _records(source: Source) -> Iterator[tuple[int, Mapping[str, Any]] | Quiet]:
             continue
         number, line = read
         if not line or line.isspace():
+            continue
+        if line.lstrip().startswith("["):
+            source.bad(number, "an array, not one object a line: `ner convert` makes such lines")
             continue
         try:
             record = parsed(line, parse_constant=_no_number, parse_float=_finite)
