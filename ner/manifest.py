@@ -24,6 +24,11 @@ from ner.storage import held, recover, sha256
 Read = TypeVar("Read")
 LARGEST = 1 << 28  # bytes of a description
 EXPORTED = "runtime.json"  # the name of that of an exported model
+OTHERS = {  # what a directory without the description looked for may be, by a file in it
+    EXPORTED: "an exported model; use `ner.runtime.load` or `ner tag`, or what it was made from",
+    "tagger.json": "a model that is not exported; use `ner.load`, or export it by `ner export`",
+    "config.cfg": "a pipeline of spaCy; use `spacy.load`, or the folder of its component in it",
+}
 SPARE = 4 << 20  # bytes a description may have, and twice as many as the weights it describes
 CONTAINERS = 50_000  # lists and mappings in a description; each takes 30 times its text's memory
 LONGEST_NAME = 255  # bytes of a file's name, as most systems have it
@@ -95,6 +100,9 @@ class Manifest:
         if not folder.is_dir():
             kind = "a file" if folder.exists() else "missing"
             raise ModelError(f"{folder}: expected a model directory, it is {kind}")
+        for name, told in OTHERS.items() if not (folder / self.name).exists() else ():
+            if (folder / name).is_file():
+                raise ModelError(f"{folder}: {told}")
         description = self._read(folder)
         files = description["files"]
         if len(files) > MOST_FILES:

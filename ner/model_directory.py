@@ -24,7 +24,7 @@ from torch import nn
 
 from ner.ensemble import from_settings, plan
 from ner.errors import ModelError as ModelError
-from ner.manifest import Manifest, is_exported
+from ner.manifest import Manifest
 from ner.manifest import checksum as checksum
 from ner.manifest import read_json as read_json
 from ner.network import Network
@@ -69,11 +69,6 @@ def read(path: Path) -> tuple[Network, dict[str, Any]]:
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
-    if is_exported(path):
-        raise ModelError(
-            f"{path}: an exported model; use `ner.runtime.load` or `ner tag`, "
-            "or the model it was exported from"
-        )
     description = MANIFEST.describe(path)
     settings = description["network"]
     with _told_of(path):

@@ -116,8 +116,7 @@ class Sentence:
     vectors: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.tokens, str):
-            raise TypeError(_no_tokens(self.tokens))
+        refuse_text(self.tokens)
         if isinstance(self.labels, str):
             raise TypeError(f"labels are a set of words, got the text {self.labels!r}")
         for span in self.spans or ():
@@ -163,21 +162,30 @@ def as_sentences(given: Iterable[Sentence | Sequence[str]]) -> list[Sentence]:
     """Sentences as they are, and lists of tokens as sentences.
 
     Raises:
-        TypeError: A text is among them, which would be read as a list of its characters.
+        TypeError: It is one sentence, or a text is among them, which would be read as a list of its
+            characters.
     """
+    refuse_text(given)
+    if isinstance(given, Sentence):
+        raise TypeError("expected a list of sentences, got one: put it in a list")
     sentences = []
     for one in given:
-        if isinstance(one, str):
-            raise TypeError(_no_tokens(one))
+        refuse_text(one)
         sentences.append(one if isinstance(one, Sentence) else Sentence(tuple(one)))
     return sentences
 
 
-def _no_tokens(text: str) -> str:
-    return (
-        f"expected sentences or lists of tokens, got the text {text[:40]!r}: cut it into "
-        'tokens first, as by text.split(), or tag texts with spaCy or "ner tag --from text"'
-    )
+def refuse_text(given: object) -> None:
+    """Refuse a text where tokens are expected: it would be read as a list of its characters.
+
+    Raises:
+        TypeError: It is one.
+    """
+    if isinstance(given, str):
+        raise TypeError(
+            f"expected sentences or lists of tokens, got the text {given[:40]!r}: cut it into "
+            'tokens first, as by text.split(), or tag texts with spaCy or "ner tag --from text"'
+        )
 
 
 def _has(tokens: Sequence[str]) -> str:

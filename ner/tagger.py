@@ -20,7 +20,7 @@ from ner.inference.readings import alternatives
 from ner.manifest import is_file_name, parse_json, steadily
 from ner.model_directory import ModelError
 from ner.network import Network
-from ner.sentence import Sentence, Span, as_sentences
+from ner.sentence import Sentence, Span, as_sentences, refuse_text
 
 
 class Tagger:
@@ -74,7 +74,11 @@ class Tagger:
         Yields:
             Some next tokens of the sentence, and the spans among them, counted from the first of
             these.
+
+        Raises:
+            TypeError: The tokens are a text.
         """
+        refuse_text(tokens)
         engine = self.engine()
         if isinstance(engine, FastEngine):
             yield from engine.stream(tokens)

@@ -5,7 +5,9 @@ import json
 import pytest
 from test_inference_fast import network_of
 
+from ner import runtime
 from ner.cli import main
+from ner.errors import ModelError
 from ner.formats import write
 from ner.tagger import Tagger
 
@@ -76,3 +78,5 @@ def test_other_verbs_say_what_an_exported_model_is(model, tmp_path, capsys):
     assert main(["export", str(model / "model"), folder, "--quiet"]) == 0
     assert main(["evaluate", str(model / "gold.conll"), "--model", folder]) == 2
     assert "exported" in capsys.readouterr().err
+    with pytest.raises(ModelError, match=r"a model that is not exported; use `ner\.load`"):
+        runtime.load(model / "model")

@@ -76,6 +76,12 @@ def flip(file, place):
     file.write_bytes(content)
 
 
+def test_a_pipeline_of_spacy_is_named_as_such(tmp_path):
+    (tmp_path / "config.cfg").write_text("[nlp]\n")
+    with pytest.raises(ModelError, match=r"a pipeline of spaCy; .* the folder of its component"):
+        ner.load(tmp_path)
+
+
 def test_a_loaded_tagger_predicts_what_the_saved_one_did(good, toy, tmp_path):
     tagger = ner.load(good)
     predicted = tagger.predict(toy)

@@ -75,5 +75,10 @@ def test_what_is_said_of_tokens_fits_the_tokens():
 
 @pytest.mark.parametrize("given", ["Ada left", ["Ada left"], [["It", "rained"], "Ada left"]])
 def test_a_text_is_no_list_of_tokens(given):
-    with pytest.raises(TypeError, match=r"lists of tokens, got the text 'A.*split"):
+    with pytest.raises(TypeError, match=r"lists of tokens, got the text 'Ada left'.*split"):
         as_sentences(given)
+
+
+def test_one_sentence_is_no_list_of_sentences():
+    with pytest.raises(TypeError, match="got one: put it in a list"):
+        as_sentences(Sentence(("Ada",)))

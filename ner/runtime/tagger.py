@@ -11,7 +11,7 @@ from ner.inference.choice import Chooser, Reading
 from ner.inference.decoding import Decoding
 from ner.runtime.directory import Exported, read
 from ner.runtime.emitter import Floats, OnnxEmitter
-from ner.sentence import Sentence, Span, as_sentences
+from ner.sentence import Sentence, Span, as_sentences, refuse_text
 
 
 class ExportedTagger:
@@ -77,7 +77,11 @@ class ExportedTagger:
         Yields:
             Some next tokens of the sentence, and the spans among them, counted from the first of
             these.
+
+        Raises:
+            TypeError: The tokens are a text.
         """
+        refuse_text(tokens)
         yield from self._engine.stream(tokens)
 
 
