@@ -117,6 +117,8 @@ class Sentence:
 
     def __post_init__(self) -> None:
         refuse_text(self.tokens)
+        if type(self.tokens) is not tuple or isinstance(self.spans, list):
+            self._freeze()
         if isinstance(self.labels, str):
             raise TypeError(f"labels are a set of words, got the text {self.labels!r}")
         for span in self.spans or ():
@@ -133,6 +135,12 @@ class Sentence:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def _freeze(self) -> None:
+        """Make tuples of lists, so that the sentence equals any other like it."""
+        object.__setattr__(self, "tokens", tuple(self.tokens))
+        if self.spans is not None:
+            object.__setattr__(self, "spans", tuple(self.spans))
 
 
 def check_column(name: str, values: Sequence[str], tokens: int) -> None:

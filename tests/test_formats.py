@@ -101,6 +101,12 @@ def test_a_failed_write_leaves_what_was_there(format: str, tmp_path: Path) -> No
     assert [one.read_text() for one in tmp_path.iterdir()] == ["old"] * (format != "brat")
 
 
+def test_spans_alone_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"expected sentences, got tuple .*replace\("):
+        ner.write(tmp_path / "x.conll", [(Span(0, 1, "PER"),)])  # type: ignore[list-item]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_several_files_and_globs_are_read_one_after_the_other(tmp_path: Path) -> None:
     ner.write(tmp_path / "b.conll", [ADA])
     ner.write(tmp_path / "a.conll.gz", [NOTHING])

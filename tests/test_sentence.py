@@ -79,6 +79,12 @@ def test_a_text_is_no_list_of_tokens(given):
         as_sentences(given)
 
 
+def test_a_sentence_of_lists_is_one_of_tuples():
+    given = Sentence(["Ada", "left"], [Span(0, 1, "PER")])
+    assert given == Sentence(("Ada", "left"), (Span(0, 1, "PER"),))
+    assert hash(given) == hash(Sentence(("Ada", "left"), (Span(0, 1, "PER"),)))
+
+
 def test_one_sentence_is_no_list_of_sentences():
     with pytest.raises(TypeError, match="got one: put it in a list"):
         as_sentences(Sentence(("Ada",)))

@@ -246,9 +246,10 @@ def write(
 
     Raises:
         ValueError: A sentence cannot be written so, or there is no such format or option.
+        TypeError: Something else than sentences is given, such as the spans a tagger predicts.
         OSError: The file cannot be written.
     """
-    chosen = format_of(path, format)
+    chosen, sentences = format_of(path, format), _only_sentences(sentences)
     if scheme is not None:
         options["scheme"] = scheme
     if chosen.kind == "folder":
@@ -262,6 +263,16 @@ def write(
     else:
         with replacing(Path(path), "wb") as file, compressing(file, path) as packed:
             _write_stream(chosen, packed, sentences, options)
+
+
+def _only_sentences(given: Iterable[Sentence]) -> Iterator[Sentence]:
+    for one in given:
+        if not isinstance(one, Sentence):
+            raise TypeError(
+                f"expected sentences, got {type(one).__name__} {one!r:.80}; what was predicted is "
+                "written in its sentence: dataclasses.replace(sentence, spans=spans)"
+            )
+        yield one
 
 
 def _write_stream(
