@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ner.errors import ModelError
-from ner.storage import held, recover, sha256
+from ner.locks import held
+from ner.storage import recover, sha256
 
 Read = TypeVar("Read")
 LARGEST = 1 << 28  # bytes of a description

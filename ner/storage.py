@@ -18,10 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from ner.locks import close, held, is_at, lock
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 # Names are exchanged by one thread at a time: between the exchange and the removal of the old
@@ -163,13 +160,13 @@ def _beside(path: Path, make: Callable[..., None]) -> Iterator[tuple[Path, Path]
     fresh = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh, lock = _made(fresh, make)
+        fresh, ours = _made(fresh, make)
         try:
             yield fresh, target
         finally:
-            if lock is None or _is_at(lock, fresh):
+            if ours is None or is_at(ours, fresh):
                 _remove(fresh)
-            _close(lock)
+            close(ours)
         _flush_path(target.parent)
     except OSError as error:
         if not _is_of(error, fresh):
@@ -193,81 +190,20 @@ def _made(name: Path, make: Callable[..., None]) -> tuple[Path, int | None]:
             continue
         # Until it is locked, another writer takes it for something left, and removes it.
         try:
-            lock = _lock(name, wait=True, missing_ok=False)
+            ours = lock(name, wait=True, missing_ok=False)
         except FileNotFoundError:
             continue
-        if lock is None or _is_at(lock, name):
-            return name, lock
-        _close(lock)
-
-
-@contextlib.contextmanager
-def held(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Let nobody replace a directory while the block runs, but who does not know of such locks.
-
-    Args:
-        path: The directory; there may be none.
-        shared: Whether others may hold it at the same time, as readers do.
-    """
-    target = Path(os.path.realpath(path))
-    lock = _lock(target, wait=True, shared=shared)
-    while lock is not None and not _is_at(lock, target):  # it was replaced while we waited
-        _close(lock)
-        lock = _lock(target, wait=True, shared=shared)
-    try:
-        yield
-    finally:
-        _close(lock)
-
-
-def _lock(name: Path, *, wait: bool, shared: bool = False, missing_ok: bool = True) -> int | None:
-    """Lock a file or directory.
-
-    Returns:
-        A handle that holds the lock until it is closed; ``None`` where somebody else holds it,
-        nothing is there, or the system has no such locks.
-
-    Raises:
-        FileNotFoundError: Nothing is there, and ``missing_ok`` is false.
-    """
-    if fcntl is None:
-        return None
-    try:
-        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        if missing_ok:
-            return None
-        raise
-    except OSError:
-        return None
-    try:
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
-
-
-def _close(lock: int | None) -> None:
-    if lock is not None:
-        os.close(lock)
-
-
-def _is_at(lock: int, name: Path) -> bool:
-    """Whether a name is still that of what is locked."""
-    try:
-        return os.path.samestat(os.fstat(lock), name.lstat())
-    except FileNotFoundError:
-        return False
+        if ours is None or is_at(ours, name):
+            return name, ours
+        close(ours)
 
 
 def _remove_if_left(name: Path) -> None:
     """Remove what a killed process was writing; what somebody is still writing stays."""
-    lock = _lock(name, wait=False)
-    if lock is not None and _is_at(lock, name):
+    ours = lock(name, wait=False)
+    if ours is not None and is_at(ours, name):
         _remove(name)
-    _close(lock)
+    close(ours)
 
 
 def _remove(name: Path) -> None:

@@ -146,6 +146,23 @@ def test_killed_processes_end_in_the_same_bytes(tmp_path):
     assert not list(folders[1].glob(".*"))
 
 
+def test_two_processes_do_not_train_into_one_place(toy, tmp_path):
+    """The second would remove the checkpoints of the first, and each replace the other's model."""
+    write_config(tmp_path, sentences=10, epochs=1)
+    verb = [sys.executable, "-m", "ner", "train", "run.yaml", "--quiet", "--device", "cpu"]
+
+    def train():
+        return subprocess.run(verb, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    run = run_of(toy, tmp_path, epochs=1)
+    refused = train()
+    assert refused.returncode == 2
+    assert "another run is under way that writes it; wait for its end" in refused.stderr
+    list(run)
+    assert (tmp_path / "model").is_dir()
+    assert train().returncode == 0  # now that it has ended
+
+
 def test_a_damaged_checkpoint_is_passed_over_with_a_word(toy, tmp_path):
     training = {"epochs": 3, "checkpoint_steps": 1}
     list(run_of(toy, tmp_path / "whole", **training))

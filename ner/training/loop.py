@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ner.evaluation import Score
+from ner.locks import Claim
 from ner.network import Network
 from ner.storage import write_text
 from ner.tagger import Tagger, pick_device
@@ -52,6 +53,7 @@ class Run(Iterator[Epoch]):
         epochs: Those done.
         best: The best of them.
         remarks: What the user should know of how the run began.
+        claim: What keeps other processes from ``folder``, while the run is under way.
 
     Raises:
         ConfigError: A setting cannot be used, or is not that of the checkpoint.
@@ -104,6 +106,7 @@ class Run(Iterator[Epoch]):
         self.epochs: list[Epoch] = []
         self.best: Epoch | None = None
         self._best_weights: dict[str, torch.Tensor] | None = None
+        self.claim: Claim | None = None
         self._stopping = False
         self._written = time.monotonic()
         if self.folder is not None:
@@ -191,6 +194,7 @@ class Run(Iterator[Epoch]):
         self.processes.wait()
         if self.folder is not None and self.processes.writes:
             shutil.rmtree(self.folder, ignore_errors=True)
+        self.claim = None
         return found
 
     def metrics(self) -> dict[str, Any]:

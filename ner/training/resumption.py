@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ner.config import ConfigError
 from ner.indexers.columns import columns_of
+from ner.locks import Claim, claim
 from ner.model_directory import DESCRIPTION
 from ner.storage import check_replaceable, recover, sweep
 from ner.training import checkpoints
@@ -77,11 +78,11 @@ def begin(run: Run) -> list[str]:
     """Bring a fresh run to where its last checkpoint was written; what there is to say of it.
 
     Raises:
-        ConfigError: The checkpoint is of another run.
+        ConfigError: The checkpoint is of another run, or that run is still under way.
     """
     folder, output = _checkpoints(run), Path(str(run.settings.output))
     if run.processes.writes:
-        run_folder(output).mkdir(parents=True, exist_ok=True)
+        run.claim = _claim(output)
         recover(output)
         sweep(folder)
     run.processes.wait()
@@ -104,25 +105,43 @@ def clear(run: Run) -> list[str]:
     """Remove what is left of an unfinished run of the same output.
 
     Raises:
-        ConfigError: Something else lies there too.
+        ConfigError: Something else lies there too, or that run is still under way.
     """
-    folder, remarks = run_folder(Path(str(run.settings.output))), []
+    output, remarks = Path(str(run.settings.output)), []
+    folder = run_folder(output)
     if run.processes.writes:
-        if folder.exists():
+        left = folder.exists()
+        run.claim = _claim(output)
+        if left:
             sweep(folder)
             if strange := {path.name for path in folder.iterdir()} - {CHECKPOINTS, HISTORY}:
                 raise ConfigError(
                     f"{folder}: holds {min(strange)}, which is no part of an unfinished run, and "
                     "would be removed; move it, or give another output"
                 )
-            shutil.rmtree(folder)
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            (folder / HISTORY).unlink(missing_ok=True)
             told = (
                 f"removed the checkpoints of an unfinished run in {folder}; --resume continues one"
             )
             remarks.append(told)
-        folder.mkdir(parents=True)
     run.processes.wait()
     return remarks
+
+
+def _claim(output: Path) -> Claim:
+    """Make the folder of a run, and keep it from the runs of other processes.
+
+    Raises:
+        ConfigError: It is one of theirs.
+    """
+    try:
+        return claim(run_folder(output))
+    except BlockingIOError:
+        raise ConfigError(
+            f"{output}: another run is under way that writes it; wait for its end, or give "
+            "another output"
+        ) from None
 
 
 def restore_stepper(stepper: Stepper, checkpoint: Checkpoint, run: Run) -> Position:
