@@ -37,21 +37,11 @@ from ner.spacy_component.documents import (
     labels_of,
     pieces,
 )
+from ner.spacy_component.fitting import fit, grow
 from ner.spacy_component.inspection import told
-from ner.spacy_component.layer import (
-    Layer,
-    NetworkShim,
-    Scored,
-    bilstm_crf,
-    drift,
-    fit,
-    grow,
-    loss,
-    read,
-    shim_of,
-    tok2vec_of,
-)
+from ner.spacy_component.layer import Scored, bilstm_crf, drift, loss, read, tok2vec_of
 from ner.spacy_component.saving import SavedPipe
+from ner.spacy_component.shim import Layer, NetworkShim, shim_of
 from ner.tagger import Tagger, load
 
 Scorer = Callable[..., dict[str, Any]]

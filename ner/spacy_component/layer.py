@@ -9,29 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from spacy.tokens import Doc
-from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, Shim, get_current_ops, get_torch_default_device
-from thinc.util import torch2xp, xp2torch
+from thinc.api import Model, get_current_ops
+from thinc.util import torch2xp
 from torch import Tensor
 
 from ner.batch import Batch, pad
 from ner.embeddings import GivenEmbedding
-from ner.indexed import TypeTable
-from ner.network import Network, build
-from ner.sentence import Sentence, Span
+from ner.network import Network
 from ner.spacy_component.documents import Piece, pieces, with_vectors
-from ner.tagger import Tagger
-
-Layer = Model[Any, Any]
-
-GIVEN = "tok2vec"  # the name of the network's part that reads the vectors of a tok2vec
-REMEMBERED = 1 << 16  # distinct tokens
-UNLIKELY = -10.0  # the emission with which the tags of a new label begin
+from ner.spacy_component.shim import Layer, NetworkShim, network_of, shim_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,84 +38,6 @@ class Scored:
     pieces: tuple[tuple[Piece, ...], ...]
     emissions: Tensor
     lengths: Tensor
-
-
-class NetworkShim(Shim):
-    """Holds a network for thinc: updates it, lends it other weights, writes it down.
-
-    Attributes:
-        version: Grows whenever the weights change, so that what was made of them can be renewed.
-    """
-
-    def __init__(self, network: Network | None = None) -> None:
-        super().__init__(network)
-        self.version = 0
-        self._table: TypeTable | None = None
-
-    @property
-    def network(self) -> Network | None:
-        """The network, always in evaluation mode but for the forward pass of an update."""
-        network: Network | None = self._model
-        return network
-
-    @network.setter
-    def network(self, network: Network | None) -> None:
-        self._model = network
-        self._table = None
-        self.version += 1
-
-    def table(self) -> TypeTable | None:
-        """What the tokens trained on are as numbers; new where it has grown too large."""
-        if self.network is not None and (self._table is None or len(self._table) > REMEMBERED):
-            self._table = self.network.type_table()
-        return self._table
-
-    def finish_update(self, optimizer: Optimizer) -> None:
-        """Let thinc's optimizer change the weights by the gradients that have come together."""
-        if self.network is None:
-            return
-        for name, weight in self.network.named_parameters():
-            if weight.grad is None:
-                continue
-            own: Any = torch2xp(weight.data)
-            gradient: Any = torch2xp(weight.grad)
-            changed, _ = optimizer((self.id, name), own, gradient)
-            new = xp2torch(changed, device=weight.device)
-            # Were the weights to become what came back, which may be a view of them, each step
-            # would add a link to a chain of views.
-            if new.data_ptr() != weight.data_ptr():
-                weight.data.copy_(new)
-            weight.grad = None  # not zeroed in place: who asked for the gradient may keep it
-        self.version += 1
-
-    @contextmanager
-    def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
-        """Lend the network other weights, such as an optimizer's averages."""
-        weights = dict(self.network.named_parameters()) if self.network is not None else {}
-        lent = {name: params[self.id, name] for name in weights if (self.id, name) in params}
-        own = {name: weights[name].data for name in lent}
-        for name, value in lent.items():
-            weights[name].data = xp2torch(value, device=weights[name].device).clone()
-        self.version += 1
-        try:
-            yield
-        finally:
-            for name, value in own.items():
-                weights[name].data = value
-            self.version += 1
-
-    def to_device(self, device_type: str, device_id: int) -> None:
-        if self.network is not None:
-            self.network.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
-
-    def to_bytes(self) -> bytes:
-        """The network as the bytes of a model directory; nothing is pickled."""
-        return b"" if self.network is None else Tagger(self.network).to_bytes()
-
-    def from_bytes(self, data: bytes) -> NetworkShim:
-        device = str(get_torch_default_device())
-        self.network = Tagger.from_bytes(data, device=device).network if data else None
-        return self
 
 
 def bilstm_crf(
@@ -152,13 +65,6 @@ def bilstm_crf(
     )
 
 
-def shim_of(model: Layer) -> NetworkShim:
-    """What holds the network of a layer."""
-    shim = model.shims[0]
-    assert isinstance(shim, NetworkShim)
-    return shim
-
-
 def tok2vec_of(model: Layer) -> Layer | None:
     """The layer inside that gives vectors of tokens, if there is one."""
     return model.layers[0] if model.layers else None
@@ -177,69 +83,6 @@ def _with_vectors(rows: Sequence[Sequence[Piece]], vectors: Sequence[Any]) -> li
         with_vectors(row, to_numpy(own))  # type: ignore[no-untyped-call]
         for row, own in zip(rows, vectors, strict=True)
     ]
-
-
-def fit(model: Layer, vocab: Vocab, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
-    """Give the layer a fresh network, whose vocabularies are these sentences'.
-
-    Args:
-        model: The layer.
-        vocab: Of the pipeline, for its vectors.
-        sentences: Of the training documents.
-        labels: Of the entities it is to find.
-
-    Raises:
-        ValueError: The vectors of the pipeline are to be used, and it has none.
-    """
-    settings = dict(model.attrs["settings"])
-    if model.attrs["static_vectors"]:
-        own = {"vectors": {"table": vector_table(vocab)}}
-        settings["embeddings"] = {**(settings.get("embeddings") or {}), **own}
-    tok2vec = tok2vec_of(model)
-    if tok2vec is not None:
-        given = {GIVEN: {"kind": "given", "width": tok2vec.get_dim("nO")}}
-        settings["embeddings"] = {**(settings.get("embeddings") or {}), **given}
-    every = tuple(Span(0, 1, label) for label in labels)
-    plain = [replace(sentence, spans=None, unknown=frozenset()) for sentence in sentences]
-    bearer = replace(plain[0], spans=every)  # build reads the labels off the spans
-    network = build([bearer, *plain[1:]], **settings)
-    shim_of(model).network = network.eval().to(get_torch_default_device())
-
-
-def vector_table(vocab: Vocab) -> dict[str, Any]:
-    """The vectors of a pipeline, as ``ner.embeddings.VectorEmbedding`` takes them.
-
-    Raises:
-        ValueError: There are none, or they are floret's, which belong to no words.
-    """
-    vectors = vocab.vectors
-    if vectors.mode != "default" or not vectors.n_keys or not vectors.shape[1]:
-        raise ValueError(
-            "include_static_vectors needs a pipeline with a vector for each word; this one has "
-            f"{len(vectors)} of mode {vectors.mode!r}; give --paths.vectors another"
-        )
-    rows = {vocab.strings[key]: row for key, row in vectors.key2row.items() if row >= 0}
-    data = get_current_ops().to_numpy(vectors.data)  # type: ignore[no-untyped-call]
-    return {"words": list(rows), "rows": [int(row) for row in rows.values()], "vectors": data}
-
-
-def grow(model: Layer, labels: Sequence[str]) -> None:
-    """Give the network of the layer more labels; what it knows stays bit for bit."""
-    old = _network(model)
-    settings = old.settings()
-    settings["labels"] = [*old.labels, *labels]
-    new = Network.from_settings(settings)
-    places = torch.tensor([new.tags.index(tag) for tag in old.tags])
-    weights = new.state_dict()
-    for name, weight in old.state_dict().items():
-        wide = weights[name]
-        if wide.shape == weight.shape:
-            wide.copy_(weight)
-            continue
-        wide.fill_(UNLIKELY if name == "projection.bias" else 0.0)
-        square = wide.dim() > 1 and wide.shape[1] != weight.shape[1]
-        wide[(places[:, None], places[None, :]) if square else places] = weight.cpu()
-    shim_of(model).network = new.eval().to(next(old.parameters()).device)
 
 
 def loss(network: Network, scored: Scored, gold: Sequence[Piece]) -> tuple[float, Tensor]:
@@ -285,7 +128,7 @@ def drift(model: Layer, scored: Scored, old: Layer, docs: Sequence[Doc]) -> tupl
         docs: The documents.
     """
     before: Tensor = old.predict(docs).emissions
-    tags, known = _network(model).tags, _network(old).tags
+    tags, known = network_of(model).tags, network_of(old).tags
     places = [tags.index(tag) for tag in known]
     difference = torch.zeros_like(scored.emissions)
     difference[..., places] = scored.emissions.detach()[..., places] - before
@@ -298,7 +141,7 @@ def drift(model: Layer, scored: Scored, old: Layer, docs: Sequence[Doc]) -> tupl
 def _forward(
     model: Layer, docs: Sequence[Doc], is_train: bool
 ) -> tuple[Scored, Callable[[Tensor], Sequence[Doc]]]:
-    network = _network(model)
+    network = network_of(model)
     rows = [pieces(doc, use_sents=model.attrs["use_sents"]) for doc in docs]
     tok2vec = tok2vec_of(model)
     if tok2vec is not None:
@@ -359,9 +202,3 @@ def _mode(network: Network, dropout: float, is_train: bool) -> Iterator[None]:
     finally:
         network.eval()
         locked.share = own
-
-
-def _network(model: Layer) -> Network:
-    network = shim_of(model).network
-    assert network is not None, "the layer was neither fitted nor loaded"
-    return network

@@ -1,0 +1,82 @@
+"""The layer's network: made for training documents, and grown by labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from spacy.vocab import Vocab
+from thinc.api import get_current_ops, get_torch_default_device
+
+from ner.network import Network, build
+from ner.sentence import Sentence, Span
+from ner.spacy_component.layer import tok2vec_of
+from ner.spacy_component.shim import Layer, network_of, shim_of
+
+GIVEN = "tok2vec"  # the name of the network's part that reads the vectors of a tok2vec
+UNLIKELY = -10.0  # the emission with which the tags of a new label begin
+
+
+def fit(model: Layer, vocab: Vocab, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
+    """Give the layer a fresh network, whose vocabularies are these sentences'.
+
+    Args:
+        model: The layer.
+        vocab: Of the pipeline, for its vectors.
+        sentences: Of the training documents.
+        labels: Of the entities it is to find.
+
+    Raises:
+        ValueError: The vectors of the pipeline are to be used, and it has none.
+    """
+    settings = dict(model.attrs["settings"])
+    if model.attrs["static_vectors"]:
+        own = {"vectors": {"table": vector_table(vocab)}}
+        settings["embeddings"] = {**(settings.get("embeddings") or {}), **own}
+    tok2vec = tok2vec_of(model)
+    if tok2vec is not None:
+        given = {GIVEN: {"kind": "given", "width": tok2vec.get_dim("nO")}}
+        settings["embeddings"] = {**(settings.get("embeddings") or {}), **given}
+    every = tuple(Span(0, 1, label) for label in labels)
+    plain = [replace(sentence, spans=None, unknown=frozenset()) for sentence in sentences]
+    bearer = replace(plain[0], spans=every)  # build reads the labels off the spans
+    network = build([bearer, *plain[1:]], **settings)
+    shim_of(model).network = network.eval().to(get_torch_default_device())
+
+
+def vector_table(vocab: Vocab) -> dict[str, Any]:
+    """The vectors of a pipeline, as ``ner.embeddings.VectorEmbedding`` takes them.
+
+    Raises:
+        ValueError: There are none, or they are floret's, which belong to no words.
+    """
+    vectors = vocab.vectors
+    if vectors.mode != "default" or not vectors.n_keys or not vectors.shape[1]:
+        raise ValueError(
+            "include_static_vectors needs a pipeline with a vector for each word; this one has "
+            f"{len(vectors)} of mode {vectors.mode!r}; give --paths.vectors another"
+        )
+    rows = {vocab.strings[key]: row for key, row in vectors.key2row.items() if row >= 0}
+    data = get_current_ops().to_numpy(vectors.data)  # type: ignore[no-untyped-call]
+    return {"words": list(rows), "rows": [int(row) for row in rows.values()], "vectors": data}
+
+
+def grow(model: Layer, labels: Sequence[str]) -> None:
+    """Give the network of the layer more labels; what it knows stays bit for bit."""
+    old = network_of(model)
+    settings = old.settings()
+    settings["labels"] = [*old.labels, *labels]
+    new = Network.from_settings(settings)
+    places = torch.tensor([new.tags.index(tag) for tag in old.tags])
+    weights = new.state_dict()
+    for name, weight in old.state_dict().items():
+        wide = weights[name]
+        if wide.shape == weight.shape:
+            wide.copy_(weight)
+            continue
+        wide.fill_(UNLIKELY if name == "projection.bias" else 0.0)
+        square = wide.dim() > 1 and wide.shape[1] != weight.shape[1]
+        wide[(places[:, None], places[None, :]) if square else places] = weight.cpu()
+    shim_of(model).network = new.eval().to(next(old.parameters()).device)
