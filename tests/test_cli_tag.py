@@ -11,13 +11,15 @@ import signal
 import subprocess
 import sys
 import warnings
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
 
 from ner.cli import main
 from ner.cli.tag import add_arguments, chunks
-from ner.cli.tag_processes import _Worker
+from ner.cli.tag_processes import Workers, _Worker
 from ner.inference import streams
 from ner.inference.source import Quiet, Source
 from ner.network import build
@@ -360,6 +362,38 @@ def test_several_processes_say_once_that_the_model_cannot_be_loaded(tmp_path, ca
     assert out == ""
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+class Ended(Future):
+    """What becomes of the work of a process that is gone."""
+
+    def result(self, timeout=None):
+        raise BrokenProcessPool
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_process_that_has_ended_is_told_in_words(monkeypatch, taken):
+    """Whether it ended while it tagged, or before it was given anything to tag."""
+
+    class Pool:
+        def __init__(self, *arguments):
+            self.left = 2 + taken  # the first two are asked for their columns
+
+        def submit(self, *call):
+            self.left -= 1
+            if self.left < 0:
+                raise BrokenProcessPool
+            return Ended()
+
+        def shutdown(self, **how):
+            pass
+
+    monkeypatch.setattr("ner.cli.tag_processes.ProcessPoolExecutor", Pool)
+    with (
+        Workers(argparse.Namespace(processes=2)) as workers,
+        pytest.raises(MemoryError, match="a tagging process has ended"),
+    ):
+        list(workers.tagged([["a line"]]))
 
 
 def test_what_a_process_writes_has_no_head(model, toy):

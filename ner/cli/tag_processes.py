@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from io import StringIO
 from multiprocessing.connection import wait
 from threading import Thread
@@ -92,7 +93,8 @@ class Workers:
                 yield from self._results(waiting, leave=0)
                 yield part
             else:
-                waiting.append(self._pool.submit(_tag, part))
+                with self._telling():
+                    waiting.append(self._pool.submit(_tag, part))
                 yield from self._results(waiting, leave=AHEAD * self.count)
         yield from self._results(waiting, leave=0)
 
@@ -102,8 +104,14 @@ class Workers:
             yield self._result(waiting.popleft())
 
     def _result(self, future: Future[Some]) -> Some:
-        try:
+        with self._telling():
             return future.result()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say in words that a process has ended, whether this comes out by asking or by giving."""
+        try:
+            yield
         except BrokenProcessPool:
             raise MemoryError(
                 "a tagging process has ended; is there memory for --processes "
