@@ -16,6 +16,7 @@ import pytest
 
 import ner
 from ner.formats import DataError, DataWarning, conll, documents, table
+from ner.formats.columns import Numbering
 from ner.formats.conll import Reader, detect_scheme, read, write
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span, in_document
@@ -301,8 +302,17 @@ def test_tokens_that_only_count_are_remarked_upon(first: int, tmp_path: Path) ->
     ):
         list(read(save(tmp_path, text * 2)))
     list(read(save(tmp_path, text * 2), token_column=1))
-    list(read(save(tmp_path, text)))  # too little to tell
+    list(read(save(tmp_path, text)))  # too little to tell, as one sentence is however long
+    list(read(save(tmp_path, "".join(f"{n} x O\n" for n in range(first, first + 9)))))
     list(read(save(tmp_path, text * 2 + "7 x O\n")))
+
+
+@pytest.mark.parametrize(("tokens", "told"), [(4, False), (5, True)])
+def test_five_numbers_in_two_sentences_are_enough_to_tell(tokens: int, told: bool) -> None:
+    numbering = Numbering()
+    numbering.add(["1", "2"])
+    numbering.add(["1", "2", "3"][: tokens - 2])
+    assert (numbering.remark() is not None) == told
 
 
 # tags

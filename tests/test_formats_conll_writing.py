@@ -128,3 +128,11 @@ def test_no_bytes_raise_anything_but_a_data_error(
             reread = list(ner.read(path.with_suffix(".again"), format="conll", **options))
             assert [one.tokens for one in reread] == [one.tokens for one in found]
             assert [one.spans for one in reread] == [one.spans for one in found]
+
+
+def test_the_tags_found_in_a_file_with_a_header_have_a_name_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("token pos\nAda N\nslept V\n")
+    (read,) = ner.read(path, tagged=False, header=True)
+    tagged = replace(read, spans=(Span(0, 1, "PER"),))
+    assert spelled([tagged]).splitlines()[0].split() == ["token", "pos", "tag"]

@@ -80,6 +80,17 @@ def test_spans_closed_by_no_end_tell_against_a_stray_end(closed):
     assert counted(" ".join(["B-A I-A E-A"] * 30), "E-A").detect().scheme.name == "BIOES"
 
 
+def test_spans_of_several_tokens_closed_by_no_end_tell_against_a_stray_end():
+    """Of BIO, though their first tags alone would say nothing."""
+    assert counted(*["B-A I-A"] * 30, "B-A E-A").detect().scheme.name == "BIO"
+    assert counted(*["B-A I-A"] * 10, "B-A E-A").detect().scheme.name == "BIOES"
+
+
+@pytest.mark.parametrize(("inner", "name"), [(1, "BMES"), (2, "BIOES")])
+def test_what_stands_inside_more_often_tells_bmes_from_bioes(inner, name):
+    assert counted(*["B-A I-A E-A"] * inner, "B-A M-A E-A").detect().scheme.name == name
+
+
 def test_support_is_the_share_that_agrees():
     assert counted("B-A O I-A O B-A O B-A").detect().support == 0.75
     found = counted("B-A O I-A O B-A O B-A").detect(SCHEMES["IOB1"])

@@ -16,6 +16,7 @@ from ner.formats import lines
 from ner.formats.compression import COMPRESSED
 from ner.formats.lines import (
     DataError,
+    DataWarning,
     Faults,
     compressing,
     expand,
@@ -243,6 +244,29 @@ def test_twenty_bad_lines_are_listed_and_the_rest_counted() -> None:
     told = str(caught.value).split("\n")
     assert told[:20] == [f"x.conll:{line}: bad" for line in range(1, 21)]
     assert told[20:] == ["x.conll: and 10 more bad lines"]
+
+
+def test_twenty_lines_read_all_the_same_are_listed_in_order_and_the_rest_counted() -> None:
+    faults = Faults("x.conll")
+    faults.pardon(40, "odd", 3)
+    for line in range(30, 1, -1):
+        faults.pardon(line, "odd")
+    with pytest.warns(DataWarning) as caught:
+        faults.warn("read as they are")
+    told = str(caught[0].message).split("\n")
+    listed = [*range(12, 31), 40]
+    assert told == [
+        "x.conll: 32 bad lines: read as they are",
+        *(f"x.conll:{line}: odd" for line in listed),
+        "x.conll: and 12 more",
+    ]
+
+
+def test_lines_beside_one_that_cannot_be_decoded_are_as_they_stand(tmp_path: Path) -> None:
+    path, faults = tmp_path / "a.txt", Faults("a.txt")
+    path.write_bytes(b"a\r\nb \xff\rc\n")
+    assert list(read_blocks(path, faults=faults)) == [["a", "b \\xff", "c"]]
+    assert faults.lines == 1
 
 
 def test_no_fault_is_no_error() -> None:

@@ -35,7 +35,7 @@ class Detection:
     scheme: Scheme
     support: float
     tags: Mapping[str, int] = field(repr=False)
-    illegal: int = 0
+    illegal: int
 
 
 class TagCounts:
