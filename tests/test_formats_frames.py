@@ -153,3 +153,31 @@ def test_a_table_without_a_column_is_refused() -> None:
     pandas = pytest.importorskip("pandas")
     with pytest.raises(DataError, match="has no column 'token'; it has sentence, tag"):
         from_dataframe(pandas.DataFrame({"sentence": [0], "tag": ["O"]}))
+
+
+def test_a_table_has_any_index_and_its_documents_any_names() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {
+            "sentence": [0, 0, 1, 2],
+            "token": ["Ada", "Obi", "left", "Rome"],
+            "tag": ["B-PER", "I-PER", "O", "B-LOC"],
+            "document": ["first", "first", "first", None],
+        },
+        index=["x", "x", "y", "x"],
+    )
+    one, two, three = from_dataframe(frame)
+    assert (one.spans, three.spans) == ((Span(0, 2, "PER"),), (Span(0, 1, "LOC"),))
+    assert one.document is two.document
+    assert (one.document.id, three.document) == ("first", None)
+    frame["document"] = [7.0, 7.0, -1.0, float("nan")]
+    assert [s.document and s.document.id for s in from_dataframe(frame)] == ["7", None, None]
+    frame.loc["y", "tag"] = "?"
+    with pytest.raises(DataError, match="row 2: '\\?' is no BIO tag"):
+        from_dataframe(frame)
+
+
+def test_a_tag_that_is_not_there_is_one_nobody_has_given() -> None:
+    rows = Rows([{"tokens": ["Ada", "Obi", "left"], "ner_tags": [1, None, float("nan")]}])
+    (found,) = from_dataset(rows)
+    assert found.unknown == {1, 2}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from ner.formats.alignment import locate
 from ner.formats.detection import Repairs
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.lines import DataError, Faults, rereadable
@@ -97,7 +98,7 @@ class _Parser:
         tokens = values[names.index(FORM)]
         spans, unknown = self._spans(group)
         text = _text(group.comments)
-        offsets = _offsets(text, tokens)
+        offsets = None if text is None else locate(text, tokens)
         if offsets is None:
             text = None
         return Parsed(tokens, spans, columns, unknown, group.lines[0], text, offsets)
@@ -143,18 +144,6 @@ def _text(comments: Iterable[str]) -> str | None:
         if equals and key.strip("# \t") == "text":
             return text.strip(" \t")
     return None
-
-
-def _offsets(text: str | None, tokens: Sequence[str]) -> tuple[tuple[int, int], ...] | None:
-    """Where the tokens stand in the text, if it is made of them and blanks."""
-    offsets, end = [], 0
-    for token in tokens if text is not None else ():
-        start = (text or "").find(token, end)
-        if start < 0 or (text or "")[end:start].strip():
-            return None
-        end = start + len(token)
-        offsets.append((start, end))
-    return tuple(offsets) if text is not None else None
 
 
 def write(target: TextIO, sentences: Iterable[Sentence], *, scheme: str | None = None) -> None:

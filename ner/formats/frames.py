@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ner.formats.detection import TagCounts, complaint
@@ -60,7 +61,8 @@ def from_dataframe(
     """The sentences of a table with a row for each token.
 
     Args:
-        frame: The table; with a column ``document``, sentences are put into documents.
+        frame: The table, whatever its index; with a column ``document``, whose numbers from 0 or
+            names say which it is, sentences are put into documents.
         sentence: The column whose value changes where a sentence begins; where it is empty, the
             sentence goes on.
         token: The column of tokens.
@@ -74,6 +76,7 @@ def from_dataframe(
         if name not in frame.columns:
             known = ", ".join(map(str, frame.columns))
             raise DataError(f"the table has no column {name!r}; it has {known}")
+    frame = frame.reset_index(drop=True)  # rows are told by their place, and may have one label
     others = [name for name in frame.columns if name not in (*_OURS, sentence, token, tag)]
     starts = frame[sentence].where(frame[sentence].notna()).ffill()
     first = (starts != starts.shift()).cumsum()
@@ -87,7 +90,7 @@ def from_dataframe(
         found.append(_sentence(words, given, chosen, columns, int(group.index[0])))
     if "document" not in frame.columns:
         return found
-    return _in_documents(found, [int(group["document"].iloc[0]) for group in groups])
+    return _in_documents(found, [_document(group["document"].iloc[0]) for group in groups])
 
 
 def to_dataset(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> Dataset:
@@ -184,7 +187,7 @@ def _names(rows: Any, tags: str) -> Sequence[str] | None:
 def _tag_name(tag: Any, names: Sequence[str] | None, row: int) -> str:
     if isinstance(tag, str):
         return tag
-    if int(tag) in _UNTOLD:
+    if tag is None or tag != tag or int(tag) in _UNTOLD:
         return MISSING
     if names is None:
         raise DataError(f"row {row}: the tag {tag} is a number; give the names of the tags")
@@ -217,14 +220,19 @@ def _sentence(
     return Sentence(tokens, spans, columns, unknown)
 
 
-def _in_documents(sentences: Sequence[Sentence], numbers: Sequence[int]) -> list[Sentence]:
-    """Sentences next to each other whose document has the same number, put together."""
+def _document(value: Any) -> str | None:
+    """What a table calls a document; ``None`` for no document: an empty field, or below 0."""
+    if isinstance(value, str):
+        return value
+    if _extra("pandas").isna(value) or value < 0:
+        return None
+    return str(int(value))
+
+
+def _in_documents(sentences: Sequence[Sentence], names: Sequence[str | None]) -> list[Sentence]:
+    """Sentences next to each other whose document is called the same, put together."""
     found: list[Sentence] = []
-    groups: list[tuple[int, list[Sentence]]] = []
-    for sentence, number in zip(sentences, numbers, strict=True):
-        if not groups or groups[-1][0] != number:
-            groups.append((number, []))
-        groups[-1][1].append(sentence)
-    for number, together in groups:
-        found += together if number < 0 else in_document(together, str(number))
+    for name, group in groupby(zip(names, sentences, strict=True), lambda pair: pair[0]):
+        together = [sentence for _, sentence in group]
+        found += together if name is None else in_document(together, name)
     return found
