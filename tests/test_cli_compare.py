@@ -68,6 +68,7 @@ def test_the_unit_may_be_chosen(paths, capsys, tmp_path):
     [
         (["missing.conll"], "missing.conll: No such file"),
         (["--resamples", "0"], "resamples is at least 1"),
+        (["--seed", "-1"], "seed is at least 0, got -1"),
     ],
 )
 def test_bad_input_is_one_clear_line(paths, capsys, arguments, message):

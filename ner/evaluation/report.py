@@ -55,6 +55,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.resamples < 1:
             raise ValueError(f"resamples is at least 1, got {self.resamples}")
+        if self.seed < 0:
+            raise ValueError(f"seed is at least 0, got {self.seed}")
         if not 0.0 < self.level < 1.0:
             raise ValueError(f"level is between 0 and 1, got {self.level}")
 

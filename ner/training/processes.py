@@ -44,6 +44,8 @@ class Processes:
     def join(self, device: torch.device) -> None:
         """Meet the others."""
         if self.count > 1 and not distributed.is_initialized():
+            if device.type == "cuda":
+                torch.cuda.set_device(device)  # which "cuda" is from now on
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
     def share(self, items: Sequence[Item]) -> list[Item]:
