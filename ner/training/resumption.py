@@ -119,7 +119,8 @@ def clear(run: Run) -> list[str]:
                     f"{folder}: holds {min(strange)}, which is no part of an unfinished run, and "
                     "would be removed; move it, or give another output"
                 )
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            if (folder / CHECKPOINTS).exists():
+                shutil.rmtree(folder / CHECKPOINTS)
             (folder / HISTORY).unlink(missing_ok=True)
             told = (
                 f"removed the checkpoints of an unfinished run in {folder}; --resume continues one"
