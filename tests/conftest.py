@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small work, quick tests
@@ -17,6 +19,26 @@ settings.register_profile(  # a slow machine is no fault of the code
     "house", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Let fixtures draw the same numbers whatever ran before."""
+    _seed()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """Let the test do so too, whether its fixtures were there already or not."""
+    _seed()
+
+
+def _seed() -> None:
+    """Torch's own first seed is another one in each process."""
+    random.seed(0)
+    if "torch" in sys.modules:  # some tests want it not to be
+        sys.modules["torch"].manual_seed(0)
+
 
 SHARED = Path(os.environ.get("NER_SHARED", Path(__file__).parents[2] / "shared"))
 
