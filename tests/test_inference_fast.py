@@ -199,6 +199,28 @@ def test_a_long_sentence_in_windows_is_the_sentence_as_a_whole(toy, monkeypatch)
     assert_same(FastEngine(network).predict([sentence]), whole)
 
 
+@pytest.mark.parametrize("whole", [5000, 1000])
+def test_a_long_sentence_keeps_its_columns_and_vectors(toy, monkeypatch, whole):
+    monkeypatch.setattr(arrays, "WHOLE", whole)
+    monkeypatch.setattr(arrays, "PIECE", 700)
+    random = np.random.default_rng(1)
+
+    def known(tokens, spans=()):
+        columns = {"pos": tuple(random.choice(["A", "B", "C"], len(tokens)).tolist())}
+        vectors = random.normal(size=(len(tokens), 4)).astype(np.float32)
+        return Sentence(tuple(tokens), spans, columns=columns, vectors=vectors)
+
+    parts = {"words": {"width": 6}, "columns": {"columns": ["pos"], "width": 6}, "given": {}}
+    network = network_of([known(one.tokens, one.spans) for one in toy], embeddings=parts)
+    words = sorted({word for sentence in toy for word in sentence.tokens})
+    sentence = known(random.choice(words, 3000).tolist())
+    found = FastEngine(network).predict([sentence])
+    assert_same(found, PlainEngine(network).predict([sentence]))
+    assert found != FastEngine(network).predict(
+        [Sentence(sentence.tokens, vectors=sentence.vectors)]
+    )
+
+
 def test_a_long_sentence_keeps_its_document(toy):
     network = network_of(toy)
     words = [f"Word{number % 50}" for number in range(2500)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,13 +182,13 @@ class ArrayEngine(Generic[Table]):
         source, tag = iter(tokens), None
         before: tuple[str, ...] = ()
         ahead: tuple[str, ...] = ()
-        size = min(PIECE, emitter.capacity - 2 * MARGIN)
+        size = _size_of_pieces(emitter)
         while True:
             ahead += tuple(islice(source, size + MARGIN - len(ahead)))
             last = len(ahead) < size + MARGIN
             if ahead:
                 piece = Piece(len(before), size, tag, last=last)
-                tags, spans = self._piece(emitter, before + ahead, piece)
+                tags, spans = self._piece(emitter, Sentence(before + ahead), piece)
                 kept, tag = ahead[: len(tags)], int(tags[-1])
                 yield kept, spans
                 before, ahead = (before + kept)[-MARGIN:], ahead[len(kept) :]
@@ -196,10 +196,16 @@ class ArrayEngine(Generic[Table]):
                 return
 
     def _piece(
-        self, emitter: Emitter[Table], tokens: tuple[str, ...], piece: Piece
+        self, emitter: Emitter[Table], stretch: Sentence, piece: Piece
     ) -> tuple[Integers, tuple[Span, ...]]:
-        """The tags of a piece of a sentence that are kept, and the spans in them."""
-        emissions = self._windowed(emitter, Sentence(tokens))
+        """The tags of a piece of a sentence that are kept, and the spans in them.
+
+        Args:
+            emitter: What gives the emissions.
+            stretch: The piece and the tokens on either side that are looked at too.
+            piece: What is known of it.
+        """
+        emissions = self._windowed(emitter, stretch)
         return self.chooser.piece(emitter.moves, emissions, piece)
 
     def _long(self, emitter: Emitter[Table], sentence: Sentence) -> tuple[Span, ...]:
@@ -208,10 +214,14 @@ class ArrayEngine(Generic[Table]):
             emissions = self._windowed(emitter, bare(sentence))
             return self.chooser.spans(emitter.moves, emissions, np.array([len(sentence)]))[0]
         found: list[Span] = []
-        place = 0
-        for tokens, spans in self.stream(sentence.tokens):
+        place, tag, size = 0, None, _size_of_pieces(emitter)
+        while place < len(sentence):
+            start, end = max(0, place - MARGIN), min(len(sentence), place + size + MARGIN)
+            piece = Piece(place - start, size, tag, last=end - place < size + MARGIN)
+            tags, spans = self._piece(emitter, _stretch(sentence, start, end), piece)
             found += (replace(s, start=s.start + place, end=s.end + place) for s in spans)
-            place += len(tokens)
+            place += len(tags)
+            tag = int(tags[-1])
         return tuple(found)
 
     def _windowed(self, emitter: Emitter[Table], sentence: Sentence) -> Floats:
@@ -267,6 +277,21 @@ def _fill(
         for w, end in zip(parts[first:last], ends, strict=True):
             own = flat[end - (w.end - w.start) : end]
             emissions[w.first : w.last] = own[w.first - w.start : w.last - w.start]
+
+
+def _size_of_pieces(emitter: Emitter[Any]) -> int:
+    """The most tokens of a piece of a sentence that are kept."""
+    return min(PIECE, emitter.capacity - 2 * MARGIN)
+
+
+def _stretch(sentence: Sentence, start: int, end: int) -> Sentence:
+    """Some tokens of a sentence with what else the network reads of them."""
+    vectors = sentence.vectors
+    return Sentence(
+        sentence.tokens[start:end],
+        columns={name: values[start:end] for name, values in sentence.columns.items()},
+        vectors=None if vectors is None else vectors[start:end],
+    )
 
 
 def bare(sentence: Sentence) -> Sentence:
