@@ -258,6 +258,7 @@ def test_options_of_decoding(tag):
         ["--alternatives", "2", "--to", "html"],
         ["--threads", "0"],
         ["--processes", "0"],
+        ["--processes", "1000000"],
         ["--threshold", "3"],
         ["--threshold", "0", "--decode", "posterior"],
         ["--threshold", "0.5", "--decode", "viterbi"],

@@ -36,6 +36,7 @@ example:
 """
 KINDS = ("text", "conll", "jsonl")  # of input; the readers of ner.inference.streams
 CHUNK = 20_000  # tokens tagged at a time, and at least one sentence
+MOST_PROCESSES = 1024  # each loads the model, and more than there are cores do not help
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,8 +131,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError("--engine ray goes with --output-dir, and without --processes")
     if arguments.workers is not None and (arguments.workers < 1 or arguments.engine == "here"):
         raise ConfigError("--workers takes a number above 0, and goes with --engine ray")
-    if arguments.processes < 1:
-        raise ConfigError(f"--processes must be at least 1, got {arguments.processes}")
+    if not 1 <= arguments.processes <= MOST_PROCESSES:
+        raise ConfigError(
+            f"--processes must be from 1 to {MOST_PROCESSES:,}, got {arguments.processes:,}; "
+            "one a core is best"
+        )
 
 
 def _check_near(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
