@@ -28,19 +28,32 @@ def lock(name: Path, *, wait: bool, shared: bool = False, missing_ok: bool = Tru
     Raises:
         FileNotFoundError: Nothing is there, and ``missing_ok`` is false.
     """
-    if fcntl is None:
-        return None
     try:
-        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
+        return _locked(name, wait=wait, shared=shared)
     except FileNotFoundError:
         if missing_ok:
             return None
         raise
     except OSError:
         return None
+
+
+def _locked(name: Path, *, wait: bool, shared: bool = False) -> int | None:
+    """A handle that holds a lock until it is closed; ``None`` where there are no such locks.
+
+    Raises:
+        BlockingIOError: Somebody else holds it.
+        OSError: It cannot be opened.
+    """
+    if fcntl is None:
+        return None
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(handle)
+        raise
     except OSError:
         os.close(handle)
         return None
@@ -126,20 +139,10 @@ def _claimed(folder: Path) -> int | None:
     """A handle that holds a folder until it is closed; ``None`` where there are no such locks."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        if fcntl is None:
-            return None
         try:
-            handle = os.open(folder, os.O_RDONLY)
+            handle = _locked(folder, wait=False)
         except FileNotFoundError:
             continue  # whose it was, has just removed it
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise
-        except OSError:
-            os.close(handle)
-            return None
-        if is_at(handle, folder):
+        if handle is None or is_at(handle, folder):
             return handle
         os.close(handle)

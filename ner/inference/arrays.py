@@ -6,10 +6,11 @@ Python looking at any token; long sentences are read in overlapping windows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate, islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,35 +179,34 @@ class ArrayEngine(Generic[Table]):
             Some next tokens of the sentence, and the spans among them, counted from the first of
             these. Only a span of more than ten thousand tokens is cut.
         """
-        emitter = self.emitter()
-        source, tag = iter(tokens), None
-        before: tuple[str, ...] = ()
-        ahead: tuple[str, ...] = ()
-        size = _size_of_pieces(emitter)
-        while True:
-            ahead += tuple(islice(source, size + MARGIN - len(ahead)))
-            last = len(ahead) < size + MARGIN
-            if ahead:
-                piece = Piece(len(before), size, tag, last=last)
-                tags, spans = self._piece(emitter, Sentence(before + ahead), piece)
-                kept, tag = ahead[: len(tags)], int(tags[-1])
-                yield kept, spans
-                before, ahead = (before + kept)[-MARGIN:], ahead[len(kept) :]
-            if last:
-                return
+        for stretch, kept, spans in self._pieces(self.emitter(), _Read(tokens)):
+            yield stretch.tokens[kept], spans
 
-    def _piece(
-        self, emitter: Emitter[Table], stretch: Sentence, piece: Piece
-    ) -> tuple[Integers, tuple[Span, ...]]:
-        """The tags of a piece of a sentence that are kept, and the spans in them.
+    def _pieces(
+        self, emitter: Emitter[Table], stretch_of: Callable[[int, int], Sentence]
+    ) -> Iterator[tuple[Sentence, slice, tuple[Span, ...]]]:
+        """A sentence piece by piece.
 
         Args:
             emitter: What gives the emissions.
-            stretch: The piece and the tokens on either side that are looked at too.
-            piece: What is known of it.
+            stretch_of: The tokens of the sentence from one place to another, or to its end.
+
+        Yields:
+            The tokens that were looked at; which of them the piece is; the spans in it, counted
+            from its first token.
         """
-        emissions = self._windowed(emitter, stretch)
-        return self.chooser.piece(emitter.moves, emissions, piece)
+        place, tag, last = 0, None, False
+        size = min(PIECE, emitter.capacity - 2 * MARGIN)
+        while not last:
+            start = max(0, place - MARGIN)
+            stretch, before = stretch_of(start, place + size + MARGIN), place - start
+            last = len(stretch) < before + size + MARGIN
+            if len(stretch) > before:
+                piece = Piece(before, size, tag, last=last)
+                emissions = self._windowed(emitter, stretch)
+                tags, spans = self.chooser.piece(emitter.moves, emissions, piece)
+                yield stretch, slice(before, before + len(tags)), spans
+                place, tag = place + len(tags), int(tags[-1])
 
     def _long(self, emitter: Emitter[Table], sentence: Sentence) -> tuple[Span, ...]:
         """The spans of a sentence too long for the groups."""
@@ -214,14 +214,10 @@ class ArrayEngine(Generic[Table]):
             emissions = self._windowed(emitter, bare(sentence))
             return self.chooser.spans(emitter.moves, emissions, np.array([len(sentence)]))[0]
         found: list[Span] = []
-        place, tag, size = 0, None, _size_of_pieces(emitter)
-        while place < len(sentence):
-            start, end = max(0, place - MARGIN), min(len(sentence), place + size + MARGIN)
-            piece = Piece(place - start, size, tag, last=end - place < size + MARGIN)
-            tags, spans = self._piece(emitter, _stretch(sentence, start, end), piece)
+        place = 0
+        for _, kept, spans in self._pieces(emitter, partial(_stretch, sentence)):
             found += (replace(s, start=s.start + place, end=s.end + place) for s in spans)
-            place += len(tags)
-            tag = int(tags[-1])
+            place += kept.stop - kept.start
         return tuple(found)
 
     def _windowed(self, emitter: Emitter[Table], sentence: Sentence) -> Floats:
@@ -279,9 +275,24 @@ def _fill(
             emissions[w.first : w.last] = own[w.first - w.start : w.last - w.start]
 
 
-def _size_of_pieces(emitter: Emitter[Any]) -> int:
-    """The most tokens of a piece of a sentence that are kept."""
-    return min(PIECE, emitter.capacity - 2 * MARGIN)
+class _Read:
+    """A sentence whose tokens are read as they are asked for, and forgotten when that is over.
+
+    Args:
+        tokens: Its tokens, each of which is given once.
+    """
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self._source = iter(tokens)
+        self._held: tuple[str, ...] = ()
+        self._first = 0  # the place of the first that is held
+
+    def __call__(self, start: int, end: int) -> Sentence:
+        """The tokens from one place to another, neither before that asked for last."""
+        held = self._held[start - self._first :]
+        self._held = (*held, *islice(self._source, end - start - len(held)))
+        self._first = start
+        return Sentence(self._held)
 
 
 def _stretch(sentence: Sentence, start: int, end: int) -> Sentence:
