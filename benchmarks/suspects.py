@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from ner.analysis.uncertainty import Doubts
 from ner.evaluation.suspects import rank_suspects
-from ner.inference.doubts import Doubts
 from ner.sentence import Span
 from ner.training import read_settings
 from ner.training.corpora import read_corpora

@@ -20,10 +20,10 @@ import torch
 from ner.cli import main
 from ner.cli.tag import add_arguments, chunks
 from ner.cli.tag_processes import Workers, _Worker
-from ner.inference import streams
-from ner.inference.source import Quiet, Source
 from ner.network import build
 from ner.sentence import Sentence
+from ner.streaming import readers
+from ner.streaming.source import Idle, Source
 from ner.tagger import Tagger
 
 
@@ -119,7 +119,7 @@ def test_a_document_is_one_for_all_its_sentences(tag, model, toy):
 
 
 def test_a_sentence_too_long_to_be_held_is_written_as_it_is_read(tag, monkeypatch):
-    monkeypatch.setattr(streams, "HELD", 500)
+    monkeypatch.setattr(readers, "HELD", 500)
     monkeypatch.setattr("ner.inference.arrays.PIECE", 600)
     lines = [f"Word{number % 9} O" for number in range(3000)]
     text = "\n".join(["Ada O", "", *lines, "", "Obi O"]) + "\n"
@@ -134,11 +134,11 @@ def test_a_sentence_too_long_to_be_held_is_written_as_it_is_read(tag, monkeypatc
 
 def test_long_lines_of_text_are_cut_at_blanks():
     text = "aa bb " * 50 + "c" * 40
-    parts = list(streams.cut(text, 20))
+    parts = list(readers.cut(text, 20))
     assert "".join(parts) == text
     assert all(part.endswith(" ") for part in parts[:-1])
     assert max(map(len, parts)) < 70
-    assert list(streams.cut("")) == [""]
+    assert list(readers.cut("")) == [""]
 
 
 def test_a_word_of_any_length_is_one_token(tag):
@@ -343,7 +343,7 @@ def test_the_folder_of_the_inputs_is_no_folder_for_outputs(model, tmp_path, caps
 
 
 def test_several_processes_write_what_one_writes(tag, monkeypatch):
-    monkeypatch.setattr(streams, "HELD", 300)
+    monkeypatch.setattr(readers, "HELD", 300)
     monkeypatch.setattr("ner.cli.tag.CHUNK", 50)
     lines = [f"Word{n % 9} O\n" + "\n" * (n % 7 == 0) for n in range(400)]
     endless = [f"Kestrel{n % 5} O\n" for n in range(700)]
@@ -401,10 +401,10 @@ def test_what_a_process_writes_has_no_head(model, toy):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     worker = _Worker(parser.parse_args([model, "--to", "html"]))
-    written = worker.tag([streams.Work(sentence) for sentence in toy[:2]])
+    written = worker.tag([readers.TagRequest(sentence) for sentence in toy[:2]])
     assert written.text.startswith("<p>")
     assert written[1:] == (2, len(toy[0]) + len(toy[1]))
-    assert worker.tag([streams.Work(toy[2])]).sentences == 1
+    assert worker.tag([readers.TagRequest(toy[2])]).sentences == 1
 
 
 @pytest.mark.parametrize(
@@ -423,10 +423,10 @@ def test_what_has_come_is_answered_when_no_more_comes(monkeypatch, kind, text, a
         monkeypatch.setattr(sys, "stdin", stdin)
         keyboard.write(text)
         keyboard.flush()
-        parts = chunks(streams.READERS[kind](Source("-")))
+        parts = chunks(readers.READERS[kind](Source("-")))
         some, quiet = next(parts), next(parts)
-    assert sum(isinstance(item, streams.Work) for item in some) == answered
-    assert isinstance(quiet, Quiet)
+    assert sum(isinstance(item, readers.TagRequest) for item in some) == answered
+    assert isinstance(quiet, Idle)
 
 
 def test_who_types_is_answered_at_once(model):

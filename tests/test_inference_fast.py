@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ner.ensemble import Ensemble
 from ner.inference import Decoding, FastEngine, PlainEngine, arrays, engine_for, long
 from ner.inference.found import SpanFinder
-from ner.inference.layout import Layout
-from ner.inference.recurrence import Layer
+from ner.inference.lstm import FusedLSTM
+from ner.inference.packed_sequence import PackedSequence
 from ner.network import build
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span, in_document
@@ -117,7 +117,7 @@ def test_members_of_different_parts_are_tagged_with_as_a_whole(toy):
 
 
 def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.remembered.FEWEST", 64)
+    monkeypatch.setattr("ner.inference.token_cache.FEWEST", 64)
     network = network_of(toy)
     sentences = [
         Sentence(tuple(f"Word{number + place}" for place in range(20)))
@@ -130,7 +130,7 @@ def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
 
 
 def test_tokens_too_long_to_be_remembered_are_forgotten(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.remembered.CHARACTERS", 1000)
+    monkeypatch.setattr("ner.inference.token_cache.CHARACTERS", 1000)
     engine = FastEngine(network_of(toy))
     for number in range(10):
         engine.predict([Sentence((str(number) * 600,))])
@@ -151,7 +151,7 @@ def test_a_change_of_weights_is_seen(toy):
 
 
 def test_threads_share_an_engine(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.remembered.FEWEST", 600)
+    monkeypatch.setattr("ner.inference.token_cache.FEWEST", 600)
     network = network_of(toy)
     work = [texts(toy, seed=seed) for seed in range(8)]
     plain = PlainEngine(network)
@@ -261,7 +261,7 @@ def test_the_recurrence_is_an_lstm(lengths, seed):
     torch.manual_seed(seed)
     lengths = np.array(sorted(lengths, reverse=True))
     lstms = [torch.nn.LSTM(5, 4, batch_first=True), torch.nn.LSTM(5, 4, batch_first=True)]
-    layer, layout = Layer(lstms), Layout.of(lengths)
+    layer, layout = FusedLSTM(lstms), PackedSequence.of(lengths)
     vectors = torch.randn(int(lengths.sum()), 5)
     with torch.inference_mode():
         gates = torch.stack(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ner.crf.arrays import ArrayChain, ArrayMessages, Found, SpanTable, span_probability
 from ner.crf.viterbi_numpy import viterbi_numpy
+from ner.inference.lstm import FusedLSTM
 from ner.inference.probabilities import Weights
-from ner.inference.recurrence import Layer
 from ner.inference.single import best_path, span_probabilities_of_one
 from ner.schemes import scheme_named
 
@@ -92,7 +92,7 @@ def test_a_beginning_too_improbable_for_float64_is_not_taken_for_none():
 @pytest.mark.parametrize("directions", [1, 2])
 def test_the_recurrence_of_one_is_that_of_many(directions):
     torch.manual_seed(0)
-    layer = Layer([torch.nn.LSTM(5, 6, batch_first=True) for _ in range(directions)])
+    layer = FusedLSTM([torch.nn.LSTM(5, 6, batch_first=True) for _ in range(directions)])
     gates = torch.randn(directions, 7, 24)
     with torch.inference_mode():
         many = layer.run([own.clone().split(1) for own in gates], [1] * 7)

@@ -16,7 +16,6 @@ from serving_client import all_of, running, wait_for
 import ner
 from ner.cli import main
 from ner.config import ConfigError
-from ner.inference.streams import Tokenizer
 from ner.sample import path as sample_path
 from ner.sentence import in_document
 from ner.serving import Limits
@@ -24,6 +23,7 @@ from ner.serving.asked import read
 from ner.serving.batching import BATCH, Batcher
 from ner.serving.limits import RefusedError
 from ner.serving.measures import Measures
+from ner.streaming.readers import Tokenizer
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "serving.py"
 PATIENT = {"arrival": 300.0, "seconds": 300.0}  # for a machine that is busy with other things
@@ -492,7 +492,7 @@ def test_limits_that_cannot_be_kept_are_refused():
 
 
 def test_a_tokenizer_forgets_words_in_time(monkeypatch):
-    monkeypatch.setattr("ner.inference.streams.WORDS", 50)
+    monkeypatch.setattr("ner.streaming.readers.WORDS", 50)
     tokenizer = Tokenizer("xx")
     for number in range(300):
         sentence = tokenizer(f"w{number}  Berlin!")

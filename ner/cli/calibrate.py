@@ -91,8 +91,8 @@ def calibrate(
         ConfigError: No threshold reaches what is asked for.
         ValueError: The sentences are not annotated, or with other labels.
     """
+    from ner.analysis.calibration import fit_temperature, reaching, thresholds
     from ner.inference import Decoding
-    from ner.inference.calibration import fit_temperature, reaching, thresholds
 
     decoding, score = Decoding(temperature=fit_temperature(tagger.network, sentences)), None
     if recall is not None or precision is not None:

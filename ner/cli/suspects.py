@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _opinions(
     arguments: argparse.Namespace, sentences: Sequence[Sentence], show: Progress
 ) -> list[Opinion]:
-    from ner.inference.doubts import Doubts
+    from ner.analysis.uncertainty import Doubts
 
     found: list[Opinion] = []
     if arguments.folds is None:

@@ -20,10 +20,10 @@ from ner.errors import ConfigError
 
 if TYPE_CHECKING:
     from ner.cli.tag_processes import Workers
-    from ner.inference.output import JsonlWriter
-    from ner.inference.source import Quiet, Source
-    from ner.inference.streams import Endless, Item, Work
     from ner.runtime import ExportedTagger
+    from ner.streaming.readers import Item, TagRequest, UnboundedSentence
+    from ner.streaming.source import Idle, Source
+    from ner.streaming.writers import JsonlWriter
     from ner.tagger import Tagger
 
 EXAMPLE = """\
@@ -34,7 +34,7 @@ example:
   ner tag models/conll2003 's3://bucket/*.jsonl' --output-dir s3://bucket/tagged --engine ray
   ner tag models/conll2003 news.conll --to conll --processes 8 > tagged.conll
 """
-KINDS = ("text", "conll", "jsonl")  # of input; the readers of ner.inference.streams
+KINDS = ("text", "conll", "jsonl")  # of input; the readers of ner.streaming.readers
 CHUNK = 20_000  # tokens tagged at a time, and at least one sentence
 MOST_PROCESSES = 1024  # each loads the model, and more than there are cores do not help
 
@@ -182,7 +182,7 @@ class Job:
         workers: Workers | None = None,
     ) -> Job:
         """The job of tagging some files."""
-        from ner.inference.source import Source
+        from ner.streaming.source import Source
 
         skip, language, encoding = arguments.skip_bad, arguments.language, arguments.encoding
         sources = [Source(path, skip, language, encoding) for path in paths]
@@ -194,7 +194,7 @@ class Job:
 
     def run(self, target: str) -> None:
         """Read, tag and write."""
-        from ner.inference.output import WRITERS
+        from ner.streaming.writers import WRITERS
 
         shown = target == STREAM and sys.stdout.isatty()  # a bar would be drawn between the lines
         progress = Progress(quiet=self.arguments.quiet or shown)
@@ -218,17 +218,17 @@ class Job:
             print("reading standard input; Ctrl-D ends it", file=sys.stderr)
 
     def _read(self, source: Source, writer: JsonlWriter, done: Step) -> None:
-        from ner.inference.source import Quiet
-        from ner.inference.streams import READERS, Endless
+        from ner.streaming.readers import READERS, UnboundedSentence
+        from ner.streaming.source import Idle
 
         kind = kind_of(source.path, self.arguments)
         parts = chunks(READERS[kind](source))
         for part in parts if self.workers is None else self.workers.tagged(parts):
             if isinstance(part, list):
                 done(self.tag(part, writer))
-            elif isinstance(part, Quiet):
+            elif isinstance(part, Idle):
                 writer.file.flush()
-            elif isinstance(part, Endless):
+            elif isinstance(part, UnboundedSentence):
                 self._stream(part, writer, done)
             else:
                 writer.file.write(part.text)
@@ -236,9 +236,9 @@ class Job:
                 self.tokens += part.tokens
                 done(part.tokens)
 
-    def tag(self, items: list[str | Work], writer: JsonlWriter) -> int:
+    def tag(self, items: list[str | TagRequest], writer: JsonlWriter) -> int:
         """Tag some sentences and write them, the lines between them at their places."""
-        from ner.inference.output import Tagged
+        from ner.streaming.writers import Tagged
 
         sentences = [item.sentence for item in items if not isinstance(item, str)]
         tagger, count = self._loaded(), self.arguments.alternatives
@@ -261,10 +261,10 @@ class Job:
             self.tagger = loaded_either(self.arguments)
         return self.tagger
 
-    def _stream(self, endless: Endless, writer: JsonlWriter, done: Step) -> None:
+    def _stream(self, endless: UnboundedSentence, writer: JsonlWriter, done: Step) -> None:
         """Tag a sentence that is too long to be held."""
-        from ner.inference.output import Tagged
         from ner.sentence import Sentence
+        from ner.streaming.writers import Tagged
 
         for tokens, spans in self._loaded().stream(endless.tokens()):
             lines = [endless.waiting.popleft() for _ in tokens]
@@ -274,18 +274,18 @@ class Job:
         self.sentences += 1
 
 
-def chunks(items: Iterable[Item]) -> Iterator[list[str | Work] | Endless | Quiet]:
+def chunks(items: Iterable[Item]) -> Iterator[list[str | TagRequest] | UnboundedSentence | Idle]:
     """The items, some thousand tokens at a time, or those before a time in which none come.
 
     What is too long to be held comes by itself.
     """
-    from ner.inference.source import Quiet
-    from ner.inference.streams import Endless
+    from ner.streaming.readers import UnboundedSentence
+    from ner.streaming.source import Idle
 
-    some: list[str | Work] = []
+    some: list[str | TagRequest] = []
     size = 0
     for item in items:
-        if isinstance(item, Endless | Quiet):
+        if isinstance(item, UnboundedSentence | Idle):
             if some:
                 yield some
             yield item

@@ -19,9 +19,9 @@ from typing import NamedTuple, Self, TypeVar
 
 from ner.cli.loading import loaded_either
 from ner.cli.tag import Job
-from ner.inference.output import WRITERS
-from ner.inference.source import Quiet
-from ner.inference.streams import Endless, Work
+from ner.streaming.readers import TagRequest, UnboundedSentence
+from ner.streaming.source import Idle
+from ner.streaming.writers import WRITERS
 
 Some = TypeVar("Some")
 AHEAD = 2  # parts waiting for each process, so that none is idle and memory stays flat
@@ -80,8 +80,8 @@ class Workers:
         self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def tagged(
-        self, parts: Iterable[list[str | Work] | Endless | Quiet]
-    ) -> Iterator[Written | Endless | Quiet]:
+        self, parts: Iterable[list[str | TagRequest] | UnboundedSentence | Idle]
+    ) -> Iterator[Written | UnboundedSentence | Idle]:
         """What becomes of each part, in their order; what is none to tag here is given back.
 
         Raises:
@@ -89,7 +89,7 @@ class Workers:
         """
         waiting: deque[Future[Written]] = deque()
         for part in parts:
-            if isinstance(part, Endless | Quiet):  # what was read before it comes first
+            if isinstance(part, UnboundedSentence | Idle):  # what was read before it comes first
                 yield from self._results(waiting, leave=0)
                 yield part
             else:
@@ -128,7 +128,7 @@ class _Worker:
         self.file = StringIO()
         self.writer = WRITERS[arguments.to](self.file)
 
-    def tag(self, items: list[str | Work]) -> Written:
+    def tag(self, items: list[str | TagRequest]) -> Written:
         self.file.seek(0)
         self.file.truncate()  # what a writer begins with is the parent's to write
         before = self.job.sentences
@@ -169,5 +169,5 @@ def _columns() -> tuple[str, ...]:
     return _ready().tagger.columns
 
 
-def _tag(items: list[str | Work]) -> Written:
+def _tag(items: list[str | TagRequest]) -> Written:
     return _ready().tag(items)

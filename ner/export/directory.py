@@ -11,7 +11,7 @@ from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
 from ner.ensemble import members_of
 from ner.errors import ConfigError
 from ner.indexers import INDEXERS
-from ner.inference.prepared import moves_of
+from ner.inference.cpu_network import moves_of
 from ner.network import Network
 from ner.runtime.directory import EMISSIONS, MANIFEST, TYPES
 from ner.storage import replacing_directory

@@ -17,7 +17,7 @@ from ner.ensemble import Ensemble, members_of
 from ner.export.graph import FLOAT, INT64, Graph
 from ner.export.parts import DRAWINGS, numbers
 from ner.indexers import Arrays
-from ner.inference.recurrence import Layer, layers_of
+from ner.inference.lstm import FusedLSTM, layers_of
 from ner.network import Network
 from ner.sentence import Sentence
 
@@ -94,7 +94,7 @@ class Member:
     """
 
     network: Network
-    layers: list[Layer]
+    layers: list[FusedLSTM]
     types: Sequence[int]
     contexts: Sequence[int]
     columns: dict[int, slice]
@@ -191,12 +191,12 @@ def _member(
     return graph.op("Add", emissions, bias)
 
 
-def _by_direction(graph: Graph, table: str, layer: Layer) -> str:
+def _by_direction(graph: Graph, table: str, layer: FusedLSTM) -> str:
     """A table ``(rows, directions * gates)`` as one with a row for each direction."""
     return graph.reshape(table, -1, 4 * layer.width)
 
 
-def _gates(graph: Graph, layer: Layer, outputs: str, lengths: str) -> str:
+def _gates(graph: Graph, layer: FusedLSTM, outputs: str, lengths: str) -> str:
     """What the outputs of the layer below give, ``(length, directions, batch, gates)``."""
     separate = _directions(graph, outputs, layer.directions)
     if layer.directions == 2:
@@ -212,10 +212,10 @@ def _gates(graph: Graph, layer: Layer, outputs: str, lengths: str) -> str:
     return _stacked(graph, gates)
 
 
-def _recurrence(graph: Graph, layer: Layer, given: Sequence[tuple[str | None, str]]) -> str:
+def _recurrence(graph: Graph, layer: FusedLSTM, given: Sequence[tuple[str | None, str]]) -> str:
     """Half the outputs at each step, ``(length, directions, batch, width)``.
 
-    See ``ner.inference.recurrence``: the same arithmetic, as the body of a scan. Gates are looked
+    See ``ner.inference.lstm``: the same arithmetic, as the body of a scan. Gates are looked
     up step by step, so that those of a whole batch never take memory.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ner.batch import pad
 from ner.embeddings import ContextEmbedding
 from ner.indexers import Arrays
-from ner.inference.layout import Layout, inverse
+from ner.inference.packed_sequence import PackedSequence, inverse
 from ner.sentence import Sentence
 
 
@@ -40,31 +40,33 @@ class ContextGates:
             nothing = tuple(np.zeros_like(a) for a in part.index(Sentence(("x",))))
             self.constant = self._shares(nothing)[0]
 
-    def add_to(self, gates: Tensor, sentences: Sequence[Arrays], layout: Layout) -> None:
+    def add_to(self, gates: Tensor, sentences: Sequence[Arrays], packed: PackedSequence) -> None:
         """Add to gates in packed order, ``(directions, tokens, gates)``.
 
         Args:
             gates: Changed in place.
-            sentences: What the embedding's ``index`` made of each sentence of the layout.
-            layout: Where the tokens stand.
+            sentences: What the embedding's ``index`` made of each packed sentence.
+            packed: Where the tokens stand.
         """
         if self.part.sentencewise:
-            self._add_by_sentence(gates, sentences, layout)
+            self._add_by_sentence(gates, sentences, packed)
             return
         if self.part.tokenwise:
             arrays = [np.concatenate(arrays) for arrays in zip(*sentences, strict=True)]
             places = np.flatnonzero(reduce(np.logical_or, map(_rows_with_any, arrays)))
             if len(places):
-                self._add_some(gates, tuple(a[places] for a in arrays), places, layout)
+                self._add_some(gates, tuple(a[places] for a in arrays), places, packed)
             return
-        width = int(layout.lengths[0])
+        width = int(packed.lengths[0])
         vectors = self.part(*(pad(arrays, width) for arrays in zip(*sentences, strict=True)))
-        mask = torch.arange(width) < torch.from_numpy(layout.lengths)[:, None]
-        shares = (vectors[mask] @ self._weights).view(len(layout.forward), self._directions, -1)
-        for direction, order in enumerate(layout.orders[: self._directions]):
+        mask = torch.arange(width) < torch.from_numpy(packed.lengths)[:, None]
+        shares = (vectors[mask] @ self._weights).view(len(packed.forward), self._directions, -1)
+        for direction, order in enumerate(packed.orders[: self._directions]):
             gates[direction] += shares[torch.from_numpy(order), direction]
 
-    def _add_by_sentence(self, gates: Tensor, sentences: Sequence[Arrays], layout: Layout) -> None:
+    def _add_by_sentence(
+        self, gates: Tensor, sentences: Sequence[Arrays], packed: PackedSequence
+    ) -> None:
         """Add what sentences give to all their tokens, step by step: no place is looked up."""
         firsts = [np.stack([a[0] for a in arrays]) for arrays in zip(*sentences, strict=True)]
         if not any(array.any() for array in firsts):
@@ -75,11 +77,11 @@ class ContextGates:
             if len(sentences) == 1:
                 own += way
                 continue
-            for step in torch.split(own, layout.counts):
+            for step in torch.split(own, packed.counts):
                 step += way[: len(step)]
 
     def _add_some(
-        self, gates: Tensor, arrays: Arrays, places: NDArray[np.int64], layout: Layout
+        self, gates: Tensor, arrays: Arrays, places: NDArray[np.int64], packed: PackedSequence
     ) -> None:
         """Add what tokens at flat places give, less what is in the bias."""
         differs = reduce(np.logical_or, (_rows_with_any(a[1:] != a[:-1]) for a in arrays))
@@ -89,9 +91,9 @@ class ContextGates:
             runs = np.repeat(np.arange(len(heads)), np.diff(heads, append=len(places)))
             shares = shares.index_select(0, torch.from_numpy(runs))
         shares = shares.view(len(places), self._directions, -1)
-        for direction, order in enumerate(layout.orders[: self._directions]):
-            packed = torch.from_numpy(inverse(order)[places])
-            gates[direction].index_add_(0, packed, shares[:, direction])
+        for direction, order in enumerate(packed.orders[: self._directions]):
+            rows = torch.from_numpy(inverse(order)[places])
+            gates[direction].index_add_(0, rows, shares[:, direction])
 
     def _shares(self, arrays: Arrays) -> Tensor:
         """What tokens, each taken as a sentence, give, ``(tokens, directions * gates)``."""

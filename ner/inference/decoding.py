@@ -21,7 +21,7 @@ class Decoding:
             spans: those above the threshold.
         threshold: Of ``posterior``: the least probability of a span.
         temperature: What all scores are divided by before probabilities are taken; fitted on
-            development data by ``ner.inference.calibration``. The best tag sequence is the same
+            development data by ``ner.analysis.calibration``. The best tag sequence is the same
             at every temperature.
         min_score: Spans less probable than this are dropped.
 

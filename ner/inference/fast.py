@@ -17,10 +17,10 @@ from ner.crf import LinearChain
 from ner.crf.arrays import ArrayChain, Found
 from ner.inference.arrays import ArrayEngine
 from ner.inference.choice import LONG, Chooser, is_short
+from ner.inference.cpu_network import CPUNetwork
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import paths_of
-from ner.inference.prepared import Prepared
-from ner.inference.remembered import CACHE
+from ner.inference.token_cache import CACHE
 from ner.network import Network
 
 
@@ -46,7 +46,7 @@ class FastEngine(ArrayEngine[Tensor]):
         self.cache = cache
         self._parameters = list(network.parameters())  # to go through the modules takes time
         self._lock = Lock()
-        self._current: tuple[tuple[int, ...], Prepared] | None = None
+        self._current: tuple[tuple[int, ...], CPUNetwork] | None = None
 
     @staticmethod
     def serves(network: Network) -> bool:
@@ -57,7 +57,7 @@ class FastEngine(ArrayEngine[Tensor]):
         """Whether it can tag with its network, as that is now."""
         return not self.network.training and _usual(self._parameters)
 
-    def emitter(self) -> Prepared:
+    def emitter(self) -> CPUNetwork:
         """The weights as they are now."""
         state = tuple([part for w in self._parameters for part in (w.data_ptr(), w._version)])
         current = self._current
@@ -66,7 +66,7 @@ class FastEngine(ArrayEngine[Tensor]):
                 current = self._current
                 if current is None or current[0] != state:
                     with torch.inference_mode():
-                        prepared = Prepared(self.network, cache=self.cache)
+                        prepared = CPUNetwork(self.network, cache=self.cache)
                     current = self._current = state, prepared
         return current[1]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ner.embeddings import TypeEmbedding
-from ner.inference.remembered import Remembered
+from ner.inference.token_cache import TokenCache
 
 
 class TypeGates:
@@ -36,7 +36,7 @@ class TypeGates:
         self._embeddings = embeddings
         self._weights, self._bias, self._directions = weights, bias, directions
         gates = weights.shape[1] // directions
-        self._remembered = Remembered(self._gates, (directions, capacity, gates))
+        self._remembered = TokenCache(self._gates, (directions, capacity, gates))
 
     def __len__(self) -> int:
         return len(self._remembered)

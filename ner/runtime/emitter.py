@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ner.errors import ConfigError, ModelError
 from ner.indexers import Arrays, ContextIndexer
 from ner.inference.arrays import Reading
-from ner.inference.remembered import CACHE, Remembered, capacity_of
+from ner.inference.token_cache import CACHE, TokenCache, capacity_of
 from ner.runtime.directory import EMISSIONS, TYPES, Exported
 from ner.sentence import Sentence
 
@@ -42,7 +42,7 @@ class OnnxEmitter:
         width = self._types.width_of("gates")
         if width < 1 or self._emissions.width_of("emissions") != len(self.moves.start):
             raise ModelError(f"{EMISSIONS}: does not give the emissions of the model's tags")
-        self._gates = Remembered(self._gates_of, (capacity_of(cache, 4 * width), width))
+        self._gates = TokenCache(self._gates_of, (capacity_of(cache, 4 * width), width))
 
     @property
     def capacity(self) -> int:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ner.config import ConfigError
-from ner.inference.streams import Tokenizer
 from ner.sentence import Sentence, in_document
 from ner.serving.limits import Limits, RefusedError
+from ner.streaming.readers import Tokenizer
 
 ONE, MANY = ("text", "tokens"), ("texts", "sentences")
 KINDS: Mapping[type, str] = {

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Condition, Thread
 
-from ner.inference.output import Tagged, as_record
-from ner.inference.streams import Tokenizer
 from ner.sentence import Sentence, Span
 from ner.serving.asked import Asked, sentences_of
 from ner.serving.limits import Limits, RefusedError
 from ner.serving.measures import Measures
+from ner.streaming.readers import Tokenizer
+from ner.streaming.writers import Tagged, as_record
 from ner.tagger import Tagger
 
 BATCH = 4096  # tokens tagged together, or one sentence more

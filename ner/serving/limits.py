@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from ner.config import ConfigError
-from ner.inference.streams import HELD, TEXT
+from ner.streaming.readers import HELD, TEXT
 
 HIGHEST = {"characters": TEXT, "tokens": HELD}  # `ner tag` cuts longer ones into several records
 

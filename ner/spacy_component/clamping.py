@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ner.analysis.alternatives import SpanWithAlternatives, with_alternatives
 from ner.batch import group_by_length
 from ner.indexed import Indexed, TypeTable
 from ner.inference import Decoding, PlainEngine
 from ner.inference.arrays import WHOLE
 from ner.inference.long import windows
-from ner.inference.rivals import RivalledSpan, with_rivals
 from ner.network import Network
 from ner.sentence import Sentence, Span
 from ner.spacy_component.documents import Piece, moved
@@ -32,12 +32,12 @@ class ClampedEngine(PlainEngine):
     Args:
         network: The network, in evaluation mode; it is read, never changed.
         decoding: How spans are chosen.
-        rivals: The most rivals that are given with each span.
+        alternatives: The most alternatives that are given with each span.
     """
 
-    def __init__(self, network: Network, decoding: Decoding, *, rivals: int = 0) -> None:
+    def __init__(self, network: Network, decoding: Decoding, *, alternatives: int = 0) -> None:
         super().__init__(network, decoding)
-        self.rivals = rivals
+        self.alternatives = alternatives
 
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
@@ -57,8 +57,8 @@ class ClampedEngine(PlainEngine):
             chain = self.network.crf.chain(emissions, batch.lengths, candidates=batch.candidates)
             chain = self.decoding.tempered(chain)
             chosen: Sequence[tuple[Span, ...]] = self._spans(chain)
-            if self.rivals:
-                chosen = with_rivals(self.network, chain, chosen, self.rivals)
+            if self.alternatives:
+                chosen = with_alternatives(self.network, chain, chosen, self.alternatives)
             for number, spans in zip(group, chosen, strict=True):
                 found[open_[number]] = spans
         return found
@@ -89,21 +89,21 @@ def clampable(network: Network) -> tuple[str, ...]:
 
 
 def tag_pieces(
-    tagger: Tagger, rows: Sequence[Sequence[Piece]], *, rivals: int = 0
+    tagger: Tagger, rows: Sequence[Sequence[Piece]], *, alternatives: int = 0
 ) -> list[tuple[Span, ...]]:
     """The spans of documents in their own tokens, without those that are given.
 
     Args:
         tagger: The tagger.
         rows: The pieces of each document; those with annotation are tagged around it.
-        rivals: The most rivals that are given with each span; with any, tagging is slower.
+        alternatives: The most alternatives given with each span; with any, tagging is slower.
     """
-    sentences = [_opened(part.sentence, rivals) for row in rows for part in row]
+    sentences = [_opened(part.sentence, alternatives) for row in rows for part in row]
     free = [sentence for sentence in sentences if sentence.spans is None]
     bound = [sentence for sentence in sentences if sentence.spans is not None]
     found = iter(tagger.predict(free))
-    engine = ClampedEngine(tagger.network, tagger.decoding, rivals=rivals) if bound else None
-    around = iter(engine.predict(bound) if engine is not None else ())
+    engine = ClampedEngine(tagger.network, tagger.decoding, alternatives=alternatives)
+    around = iter(engine.predict(bound) if bound else ())
     own = iter(sentences)
     return [
         tuple(
@@ -116,21 +116,21 @@ def tag_pieces(
     ]
 
 
-def _opened(sentence: Sentence, rivals: int) -> Sentence:
+def _opened(sentence: Sentence, alternatives: int) -> Sentence:
     """The sentence, as one without any annotated token where only the clamped engine can read it.
 
-    That one gives rivals, and reads any length together with vectors that come along.
+    That one gives alternatives, and reads any length together with vectors that come along.
     """
     long = sentence.vectors is not None and len(sentence) > WHOLE
-    if sentence.spans is not None or not (rivals or long):
+    if sentence.spans is not None or not (alternatives or long):
         return sentence
     return replace(sentence, spans=(), unknown=frozenset(range(len(sentence))))
 
 
 def _moved(span: Span, places: Sequence[int]) -> Span:
-    """A span of the tokens the tagger saw, and its rivals, in the tokens of the document."""
-    if isinstance(span, RivalledSpan):
+    """A span of the tokens the tagger saw, and its alternatives, in the tokens of the document."""
+    if isinstance(span, SpanWithAlternatives):
         own = moved(span, places)
-        rivals = tuple(moved(rival, places) for rival in span.rivals)
-        return RivalledSpan(own.start, own.end, own.label, own.score, rivals)
+        alternatives = tuple(moved(other, places) for other in span.alternatives)
+        return SpanWithAlternatives(own.start, own.end, own.label, own.score, alternatives)
     return moved(span, places)

@@ -291,7 +291,7 @@ class NerCrf(SavedPipe):
         rows = read(self.model, together)
         if not self.overwrite_ents:
             rows = [clamped(doc, row, labels) for doc, row in zip(together, rows, strict=True)]
-        return tag_pieces(tagger, rows, rivals=self.alternatives)
+        return tag_pieces(tagger, rows, alternatives=self.alternatives)
 
     def set_annotations(self, docs: Iterable[Doc], spans: Sequence[Sequence[Span]]) -> None:
         """Write spans into the documents. Computes nothing."""

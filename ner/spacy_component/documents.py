@@ -14,7 +14,7 @@ from spacy.training import Example
 from spacy.training.iob_utils import tags_to_entities
 from spacy.vocab import Vocab
 
-from ner.inference.rivals import RivalledSpan
+from ner.analysis.alternatives import SpanWithAlternatives
 from ner.sentence import Document, Sentence, Span
 
 ALTERNATIVES = "ner_crf.alternatives"  # a part of keys of user_data
@@ -183,20 +183,20 @@ def doc_span(doc: Doc, span: Span) -> DocSpan:
     """A span of a document, with its score as ``_.score``."""
     found = DocSpan(doc, span.start, span.end, label=span.label)
     found._.score = span.score
-    if isinstance(span, RivalledSpan):
-        found._.alternatives = span.rivals
+    if isinstance(span, SpanWithAlternatives):
+        found._.alternatives = span.alternatives
     return found
 
 
-def _set_alternatives(span: DocSpan, rivals: Iterable[Span]) -> None:
-    """Keep the rivals of a span of a document, as plain values that go where the document goes."""
-    plain = [(rival.start, rival.end, rival.label, rival.score) for rival in rivals]
+def _set_alternatives(span: DocSpan, alternatives: Iterable[Span]) -> None:
+    """Keep the alternatives of a span as plain values that go where its document goes."""
+    plain = [(other.start, other.end, other.label, other.score) for other in alternatives]
     kept: dict[Any, Any] = span.doc.user_data
     kept[ALTERNATIVES, span.start_char, span.end_char] = plain
 
 
 def _alternatives(span: DocSpan) -> list[tuple[DocSpan, float]]:
-    """The rivals of a span of a document, with their probabilities, the most probable first."""
+    """The alternatives of a span with their probabilities, the most probable first."""
     kept: dict[Any, Any] = span.doc.user_data
     plain = kept.get((ALTERNATIVES, span.start_char, span.end_char), ())
     return [

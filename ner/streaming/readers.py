@@ -1,7 +1,8 @@
 """What ``ner tag`` reads: a stream of any length, of which little is held at a time.
 
-A reader gives the lines that are no tokens as strings, sentences as `Work`, and a sentence too
-long to be held as `Endless`, in the order of the stream; and `Quiet` where the stream waits.
+A reader yields, in the order of the stream, lines that are not tokens as strings, sentences as
+`TagRequest`, a sentence too long to be held as `UnboundedSentence`, and `Idle` while the stream
+waits.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from ner.formats.columns import Numbering, split
 from ner.formats.jsonl import parsed
 from ner.formats.lines import DataWarning, title
 from ner.formats.records import columns_in, offsets_of
-from ner.inference.source import Quiet, Source
 from ner.sentence import Document, Sentence
+from ner.streaming.source import Idle, Source
 
 HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
 TEXT = 500_000  # characters of a line of text that are cut into tokens together
@@ -29,7 +30,7 @@ BOUNDARY = "-DOCSTART-"
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TagRequest:
     """A sentence to tag, with what is to be written beside it; see ``output.Tagged``."""
 
     sentence: Sentence
@@ -37,7 +38,7 @@ class Work:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Endless:
+class UnboundedSentence:
     """A sentence too long to be held: its lines, as they are read.
 
     Attributes:
@@ -45,7 +46,7 @@ class Endless:
         after: The line that ended it, if one did.
     """
 
-    def __init__(self, first: list[str], rest: Iterator[str | Quiet]) -> None:
+    def __init__(self, first: list[str], rest: Iterator[str | Idle]) -> None:
         self.waiting: deque[str] = deque()
         self.after: str | None = None
         self._lines = chain(first, rest)
@@ -53,7 +54,7 @@ class Endless:
     def tokens(self) -> Iterator[str]:
         """The tokens, each once."""
         for line in self._lines:
-            if isinstance(line, Quiet):
+            if isinstance(line, Idle):
                 continue  # it is tagged window by window, whenever they are full
             if not is_token(line):
                 self.after = line
@@ -62,7 +63,7 @@ class Endless:
             yield token_of(line)
 
 
-Item = str | Work | Endless | Quiet
+Item = str | TagRequest | UnboundedSentence | Idle
 
 
 def is_token(line: str) -> bool:
@@ -80,17 +81,17 @@ def read_conll(source: Source) -> Iterator[Item]:
     held: list[Item] = []
     in_document, tokens, numbering = False, 0, Numbering()
     for item in _sentences(_rows(source)):
-        if isinstance(item, Work):
+        if isinstance(item, TagRequest):
             numbering.add(item.sentence.tokens)
-        if isinstance(item, Quiet):
+        if isinstance(item, Idle):
             yield item
             continue
         if isinstance(item, str) and item.startswith(BOUNDARY):
             yield from _as_document(held, in_document)
             held, in_document, tokens = [], True, 0
         held.append(item)
-        tokens += len(item.lines) if isinstance(item, Work) else 0
-        if isinstance(item, Endless) or not in_document or tokens >= HELD:
+        tokens += len(item.lines) if isinstance(item, TagRequest) else 0
+        if isinstance(item, UnboundedSentence) or not in_document or tokens >= HELD:
             yield from _as_document(held, in_document)
             held, tokens = [], 0
     yield from _as_document(held, in_document)
@@ -98,10 +99,10 @@ def read_conll(source: Source) -> Iterator[Item]:
         warnings.warn(f"{title(source.path)}: {remark}", DataWarning, stacklevel=2)
 
 
-def _rows(source: Source) -> Iterator[str | Quiet]:
+def _rows(source: Source) -> Iterator[str | Idle]:
     """The lines, but for those whose first column is empty."""
     for read in source.lines():
-        if isinstance(read, Quiet):
+        if isinstance(read, Idle):
             yield read
             continue
         number, line = read
@@ -111,40 +112,40 @@ def _rows(source: Source) -> Iterator[str | Quiet]:
             yield line
 
 
-def _sentences(lines: Iterator[str | Quiet]) -> Iterator[Item]:
+def _sentences(lines: Iterator[str | Idle]) -> Iterator[Item]:
     rows: list[str] = []
     for line in lines:
-        if isinstance(line, Quiet):
+        if isinstance(line, Idle):
             yield line
             continue
         if is_token(line):
             rows.append(line)
             if len(rows) > HELD:
-                endless = Endless(rows, lines)
+                endless = UnboundedSentence(rows, lines)
                 yield endless
                 if endless.after is not None:
                     yield endless.after
                 rows = []
             continue
         if rows:
-            yield Work(Sentence(tuple(map(token_of, rows))), tuple(rows))
+            yield TagRequest(Sentence(tuple(map(token_of, rows))), tuple(rows))
             rows = []
         yield line
     if rows:
-        yield Work(Sentence(tuple(map(token_of, rows))), tuple(rows))
+        yield TagRequest(Sentence(tuple(map(token_of, rows))), tuple(rows))
 
 
 def _as_document(held: Iterable[Item], known: bool) -> Iterator[Item]:
     """The same items, their sentences in one document if it is known to be one."""
-    works = [item for item in held if isinstance(item, Work)]
+    works = [item for item in held if isinstance(item, TagRequest)]
     document = Document(tuple(work.sentence.tokens for work in works)) if known else None
     position = 0
     for item in held:
-        if not isinstance(item, Work) or document is None:
+        if not isinstance(item, TagRequest) or document is None:
             yield item
             continue
         sentence = Sentence(item.sentence.tokens, document=document, position=position)
-        yield Work(sentence, item.lines)
+        yield TagRequest(sentence, item.lines)
         position += 1
 
 
@@ -152,11 +153,11 @@ def read_text(source: Source) -> Iterator[Item]:
     """Each line of a text, cut into tokens by spaCy; a very long one in several parts."""
     tokenizer = Tokenizer(source.language)
     for read in source.lines():
-        if isinstance(read, Quiet):
+        if isinstance(read, Idle):
             yield read
             continue
         for part in cut(read[1]):
-            yield Work(tokenizer(part))
+            yield TagRequest(tokenizer(part))
 
 
 def cut(text: str, longest: int = TEXT) -> Iterator[str]:
@@ -217,26 +218,26 @@ def read_jsonl(source: Source) -> Iterator[Item]:
     """One object a line with ``tokens``, or with a ``text`` for spaCy to cut; others are bad."""
     tokenizer: Tokenizer | None = None
     for read in _records(source):
-        if isinstance(read, Quiet):
+        if isinstance(read, Idle):
             yield read
             continue
         number, record = read
         if "tokens" not in record:
             tokenizer = tokenizer or Tokenizer(source.language)
-            yield Work(tokenizer(record["text"]), extra=record)
+            yield TagRequest(tokenizer(record["text"]), extra=record)
             continue
         try:
             sentence = _given(record)
         except ValueError as error:
             source.bad(number, str(error))
         else:
-            yield Work(sentence, extra=record)
+            yield TagRequest(sentence, extra=record)
 
 
-def _records(source: Source) -> Iterator[tuple[int, Mapping[str, Any]] | Quiet]:
+def _records(source: Source) -> Iterator[tuple[int, Mapping[str, Any]] | Idle]:
     """The lines that are records to tag, and their numbers."""
     for read in source.lines():
-        if isinstance(read, Quiet):
+        if isinstance(read, Idle):
             yield read
             continue
         number, line = read

@@ -22,7 +22,7 @@ def capacity_of(cache: int, row: int) -> int:
     return max(FEWEST, cache // row)
 
 
-class _Shelf:
+class _Rows:
     """The rows that are remembered, and whose they are."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -32,7 +32,7 @@ class _Shelf:
         self.table: Floats = np.empty(shape, np.float32)
 
 
-class Remembered:
+class TokenCache:
     """A bounded table of a row per token. When it is full it begins anew.
 
     Args:
@@ -44,10 +44,10 @@ class Remembered:
         self.capacity = shape[-2]
         self._compute, self._shape = compute, shape
         self._lock = Lock()
-        self._shelf = _Shelf(shape)
+        self._held = _Rows(shape)
 
     def __len__(self) -> int:
-        return len(self._shelf.rows)
+        return len(self._held.rows)
 
     def look_up(self, sentences: Sequence[Sequence[str]]) -> tuple[Floats, NDArray[np.int64]]:
         """The table and the row of each token in it.
@@ -58,30 +58,30 @@ class Remembered:
             sentences: At most ``capacity`` tokens.
         """
         with self._lock:
-            shelf = self._shelf
-            rows = list(map(shelf.rows.get, chain.from_iterable(sentences)))
+            held = self._held
+            rows = list(map(held.rows.get, chain.from_iterable(sentences)))
             if None in rows:
-                shelf = self._learn(sentences)
-                rows = list(map(shelf.rows.get, chain.from_iterable(sentences)))
-        return shelf.table, np.array(rows, dtype=np.int64)
+                held = self._learn(sentences)
+                rows = list(map(held.rows.get, chain.from_iterable(sentences)))
+        return held.table, np.array(rows, dtype=np.int64)
 
-    def _learn(self, sentences: Sequence[Sequence[str]]) -> _Shelf:
-        """A shelf that has all these tokens."""
+    def _learn(self, sentences: Sequence[Sequence[str]]) -> _Rows:
+        """The rows, among them those of all these tokens."""
         distinct = set(chain.from_iterable(sentences))
-        new = distinct - self._shelf.rows.keys()
+        new = distinct - self._held.rows.keys()
         characters = sum(map(len, new))
-        full = len(self._shelf.rows) + len(new) > self.capacity
-        if full or self._shelf.characters + characters > CHARACTERS:
+        full = len(self._held.rows) + len(new) > self.capacity
+        if full or self._held.characters + characters > CHARACTERS:
             # a new one, since another thread may still be reading the old one
-            self._shelf, new = _Shelf(self._shape), distinct
+            self._held, new = _Rows(self._shape), distinct
             characters = sum(map(len, new))
-        shelf = self._shelf
+        held = self._held
         tokens = sorted(new, key=len)  # of like length, so that little is padding
-        first = len(shelf.rows)
+        first = len(held.rows)
         for start in range(0, len(tokens), AT_ONCE):
             some = tokens[start : start + AT_ONCE]
             place = first + start
-            shelf.table[..., place : place + len(some), :] = self._compute(some)
-        shelf.rows.update(zip(tokens, range(first, first + len(tokens)), strict=True))
-        shelf.characters += characters
-        return shelf
+            held.table[..., place : place + len(some), :] = self._compute(some)
+        held.rows.update(zip(tokens, range(first, first + len(tokens)), strict=True))
+        held.characters += characters
+        return held

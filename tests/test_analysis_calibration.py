@@ -7,13 +7,13 @@ import pytest
 import torch
 from training_runs import config
 
+from ner.analysis.calibration import fit_temperature, reaching, thresholds
 from ner.cli import main
 from ner.config import dump
 from ner.crf import viterbi
 from ner.evaluation import Score, evaluate
 from ner.formats import read, write
 from ner.inference import Decoding, PlainEngine
-from ner.inference.calibration import fit_temperature, reaching, thresholds
 from ner.inference.probabilities import SpanTable, Weights, span_probabilities
 from ner.network import build
 from ner.sample import path as sample_path

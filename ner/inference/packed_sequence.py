@@ -11,7 +11,7 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
+class PackedSequence:
     """The places of tokens: one sentence after the other, or one step after the other.
 
     "Flat" counts the tokens sentence by sentence. "Packed" counts the first tokens of all
@@ -31,15 +31,15 @@ class Layout:
     backward: Integers
 
     @staticmethod
-    def of(lengths: Integers) -> Layout:
+    def of(lengths: Integers) -> PackedSequence:
         """Lay out sentences of these lengths, which must be descending and above 0."""
         if len(lengths) == 1:
             one = np.arange(lengths[0])
-            return Layout(lengths, [1] * len(one), one, one[::-1].copy())
+            return PackedSequence(lengths, [1] * len(one), one, one[::-1].copy())
         steps = np.arange(lengths[0])[:, None]
         running = steps < lengths
         first = np.cumsum(lengths) - lengths
-        return Layout(
+        return PackedSequence(
             lengths,
             running.sum(1).tolist(),
             (first + steps)[running],

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from ner.inference.rivals import LEAST, RivalledSpan, with_rivals
+from ner.analysis.alternatives import LEAST, SpanWithAlternatives, with_alternatives
 from ner.network import build
 from ner.sentence import Sentence, Span
 
 
 @pytest.mark.parametrize("scheme", ["BIO", "BIOES"])
-def test_rivals_are_the_most_probable_overlapping_spans_with_exact_probabilities(scheme):
+def test_alternatives_are_the_most_probable_overlapping_spans_with_exact_probabilities(scheme):
     """The oracle sums over all sequences of tags."""
     torch.manual_seed(2)
     words = ("Bank", "of", "York")
@@ -26,17 +26,17 @@ def test_rivals_are_the_most_probable_overlapping_spans_with_exact_probabilities
     given = Span(1, 2, "ORG", 0.5)
     alike = {s: p for s, p in exact.items() if s.start < 2 and s.end > 1 and s != given}
     best = sorted(alike, key=alike.__getitem__, reverse=True)
-    (_, (found,)) = with_rivals(network, chain, [(), (given,)], 4)
-    assert isinstance(found, RivalledSpan)
+    (_, (found,)) = with_alternatives(network, chain, [(), (given,)], 4)
+    assert isinstance(found, SpanWithAlternatives)
     assert (found.start, found.end, found.label, found.score) == (1, 2, "ORG", 0.5)
-    assert list(found.rivals) == best[:4]
-    for rival in found.rivals:
-        assert rival.score == pytest.approx(alike[rival], abs=1e-6)
-    (_, (every,)) = with_rivals(network, chain, [(), (given,)], 10_000)
-    assert list(every.rivals) == [s for s in best if alike[s] >= LEAST]
+    assert list(found.alternatives) == best[:4]
+    for other in found.alternatives:
+        assert other.score == pytest.approx(alike[other], abs=1e-6)
+    (_, (every,)) = with_alternatives(network, chain, [(), (given,)], 10_000)
+    assert list(every.alternatives) == [s for s in best if alike[s] >= LEAST]
 
 
-def test_no_span_has_no_rivals():
+def test_no_span_has_no_alternatives():
     network = build([Sentence(("a",), (Span(0, 1, "X"),))]).eval()
     chain = network(network.batch([Sentence(("a",))]))
-    assert with_rivals(network, chain, [()], 3) == [()]
+    assert with_alternatives(network, chain, [()], 3) == [()]

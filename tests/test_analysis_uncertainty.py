@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ner.analysis.uncertainty import Doubts
 from ner.ensemble import build
-from ner.inference.doubts import Doubts
 from ner.inference.plain import PlainEngine
 from ner.sentence import Sentence, Span
 

@@ -14,15 +14,15 @@ from ner.indexers import Arrays
 from ner.inference.arrays import Reading
 from ner.inference.choice import Moves
 from ner.inference.context_gates import ContextGates
-from ner.inference.layout import Layout, inverse
-from ner.inference.recurrence import layers_of, looked_up
-from ner.inference.remembered import CACHE, capacity_of
+from ner.inference.lstm import layers_of, looked_up
+from ner.inference.packed_sequence import PackedSequence, inverse
+from ner.inference.token_cache import CACHE, capacity_of
 from ner.inference.type_gates import TypeGates
 from ner.network import Network
 from ner.sentence import Sentence
 
 
-class Prepared:
+class CPUNetwork:
     """A copy of a network's weights as they are now, and what has been computed with them.
 
     Args:
@@ -64,7 +64,7 @@ class Prepared:
     def emissions(self, reading: Reading[Tensor], numbers: Sequence[int]) -> NDArray[np.float32]:
         """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
         lengths = np.array([len(reading.rows[0][number]) for number in numbers])
-        layout = Layout.of(lengths)
+        packed = PackedSequence.of(lengths)
         contexts = [[own[number] for number in numbers] for own in reading.contexts]
         total: Tensor | None = None
         for member, table, own, places in zip(
@@ -72,7 +72,7 @@ class Prepared:
         ):
             rows = np.concatenate([own[number] for number in numbers])
             read = [contexts[place] for place in places]
-            emissions = member.emissions(layout, table, rows, read)
+            emissions = member.emissions(packed, table, rows, read)
             total = emissions if total is None else total.add_(emissions)
         assert total is not None, "an ensemble has members"
         return (total if len(self._members) == 1 else total.div_(len(self._members))).numpy()
@@ -108,42 +108,42 @@ class _Member:
 
     def emissions(
         self,
-        layout: Layout,
+        packed: PackedSequence,
         table: Tensor,
         rows: NDArray[np.int64],
         contexts: Sequence[Sequence[Arrays]],
     ) -> Tensor:
-        """The emissions of the tokens of a layout, in flat order, ``(tokens, tags)``."""
-        if len(layout.lengths) == 1:
-            return self._of_one(layout, table, rows, contexts)
+        """The emissions of packed tokens, in flat order, ``(tokens, tags)``."""
+        if len(packed.lengths) == 1:
+            return self._of_one(packed, table, rows, contexts)
         first, *above = self.layers
-        orders = [torch.from_numpy(order) for order in layout.orders[: first.directions]]
+        orders = [torch.from_numpy(order) for order in packed.orders[: first.directions]]
         flat = torch.from_numpy(rows)
         if self.contexts:
             gates = table.new_empty(first.directions, len(rows), table.shape[2])
             for order, own, out in zip(orders, table, gates, strict=True):
                 torch.index_select(own, 0, flat[order], out=out)
             for part, sentences in zip(self.contexts, contexts, strict=True):
-                part.add_to(gates, sentences, layout)
-            outputs = first.run([torch.split(own, layout.counts) for own in gates], layout.counts)
+                part.add_to(gates, sentences, packed)
+            outputs = first.run([torch.split(own, packed.counts) for own in gates], packed.counts)
         else:
             ways = zip(table, orders, strict=True)
-            steps = [looked_up(own, flat[order], layout.counts) for own, order in ways]
-            outputs = first.run(steps, layout.counts)
-        places = [torch.from_numpy(inverse(order)) for order in layout.orders[: first.directions]]
+            steps = [looked_up(own, flat[order], packed.counts) for own, order in ways]
+            outputs = first.run(steps, packed.counts)
+        places = [torch.from_numpy(inverse(order)) for order in packed.orders[: first.directions]]
         for layer in above:
             read = [out.index_select(0, place) for out, place in zip(outputs, places, strict=True)]
             inputs = layer.gates(torch.cat(read, 1)).chunk(layer.directions, 1)
             steps = [
-                looked_up(own, order, layout.counts)
+                looked_up(own, order, packed.counts)
                 for own, order in zip(inputs, orders, strict=True)
             ]
-            outputs = layer.run(steps, layout.counts)
+            outputs = layer.run(steps, packed.counts)
         return self._projected(outputs, places)
 
     def _of_one(
         self,
-        layout: Layout,
+        packed: PackedSequence,
         table: Tensor,
         rows: NDArray[np.int64],
         contexts: Sequence[Sequence[Arrays]],
@@ -153,7 +153,7 @@ class _Member:
         ways = [rows, rows[::-1]][: first.directions]
         gates = np.stack([own.take(way, 0) for own, way in zip(table.numpy(), ways, strict=True)])
         for part, sentences in zip(self.contexts, contexts, strict=True):
-            part.add_to(torch.from_numpy(gates), sentences, layout)
+            part.add_to(torch.from_numpy(gates), sentences, packed)
         outputs = _along_text(first.run_one(gates))
         for layer in above:
             inputs = layer.gates(torch.from_numpy(outputs)).numpy()

@@ -13,11 +13,11 @@ from ner.formats.lines import STREAM, DataError, Faults, read_blocks
 PATIENCE = 0.05  # seconds without a line after which what was read is to be answered
 
 
-class Quiet:
+class Idle:
     """Nothing is coming for now: who types, or asks line by line, waits for the answer."""
 
 
-class Left(Faults):
+class SkippedLines(Faults):
     """What is wrong with a stream, and which lines of the block at hand are to be left out.
 
     Attributes:
@@ -50,18 +50,18 @@ class Source:
     language: str = "en"
     encoding: str = "utf-8"
     skipped: int = 0
-    _faults: Left = field(init=False, repr=False)
+    _faults: SkippedLines = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._faults = Left(self.path)
+        self._faults = SkippedLines(self.path)
 
-    def lines(self) -> Iterator[tuple[int, str] | Quiet]:
-        """The lines that can be decoded, and their numbers from 1; `Quiet` where it waits."""
+    def lines(self) -> Iterator[tuple[int, str] | Idle]:
+        """The lines that can be decoded, and their numbers from 1; `Idle` where it waits."""
         number = 0
         blocks = read_blocks(self.path, encoding=self.encoding, faults=self._faults)
         while True:
             if self.path == STREAM and _is_silent(sys.stdin):
-                yield Quiet()
+                yield Idle()
             block = next(blocks, None)
             if block is None:
                 break

@@ -1,4 +1,4 @@
-"""What else the tokens of a span may be: the most probable other spans that overlap it."""
+"""The alternatives to a span: the most probable other spans that overlap it."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from ner.crf import LinearChain
 from ner.network import Network
 from ner.sentence import Span
 
-REACH = 3  # a rival begins and ends at most so many tokens from where the span begins or ends
-LEAST = 1e-3  # the least probability of a rival
+REACH = 3  # tokens between an edge of an alternative and the nearest edge of the span, at most
+LEAST = 1e-3  # the minimum probability of an alternative
 AT_ONCE = 1 << 18  # spans whose probabilities are computed together
 
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class RivalledSpan(Span):
-    """A span with its rivals.
+class SpanWithAlternatives(Span):
+    """A span with its alternatives.
 
     Attributes:
-        rivals: The most probable other spans that overlap it, the most probable first.
+        alternatives: The most probable other spans that overlap it, the most probable first.
     """
 
-    rivals: tuple[Span, ...] = field(default=(), compare=False)
+    alternatives: tuple[Span, ...] = field(default=(), compare=False)
 
 
-def with_rivals(
+def with_alternatives(
     network: Network, chain: LinearChain, found: Sequence[Sequence[Span]], count: int
 ) -> list[tuple[Span, ...]]:
-    """The spans of each sentence with their rivals and the exact probabilities of these.
+    """The spans of each sentence with their alternatives and the exact probabilities of these.
 
     Args:
         network: Whose labels and tags they are.
         chain: The distribution over the paths of the sentences.
         found: The spans of each sentence.
-        count: The most rivals of a span.
+        count: The most alternatives of a span.
     """
     lengths = chain.lengths.tolist()
     places = [(row, span) for row, spans in enumerate(found) for span in spans]
@@ -50,20 +50,22 @@ def with_rivals(
         for row, span in places
     ]
     scores = _probabilities(network, chain, [row for row, _ in places], tables)
-    rivalled: list[list[Span]] = [[] for _ in found]
+    paired: list[list[Span]] = [[] for _ in found]
     for (row, span), table, own in zip(places, tables, scores, strict=True):
         best = np.argsort(-own, kind="stable")[:count]
-        rivals = tuple(
+        alternatives = tuple(
             Span(start, end, network.labels[label], float(own[place]))
             for place, (start, end, label) in zip(best, table[best].tolist(), strict=True)
             if own[place] >= LEAST
         )
-        rivalled[row].append(RivalledSpan(span.start, span.end, span.label, span.score, rivals))
-    return [tuple(spans) for spans in rivalled]
+        paired[row].append(
+            SpanWithAlternatives(span.start, span.end, span.label, span.score, alternatives)
+        )
+    return [tuple(spans) for spans in paired]
 
 
 def _candidates(start: int, end: int, label: int, length: int, labels: int) -> Integers:
-    """What may rival a span: start, end and label of each, ``(candidates, 3)``."""
+    """Return the possible alternatives: start, end and label of each, ``(candidates, 3)``."""
     near = np.arange(-REACH, REACH + 1)
     edges = np.unique(np.concatenate((start + near, end + near)))
     edges = edges[(edges >= 0) & (edges <= length)]

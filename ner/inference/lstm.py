@@ -23,7 +23,7 @@ from ner.encoder import Encoder
 Floats = NDArray[np.float32]
 
 
-class Layer:
+class FusedLSTM:
     """One layer of an encoder, in one or two directions.
 
     Args:
@@ -158,11 +158,12 @@ def looked_up(table: Tensor, rows: Tensor, counts: list[int]) -> Iterator[Tensor
         yield gate
 
 
-def layers_of(encoder: Encoder) -> list[Layer]:
+def layers_of(encoder: Encoder) -> list[FusedLSTM]:
     """The layers of an encoder, the first one first."""
     stacks: list[list[nn.LSTM]] = [list(encoder.forwards)]  # type: ignore[arg-type]
     if encoder.bidirectional:
         stacks.append(list(encoder.backwards))  # type: ignore[arg-type]
     return [
-        Layer(pair, 2.0 if number else 1.0) for number, pair in enumerate(zip(*stacks, strict=True))
+        FusedLSTM(pair, 2.0 if number else 1.0)
+        for number, pair in enumerate(zip(*stacks, strict=True))
     ]

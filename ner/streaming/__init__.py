@@ -1,0 +1,1 @@
+"""Tagging streams of any length in constant memory: what ``ner tag`` reads and writes."""
