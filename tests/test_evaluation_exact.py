@@ -16,8 +16,9 @@ from seqeval.scheme import BILOU, IOB2, IOBES, Entities
 
 import ner
 from ner.evaluation import Score, evaluate
-from ner.evaluation.exact import strict_spans, surface_score, token_accuracy
+from ner.evaluation.exact import surface_score
 from ner.evaluation.pairs import pair_up
+from ner.evaluation.tags import strict_spans, token_accuracy
 from ner.evaluation.text import conlleval_report, seqeval_report
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span

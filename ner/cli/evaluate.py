@@ -15,14 +15,11 @@ from ner.cli.scoring import (
     read_file,
     read_gold,
     read_predictions,
-    scheme_of,
-    strict,
-    tags_of,
 )
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
-    from ner.evaluation import Report, Score
+    from ner.evaluation import Report
 
 EXAMPLE = """\
 example:
@@ -60,6 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     showing = parser.add_argument_group("showing")
     showing.add_argument("--brief", action="store_true", help="print the table of scores alone")
     showing.add_argument("--conlleval", action="store_true", help="print what conlleval prints")
+    showing.add_argument(
+        "--seqeval",
+        nargs="?",
+        const="default",
+        choices=("default", "strict"),
+        metavar="MODE",
+        help="print the report that seqeval computes, in its mode default or strict",
+    )
     showing.add_argument("--json", metavar="PATH", help="write everything as JSON; - for stdout")
     showing.add_argument("--html", metavar="PATH", help="write everything as a page to look at")
     showing.add_argument("--plots", metavar="DIR", help="write the plots as SVG files")
@@ -73,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     task = _task(arguments, show)
     if arguments.conlleval:
         show.line(task.conlleval())
+    elif arguments.seqeval:
+        show.line(task.seqeval(arguments.seqeval))
     else:
         show.line("\n".join(task.lines(brief=arguments.brief)))
     if arguments.json:
@@ -111,24 +118,17 @@ class _Task:
     report: Report
     perturbed: dict[str, Report] = field(default_factory=dict)
 
-    def strict(self) -> Score:
-        """What seqeval's strict mode says."""
-        from ner.evaluation.exact import label_scores
-        from ner.evaluation.pairs import pair_up
-        from ner.evaluation.score import Score
-
-        pairs = pair_up(map(strict, self.gold), map(strict, self.predicted), same_tokens=False)
-        return sum(label_scores(pairs).values(), Score())
-
     def schemes(self) -> tuple[str | None, str | None]:
         """The schemes that gold and predictions were read in."""
+        from ner.evaluation.tags import scheme_of
+
         return scheme_of(self.gold), scheme_of(self.predicted)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for programs."""
         said = self.report.as_json(full=True)
         said["predictions_scheme"] = self.schemes()[1]
-        said["seqeval_strict"] = self.strict().as_json()
+        said["seqeval_strict"] = self.report.strict.as_json()
         if self.perturbed:
             said["perturbations"] = {
                 name: report.exact.as_json() for name, report in self.perturbed.items()
@@ -137,12 +137,21 @@ class _Task:
 
     def conlleval(self) -> str:
         """What conlleval prints."""
-        from ner.evaluation.exact import token_accuracy
+        from ner.evaluation.tags import tags_of, token_accuracy
         from ner.evaluation.text import conlleval_report
 
         accuracy = token_accuracy(map(tags_of, self.gold), map(tags_of, self.predicted))
         tokens = self.report.tokens
         return conlleval_report(self.report, tokens=tokens, accuracy=accuracy).rstrip("\n")
+
+    def seqeval(self, mode: str) -> str:
+        """Return the table that seqeval prints."""
+        from ner.evaluation import Report
+        from ner.evaluation.seqeval import seqeval_text
+        from ner.evaluation.text import seqeval_report
+
+        table = seqeval_text(self.report.pairs, mode) or seqeval_report(Report((), {}))
+        return table.rstrip("\n")
 
     def lines(self, *, brief: bool) -> list[str]:
         """What is printed."""
@@ -180,7 +189,7 @@ class _Task:
     def _strict_line(self) -> str:
         from ner.evaluation.tables import percent
 
-        score, exact = self.strict(), self.report.exact
+        score, exact = self.report.strict, self.report.exact
         if score == exact:
             return "seqeval's strict mode counts the same: all tags are well-formed"
         return (
@@ -224,6 +233,7 @@ def _report(
     from ner.evaluation import Report
     from ner.evaluation.exact import label_scores
     from ner.evaluation.pairs import pair_up
+    from ner.evaluation.tags import scheme_of
 
     pairs = pair_up(
         gold,

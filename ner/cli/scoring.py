@@ -127,36 +127,3 @@ class Model:
 
 def _predicted(sentence: Sentence, spans: tuple[Span, ...]) -> Sentence:
     return replace(sentence, spans=spans, unknown=frozenset(), columns={})
-
-
-def scheme_of(sentences: Iterable[Sentence]) -> str | None:
-    """The name of the scheme the sentences were read in; ``None`` where they had no tags."""
-    for sentence in sentences:
-        layout = getattr(sentence.columns, "layout", None)
-        if layout is not None:
-            name: str | None = layout.scheme
-            return name
-    return None
-
-
-def strict(sentence: Sentence) -> Sentence:
-    """The sentence with only the spans whose tags are well-formed, where its tags are known."""
-    from ner.evaluation.exact import strict_spans
-    from ner.schemes import scheme_named
-
-    tags = getattr(sentence.columns, "tags", None)
-    name = scheme_of([sentence])
-    if tags is None or name is None or not sentence.spans:
-        return sentence
-    try:
-        return replace(sentence, spans=strict_spans(tags, scheme_named(name)))
-    except ValueError:  # tags that the reader was told to read as others
-        return sentence
-
-
-def tags_of(sentence: Sentence) -> tuple[str, ...]:
-    """The tags as the file spells them, or in BIO where it has none."""
-    from ner.schemes import SCHEMES
-
-    tags: tuple[str, ...] | None = getattr(sentence.columns, "tags", None)
-    return tags or SCHEMES["BIO"].encode(sentence.spans or (), len(sentence))

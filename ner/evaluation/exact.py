@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from ner.evaluation.pairs import Pair
 from ner.evaluation.score import Score
-from ner.schemes import UNTYPED, Scheme
 from ner.sentence import Span
 
 Form = tuple[str, tuple[str, ...]]
@@ -47,35 +46,3 @@ def surface_score(pairs: Iterable[Pair]) -> Score:
 
 def _forms(pair: Pair, spans: Iterable[Span]) -> Iterable[Form]:
     return ((span.label, pair.tokens[span.start : span.end]) for span in spans)
-
-
-def strict_spans(tags: Sequence[str], scheme: Scheme) -> tuple[Span, ...]:
-    """The spans that are spelled without a fault, which are all that seqeval's strict mode sees.
-
-    The mode knows IOB2, IOBES and BILOU; what it makes of tags is in ``seqeval.scheme``.
-
-    Raises:
-        ValueError: A tag is none of the scheme's.
-    """
-    kept = []
-    for span in scheme.decode(tags):
-        length = span.end - span.start
-        whole = scheme.encode([Span(0, length, span.label)], length)
-        if tuple(map(_labelled, tags[span.start : span.end])) == whole:
-            kept.append(span)
-    return tuple(kept)
-
-
-def _labelled(tag: str) -> str:
-    """A tag with a label, which bare prefixes have not."""
-    prefix, _, label = tag.partition("-")
-    return tag if label else f"{prefix}-{UNTYPED}"
-
-
-def token_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> float:
-    """The share of tokens with the right tag, as ``conlleval`` prints it; 0.0 of no tokens."""
-    right = tokens = 0
-    for one, other in zip(gold, predicted, strict=True):
-        tokens += len(one)
-        right += sum(a == b for a, b in zip(one, other, strict=True))
-    return right / tokens if tokens else 0.0

@@ -20,11 +20,13 @@ class Pair:
         predicted: What was predicted, less any span on a token whose annotation is missing, and
             any of a label that nobody looked for there.
         sentence: The gold sentence, where more is known of it than its spans.
+        prediction: The predicted sentence, likewise.
     """
 
     gold: tuple[Span, ...]
     predicted: tuple[Span, ...]
     sentence: Sentence | None = None
+    prediction: Sentence | None = None
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -83,12 +85,13 @@ class _Door:
         if not isinstance(one, Sentence):
             self.annotated += 1
             return Pair(_in_order(one), predicted)
-        if isinstance(other, Sentence):
-            self._check_tokens(number, one, other)
+        prediction = other if isinstance(other, Sentence) else None
+        if prediction is not None:
+            self._check_tokens(number, one, prediction)
         self._check_ends(number, one, predicted)
         if one.spans is None:
             self.unannotated += 1
-            return Pair((), (), one)
+            return Pair((), (), one, prediction)
         self.annotated += 1
         if one.unknown:
             predicted = tuple(
@@ -96,7 +99,7 @@ class _Door:
             )
         if one.labels is not None:
             predicted = tuple(span for span in predicted if span.label in one.labels)
-        return Pair(_in_order(one.spans), predicted, one)
+        return Pair(_in_order(one.spans), predicted, one, prediction)
 
     def check_annotation(self) -> None:
         if self.unannotated and not self.annotated:

@@ -115,6 +115,30 @@ class Report:
         return surface_score(self.pairs)
 
     @cached_property
+    def strict(self) -> Score:
+        """The score of the spans whose tags are well-formed, as seqeval's strict mode counts."""
+        from ner.evaluation.tags import well_formed_pair
+
+        return sum(label_scores(map(well_formed_pair, self.pairs)).values(), Score())
+
+    def seqeval(self, mode: str = "default") -> dict[str, dict[str, float | None]]:
+        """Return the classification report of seqeval, computed by seqeval.
+
+        Args:
+            mode: ``default``, or ``strict``, in which spans with ill-formed tags do not count.
+
+        Returns:
+            ``precision``, ``recall``, ``f1-score`` and ``support`` of each label and of the three
+            averages; ``None`` where there is no entity at all.
+
+        Raises:
+            ValueError: There is no such mode, or spans of one sentence overlap.
+        """
+        from ner.evaluation.seqeval import seqeval_figures
+
+        return seqeval_figures(self.pairs, mode)
+
+    @cached_property
     def intervals(self) -> Intervals:
         """Bootstrap intervals, drawing sentences."""
         return self._bootstrap("sentence")
