@@ -1,4 +1,4 @@
-"""Settings from YAML, checked against the signatures of what they make.
+"""Settings from YAML, whether in a file or on the command line.
 
 YAML is read by the rules of its version 1.2, which are what people expect: ``1e-3`` is a number,
 ``NO`` and ``on`` are text, a key that stands twice is an error; no tag constructs an object.
@@ -6,23 +6,18 @@ YAML is read by the rules of its version 1.2, which are what people expect: ``1e
 
 from __future__ import annotations
 
-import inspect
 import re
-import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import yaml
 
 from ner.errors import ConfigError as ConfigError
+from ner.options import kind_of
 
-Part = TypeVar("Part")
 LARGEST = 1_000_000  # characters of a file of settings
 DEEPEST = 20
-MOST = (1 << 63) - 1  # as a whole number, which torch and numpy keep in 64 bits
-SHOWN = 100  # characters of a value in a message
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,14 +36,25 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = key_node.value
+        for key_node, value_node in node.value:
+            key, line = key_node.value, f"line {key_node.start_mark.line + 1}"
             if not isinstance(key, str):
-                raise ConfigError(f"line {key_node.start_mark.line + 1}: a name must be text")
+                raise ConfigError(f"{line}: a name must be text")
             if key in seen:
-                raise ConfigError(f"line {key_node.start_mark.line + 1}: {key!r} is there twice")
+                raise ConfigError(f"{line}: {key!r} is there twice")
+            if key_node.start_mark.column and _is_comment(value_node):
+                raise ConfigError(
+                    f"{line}: {key!r} has no value but a comment; put text with a # in quotes, "
+                    "or write null"
+                )
             seen.add(key)
         return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
+
+
+def _is_comment(node: Any) -> bool:
+    """Whether all that stands in place of a value is a comment, as in ``prefix: # ``."""
+    mark = node.start_mark
+    return node.value == "" and bool(re.match(r"[ \t]+#", mark.buffer[mark.pointer :]))
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -94,8 +100,10 @@ def parse(text: str) -> dict[str, Any]:
         ConfigError: As for ``load``.
     """
     settings = _parse_value(text)
+    if settings is None:
+        raise ConfigError("is empty; expected settings as `name: value`")
     if not isinstance(settings, dict):
-        raise ConfigError(f"expected settings as `name: value`, found {_kind(settings)}")
+        raise ConfigError(f"expected settings as `name: value`, found {kind_of(settings)}")
     return settings
 
 
@@ -106,15 +114,44 @@ def override(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[st
         ConfigError: An assignment has no ``=``, or goes into something that holds no settings.
     """
     changed = _copied(settings)
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set wants KEY=VALUE, got {assignment!r}")
+    for key, value in read_assignments(assignments, option="--set"):
         try:
-            changed = assign(changed, key.strip(), _parse_value(text))
+            changed = assign(changed, key, value)
         except ConfigError as error:
-            raise ConfigError(f"--set {assignment}: {error}") from None
+            raise ConfigError(f"--set {key}: {error}") from None
     return changed
+
+
+def read_assignments(given: Iterable[str], *, option: str) -> Iterator[tuple[str, Any]]:
+    """The names and values of ``KEY=VALUE`` arguments of a command line option.
+
+    A value is YAML. One of which YAML would drop something, as it does of ``-``, ``~``, nothing,
+    or anything that holds a comment, is text: to unset a setting, write ``null``.
+
+    Raises:
+        ConfigError: An argument is not of that form.
+    """
+    for one in given:
+        key, equals, text = one.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"{option} wants KEY=VALUE, got {one!r}")
+        try:
+            yield key.strip(), text if _is_swallowed(text) else _parse_value(text)
+        except ConfigError as error:
+            raise ConfigError(f"{option} {one}: {error}") from None
+
+
+def _is_swallowed(text: str) -> bool:
+    """Whether YAML would make less of a value than what was written."""
+    if text.strip() in ("", "~") or re.match(r"\s*-(\s|$)", text):
+        return True
+    if "#" not in text:
+        return False
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError):
+        return False  # which the parser says better
+    return node is None or bool(text[node.end_mark.index :].strip())
 
 
 def assign(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
@@ -151,151 +188,6 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_list(list(value)))
-
-
-def choose(shelf: Mapping[str, Part], name: str, *, of: str) -> Part:
-    """Take a part off its shelf by name.
-
-    Raises:
-        ConfigError: There is none of that name.
-    """
-    if name not in shelf:
-        raise ConfigError(f"no {of} is called {name!r}{_hint(name, shelf)}")
-    return shelf[name]
-
-
-def call(make: Callable[..., Part], settings: Any, *arguments: Any, of: str) -> Part:
-    """Call what makes a part with settings, having checked them against its signature.
-
-    Args:
-        make: A class or function; its keyword arguments are the settings it takes.
-        settings: A mapping of names to values, or ``None`` for none.
-        *arguments: What it is given before them.
-        of: What the settings belong to, for messages: ``model.encoder``.
-
-    Raises:
-        ConfigError: A setting is unknown, of the wrong type, missing, or of an impossible value.
-    """
-    given = {} if settings is None else settings
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"{of}: expected settings as `name: value`, found {_kind(given)}")
-    known = _settings_of(make, len(arguments))
-    for name, value in given.items():
-        if name not in known:
-            raise ConfigError(f"{of} has no setting {name!r}{_hint(name, known)}")
-        check(value, known[name][0], f"{of}.{name}")
-    missing = [name for name, (_, needed) in known.items() if needed and name not in given]
-    if missing:
-        raise ConfigError(f"{of} needs the setting {missing[0]!r}")
-    try:
-        return make(*arguments, **given)
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"{of}: {error}") from error
-
-
-def check(value: Any, wanted: Any, name: str) -> None:
-    """Refuse a value that is not of the wanted type.
-
-    Raises:
-        ConfigError: It is not; the message names the setting, what it wants and what it got.
-    """
-    if not _fits(value, wanted):
-        got = repr(value)
-        shown = got if len(got) <= SHOWN else f"{got[:SHOWN]}..."
-        raise ConfigError(f"{name} wants {_describe(wanted)}, got {_kind(value)} {shown}")
-    if isinstance(value, int) and abs(value) > MOST:
-        raise ConfigError(f"{name} must be a number that 64 bits hold, got one far larger")
-
-
-def _settings_of(make: Callable[..., Any], skipped: int) -> dict[str, tuple[Any, bool]]:
-    """The keyword arguments of a part: their types, and whether they must be given."""
-    function = make.__init__ if inspect.isclass(make) else make
-    hints = get_type_hints(function)
-    parameters = list(inspect.signature(make).parameters.values())[skipped:]
-    return {
-        parameter.name: (hints.get(parameter.name, Any), parameter.default is parameter.empty)
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-
-
-def _fits(value: Any, wanted: Any) -> bool:
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if wanted is Any:
-        return True
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, one) for one in inner)
-    if origin is Literal:
-        return value in inner
-    if wanted in (int, float, bool, str, None, type(None)):
-        return _fits_scalar(value, wanted)
-    kind = origin or wanted
-    if kind in (dict, Mapping):
-        return isinstance(value, dict) and all(
-            _fits(item, inner[1]) for item in value.values() if inner
-        )
-    if kind in (list, tuple, Sequence):
-        return isinstance(value, list | tuple) and all(
-            _fits(item, inner[0]) for item in _tellers(value, inner) if inner
-        )
-    return inspect.isclass(kind) and isinstance(value, kind)
-
-
-def _tellers(value: Sequence[Any], inner: tuple[Any, ...]) -> Iterable[Any]:
-    """The items that tell whether all fit: of scalars one of each type, for lists may be long."""
-    if inner and inner[0] in (int, float, bool, str):
-        return {type(item): item for item in value}.values()
-    return value
-
-
-def _fits_scalar(value: Any, wanted: Any) -> bool:
-    if wanted in (None, type(None)):
-        return value is None
-    if wanted is bool or isinstance(value, bool):
-        return wanted is bool and isinstance(value, bool)
-    if wanted is float:
-        return isinstance(value, int | float)
-    return isinstance(value, wanted)
-
-
-_NAMES: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-}
-_KINDS: dict[Any, str] = {**_NAMES, list: "a list", tuple: "a list", dict: "settings"}
-
-
-def _describe(wanted: Any) -> str:
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_describe(one) for one in inner)
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, inner))
-    if wanted in (None, type(None)):
-        return "null"
-    kind = origin or wanted
-    if kind in (list, tuple, Sequence):
-        return f"a list of {_describe(inner[0])}" if inner else "a list"
-    if kind in (dict, Mapping):
-        plain = len(inner) != 2 or inner[1] is Any
-        return "settings" if plain else f"settings, each {_describe(inner[1])}"
-    return _NAMES.get(wanted, str(getattr(wanted, "__name__", wanted)))
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    return _KINDS.get(type(value), type(value).__name__)
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    choices = list(known)
-    near = get_close_matches(name, choices, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(choices)}"
 
 
 def _copied(settings: Mapping[str, Any]) -> dict[str, Any]:

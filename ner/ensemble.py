@@ -17,11 +17,11 @@ from torch.overrides import TorchFunctionMode
 
 from ner import network as single
 from ner.batch import Batch
-from ner.config import choose
 from ner.crf import LinearChain
 from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Indexer
 from ner.network import Network
+from ner.options import lookup
 from ner.sentence import Sentence
 
 LARGEST = 100  # members
@@ -234,7 +234,7 @@ def build(
     networks = []
     for number, own in enumerate(_listed(members)):
         for name in own:
-            choose(shared, name, of=f"setting of model.members.{number}")
+            lookup(shared, name, of=f"setting of model.members.{number}")
         merged = {name: {**(all_ or {}), **(own.get(name) or {})} for name, all_ in shared.items()}
         networks.append(single.build(sentences, scheme=scheme, **merged))
     return networks[0] if len(networks) == 1 else Ensemble(networks)

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ner.batch import Batch, pad
-from ner.config import ConfigError, call, choose
+from ner.config import ConfigError
 from ner.crf import CRF, LinearChain, SpanTags
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbedding
 from ner.encoder import Encoder
 from ner.indexed import Indexed, TypeTable, candidates, one_hot
+from ner.options import instantiate, lookup
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Sentence
 
@@ -72,7 +73,7 @@ class Network(nn.Module):
         if not self.type_embeddings:
             raise ConfigError("model.embeddings: at least one must see the tokens themselves")
         width = sum(e.width for e in embeddings.values())
-        self.encoder: Encoder = call(Encoder, encoder, width, of="model.encoder")
+        self.encoder: Encoder = instantiate(Encoder, encoder, width, of="model.encoder")
         self.projection = nn.Linear(self.encoder.output_width, len(self.tags))
         nn.init.xavier_uniform_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
@@ -110,10 +111,10 @@ class Network(nn.Module):
         rest = dict(settings)
         embeddings = {}
         for name, part in rest.pop("embeddings").items():
-            kind = choose(EMBEDDINGS, part["kind"], of="embedding")
+            kind = lookup(EMBEDDINGS, part["kind"], of="embedding")
             own = {key: value for key, value in part.items() if key != "kind"}
-            embeddings[name] = call(kind, own, of=f"embedding {name!r}")
-        return call(cls, rest, embeddings, of="network")
+            embeddings[name] = instantiate(kind, own, of=f"embedding {name!r}")
+        return instantiate(cls, rest, embeddings, of="network")
 
     def type_table(self) -> TypeTable:
         """An empty table of tokens for this network's embeddings."""
@@ -258,12 +259,13 @@ def build(
     parts = {}
     for name, settings in {**recipe(sentences), **(embeddings or {})}.items():
         if settings is False:
+            lookup(EMBEDDINGS, name, of="embedding")  # a name that is not one leaves nothing out
             continue
         own = dict(settings) if isinstance(settings, Mapping) else settings
         kind = own.pop("kind", name) if isinstance(own, dict) else name
-        part = choose(EMBEDDINGS, kind, of="embedding")
-        parts[name] = call(part.fit, own, sentences, of=f"model.embeddings.{name}")
-    return call(_with_crf, crf, parts, labels, scheme, encoder, of="model.crf")
+        part = lookup(EMBEDDINGS, kind, of="embedding")
+        parts[name] = instantiate(part.fit, own, sentences, of=f"model.embeddings.{name}")
+    return instantiate(_with_crf, crf, parts, labels, scheme, encoder, of="model.crf")
 
 
 def recipe(sentences: Sequence[Sentence]) -> dict[str, Any]:

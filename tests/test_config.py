@@ -2,8 +2,7 @@
 
 import pytest
 
-from ner.config import ConfigError, call, choose, dump, load, override, parse
-from ner.encoder import Encoder
+from ner.config import ConfigError, dump, load, override, parse, read_assignments
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,7 @@ def test_scalars_are_read_by_the_rules_of_yaml_1_2(text, value):
     [
         ("a: 1\na: 2", "line 2: 'a' is there twice"),
         ("- 1", "found a list"),
-        ("", "found nothing"),
+        ("", "is empty"),
         ("a: !!python/object/apply:os.system ['true']", "tag"),
         ("a: &x 1\nb: *x", "aliases"),
         ("a: [1", "line"),
@@ -41,6 +40,7 @@ def test_scalars_are_read_by_the_rules_of_yaml_1_2(text, value):
         ("? [1, 2]\n: 3", "a name must be text"),
         ("a: '" + "x" * 1_000_001 + "'", "characters"),
         ("a: \0", "not YAML"),
+        ("data:\n  prefix: # \n  b: 1", "line 2: 'prefix' has no value but a comment; put text"),
     ],
 )
 def test_what_is_no_plain_settings_is_refused(text, complaint):
@@ -86,24 +86,32 @@ def test_assignments_that_assign_nothing_are_refused(assignment):
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("text", "value"),
     [
-        ({"widht": 3}, "model.encoder has no setting 'widht'; did you mean 'width'"),
-        ({"width": "x"}, "model.encoder.width wants a whole number, got text 'x'"),
-        ({"width": 1.5}, "a whole number, got a number"),
-        ({"width": True}, "a whole number"),
-        ({"bidirectional": 1}, "true or false"),
-        ({"width": 0}, "width must be at least 1, got 0"),
-        ({"width": 10**29}, "width must be a number that 64 bits hold, got one far larger"),
-        ({"dropout": 1}, "dropout"),
-        ([1], "found a list"),
+        ("# ", "# "),
+        ("#", "#"),
+        ("a #b", "a #b"),
+        ("'# '", "# "),
+        ("a#b", "a#b"),
+        ("{a: '#'} # b", "{a: '#'} # b"),
+        ("-", "-"),
+        ("- a", "- a"),
+        ("-1", -1),
+        ("~", "~"),
+        ("", ""),
+        (" ", " "),
+        ("null", None),
+        ("NO", "NO"),
+        ("{NO: O}", {"NO": "O"}),
+        ("5", 5),
+        ("'5'", "5"),
     ],
 )
-def test_settings_are_checked_against_the_part_they_make(settings, complaint):
-    with pytest.raises(ConfigError, match=complaint):
-        call(Encoder, settings, 10, of="model.encoder")
+def test_nothing_of_a_value_on_the_command_line_is_swallowed(text, value):
+    """YAML takes some of these for comments, lists of nothing, or nothing."""
+    assert list(read_assignments([f"a={text}"], option="--set")) == [("a", value)]
 
 
-def test_a_part_that_is_not_on_the_shelf_is_named_with_the_nearest():
-    with pytest.raises(ConfigError, match="no embedding is called 'word'; did you mean 'words'"):
-        choose({"words": 1}, "word", of="embedding")
+def test_a_section_may_have_a_comment_beside_its_name():
+    settings = parse("model:  # the recipe\ndata: # files\n  train: a # the first\n")
+    assert settings == {"model": None, "data": {"train": "a"}}

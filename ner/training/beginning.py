@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from ner.config import ConfigError, call
+from ner.config import ConfigError
 from ner.ensemble import build
 from ner.network import Network
+from ner.options import instantiate
 from ner.training.corpora import Corpora
 from ner.training.rehearsal import Rehearsal, opened
 from ner.training.settings import RunSettings
@@ -54,7 +55,7 @@ def begin_with(
         return _from_model(init_from, corpora, weight, device)
     if weight > 0.0:
         raise ConfigError("training.rehearsal needs a model to start from: --init-from")
-    network = call(build, settings.model, corpora.train, of="model")
+    network = instantiate(build, settings.model, corpora.train, of="model")
     remarks = [
         remark for part in network.embeddings.values() for remark in getattr(part, "remarks", ())
     ]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ner.config import ConfigError, call, load, override
+from ner.config import ConfigError, load, override
 from ner.inference import MOST_THREADS
 from ner.inference.decoding import VITERBI, Decoding
+from ner.options import instantiate
 from ner.training.optimisation import OPTIMIZERS, SCHEDULES
 
 POSITIVE = (
@@ -113,7 +114,7 @@ class DataSettings:
         found = []
         for number, entry in enumerate(entries):
             own = {"file": entry} if isinstance(entry, str) else entry
-            corpus = call(CorpusSettings, own, of=f"data.{split}[{number}]")
+            corpus = instantiate(CorpusSettings, own, of=f"data.{split}[{number}]")
             found.append(
                 replace(
                     corpus,
@@ -279,7 +280,7 @@ def _checked(raw: Mapping[str, Any]) -> RunSettings:
     sections = dict(raw)
     kinds = {"data": DataSettings, "training": TrainingSettings, "decoding": Decoding}
     for name in kinds.keys() & sections.keys():
-        sections[name] = call(kinds[name], sections[name], of=name)
+        sections[name] = instantiate(kinds[name], sections[name], of=name)
     if sections.get("model", {}) is None:
         sections["model"] = {}
-    return call(RunSettings, sections, of="the configuration")
+    return instantiate(RunSettings, sections, of="the configuration")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ner.config import ConfigError, assign, call
+from ner.config import ConfigError, assign
+from ner.options import instantiate
 from ner.training.corpora import Corpora, read_corpora
 from ner.training.loop import Run
 from ner.training.resumption import flat
@@ -205,7 +206,7 @@ def _range(name: str, given: Any) -> Choices:
         if not given or not all(isinstance(one, str | int | float | None) for one in given):
             raise ConfigError(f"tune.{name} wants a list of plain values, got {given}")
         return given
-    return call(Range, given, of=f"tune.{name}")
+    return instantiate(Range, given, of=f"tune.{name}")
 
 
 def _with(settings: RunSettings, tuned: Mapping[str, Any]) -> RunSettings:
