@@ -45,7 +45,7 @@ from ner.indexers.affixes import shape
 from ner.indexers.characters import HEAD, LONGEST, TAIL
 from ner.indexers.words import normalise
 from ner.inference import FastEngine
-from ner.inference.arrays import ROWS
+from ner.inference.batch_engine import ROWS
 from ner.network import Network, build
 from ner.sentence import Sentence, Span
 from ner.vocabulary import PADDING, UNKNOWN
@@ -130,7 +130,7 @@ class NoScores(FastEngine):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
-        self.chooser.probabilities = lambda chain, found: [0.0] * len(found)
+        self.decoder.probabilities = lambda chain, found: [0.0] * len(found)
 
 
 def main() -> None:

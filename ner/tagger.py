@@ -15,8 +15,8 @@ from ner import model_directory
 from ner.config import ConfigError, dump, parse
 from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
-from ner.inference.choice import Reading
-from ner.inference.readings import alternatives
+from ner.inference.n_best import alternatives
+from ner.inference.span_decoder import NBestParse
 from ner.manifest import is_file_name, parse_json, steadily
 from ner.model_directory import ModelError
 from ner.network import Network
@@ -88,7 +88,7 @@ class Tagger:
 
     def alternatives(
         self, sentences: Iterable[Sentence | Sequence[str]], count: int
-    ) -> list[tuple[Reading, ...]]:
+    ) -> list[tuple[NBestParse, ...]]:
         """The most probable readings of each sentence, the best first.
 
         Args:

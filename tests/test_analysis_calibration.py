@@ -216,8 +216,8 @@ def _table(network):
 
 
 def _found(network, chain, lengths):
-    from ner.inference.found import SpanFinder
+    from ner.inference.span_extraction import SpanExtractor
 
     tags = viterbi(chain).tags.numpy()
     inside = np.arange(tags.shape[1]) < lengths[:, None]
-    return SpanFinder(network.scheme, network.tags, network.labels).find(tags[inside], lengths)
+    return SpanExtractor(network.scheme, network.tags, network.labels).find(tags[inside], lengths)

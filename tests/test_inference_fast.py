@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner.ensemble import Ensemble
-from ner.inference import Decoding, FastEngine, PlainEngine, arrays, engine_for, long
-from ner.inference.found import SpanFinder
+from ner.inference import Decoding, FastEngine, PlainEngine, batch_engine, engine_for
+from ner.inference import windows as windowing
 from ner.inference.lstm import FusedLSTM
 from ner.inference.packed_sequence import PackedSequence
+from ner.inference.span_extraction import SpanExtractor
 from ner.network import build
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span, in_document
@@ -178,11 +179,12 @@ def test_the_engine_fits_the_network(toy):
 
 @pytest.mark.parametrize("length", [1, 127, 128, 1025, 3600])
 def test_windows_keep_every_token_once(length):
-    kept = [place for window in long.windows(length) for place in range(window.first, window.last)]
+    windows = windowing.windows(length)
+    kept = [place for window in windows for place in range(window.first, window.last)]
     assert kept == list(range(length))
-    for window in long.windows(length):
-        assert window.first - window.start == min(long.OVERLAP, window.first)
-        assert window.end - window.last == min(long.OVERLAP, length - window.last)
+    for window in windowing.windows(length):
+        assert window.first - window.start == min(windowing.OVERLAP, window.first)
+        assert window.end - window.last == min(windowing.OVERLAP, length - window.last)
 
 
 def test_a_long_sentence_in_windows_is_the_sentence_as_a_whole(toy, monkeypatch):
@@ -192,17 +194,17 @@ def test_a_long_sentence_in_windows_is_the_sentence_as_a_whole(toy, monkeypatch)
     sentence = Sentence(tuple(random.choice(words, 3000).tolist()))
     whole = PlainEngine(network).predict([sentence])
     assert_same(FastEngine(network).predict([sentence, *toy])[:1], whole)
-    monkeypatch.setattr(arrays, "SLICE", 1300)
+    monkeypatch.setattr(batch_engine, "SLICE", 1300)
     assert_same(FastEngine(network).predict([sentence]), whole)
-    monkeypatch.setattr(arrays, "WHOLE", 1000)
-    monkeypatch.setattr(arrays, "PIECE", 700)
+    monkeypatch.setattr(batch_engine, "WHOLE", 1000)
+    monkeypatch.setattr(batch_engine, "PIECE", 700)
     assert_same(FastEngine(network).predict([sentence]), whole)
 
 
 @pytest.mark.parametrize("whole", [5000, 1000])
 def test_a_long_sentence_keeps_its_columns_and_vectors(toy, monkeypatch, whole):
-    monkeypatch.setattr(arrays, "WHOLE", whole)
-    monkeypatch.setattr(arrays, "PIECE", 700)
+    monkeypatch.setattr(batch_engine, "WHOLE", whole)
+    monkeypatch.setattr(batch_engine, "PIECE", 700)
     random = np.random.default_rng(1)
 
     def known(tokens, spans=()):
@@ -231,7 +233,7 @@ def test_a_long_sentence_keeps_its_document(toy):
 
 @pytest.mark.parametrize("length", [0, 1, 700, 955, 956, 957, 1700])
 def test_a_stream_gives_every_token_once_in_order(toy, monkeypatch, length):
-    monkeypatch.setattr(arrays, "PIECE", 700)
+    monkeypatch.setattr(batch_engine, "PIECE", 700)
     tokens = [f"Word{number % 7}" for number in range(length)]
     pieces = list(FastEngine(network_of(toy)).stream(tokens))
     assert [token for kept, _ in pieces for token in kept] == tokens
@@ -245,8 +247,8 @@ def test_spans_are_read_as_the_scheme_reads_them(data, name):
     rows = data.draw(
         st.lists(st.lists(st.integers(0, len(tags) - 1), min_size=1, max_size=9), min_size=1)
     )
-    finder = SpanFinder(scheme, tags, labels)
-    found = finder.find(np.concatenate(rows), np.array(list(map(len, rows))))
+    extractor = SpanExtractor(scheme, tags, labels)
+    found = extractor.find(np.concatenate(rows), np.array(list(map(len, rows))))
     spans = [[] for _ in rows]
     for row, start, end, label in zip(
         found.rows, found.starts, found.ends, found.labels, strict=True

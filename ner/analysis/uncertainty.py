@@ -12,7 +12,7 @@ from ner.batch import group_by_length
 from ner.crf import LinearChain
 from ner.evaluation.selection import Uncertainty
 from ner.evaluation.suspects import Opinion
-from ner.inference.arrays import bare
+from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import SENTENCES, TOKENS, paths_of
 from ner.network import Network

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Arrays
-from ner.inference.arrays import Reading
-from ner.inference.choice import Moves
+from ner.inference.batch_engine import GateBatch
 from ner.inference.context_gates import ContextGates
 from ner.inference.lstm import layers_of, looked_up
 from ner.inference.packed_sequence import PackedSequence, inverse
+from ner.inference.span_decoder import Moves
 from ner.inference.token_cache import CACHE, capacity_of
 from ner.inference.type_gates import TypeGates
 from ner.network import Network
@@ -50,7 +50,7 @@ class CPUNetwork:
     @torch.inference_mode()
     def read(
         self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
-    ) -> Reading[Tensor]:
+    ) -> GateBatch[Tensor]:
         """The tokens of sentences, at most ``capacity`` together, as numbers.
 
         Args:
@@ -58,10 +58,10 @@ class CPUNetwork:
             contexts: For each context embedding and sentence what it made of the tokens.
         """
         looked = [member.types.look_up(sentences) for member in self._members]
-        return Reading.of(looked, list(map(len, sentences)), contexts)
+        return GateBatch.of(looked, list(map(len, sentences)), contexts)
 
     @torch.inference_mode()
-    def emissions(self, reading: Reading[Tensor], numbers: Sequence[int]) -> NDArray[np.float32]:
+    def emissions(self, reading: GateBatch[Tensor], numbers: Sequence[int]) -> NDArray[np.float32]:
         """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
         lengths = np.array([len(reading.rows[0][number]) for number in numbers])
         packed = PackedSequence.of(lengths)

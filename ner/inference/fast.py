@@ -1,7 +1,7 @@
 """The fast road on a CPU: the spans of the plain one, several times sooner.
 
 What a token gives to the first layer by itself is computed once and remembered, and the
-recurrence is laid out without padding; the rest of the road is that of ``ArrayEngine``.
+recurrence is laid out without padding; the rest of the road is that of ``BatchEngine``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch import Tensor
 
 from ner.crf import LinearChain
 from ner.crf.arrays import ArrayChain, Found
-from ner.inference.arrays import ArrayEngine
-from ner.inference.choice import LONG, Chooser, is_short
+from ner.inference.batch_engine import BatchEngine
 from ner.inference.cpu_network import CPUNetwork
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import paths_of
+from ner.inference.span_decoder import LONG, SpanDecoder, is_short
 from ner.inference.token_cache import CACHE
 from ner.network import Network
 
 
-class FastEngine(ArrayEngine[Tensor]):
+class FastEngine(BatchEngine[Tensor]):
     """Tags on the CPU with a network of float32. May be used by several threads at once.
 
     The weights are copied when it is first used and whenever they have changed since, as an
@@ -40,7 +40,7 @@ class FastEngine(ArrayEngine[Tensor]):
     def __init__(
         self, network: Network, decoding: Decoding = VITERBI, *, cache: int = CACHE
     ) -> None:
-        super().__init__(_TorchChooser(network, decoding))
+        super().__init__(_TorchSpanDecoder(network, decoding))
         self.network = network
         self.decoding = decoding
         self.cache = cache
@@ -71,8 +71,8 @@ class FastEngine(ArrayEngine[Tensor]):
         return current[1]
 
 
-class _TorchChooser(Chooser):
-    """A chooser that leaves much work at a time to torch, which does it faster.
+class _TorchSpanDecoder(SpanDecoder):
+    """A decoder that leaves much work at a time to torch, which does it faster.
 
     Args:
         network: The network whose emissions are read.

@@ -9,7 +9,7 @@ import torch
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
 from ner.indexed import Indexed, TypeTable
-from ner.inference.arrays import bare
+from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.network import Network
 from ner.sentence import Sentence, Span

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ner.errors import ModelError
 from ner.indexers import INDEXERS, ContextIndexer, TypeIndexer
-from ner.inference.choice import Moves
 from ner.inference.decoding import Decoding
+from ner.inference.span_decoder import Moves
 from ner.manifest import EXPORTED, Manifest, steadily
 from ner.schemes import Scheme, scheme_named
 

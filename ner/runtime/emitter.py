@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ner.errors import ConfigError, ModelError
 from ner.indexers import Arrays, ContextIndexer
-from ner.inference.arrays import Reading
+from ner.inference.batch_engine import GateBatch
 from ner.inference.token_cache import CACHE, TokenCache, capacity_of
 from ner.runtime.directory import EMISSIONS, TYPES, Exported
 from ner.sentence import Sentence
@@ -55,7 +55,7 @@ class OnnxEmitter:
 
     def read(
         self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
-    ) -> Reading[Floats]:
+    ) -> GateBatch[Floats]:
         """The tokens of sentences, at most ``capacity`` together, as numbers.
 
         Args:
@@ -63,9 +63,9 @@ class OnnxEmitter:
             contexts: For each context indexer and sentence what it made of the tokens.
         """
         looked = [self._gates.look_up(sentences)]
-        return Reading.of(looked, list(map(len, sentences)), contexts)
+        return GateBatch.of(looked, list(map(len, sentences)), contexts)
 
-    def emissions(self, reading: Reading[Floats], numbers: Sequence[int]) -> Floats:
+    def emissions(self, reading: GateBatch[Floats], numbers: Sequence[int]) -> Floats:
         """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
         (table,), (rows,) = reading.tables, reading.rows
         lengths = np.array([len(rows[number]) for number in numbers])

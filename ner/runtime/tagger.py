@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ner.indexers.columns import columns_of
-from ner.inference.arrays import ArrayEngine
-from ner.inference.choice import Chooser, Reading
+from ner.inference.batch_engine import BatchEngine
 from ner.inference.decoding import Decoding
+from ner.inference.span_decoder import NBestParse, SpanDecoder
 from ner.runtime.directory import Exported, read
 from ner.runtime.emitter import Floats, OnnxEmitter
 from ner.sentence import Sentence, Span, as_sentences, refuse_text
@@ -39,11 +39,11 @@ class ExportedTagger:
     @property
     def decoding(self) -> Decoding:
         """How spans are chosen."""
-        return self._engine.chooser.decoding
+        return self._engine.decoder.decoding
 
     @decoding.setter
     def decoding(self, decoding: Decoding) -> None:
-        self._engine = _Engine(self._emitter, Chooser(self._scheme, self.labels, decoding))
+        self._engine = _Engine(self._emitter, SpanDecoder(self._scheme, self.labels, decoding))
 
     def predict(self, sentences: Iterable[Sentence | Sequence[str]]) -> list[tuple[Span, ...]]:
         """The spans of each sentence, each with its probability as ``score``.
@@ -58,7 +58,7 @@ class ExportedTagger:
 
     def alternatives(
         self, sentences: Iterable[Sentence | Sequence[str]], count: int
-    ) -> list[tuple[Reading, ...]]:
+    ) -> list[tuple[NBestParse, ...]]:
         """The most probable readings of each sentence, the best first.
 
         Args:
@@ -85,11 +85,11 @@ class ExportedTagger:
         yield from self._engine.stream(tokens)
 
 
-class _Engine(ArrayEngine[Floats]):
+class _Engine(BatchEngine[Floats]):
     """The road of arrays by way of onnxruntime."""
 
-    def __init__(self, emitter: OnnxEmitter, chooser: Chooser) -> None:
-        super().__init__(chooser)
+    def __init__(self, emitter: OnnxEmitter, decoder: SpanDecoder) -> None:
+        super().__init__(decoder)
         self._emitter = emitter
 
     def emitter(self) -> OnnxEmitter:

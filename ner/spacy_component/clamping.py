@@ -12,8 +12,8 @@ from ner.analysis.alternatives import SpanWithAlternatives, with_alternatives
 from ner.batch import group_by_length
 from ner.indexed import Indexed, TypeTable
 from ner.inference import Decoding, PlainEngine
-from ner.inference.arrays import WHOLE
-from ner.inference.long import windows
+from ner.inference.batch_engine import WHOLE
+from ner.inference.windows import windows
 from ner.network import Network
 from ner.sentence import Sentence, Span
 from ner.spacy_component.documents import Piece, moved

@@ -13,7 +13,7 @@ from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span
 
 if TYPE_CHECKING:
-    from ner.inference.choice import Reading
+    from ner.inference.span_decoder import NBestParse
 
 DIGITS = 6  # of scores
 
@@ -35,7 +35,7 @@ class Tagged:
     spans: tuple[Span, ...]
     lines: Sequence[str] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[NBestParse, ...] = ()
     ends: bool = True
 
 

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ner.indexers import Arrays
-from ner.inference.choice import LONG, Chooser, Moves
-from ner.inference.choice import Reading as Alternative
-from ner.inference.long import MARGIN, OVERLAP, PIECE, WINDOW, Piece, Window, windows
+from ner.inference.span_decoder import LONG, Moves, NBestParse, SpanDecoder
+from ner.inference.windows import MARGIN, OVERLAP, PIECE, WINDOW, DecodingChunk, Window, windows
 from ner.sentence import Sentence, Span
 
 ROWS = 384  # sentences that go through the recurrence together: few steps, yet in a fast cache
@@ -34,7 +33,7 @@ Table = TypeVar("Table")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading(Generic[Table]):
+class GateBatch(Generic[Table]):
     """Sentences as numbers.
 
     Attributes:
@@ -52,7 +51,7 @@ class Reading(Generic[Table]):
         looked: Sequence[tuple[Table, Integers]],
         lengths: Sequence[int],
         contexts: list[list[Arrays]],
-    ) -> Reading[Table]:
+    ) -> GateBatch[Table]:
         """The reading of sentences of these lengths.
 
         Args:
@@ -62,15 +61,15 @@ class Reading(Generic[Table]):
         """
         ends = list(accumulate(lengths))
         bounds = list(zip([0, *ends], ends, strict=False))
-        return Reading(
+        return GateBatch(
             [table for table, _ in looked],
             [[rows[start:end] for start, end in bounds] for _, rows in looked],
             contexts,
         )
 
-    def windows(self, bounds: Sequence[tuple[int, int]]) -> Reading[Table]:
+    def windows(self, bounds: Sequence[tuple[int, int]]) -> GateBatch[Table]:
         """Of a reading of one sentence, stretches of its tokens as sentences."""
-        return Reading(
+        return GateBatch(
             self.tables,
             [[own[0][start:end] for start, end in bounds] for own in self.rows],
             [
@@ -99,7 +98,7 @@ class Emitter(Protocol[Table]):
 
     def read(
         self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
-    ) -> Reading[Table]:
+    ) -> GateBatch[Table]:
         """The tokens of sentences, at most ``capacity`` together, as numbers.
 
         Args:
@@ -108,20 +107,20 @@ class Emitter(Protocol[Table]):
         """
         ...
 
-    def emissions(self, reading: Reading[Table], numbers: Sequence[int]) -> Floats:
+    def emissions(self, reading: GateBatch[Table], numbers: Sequence[int]) -> Floats:
         """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
         ...
 
 
-class ArrayEngine(Generic[Table]):
+class BatchEngine(Generic[Table]):
     """Tags by way of an emitter. May be used by several threads at once.
 
     Args:
-        chooser: Chooses the spans.
+        decoder: Chooses the spans.
     """
 
-    def __init__(self, chooser: Chooser) -> None:
-        self.chooser = chooser
+    def __init__(self, decoder: SpanDecoder) -> None:
+        self.decoder = decoder
 
     def emitter(self) -> Emitter[Table]:
         """What gives the emissions."""
@@ -135,9 +134,9 @@ class ArrayEngine(Generic[Table]):
         if len(lengths) == 1 and 0 < lengths[0] <= LONG:  # the shortest way for a single one
             reading = _read(emitter, [bare(sentences[0])])
             emissions = emitter.emissions(reading, range(1))
-            return self.chooser.spans(emitter.moves, emissions, np.array(lengths))
+            return self.decoder.spans(emitter.moves, emissions, np.array(lengths))
         for numbers, emissions, ordered in _emitted(emitter, sentences, GROUP):
-            spans = self.chooser.spans(emitter.moves, emissions, ordered)
+            spans = self.decoder.spans(emitter.moves, emissions, ordered)
             for number, own in zip(numbers, spans, strict=True):
                 found[number] = own
         for number, length in enumerate(lengths):
@@ -147,7 +146,7 @@ class ArrayEngine(Generic[Table]):
 
     def alternatives(
         self, sentences: Sequence[Sentence], count: int
-    ) -> list[tuple[Alternative, ...]]:
+    ) -> list[tuple[NBestParse, ...]]:
         """The most probable readings of each sentence, the best first.
 
         Args:
@@ -159,17 +158,17 @@ class ArrayEngine(Generic[Table]):
         """
         if count < 1:
             raise ValueError(f"the number of readings must be at least 1, got {count}")
-        found: list[tuple[Alternative, ...]] = [(Alternative((), 1.0),)] * len(sentences)
+        found: list[tuple[NBestParse, ...]] = [(NBestParse((), 1.0),)] * len(sentences)
         emitter = self.emitter()
         for numbers, emissions, lengths in _emitted(emitter, sentences, FEW):
-            readings = self.chooser.readings(emitter.moves, emissions, lengths, count)
+            readings = self.decoder.readings(emitter.moves, emissions, lengths, count)
             for number, own in zip(numbers, readings, strict=True):
                 found[number] = own
         for number, sentence in enumerate(sentences):
             if len(sentence) > LONG:
                 emissions = self._windowed(emitter, bare(sentence))
                 lengths = np.array([len(sentence)])
-                (found[number],) = self.chooser.readings(emitter.moves, emissions, lengths, count)
+                (found[number],) = self.decoder.readings(emitter.moves, emissions, lengths, count)
         return found
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
@@ -202,9 +201,9 @@ class ArrayEngine(Generic[Table]):
             stretch, before = stretch_of(start, place + size + MARGIN), place - start
             last = len(stretch) < before + size + MARGIN
             if len(stretch) > before:
-                piece = Piece(before, size, tag, last=last)
+                piece = DecodingChunk(before, size, tag, last=last)
                 emissions = self._windowed(emitter, stretch)
-                tags, spans = self.chooser.piece(emitter.moves, emissions, piece)
+                tags, spans = self.decoder.piece(emitter.moves, emissions, piece)
                 yield stretch, slice(before, before + len(tags)), spans
                 place, tag = place + len(tags), int(tags[-1])
 
@@ -212,7 +211,7 @@ class ArrayEngine(Generic[Table]):
         """The spans of a sentence too long for the groups."""
         if len(sentence) <= WHOLE:
             emissions = self._windowed(emitter, bare(sentence))
-            return self.chooser.spans(emitter.moves, emissions, np.array([len(sentence)]))[0]
+            return self.decoder.spans(emitter.moves, emissions, np.array([len(sentence)]))[0]
         found: list[Span] = []
         place = 0
         for _, kept, spans in self._pieces(emitter, partial(_stretch, sentence)):
@@ -223,7 +222,7 @@ class ArrayEngine(Generic[Table]):
     def _windowed(self, emitter: Emitter[Table], sentence: Sentence) -> Floats:
         """The emissions of a long sentence, ``(tokens, tags)``, window by window."""
         contexts = emitter.contexts([sentence])
-        emissions = np.empty((len(sentence), len(self.chooser.tags)), np.float32)
+        emissions = np.empty((len(sentence), len(self.decoder.tags)), np.float32)
         parts = windows(len(sentence))
         count = max(1, (min(SLICE, emitter.capacity) - 2 * OVERLAP) // WINDOW)
         for first in range(0, len(parts), count):
@@ -254,14 +253,14 @@ def _emitted(
             yield numbers[first:last], emissions, ordered[first:last]
 
 
-def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> Reading[Table]:
+def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> GateBatch[Table]:
     """Whole sentences as numbers."""
     contexts = emitter.contexts(sentences)
     return emitter.read([sentence.tokens for sentence in sentences], contexts)
 
 
 def _fill(
-    emitter: Emitter[Table], reading: Reading[Table], parts: list[Window], emissions: Floats
+    emitter: Emitter[Table], reading: GateBatch[Table], parts: list[Window], emissions: Floats
 ) -> None:
     """Write the emissions that each window keeps to where they belong."""
     parts = sorted(parts, key=lambda w: w.end - w.start, reverse=True)

@@ -21,7 +21,7 @@ OVERLAP = 128  # tokens it also reads on either side of a window
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DecodingChunk:
     """What is known of a piece of a sentence before it is decoded.
 
     Attributes:

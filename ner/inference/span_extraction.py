@@ -13,7 +13,7 @@ from ner.schemes import OUTSIDE, Scheme
 Integers = NDArray[np.int64]
 
 
-class SpanFinder:
+class SpanExtractor:
     """Reads the spans out of tag numbers, as ``Scheme.decode`` reads them out of tags.
 
     Args:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner.inference.found import SpanFinder
 from ner.inference.single import best_path
+from ner.inference.span_extraction import SpanExtractor
 from ner.schemes import SCHEMES
 
 LABELS = ("PER", "ORG", "creative-work")
@@ -23,8 +23,8 @@ def test_the_spans_are_those_that_the_scheme_reads(name, data):
     tags = scheme.tags(LABELS)
     number = st.integers(0, len(tags) - 1)
     texts = data.draw(st.lists(st.lists(number, min_size=1, max_size=7), min_size=1, max_size=5))
-    finder = SpanFinder(scheme, tags, LABELS)
-    found = finder.find(np.concatenate(texts), np.array([len(text) for text in texts]))
+    extractor = SpanExtractor(scheme, tags, LABELS)
+    found = extractor.find(np.concatenate(texts), np.array([len(text) for text in texts]))
     spans = [scheme.decode([tags[n] for n in text]) for text in texts]
     expected = [(row, s.start, s.end, s.label) for row, own in enumerate(spans) for s in own]
     read = zip(found.rows, found.starts, found.ends, [LABELS[n] for n in found.labels], strict=True)
@@ -35,9 +35,9 @@ def test_the_spans_are_those_that_the_scheme_reads(name, data):
 def test_a_token_goes_on_with_the_span_before_it_and_the_first_with_none():
     scheme = SCHEMES["BIO"]
     tags = scheme.tags(["A", "B"])
-    finder = SpanFinder(scheme, tags, ["A", "B"])
+    extractor = SpanExtractor(scheme, tags, ["A", "B"])
     text = [tags.index(tag) for tag in ("I-A", "I-A", "O", "I-A", "I-B", "B-B", "I-B")]
-    follows = finder.follows(np.array(text))
+    follows = extractor.follows(np.array(text))
     assert follows.tolist() == [False, True, False, False, False, False, True]
 
 

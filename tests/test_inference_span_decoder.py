@@ -15,10 +15,10 @@ from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
 from ner.crf.nbest_numpy import n_best_numpy
 from ner.crf.viterbi_numpy import viterbi_numpy
 from ner.inference import Decoding, FastEngine, PlainEngine
-from ner.inference.choice import Chooser, Moves
 from ner.inference.decoding import WAYS
-from ner.inference.long import Piece
-from ner.inference.readings import alternatives
+from ner.inference.n_best import alternatives
+from ner.inference.span_decoder import Moves, SpanDecoder
+from ner.inference.windows import DecodingChunk
 from ner.schemes import SCHEMES
 
 LABELS = ["A", "B"]
@@ -124,13 +124,13 @@ def test_the_ways_are_those_of_the_crf():
 
 
 @pytest.mark.parametrize("decode", WAYS)
-def test_the_chooser_of_arrays_finds_what_the_plain_road_finds(toy, decode):
+def test_the_span_decoder_finds_what_the_plain_road_finds(toy, decode):
     network, decoding = network_of(toy), Decoding(decode, threshold=0.3, temperature=1.5)
     engine = FastEngine(network, decoding)
-    engine.chooser = Chooser(network.scheme, network.labels, decoding)
+    engine.decoder = SpanDecoder(network.scheme, network.labels, decoding)
     sentences = texts(toy)
     assert_same(engine.predict(sentences), PlainEngine(network, decoding).predict(sentences))
-    engine.chooser.any_probabilities = None  # they were summed step by step
+    engine.decoder.any_probabilities = None  # they were summed step by step
     engine.predict(sentences)
 
 
@@ -176,9 +176,9 @@ def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
     chain, _, table, _ = chains(name, 4, 2.0)
     moves = Moves(chain.transitions, chain.start, chain.end)
     emissions = chain.emissions.reshape(-1, chain.emissions.shape[2])[:30]
-    chooser = Chooser(SCHEMES[name], LABELS)
+    decoder = SpanDecoder(SCHEMES[name], LABELS)
     tag = None if before == 0 else 0
-    tags, spans = chooser.piece(moves, emissions, Piece(before, 20, tag, last))
+    tags, spans = decoder.piece(moves, emissions, DecodingChunk(before, 20, tag, last))
     nothing = np.zeros_like(chain.start)
     start = chain.start if tag is None else chain.transitions[tag]
     end = chain.end if last else nothing
@@ -198,7 +198,7 @@ def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
     found = Found(*np.array(columns).T)
     expected = span_probability(whole, ArrayMessages.of(whole), found, table)
     assert [span.score for span in spans] == pytest.approx(expected.tolist(), rel=1e-5)
-    decoded = SCHEMES[name].decode([chooser.tags[number] for number in tags])
+    decoded = SCHEMES[name].decode([decoder.tags[number] for number in tags])
     assert [(s.start, s.end, s.label) for s in spans] == [
         (s.start, s.end, s.label) for s in decoded
     ]
@@ -208,14 +208,14 @@ def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
 def test_a_sentence_alone_has_the_spans_it_has_beside_others(decode):
     chain, _, _, _ = chains("BIO", 5, 2.0)
     moves = Moves(chain.transitions, chain.start, chain.end)
-    chooser = Chooser(SCHEMES["BIO"], LABELS, Decoding(decode))
+    decoder = SpanDecoder(SCHEMES["BIO"], LABELS, Decoding(decode))
     order = np.argsort(-chain.lengths, kind="stable")
     lengths = chain.lengths[order]
     rows = [chain.emissions[row, :length] for row, length in zip(order, lengths, strict=True)]
-    together = chooser.spans(moves, np.concatenate(rows), lengths)
+    together = decoder.spans(moves, np.concatenate(rows), lengths)
     assert any(together)
     for row, length, expected in zip(rows, lengths, together, strict=True):
-        (alone,) = chooser.spans(moves, row, np.array([length]))
+        (alone,) = decoder.spans(moves, row, np.array([length]))
         assert alone == expected
         assert [one.score for one in alone] == pytest.approx([one.score for one in expected])
 
@@ -225,12 +225,12 @@ def test_a_sentence_alone_has_the_spans_it_has_beside_others(decode):
 @pytest.mark.parametrize("way", ["viterbi", "posterior", "greedy", "readings"])
 def test_emissions_that_are_no_numbers_are_never_read_as_no_entity(way, wrong, sentences):
     decoding = Decoding("viterbi" if way == "readings" else way)
-    chooser = Chooser(SCHEMES["BIO"], LABELS, decoding)
-    count = len(chooser.tags)
+    decoder = SpanDecoder(SCHEMES["BIO"], LABELS, decoding)
+    count = len(decoder.tags)
     moves = Moves(*(np.zeros(shape, np.float32) for shape in ((count, count), count, count)))
     emissions = np.zeros((5 * sentences, count), np.float32)
     emissions[-2, 1] = wrong
-    ask = partial(chooser.readings, count=2) if way == "readings" else chooser.spans
+    ask = partial(decoder.readings, count=2) if way == "readings" else decoder.spans
     place = f"sentence {sentences - 1} hold {wrong} at token 3, tag 1"
     with pytest.raises(ValueError, match=place):
         ask(moves, emissions, np.full(sentences, 5))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from ner.batch import group_by_length
-from ner.inference.arrays import bare
-from ner.inference.choice import Reading
+from ner.inference.batch_engine import bare
 from ner.inference.decoding import Decoding
+from ner.inference.span_decoder import NBestParse
 from ner.network import Network
 from ner.sentence import Sentence
 
@@ -17,7 +17,7 @@ from ner.sentence import Sentence
 @torch.inference_mode()
 def alternatives(
     network: Network, sentences: Sequence[Sentence], count: int, *, temperature: float = 1.0
-) -> list[tuple[Reading, ...]]:
+) -> list[tuple[NBestParse, ...]]:
     """The most probable readings of each sentence, the best first.
 
     In the schemes a network uses, different legal tag sequences are different readings.
@@ -34,7 +34,7 @@ def alternatives(
     if count < 1:
         raise ValueError(f"the number of readings must be at least 1, got {count}")
     decoding = Decoding(temperature=temperature)
-    found: list[tuple[Reading, ...]] = [(Reading((), 1.0),)] * len(sentences)
+    found: list[tuple[NBestParse, ...]] = [(NBestParse((), 1.0),)] * len(sentences)
     filled = [number for number, sentence in enumerate(sentences) if len(sentence)]
     lengths = [len(sentences[number]) for number in filled]
     device = next(network.parameters()).device
@@ -47,7 +47,7 @@ def alternatives(
         for number, rows, own in zip(numbers, paths.tags.tolist(), probabilities, strict=True):
             length = len(sentences[number])
             found[number] = tuple(
-                Reading(
+                NBestParse(
                     network.scheme.decode([network.tags[tag] for tag in row[:length]]), probability
                 )
                 for row, probability in zip(rows, own, strict=True)

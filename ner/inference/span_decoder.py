@@ -16,10 +16,10 @@ from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
 from ner.crf.nbest_numpy import n_best_numpy
 from ner.crf.viterbi_numpy import unsound, viterbi_numpy
 from ner.inference.decoding import VITERBI, Decoding
-from ner.inference.found import Found, SpanFinder
-from ner.inference.long import Piece, seam
 from ner.inference.probabilities import Weights, span_probabilities
 from ner.inference.single import best_path, span_probabilities_of_one
+from ner.inference.span_extraction import Found, SpanExtractor
+from ner.inference.windows import DecodingChunk, seam
 from ner.schemes import Scheme
 from ner.sentence import Span
 
@@ -56,7 +56,7 @@ class Moves:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class NBestParse:
     """One way to read a sentence.
 
     Attributes:
@@ -68,7 +68,7 @@ class Reading:
     probability: float
 
 
-class Chooser:
+class SpanDecoder:
     """Chooses spans, and says how probable they are.
 
     Args:
@@ -88,7 +88,7 @@ class Chooser:
         self.tags = scheme.tags(labels)
         self.decoding = decoding
         self._known: tuple[tuple[Floats, Floats, Floats], Weights] | None = None
-        self.finder = SpanFinder(scheme, self.tags, labels)
+        self.extractor = SpanExtractor(scheme, self.tags, labels)
         spelling = scheme.spelling(self.labels)
         self.table = SpanTable(**{name: np.array(tags) for name, tags in spelling.items()})
 
@@ -96,12 +96,12 @@ class Chooser:
         """The spans of sentences, longest first, given their emissions in flat order."""
         chain = moves.chain(_padded(emissions, lengths), lengths)
         tags = self._tags(chain)
-        found = self.finder.find(tags[0] if len(tags) == 1 else tags[chain.mask], lengths)
+        found = self.extractor.find(tags[0] if len(tags) == 1 else tags[chain.mask], lengths)
         return self._listed(found, self.probabilities(chain, found), len(lengths))
 
     def readings(
         self, moves: Moves, emissions: Floats, lengths: Integers, count: int
-    ) -> list[tuple[Reading, ...]]:
+    ) -> list[tuple[NBestParse, ...]]:
         """The most probable readings of sentences, longest first, the best reading first.
 
         Args:
@@ -119,14 +119,14 @@ class Chooser:
             some = np.flatnonzero(own > 0.0)
             flat = paths[some, :length].reshape(-1)
             spans = self._listed(
-                self.finder.find(flat, np.full(len(some), length)), None, len(some)
+                self.extractor.find(flat, np.full(len(some), length)), None, len(some)
             )
             listed = zip(spans, own[some].tolist(), strict=True)
-            found.append(tuple(Reading(one, probability) for one, probability in listed))
+            found.append(tuple(NBestParse(one, probability) for one, probability in listed))
         return found
 
     def piece(
-        self, moves: Moves, emissions: Floats, piece: Piece
+        self, moves: Moves, emissions: Floats, piece: DecodingChunk
     ) -> tuple[Integers, tuple[Span, ...]]:
         """The tags of a piece of a sentence that are kept, and the spans in them.
 
@@ -147,8 +147,8 @@ class Chooser:
         )
         tags = self._tags(own)[0]
         if not piece.last:
-            tags = tags[: seam(self.finder.follows(tags), piece.size)]
-        found = self.finder.find(tags, np.array([len(tags)]))
+            tags = tags[: seam(self.extractor.follows(tags), piece.size)]
+        found = self.extractor.find(tags, np.array([len(tags)]))
         start = whole.start if piece.before == 0 else free
         around = replace(whole, start=start, end=end)
         there = replace(found, starts=found.starts + piece.before, ends=found.ends + piece.before)
