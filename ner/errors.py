@@ -1,6 +1,12 @@
-"""The errors of our own; every one is a ``ValueError``."""
+"""The errors and warnings of our own: values, whose text is made when they are shown."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+UNREADABLE, BAD_LINE, BAD_TAG = "unreadable", "bad-line", "bad-tag"  # kinds of faults
 
 
 class ConfigError(ValueError):
@@ -9,3 +15,118 @@ class ConfigError(ValueError):
 
 class ModelError(ValueError):
     """A model directory that cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong at one place of a file.
+
+    Attributes:
+        path: What the file is called; empty where there is none, as when sentences are written.
+        line: The line, counted from 1; 0 where the whole file is meant.
+        kind: What kind of fault: a key of ``ner.checks.KINDS``.
+        message: What is wrong, and what to do; without the place.
+    """
+
+    path: str
+    line: int
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.message}" if place else self.message
+
+
+class DataError(ValueError):
+    """A file does not hold what it should.
+
+    Args:
+        faults: What is wrong, in order; a text is a fault that has no place.
+        more: How many further bad lines of each file are counted and not listed.
+
+    Attributes:
+        faults: As above.
+        more: As above.
+    """
+
+    def __init__(self, *faults: Fault | str, more: Mapping[str, int] | None = None) -> None:
+        super().__init__(*faults)
+        self.faults = tuple(
+            one if isinstance(one, Fault) else Fault("", 0, UNREADABLE, one) for one in faults
+        )
+        self.more = dict(more or {})
+
+    @classmethod
+    def of(cls, path: str, message: str) -> DataError:
+        """An error about a file as a whole."""
+        return cls(Fault(path, 0, UNREADABLE, message))
+
+    @classmethod
+    def merged(cls, errors: Iterable[DataError]) -> DataError:
+        """One error that tells of several files."""
+        faults: list[Fault] = []
+        more: dict[str, int] = {}
+        for error in errors:
+            faults += error.faults
+            more |= error.more
+        return cls(*faults, more=more)
+
+    def renamed(self, before: str, after: str) -> DataError:
+        """The same error about a file that users know by another name."""
+
+        def name(path: str) -> str:
+            return after if path == before else path
+
+        faults = [replace(one, path=name(one.path)) for one in self.faults]
+        return DataError(*faults, more={name(path): count for path, count in self.more.items()})
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self.faults, self.more))
+
+
+class DataWarning(UserWarning):
+    """A file was read, but something in it had to be repaired or left out.
+
+    Args:
+        message: What, without the name of the file.
+        path: What the file is called; empty where the message is about no file.
+        kind: What kind of remark: a key of ``ner.checks.KINDS``.
+        line: The line it is about, counted from 1; 0 where it is about all of the file.
+        count: How many places of the file it is about.
+        faults: The first of these places, each with a line of its own in the text.
+
+    Attributes:
+        message: As above, and so the others.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str = "",
+        kind: str = "reader",
+        line: int = 0,
+        count: int = 1,
+        faults: Iterable[Fault] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message, self.path, self.kind = message, path, kind
+        self.line, self.count, self.faults = line, count, tuple(faults)
+
+    def __str__(self) -> str:
+        told = [str(Fault(self.path, self.line, self.kind, self.message))]
+        if self.faults:
+            more = {self.path: self.count - len(self.faults)}
+            told += _lines(self.faults, more, "")
+        return "\n".join(told)
+
+
+def _lines(
+    faults: Iterable[Fault], more: Mapping[str, int], what: str = " bad line"
+) -> Iterator[str]:
+    """The lines of a message; after those of a file, how many it has besides."""
+    for path, group in groupby(faults, lambda one: one.path):
+        yield from map(str, group)
+        if left := more.get(path, 0):
+            yield f"{path}: and {left} more{what}{'s' * (left > 1 and bool(what))}"

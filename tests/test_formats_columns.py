@@ -2,9 +2,9 @@
 
 import pytest
 
+from ner.errors import DataError
 from ner.formats import columns
 from ner.formats.columns import BOUNDARY, Aside, Lines, Rows, named, split, usual_width
-from ner.formats.lines import DataError
 
 
 @pytest.mark.parametrize(

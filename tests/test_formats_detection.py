@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ner.errors import DataWarning
 from ner.formats.detection import Repairs, TagCounts, complaint, is_tag
-from ner.formats.lines import DataWarning
 from ner.schemes import OUTSIDE, SCHEMES
 from ner.sentence import Span
 

@@ -136,7 +136,7 @@ def check(name: str, folder: Path, times: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", SEEDS)
-@pytest.mark.filterwarnings("ignore::ner.formats.lines.DataWarning")
+@pytest.mark.filterwarnings("ignore::ner.errors.DataWarning")
 def test_a_spoiled_file_raises_nothing_but_a_data_error(name: str, tmp_path: Path) -> None:
     check(name, tmp_path, times=400, seed=1)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ner.errors import DataError
 from ner.formats import conll, paragraphs
-from ner.formats.lines import DataError
 from ner.formats.paragraphs import Cutter
 
 PARTS = ["a", "b", "\u00e9", "\u00a0", "\u2028", "O", "B-X", "I-X", " ", "\t", "\n", "\n\n"]

@@ -19,8 +19,9 @@ from ner.checks.findings import ERROR, KINDS, WARNING, Finding, Findings
 from ner.checks.labels import check_labels
 from ner.checks.sources import Item, Source
 from ner.checks.survey import Facts, Overlap, Review, Survey
-from ner.formats import DataError, DataWarning
-from ner.formats.lines import STREAM, expand, opened, rereadable, title
+from ner.errors import BAD_LINE, DataError, DataWarning
+from ner.formats.faults import STREAM, title
+from ner.formats.lines import expand, opened, rereadable
 
 __all__ = ["KINDS", "Facts", "Finding", "Findings", "Overlap", "Report", "check"]
 
@@ -117,24 +118,19 @@ def _told(findings: Findings, file: str | Path, caught: list[Any]) -> Iterator[N
     except OSError as error:
         findings.add("unreadable", title(file), 0, error.strerror or str(error))
     except DataError as error:
-        _tell(findings, title(file), str(error))
+        for fault in error.faults:
+            findings.add(fault.kind, fault.path or title(file), fault.line, fault.message)
+        for count in error.more.values():
+            findings.counts[BAD_LINE] += count
     for warning in caught:
-        for line in str(warning.message).splitlines():
-            findings.add("reader", title(file), 0, line.removeprefix(f"{title(file)}: "))
+        _note(findings, title(file), warning.message)
     caught.clear()
 
 
-def _tell(findings: Findings, name: str, message: str) -> None:
-    """Note the lines of an error, each of which may name its own place."""
-    kind = "unreadable"
-    for line in message.split("\n"):
-        rest = line.removeprefix(f"{name}:")
-        number, _, told = rest.partition(": ")
-        if rest != line and number.isdecimal():
-            kind = "bad-line"  # and so is what follows, such as how many there are besides
-            findings.add(kind, name, int(number), told)
-        else:
-            findings.add(kind, name, 0, rest.strip())
+def _note(findings: Findings, name: str, warning: DataWarning) -> None:
+    """Note what a reader remarked of a file."""
+    for fault in warning.faults or [warning]:
+        findings.add("reader", fault.path or name, fault.line, fault.message)
 
 
 def _check_mark(findings: Findings, file: str | Path) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ner.checks.findings import Findings
+from ner.errors import BAD_LINE, UNREADABLE, DataError, Fault
 from ner.formats import format_of, format_to_read, options_of
-from ner.formats.alignment import OVERLAP, Misfit, Misfits
+from ner.formats.alignment import Misfit, Misfits, kind_of
 from ner.formats.columns import Aside, Layout, Numbering
 from ner.formats.detection import Detection, TagCounts, complaint
-from ner.formats.lines import DataError, Faults
+from ner.formats.faults import Faults
 from ner.formats.records import MISSING
 from ner.formats.table import Options, Table
 from ner.schemes import OUTSIDE, Role, Scheme
@@ -75,22 +76,22 @@ class Collected(Faults):
         self._findings = findings
         self._before = ("", 0)
 
-    def add(self, line: int, message: str) -> None:
+    def add(self, line: int, message: str, kind: str = BAD_LINE) -> None:
         """Note a bad line, once."""
         if (self.path, line) == self._before:
             return
         self._before = self.path, line
         self.lines += 1
         if self._findings is not None:
-            self._findings.add("bad-line", self.path, line, message)
+            self._findings.add(kind, self.path, line, message)
 
-    def pardon(self, line: int, message: str, lines: int = 1) -> None:
+    def pardon(self, line: int, message: str, lines: int = 1, kind: str = BAD_LINE) -> None:
         """Note a bad line, although it is read."""
-        self.add(line, message)
+        self.add(line, message, kind)
 
     def refuse(self, line: int, message: str) -> NoReturn:
         """End the reading of a file that is in another encoding altogether."""
-        raise DataError(f"{self.path}: {message}" + f" (line {line})" * (line > 1))
+        raise DataError(Fault(self.path, line if line > 1 else 0, UNREADABLE, message))
 
 
 class CollectedMisfits(Misfits):
@@ -102,10 +103,9 @@ class CollectedMisfits(Misfits):
 
     def add(self, misfit: Misfit) -> None:
         """Note a misfit."""
-        kind = "overlapping" if misfit.reason == OVERLAP else "misaligned"
         if self._findings is not None:
             line = misfit.line or self.line
-            self._findings.add(kind, self.path, line, f"{misfit.reason}: {misfit}")
+            self._findings.add(kind_of(misfit), self.path, line, f"{misfit.reason}: {misfit}")
 
 
 class Source:

@@ -60,7 +60,7 @@ def nearby(source: str, target: str) -> Iterator[tuple[str, str]]:
 
     What is local is used as it is. An object store shows a file only when all of it is there.
     """
-    from ner.formats.lines import DataError
+    from ner.errors import DataError
 
     with tempfile.TemporaryDirectory() as folder:
         here = str(Path(folder) / _name(source)) if is_remote(source) else source
@@ -70,7 +70,7 @@ def nearby(source: str, target: str) -> Iterator[tuple[str, str]]:
         try:
             yield here, there
         except DataError as error:
-            raise DataError(str(error).replace(here, source)) from None
+            raise error.renamed(here, source) from None
         if is_remote(target):
             _copy(there, target)
 

@@ -23,14 +23,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from ner.errors import DataError, DataWarning
 from ner.formats.compression import COMPRESSED
-from ner.formats.lines import (
-    STREAM,
-    DataError,
-    DataWarning,
-    compressing,
-    expand,
-)
+from ner.formats.faults import STREAM
+from ner.formats.lines import compressing, expand
 from ner.formats.sniffing import sniff
 from ner.sentence import Sentence
 from ner.storage import replacing, replacing_directory

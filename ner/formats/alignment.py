@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ner.formats.lines import SHOWN, DataWarning
+from ner.errors import DataWarning, Fault
+from ner.formats.faults import SHOWN
 from ner.formats.tokenization import Tokenizer
 from ner.sentence import Sentence, Span
 
@@ -107,11 +108,20 @@ class Misfits:
         if not self._shown:
             return
         counted = ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
-        lines = [f"{self.path}: of {self.spans} spans, {counted}"]
-        lines += [f"{self.path}:{one.line}: {one}" for one in self._shown]
-        more = self.counts.total() - len(self._shown)
-        lines += [f"{self.path}: and {more} more"] if more else []
-        warnings.warn("\n".join(lines), DataWarning, stacklevel=2)
+        faults = [Fault(self.path, one.line, kind_of(one), str(one)) for one in self._shown]
+        warning = DataWarning(
+            f"of {self.spans} spans, {counted}",
+            path=self.path,
+            kind="misaligned",
+            count=self.counts.total(),
+            faults=faults,
+        )
+        warnings.warn(warning, stacklevel=2)
+
+
+def kind_of(misfit: Misfit) -> str:
+    """The kind of finding that a misfit is."""
+    return "overlapping" if misfit.reason == OVERLAP else "misaligned"
 
 
 def check_how(how: str) -> None:

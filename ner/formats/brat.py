@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from pathlib import Path
 
+from ner.errors import DataError
 from ner.formats.alignment import Characters, Misfits, check_how, cut
-from ner.formats.lines import STREAM, DataError, Faults, opened, read_blocks
+from ner.formats.faults import STREAM, Faults
+from ner.formats.lines import opened, read_blocks
 from ner.formats.records import joined
 from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.sentence import Sentence, in_document
@@ -53,7 +55,7 @@ def read(
     """
     check_how(align)
     cutter = tokenizer_named(tokenizer)
-    bad: list[str] = []
+    bad: list[DataError] = []
     for text_path in texts(source):
         annotation = text_path.with_suffix(".ann")
         noted = Faults(annotation) if faults is None else faults
@@ -61,7 +63,7 @@ def read(
         noted.path = unfit.path = str(annotation)
         text = _text(text_path, encoding, noted)
         if text is None:
-            bad += _said(noted) if faults is None else []
+            bad += _errors(noted) if faults is None else ()
             continue
         spans = _spans(annotation, text, encoding, noted, align)
         name = _name(source, text_path)
@@ -69,9 +71,9 @@ def read(
         if misfits is None:
             unfit.warn()
         if faults is None:
-            bad += _said(noted)
+            bad += _errors(noted)
     if bad:
-        raise DataError("\n".join(bad))
+        raise DataError.merged(bad)
 
 
 def texts(source: str | Path) -> list[Path]:
@@ -91,7 +93,7 @@ def texts(source: str | Path) -> list[Path]:
         _check_text(annotation)
     found = sorted(path.rglob("*.txt"))
     if not found:
-        raise DataError(f"{path}: the folder has no .txt file")
+        raise DataError.of(str(path), "the folder has no .txt file")
     return found
 
 
@@ -162,7 +164,8 @@ def _check_text(path: Path) -> None:
     if not path.with_suffix(".txt").is_file():
         if not path.exists():
             raise FileNotFoundError(2, "No such file or directory", str(path))
-        raise DataError(f"{path}: its text should be in {path.with_suffix('.txt').name}, not there")
+        name = path.with_suffix(".txt").name
+        raise DataError.of(str(path), f"its text should be in {name}, not there")
 
 
 def _name(source: str | Path, path: Path) -> str:
@@ -250,9 +253,5 @@ def _joined(text: str, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return whole
 
 
-def _said(faults: Faults) -> list[str]:
-    try:
-        faults.check()
-    except DataError as error:
-        return [str(error)]
-    return []
+def _errors(faults: Faults) -> list[DataError]:
+    return [error] if (error := faults.error()) else []

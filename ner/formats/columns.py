@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ner.formats.lines import DataError
+from ner.errors import DataError
 
 BOUNDARY = "-DOCSTART-"
 EXTRA = "extra"  # the column of what ragged lines hold beyond the others

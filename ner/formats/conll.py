@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from ner.errors import BAD_TAG, DataError, DataWarning
 from ner.formats.columns import (
     BOUNDARY,
     Aside,
@@ -28,7 +29,8 @@ from ner.formats.columns import (
 )
 from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import DataError, DataWarning, Faults, rereadable, title
+from ner.formats.faults import Faults, title
+from ner.formats.lines import rereadable
 from ner.formats.table import FATE, REFUSE, Options, Piece, Table, comment_hint
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Document, Sentence, check_column
@@ -125,7 +127,7 @@ class Reader:
             counts.add(tags)
         self._detection = found = self._settled(counts, met, faults)
         if remark := numbering.remark():
-            warnings.warn(f"{faults.path}: {remark}", DataWarning, stacklevel=2)
+            warnings.warn(DataWarning(remark, path=faults.path), stacklevel=2)
         return found
 
     def _settled(self, counts: TagCounts, met: dict[str, int], faults: Faults) -> Detection:
@@ -168,9 +170,9 @@ class Reader:
     def _fault(self, tag: str, line: int, wrong: str, faults: Faults, times: int = 1) -> None:
         """Note a bad tag, which counts as missing annotation where bad lines do."""
         if self.options.bad_lines == REFUSE:
-            faults.add(line, wrong)
+            faults.add(line, wrong, BAD_TAG)
         else:
-            faults.pardon(line, wrong, times)
+            faults.pardon(line, wrong, times, BAD_TAG)
             self._bad[tag] = self.options.missing
 
     def _mapped(self, tags: Sequence[str]) -> Sequence[str]:

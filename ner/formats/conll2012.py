@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from ner.errors import DataError
 from ner.formats.columns import split
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import DataError, Faults, read_blocks
+from ner.formats.faults import Faults
+from ner.formats.lines import read_blocks
 from ner.formats.parentheses import Losses, parse, spell
 from ner.sentence import Document, Sentence
 

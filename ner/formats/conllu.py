@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from ner.errors import DataError
 from ner.formats.alignment import locate
 from ner.formats.detection import Repairs
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import DataError, Faults, rereadable
+from ner.formats.faults import Faults
+from ner.formats.lines import rereadable
 from ner.formats.marks import EMPTY, OUTSIDE_TOO, Marks, Survey
 from ner.formats.parentheses import Losses, parse
 from ner.formats.treebank import (

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
-from ner.formats.lines import DataWarning
+from ner.errors import DataWarning
 from ner.schemes import OUTSIDE, SCHEMES, Scheme
 
 PREFIXES = frozenset(prefix for scheme in SCHEMES.values() for prefix in scheme.roles)
@@ -185,11 +185,13 @@ class Repairs:
         if not self._number or self.scheme is None:
             return
         more = ", ..." if self._number > len(self._first) else ""
-        warnings.warn(
-            f"{self._path}: repaired {self._number} tag{'s' * (self._number > 1)} that "
+        message = (
+            f"repaired {self._number} tag{'s' * (self._number > 1)} that "
             f"{self.scheme.name} does not allow there, as conlleval does: "
-            f"{', '.join(self._first)}{more}",
-            DataWarning,
+            f"{', '.join(self._first)}{more}"
+        )
+        warnings.warn(
+            DataWarning(message, path=self._path, kind="illegal-tag", count=self._number),
             stacklevel=2,
         )
 

@@ -11,7 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ner.formats.lines import DataError, opened, title
+from ner.errors import DataError
+from ner.formats.faults import title
+from ner.formats.lines import opened
 from ner.sentence import Sentence, Span, in_document
 
 if TYPE_CHECKING:
@@ -42,9 +44,9 @@ def read(source: str | Path, *, language: str = "xx") -> Iterator[Sentence]:
             yield from _sentences(doc)
     except Exception as error:  # msgpack, zlib and numpy each raise their own
         reason = str(error).splitlines()[0] if str(error) else ""
-        raise DataError(
-            f"{title(source)}: this is no spaCy DocBin, or a damaged one "
-            f"({type(error).__name__}: {reason})"
+        raise DataError.of(
+            title(source),
+            f"this is no spaCy DocBin, or a damaged one ({type(error).__name__}: {reason})",
         ) from error
 
 

@@ -7,8 +7,8 @@ from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from ner.errors import DataError
 from ner.formats.detection import TagCounts, complaint
-from ner.formats.lines import DataError
 from ner.formats.records import MISSING
 from ner.formats.shapes import tags_of
 from ner.schemes import OUTSIDE, Scheme, scheme_named

@@ -15,10 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from ner.errors import DataWarning
 from ner.formats.alignment import Misfits, check_how
 from ner.formats.detection import Detection, Repairs, TagCounts
 from ner.formats.documents import DOCUMENT_TOKENS, Part
-from ner.formats.lines import DataWarning, Faults, read_blocks, rereadable
+from ner.formats.faults import Faults
+from ner.formats.lines import read_blocks, rereadable
 from ner.formats.records import MISSING, Columns, Reading, given_tags
 from ner.formats.shapes import SHAPES, WHOLE
 from ner.formats.tokenization import DEFAULT, tokenizer_named
@@ -73,7 +75,8 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     if misfits is None:
         unfit.warn()
     for reason, count in reading.remarks.items():
-        warnings.warn(f"{noted.path}: {count} {reason}", DataWarning, stacklevel=2)
+        warning = DataWarning(f"{count} {reason}", path=noted.path, count=count)
+        warnings.warn(warning, stacklevel=2)
     if faults is None:
         noted.check()
 

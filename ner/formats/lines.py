@@ -10,15 +10,14 @@ import itertools
 import shutil
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO
 
+from ner.errors import DataError
 from ner.formats.compression import COMPRESSORS, broken
+from ner.formats.faults import STREAM, Faults
 
-STREAM = "-"  # standard input or standard output
-SHOWN = 20  # bad lines an error lists before it counts the rest
 BLOCK = 1 << 20  # bytes read at a time
 SAMPLED = 1000  # bytes by which something other than text is told
 
@@ -29,91 +28,6 @@ _PACKED = {  # how compressed files begin
     b"\xfd7zXZ": ("xz", ".xz"),
     b"\x28\xb5\x2f\xfd": ("zstandard", ".zst"),
 }
-
-
-class DataError(ValueError):
-    """A file does not hold what it should; each line of the message is ``path:line: ...``."""
-
-
-class DataWarning(UserWarning):
-    """A file was read, but something in it had to be repaired or left out."""
-
-
-class Faults:
-    """Collects what is wrong with a file, so that one run shows all of it.
-
-    Attributes:
-        path: What the file is called in messages.
-        lines: How many lines are bad.
-        pardoned: How many bad lines have been read all the same.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = title(path)
-        self.lines = 0
-        self.pardoned = 0
-        self._last = 0
-        self._first: dict[int, str] = {}
-        self._told: list[tuple[int, str]] = []
-
-    def add(self, line: int, message: str) -> None:
-        """Note what is wrong with a line, counted from 1; one message a line is enough."""
-        if line == self._last or line in self._first:
-            return
-        self._last = line
-        self.lines += 1
-        self._first[line] = f"{self.path}:{line}: {message}"
-        if len(self._first) > 2 * SHOWN:
-            self._first = {line: self._first[line] for line in sorted(self._first)[:SHOWN]}
-
-    def refuse(self, line: int, message: str) -> NoReturn:
-        """End the reading of a file that is something else altogether.
-
-        Raises:
-            DataError: Always; what has been noted before is listed too.
-        """
-        self.add(line, message)
-        self.check()
-        raise AssertionError("what was noted has been raised")
-
-    def pardon(self, line: int, message: str, lines: int = 1) -> None:
-        """Note what is wrong with a line that is read all the same, or with several such."""
-        self.pardoned += lines
-        if len(self._told) < SHOWN:
-            self._told.append((line, message))
-
-    def warn(self, fate: str) -> None:
-        """Tell in one warning of the lines that were pardoned, if any.
-
-        Args:
-            fate: What became of them.
-        """
-        if not self.pardoned:
-            return
-        told = [f"{self.path}: {self.pardoned} bad line{'s' * (self.pardoned > 1)}: {fate}"]
-        told += [f"{self.path}:{line}: {message}" for line, message in sorted(self._told)]
-        more = self.pardoned - len(self._told)
-        told += [f"{self.path}: and {more} more"] if more else []
-        warnings.warn("\n".join(told), DataWarning, stacklevel=2)
-
-    def check(self) -> None:
-        """Raise what has been noted, if anything.
-
-        Raises:
-            DataError: At least one line is bad; the first 20 are listed, the others counted.
-        """
-        if not self.lines:
-            return
-        told = [self._first[line] for line in sorted(self._first)[:SHOWN]]
-        more = self.lines - len(told)
-        if more:
-            told.append(f"{self.path}: and {more} more bad line{'s' * (more > 1)}")
-        raise DataError("\n".join(told))
-
-
-def title(source: str | Path) -> str:
-    """What a source is called in messages."""
-    return "standard input" if source == STREAM else str(source)
 
 
 def expand(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
@@ -230,7 +144,7 @@ def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
         except broken() as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise DataError(f"{name}: the compressed data is broken: {error}") from error
+            raise DataError.of(name, f"the compressed data is broken: {error}") from error
         if not chunk:
             return
         yield chunk

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ner.errors import BAD_TAG
 from ner.formats.detection import Detection, TagCounts, complaint
-from ner.formats.lines import Faults
+from ner.formats.faults import Faults
 from ner.formats.parentheses import parse
 from ner.formats.treebank import MISC, Group, Groups, Options, values_at
 from ner.schemes import OUTSIDE, scheme_named
@@ -113,7 +114,7 @@ class Survey:
         for tag, line in tally.met.items():
             wrong = None if tag == EMPTY else complaint(tag, found.scheme)
             if wrong:
-                faults.add(line, wrong)
+                faults.add(line, wrong, BAD_TAG)
         return Marks(place, found, counts.illegal_pairs(found.scheme), tally.explicit)
 
     def _candidates(self, group: Group) -> Iterator[str]:

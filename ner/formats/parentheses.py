@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ner.formats.lines import DataWarning
+from ner.errors import DataWarning
 from ner.schemes import outermost
 from ner.sentence import Span
 
@@ -137,9 +137,6 @@ class Losses:
             )
             if number
         ]
-        warnings.warn(
-            f"{self._path}: left out {', and '.join(parts)} (first in the sentence of line "
-            f"{self._first})",
-            DataWarning,
-            stacklevel=2,
-        )
+        message = f"left out {', and '.join(parts)} (first in the sentence of line {self._first})"
+        warning = DataWarning(message, path=self._path, count=self._nested + self._crossing)
+        warnings.warn(warning, stacklevel=2)

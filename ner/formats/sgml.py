@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
 
+from ner.errors import DataWarning
 from ner.formats.alignment import Characters, Misfits, check_how, cut
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import DataWarning, Faults, read_blocks
+from ner.formats.faults import Faults
+from ner.formats.lines import read_blocks
 from ner.formats.records import joined
 from ner.formats.tokenization import DEFAULT, Tokenizer, tokenizer_named
 from ner.sentence import Document, Sentence
@@ -196,7 +198,7 @@ class _Markup:
             named = ", ".join(f"{name} ({count})" for name, count in self._strange.most_common(8))
             told.append(f"took unknown elements for structure: {named}")
         for one in told:
-            warnings.warn(f"{self._faults.path}: {one}", DataWarning, stacklevel=3)
+            warnings.warn(DataWarning(one, path=self._faults.path), stacklevel=3)
 
     def _tag(self, found: re.Match[str], line: int) -> Iterator[Parsed | Boundary]:
         """An element begins or ends."""

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from ner.errors import BAD_TAG
 from ner.formats.detection import Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import Faults, read_blocks, rereadable
+from ner.formats.faults import Faults
+from ner.formats.lines import read_blocks, rereadable
 from ner.formats.records import MISSING, Columns
 from ner.formats.shapes import tags_of
 from ner.schemes import OUTSIDE, Scheme, scheme_named
@@ -77,7 +79,7 @@ def _parsed(
         number, tokens, tags, intent = item
         wrong = [told for tag in tags if tag != MISSING and (told := complaint(tag, scheme))]
         if wrong:
-            faults.add(number, wrong[0])
+            faults.add(number, wrong[0], BAD_TAG)
             continue
         repairs.note([number] * len(tags), tags)
         unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)

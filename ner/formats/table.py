@@ -10,6 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from ner.errors import DataError
 from ner.formats.columns import (
     BLANK,
     BOUNDARY,
@@ -24,7 +25,8 @@ from ner.formats.columns import (
     named,
     usual_width,
 )
-from ner.formats.lines import DataError, Faults, read_texts
+from ner.formats.faults import Faults
+from ner.formats.lines import read_texts
 from ner.formats.paragraphs import Cutter, paragraphs, telling
 
 Column = int | str
@@ -134,7 +136,7 @@ class Table:
             DataError: There has been none.
         """
         if self._layout is None:
-            raise DataError(f"{self._title}: no line has columns")
+            raise self._error("no line has columns")
         return self._layout
 
     @property
@@ -204,21 +206,19 @@ class Table:
             return  # only blank lines so far
         self._single = width < 1 + options.tagged
         if self._single and names:
-            raise DataError(
-                f"{self._title}: only {names[0]!r} is named; a token and its tag need two columns"
-            )
+            raise self._error(f"only {names[0]!r} is named; a token and its tag need two columns")
         self._width = width + self._single
         self._token = token = self._place(options.token_column, names)
         self._tag = tag = self._place(options.tag_column, names) if options.tagged else None
         if token == tag:
-            raise DataError(f"{self._title}: column {token} cannot be both the token and the tag")
+            raise self._error(f"column {token} cannot be both the token and the tag")
         names = named(self._width, names, token, tag)
         if options.ragged:
             self._extra = end = self._width if tag is None or self._tail() == 0 else tag
             names = (*names[:end], EXTRA, *names[end:])
             token, tag = token + (token >= end), tag if tag is None else tag + (tag >= end)
         if len(set(names)) < len(names):
-            raise DataError(f"{self._title}: two columns have the same name: {', '.join(names)}")
+            raise self._error(f"two columns have the same name: {', '.join(names)}")
         separator = _separator(lines, rows, width)
         self._layout = Layout(names, token, tag, separator, header=options.header)
         self._cutter = self._cutter_for(token, tag)
@@ -248,17 +248,19 @@ class Table:
         if isinstance(column, int):
             if -self._width <= column < self._width:
                 return column % self._width
-            raise DataError(f"{self._title}: has {self._width} columns, and so no column {column}")
+            raise self._error(f"has {self._width} columns, and so no column {column}")
         if names is None:
-            raise DataError(
-                f"{self._title}: no column has a name, so none is called {column!r}; "
-                "set columns, or header: true"
+            raise self._error(
+                f"no column has a name, so none is called {column!r}; set columns, or header: true"
             )
         if column in names:
             return list(names).index(column)
         near = difflib.get_close_matches(column, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-        raise DataError(f"{self._title}: no column is called {column!r}; {hint}")
+        raise self._error(f"no column is called {column!r}; {hint}")
+
+    def _error(self, message: str) -> DataError:
+        return DataError.of(self._title, message)
 
     def _sift(
         self, first: int, lines: Sequence[str], rows: Sequence[Row], faults: Faults

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ner.errors import DataError
 from ner.formats.documents import Boundary
-from ner.formats.lines import DataError, Faults, read_blocks
+from ner.formats.faults import Faults
+from ner.formats.lines import read_blocks
 
 NAMES = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 ID, FORM, UPOS, MISC = "ID", "FORM", "UPOS", "MISC"
@@ -164,9 +166,10 @@ class Groups:
 
     def _check_names(self) -> None:
         if FORM not in self.names or len(set(self.names)) < len(self.names):
-            raise DataError(
-                f"{self._title}: the columns need different names, FORM among them; they are "
-                f"{' '.join(self.names)}"
+            raise DataError.of(
+                self._title,
+                "the columns need different names, FORM among them; they are "
+                f"{' '.join(self.names)}",
             )
 
 

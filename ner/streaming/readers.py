@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from ner.errors import ConfigError
+from ner.errors import ConfigError, DataWarning
 from ner.formats.columns import Numbering, split
+from ner.formats.faults import title
 from ner.formats.jsonl import parsed
-from ner.formats.lines import DataWarning, title
 from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 from ner.streaming.source import Idle, Source
@@ -96,7 +96,7 @@ def read_conll(source: Source) -> Iterator[Item]:
             held, tokens = [], 0
     yield from _as_document(held, in_document)
     if remark := numbering.remark("`ner convert --reader token_column=1` puts them first"):
-        warnings.warn(f"{title(source.path)}: {remark}", DataWarning, stacklevel=2)
+        warnings.warn(DataWarning(remark, path=title(source.path)), stacklevel=2)
 
 
 def _rows(source: Source) -> Iterator[str | Idle]:

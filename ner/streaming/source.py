@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from ner.formats.lines import STREAM, DataError, Faults, read_blocks
+from ner.errors import BAD_LINE
+from ner.formats.faults import STREAM, Faults
+from ner.formats.lines import read_blocks
 
 PATIENCE = 0.05  # seconds without a line after which what was read is to be answered
 
@@ -28,8 +30,8 @@ class SkippedLines(Faults):
         super().__init__(path)
         self.block: set[int] = set()
 
-    def add(self, line: int, message: str) -> None:
-        super().add(line, message)
+    def add(self, line: int, message: str, kind: str = BAD_LINE) -> None:
+        super().add(line, message, kind)
         self.block.add(line)
 
 
@@ -87,11 +89,7 @@ class Source:
 
     def told(self) -> str:
         """What is wrong with the lines left out, or nothing."""
-        try:
-            self._faults.check()
-        except DataError as error:
-            return str(error)
-        return ""
+        return str(self._faults.error() or "")
 
 
 def _is_silent(stream: TextIO) -> bool:

@@ -141,8 +141,8 @@ def _annotated(sentences: Sequence[Sentence], name: str) -> tuple[Sentence, ...]
     if left_out and not kept:
         raise ValueError(f"{name}: no sentence is annotated")
     if left_out:
-        told = f"{name}: {left_out:,} of {len(sentences):,} sentences are not annotated; left out"
-        warnings.warn(told, DataWarning, stacklevel=2)
+        told = f"{left_out:,} of {len(sentences):,} sentences are not annotated; left out"
+        warnings.warn(DataWarning(told, path=name, count=left_out), stacklevel=2)
     return kept
 
 
