@@ -24,11 +24,11 @@ from torch import nn
 
 from ner.ensemble import from_settings, plan
 from ner.errors import ModelError as ModelError
-from ner.manifest import Manifest
-from ner.manifest import checksum as checksum
-from ner.manifest import read_json as read_json
 from ner.network import Network
-from ner.storage import replacing_directory
+from ner.storage.atomic import atomic_directory
+from ner.storage.manifest import Manifest
+from ner.storage.manifest import checksum as checksum
+from ner.storage.manifest import read_json as read_json
 
 FORMAT = 1  # of the model directory
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
@@ -55,7 +55,7 @@ def write(
     _check_finite(network, str(path))
     if _names(network.settings()) > NAMES:
         raise ModelError(f"{path}: its settings have more than {NAMES} names")
-    with replacing_directory(path, holds=DESCRIPTION) as folder:
+    with atomic_directory(path, holds=DESCRIPTION) as folder:
         weights = network.state_dict()
         save_tensors({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
         for name, text in texts.items():

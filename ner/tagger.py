@@ -17,10 +17,10 @@ from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.n_best import alternatives
 from ner.inference.span_decoder import NBestParse
-from ner.manifest import is_file_name, parse_json, steadily
 from ner.model_directory import ModelError
 from ner.network import Network
 from ner.sentence import Sentence, Span, as_sentences, refuse_text
+from ner.storage.manifest import is_file_name, parse_json, read_consistently
 
 
 class Tagger:
@@ -176,7 +176,7 @@ def load(path: Path | str, *, device: str = "cpu") -> Tagger:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
     folder, place = Path(path), pick_device(device)
-    tagger = steadily(folder, lambda: _load(folder))
+    tagger = read_consistently(folder, lambda: _load(folder))
     tagger.network.to(place)
     return tagger
 

@@ -14,7 +14,7 @@ from ner import sample
 from ner.formats.brackets import read
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence
-from ner.storage import write_text
+from ner.storage.atomic import write_text
 
 HELD_BACK = {"test": 0.18, "development": 0.12}  # the share of a genre's documents; at least one
 Texts = list[list[Sentence]]

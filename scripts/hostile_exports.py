@@ -16,8 +16,8 @@ from hostile_models import lie, sign
 
 import ner
 from ner.errors import ModelError
-from ner.manifest import EXPORTED
 from ner.sample import path as sample_path
+from ner.storage.manifest import EXPORTED
 
 LIMIT = 60  # seconds on the clock a directory may take before it counts as a hang
 GRAPHS = ("types.onnx", "emissions.onnx")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ner.model_directory import DESCRIPTION, WEIGHTS
-from ner.storage import sha256
+from ner.storage.atomic import sha256
 
 Attack = Callable[[Path, random.Random], None]
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import ner
 from ner.config import dump
 from ner.model_directory import ModelError
-from ner.storage import sha256
+from ner.storage.atomic import sha256
 
 SETTINGS = {
     "data": {"train": "sample:development", "development": "sample:test"},

@@ -15,7 +15,7 @@ from pathlib import Path
 from ner.config import load
 from ner.embeddings.pretrained import read as read_vectors
 from ner.errors import ModelError
-from ner.manifest import parse_json
+from ner.storage.manifest import parse_json
 from ner.training import read_settings
 
 CONFIG = b"""\

@@ -33,7 +33,7 @@ from ner.cli import main as main_of_ner
 from ner.model_directory import DESCRIPTION, ModelError
 from ner.network import build
 from ner.sample import path as sample_path
-from ner.storage import sha256
+from ner.storage.atomic import sha256
 from ner.tagger import Tagger
 from ner.training import checkpoints
 from ner.training.checkpoints import Checkpoint

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import ner
-from ner import manifest
 from ner.evaluation import Score
 from ner.inference import FastEngine, PlainEngine
-from ner.manifest import steadily
 from ner.model_directory import DESCRIPTION, FORMAT, MANIFEST, WEIGHTS, ModelError, checksum
 from ner.network import build
 from ner.sentence import Sentence
-from ner.storage import replacing_directory, sha256
+from ner.storage import manifest
+from ner.storage.atomic import atomic_directory, sha256
+from ner.storage.manifest import read_consistently
 from ner.tagger import Tagger
 
 SMALL = {
@@ -307,7 +307,7 @@ def test_a_directory_that_takes_the_number_of_the_one_before_is_another(tmp_path
     folder, reads = tmp_path / "model", []
 
     def replace():
-        with replacing_directory(folder, holds="file") as fresh:
+        with atomic_directory(folder, holds="file") as fresh:
             (fresh / "file").write_text("new")
 
     def read():
@@ -321,7 +321,7 @@ def test_a_directory_that_takes_the_number_of_the_one_before_is_another(tmp_path
         return "whole"
 
     replace()
-    assert steadily(folder, read) == "whole"
+    assert read_consistently(folder, read) == "whole"
 
 
 def test_bytes_that_are_no_tagger_are_one_clear_error(good):

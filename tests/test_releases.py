@@ -8,8 +8,8 @@ import pytest
 
 import ner
 from ner.errors import ModelError
-from ner.manifest import checksum
 from ner.sentence import Sentence, in_document
+from ner.storage.manifest import checksum
 
 RELEASES = sorted((Path(__file__).parent / "data" / "releases").iterdir())
 

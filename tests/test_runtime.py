@@ -17,8 +17,8 @@ from ner.ensemble import Ensemble
 from ner.errors import ModelError
 from ner.inference import Decoding, PlainEngine
 from ner.inference.decoding import WAYS
-from ner.manifest import EXPORTED, checksum
 from ner.sentence import Sentence, in_document
+from ner.storage.manifest import EXPORTED, checksum
 from ner.tagger import Tagger
 
 pytest.importorskip("onnxruntime")

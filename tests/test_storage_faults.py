@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import ner
-from ner import model_directory, storage
+from ner import model_directory
 from ner.cli import main
 from ner.network import build
 from ner.sample import path as sample_path
+from ner.storage import atomic
 from ner.tagger import Tagger
 from ner.training import checkpoints
 from ner.training.checkpoints import STATE, TENSORS, Checkpoint
@@ -150,7 +151,7 @@ def every_fault(faults, folder, action, error=FULL):
 @pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full", "interrupted"])
 def test_a_model_is_the_old_or_the_new_one(faults, model, tmp_path, monkeypatch, exchange, error):
     if not exchange:
-        monkeypatch.setattr(storage, "_swap", lambda one, other: False)
+        monkeypatch.setattr(atomic, "_swap", lambda one, other: False)
     folder = tmp_path / "models"
     shutil.copytree(model, folder / "mine")
     tagger = ner.load(model)
@@ -160,7 +161,7 @@ def test_a_model_is_the_old_or_the_new_one(faults, model, tmp_path, monkeypatch,
     known = [content(folder / "mine"), content(tmp_path / "new")]
     seen = []
     for said, _, before in every_fault(faults, folder, lambda: tagger.save(folder / "mine"), error):
-        storage.recover(folder / "mine")
+        atomic.recover(folder / "mine")
         assert set(content(folder)) == set(before), said
         seen.append(known.index(content(folder / "mine")))
         if isinstance(said, OSError):

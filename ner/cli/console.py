@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ner.cli.printing import printable
-from ner.storage import write_text
+from ner.storage.atomic import write_text
 
 
 class Step(Protocol):

@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and tell."""
-    from ner.manifest import EXPORTED
-    from ner.storage import check_replaceable
+    from ner.storage.atomic import check_replaceable
+    from ner.storage.manifest import EXPORTED
 
     output = Path(arguments.output)
     check_replaceable(output, holds=EXPORTED)

@@ -306,9 +306,9 @@ def _opened(path: str) -> Iterator[IO[Any]]:
         yield sys.stdout
         return
     from ner.formats.lines import compressing
-    from ner.storage import replacing
+    from ner.storage.atomic import atomic_write
 
-    with replacing(Path(path), "wb") as file, compressing(file, path) as packed:
+    with atomic_write(Path(path), "wb") as file, compressing(file, path) as packed:
         text = TextIOWrapper(packed, encoding="utf-8", newline="\n")
         try:
             yield text

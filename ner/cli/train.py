@@ -91,7 +91,7 @@ def train_seeds(
 ) -> dict[str, Any] | int:
     """Train a model for each seed and keep the best; the figures of all."""
     from ner.model_directory import DESCRIPTION
-    from ner.storage import check_replaceable
+    from ner.storage.atomic import check_replaceable
     from ner.training.corpora import read_corpora
     from ner.training.processes import Processes
     from ner.training.seeds import choose, keep, settings_of, spread

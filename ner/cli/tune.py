@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ner.cli.console import Progress, percent, write_json
 from ner.cli.runs import add_outcome, add_settings
 from ner.config import ConfigError, dump
-from ner.storage import write_text
+from ner.storage.atomic import write_text
 
 if TYPE_CHECKING:
     from ner.training.tuning import Study, Trial

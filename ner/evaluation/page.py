@@ -14,7 +14,7 @@ from ner.evaluation.perturbations import PERTURBATIONS
 from ner.evaluation.plots import PAGE, plots
 from ner.evaluation.tables import percent
 from ner.sentence import Sentence
-from ner.storage import write_text
+from ner.storage.atomic import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment

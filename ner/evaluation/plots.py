@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ner.evaluation.calibration import Calibration, thinned
 from ner.evaluation.intervals import Interval
-from ner.storage import write_text
+from ner.storage.atomic import write_text
 
 if TYPE_CHECKING:
     from ner.evaluation.report import Report

@@ -14,7 +14,7 @@ from ner.indexers import INDEXERS
 from ner.inference.cpu_network import moves_of
 from ner.network import Network
 from ner.runtime.directory import EMISSIONS, MANIFEST, TYPES
-from ner.storage import replacing_directory
+from ner.storage.atomic import atomic_directory
 from ner.tagger import Tagger, model_card
 
 
@@ -31,7 +31,7 @@ def write_onnx(tagger: Tagger, path: Path, *, int8: bool) -> None:
         TYPES: types_graph(network, int8=int8),
         EMISSIONS: emissions_graph(network, int8=int8),
     }
-    with replacing_directory(path, holds=MANIFEST.name) as folder:
+    with atomic_directory(path, holds=MANIFEST.name) as folder:
         for name, graph in graphs.items():
             (folder / name).write_bytes(graph)
         (folder / "README.md").write_text(_card(tagger), encoding="utf-8", newline="\n")

@@ -29,7 +29,7 @@ from ner.formats.faults import STREAM
 from ner.formats.lines import compressing, expand
 from ner.formats.sniffing import sniff
 from ner.sentence import Sentence
-from ner.storage import replacing, replacing_directory
+from ner.storage.atomic import atomic_directory, atomic_write
 
 __all__ = [
     "FORMATS",
@@ -251,13 +251,13 @@ def write(
     if chosen.kind == "folder":
         if path == STREAM:
             raise ValueError(f"{chosen.name} is a folder of files; standard output cannot hold it")
-        with replacing_directory(Path(path)) as folder:
+        with atomic_directory(Path(path)) as folder:
             chosen.write(folder, sentences, **options)
     elif path == STREAM:
         _write_stream(chosen, sys.stdout.buffer, sentences, options)
         sys.stdout.buffer.flush()
     else:
-        with replacing(Path(path), "wb") as file, compressing(file, path) as packed:
+        with atomic_write(Path(path), "wb") as file, compressing(file, path) as packed:
             _write_stream(chosen, packed, sentences, options)
 
 

@@ -13,7 +13,7 @@ tagger.predict([["Angela", "Merkel", "met", "Tim", "Cook"]])
 from __future__ import annotations
 
 from ner.errors import ModelError
-from ner.manifest import is_exported
 from ner.runtime.tagger import ExportedTagger, load
+from ner.storage.manifest import is_exported
 
 __all__ = ["ExportedTagger", "ModelError", "is_exported", "load"]

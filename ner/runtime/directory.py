@@ -20,8 +20,8 @@ from ner.errors import ModelError
 from ner.indexers import INDEXERS, ContextIndexer, TypeIndexer
 from ner.inference.decoding import Decoding
 from ner.inference.span_decoder import Moves
-from ner.manifest import EXPORTED, Manifest, steadily
 from ner.schemes import Scheme, scheme_named
+from ner.storage.manifest import EXPORTED, Manifest, read_consistently
 
 TYPES, EMISSIONS = "types.onnx", "emissions.onnx"
 SAID = ("scheme", "labels", "types", "contexts", "crf", "decoding")
@@ -57,7 +57,7 @@ def read(path: Path) -> Exported:
     Raises:
         ModelError: It is missing, damaged, hostile, or of a newer version of ner.
     """
-    return steadily(path, lambda: _read(path))
+    return read_consistently(path, lambda: _read(path))
 
 
 def _read(path: Path) -> Exported:

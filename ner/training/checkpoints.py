@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ner.model_directory import save_tensors
-from ner.storage import replacing_directory, sha256
+from ner.storage.atomic import atomic_directory, sha256
 
 FORMAT = 3
 KEPT = 2  # the newest, and the one before it should the newest be damaged
@@ -65,7 +65,7 @@ def write(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     path = folder / f"step-{step}"
     if path.is_dir() and not (path / STATE).is_file():
         shutil.rmtree(path)  # damaged: the run went on from the one before, and is here again
-    with replacing_directory(path, holds=STATE) as fresh:
+    with atomic_directory(path, holds=STATE) as fresh:
         tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
         save_tensors(tensors, fresh / TENSORS)
         state = {"format": FORMAT, **checkpoint.state, "tensors": sha256(fresh / TENSORS)}

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from ner.evaluation import Score
-from ner.locks import Claim
 from ner.network import Network
-from ner.storage import write_text
+from ner.storage.atomic import write_text
+from ner.storage.locks import RunLock
 from ner.tagger import Tagger, pick_device
 from ner.training import resumption
 from ner.training.beginning import begin_with, prepare_torch
@@ -53,7 +53,7 @@ class Run(Iterator[Epoch]):
         epochs: Those done.
         best: The best of them.
         remarks: What the user should know of how the run began.
-        claim: What keeps other processes from ``folder``, while the run is under way.
+        lock: Keeps other processes from ``folder`` while the run is under way.
 
     Raises:
         ConfigError: A setting cannot be used, or is not that of the checkpoint.
@@ -106,7 +106,7 @@ class Run(Iterator[Epoch]):
         self.epochs: list[Epoch] = []
         self.best: Epoch | None = None
         self._best_weights: dict[str, torch.Tensor] | None = None
-        self.claim: Claim | None = None
+        self.lock: RunLock | None = None
         self._stopping = False
         self._written = time.monotonic()
         if self.folder is not None:
@@ -194,7 +194,7 @@ class Run(Iterator[Epoch]):
         self.processes.wait()
         if self.folder is not None and self.processes.writes:
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.claim = None
+        self.lock = None
         return found
 
     def metrics(self) -> dict[str, Any]:

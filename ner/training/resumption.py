@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ner.config import ConfigError
 from ner.indexers.columns import columns_of
-from ner.locks import Claim, claim
 from ner.model_directory import DESCRIPTION
-from ner.storage import check_replaceable, recover, sweep
+from ner.storage.atomic import check_replaceable, recover, remove_stale
+from ner.storage.locks import RunLock, run_lock
 from ner.training import checkpoints
 from ner.training.checkpoints import Checkpoint
 from ner.training.epochs import Epoch, Position
@@ -82,9 +82,9 @@ def begin(run: Run) -> list[str]:
     """
     folder, output = _checkpoints(run), Path(str(run.settings.output))
     if run.processes.writes:
-        run.claim = _claim(output)
+        run.lock = _lock(output)
         recover(output)
-        sweep(folder)
+        remove_stale(folder)
     run.processes.wait()
     checkpoint, remarks = checkpoints.newest(folder)
     if checkpoint is None:
@@ -111,9 +111,9 @@ def clear(run: Run) -> list[str]:
     folder = run_folder(output)
     if run.processes.writes:
         left = folder.exists()
-        run.claim = _claim(output)
+        run.lock = _lock(output)
         if left:
-            sweep(folder)
+            remove_stale(folder)
             if strange := {path.name for path in folder.iterdir()} - {CHECKPOINTS, HISTORY}:
                 raise ConfigError(
                     f"{folder}: holds {min(strange)}, which is no part of an unfinished run, and "
@@ -130,14 +130,14 @@ def clear(run: Run) -> list[str]:
     return remarks
 
 
-def _claim(output: Path) -> Claim:
+def _lock(output: Path) -> RunLock:
     """Make the folder of a run, and keep it from the runs of other processes.
 
     Raises:
         ConfigError: It is one of theirs.
     """
     try:
-        return claim(run_folder(output))
+        return run_lock(run_folder(output))
     except BlockingIOError:
         raise ConfigError(
             f"{output}: another run is under way that writes it; wait for its end, or give "

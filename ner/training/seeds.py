@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ner.model_directory import DESCRIPTION
-from ner.storage import replacing_directory
+from ner.storage.atomic import atomic_directory
 from ner.training.settings import RunSettings
 
 
@@ -49,5 +49,5 @@ def spread(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 def keep(model: Path, output: Path) -> None:
     """Copy a model directory to its place."""
-    with replacing_directory(output, holds=DESCRIPTION) as fresh:
+    with atomic_directory(output, holds=DESCRIPTION) as fresh:
         shutil.copytree(model, fresh, dirs_exist_ok=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ner.errors import ModelError
-from ner.locks import held
-from ner.storage import recover, sha256
+from ner.storage.atomic import recover, sha256
+from ner.storage.locks import LONGEST_NAME, directory_lock
 
 Read = TypeVar("Read")
 LARGEST = 1 << 28  # bytes of a description
@@ -32,9 +32,8 @@ OTHERS = {  # what a directory without the description looked for may be, by a f
 }
 SPARE = 4 << 20  # bytes a description may have, and twice as many as the weights it describes
 CONTAINERS = 50_000  # lists and mappings in a description; each takes 30 times its text's memory
-LONGEST_NAME = 255  # bytes of a file's name, as most systems have it
 MOST_FILES, TEXTS = 100, 64 << 20  # files beside the description; bytes of those that are text
-ATTEMPTS = 3  # at a directory that is replaced while it is read, before it is held in its place
+ATTEMPTS = 3  # at a directory that is replaced while it is read, before it is locked
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _COPY = "copy the model directory again, whole"
@@ -195,7 +194,7 @@ def checksum(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def steadily(folder: Path, read: Callable[[], Read]) -> Read:
+def read_consistently(folder: Path, read: Callable[[], Read]) -> Read:
     """Read a directory; read it again, if it was replaced meanwhile.
 
     Raises:
@@ -211,7 +210,9 @@ def steadily(folder: Path, read: Callable[[], Read]) -> Read:
                 continue
             if _identity(folder) == before:
                 return found
-    with held(folder, shared=True):  # until we are done nobody replaces it
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # who may not write beside it can only try once more
+            stack.enter_context(directory_lock(folder))
         return read()
 
 

@@ -1,7 +1,7 @@
-"""Files that are whole or not there: written beside, flushed to disk, then renamed.
+"""Files and directories that are whole or not there: written beside, flushed, then renamed.
 
-What is being written is called ``.NAME.part``, and its writer holds a lock on it. What a killed
-process left behind so is known by that nobody holds the lock; the next writer removes it.
+What is being written is called ``.NAME.part``, and its writer holds the lock ``.NAME.part.lock``.
+Nobody holds the lock on what a killed process left behind: the next writer removes it.
 """
 
 from __future__ import annotations
@@ -13,32 +13,22 @@ import os
 import secrets
 import shutil
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from ner.locks import close, held, is_at, lock
+from ner.storage.locks import acquire, beside, directory_lock, release
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-# Names are exchanged by one thread at a time: between the exchange and the removal of the old
-# directory, another thread would take its name for one that is free.
-_MUTEX = threading.Lock()
-
-
-def _renew_mutex() -> None:
-    global _MUTEX
-    _MUTEX = threading.Lock()  # the thread that held it did not come along
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_mutex)
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of writing alone, never of reading
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # only writing fails so, reading never
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # by a file system
 
 
 @contextlib.contextmanager
-def replacing(path: Path, mode: str = "w", *, encoding: str | None = None) -> Iterator[IO[Any]]:
+def atomic_write(path: Path, mode: str = "w", *, encoding: str | None = None) -> Iterator[IO[Any]]:
     """Open a file that takes its name only when all of it is on disk.
 
     Whatever goes wrong inside the block, the file that had the name before is untouched. A link is
@@ -64,25 +54,24 @@ def replacing(path: Path, mode: str = "w", *, encoding: str | None = None) -> It
             yield file
             file.flush()
             _flush(file.fileno(), fresh)
-        if stat.S_IMODE(before):
-            fresh.chmod(stat.S_IMODE(before))
+        _keep_mode(fresh, stat.S_IMODE(before))
         fresh.replace(target)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file of text."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(text)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file of bytes."""
-    with replacing(path, "wb") as file:
+    with atomic_write(path, "wb") as file:
         file.write(content)
 
 
 @contextlib.contextmanager
-def replacing_directory(path: Path, *, holds: str | None = None) -> Iterator[Path]:
+def atomic_directory(path: Path, *, holds: str | None = None) -> Iterator[Path]:
     """A fresh directory that takes the place of ``path`` only when it is whole and on disk.
 
     The old directory is swapped out in one step where the system can exchange two names;
@@ -101,10 +90,9 @@ def replacing_directory(path: Path, *, holds: str | None = None) -> Iterator[Pat
         for one in fresh.rglob("*"):
             _flush_path(one)
         _flush_path(fresh)
-        recover(target)
-        with _MUTEX, held(target):  # the old one is ours until it is gone, whatever its name then
-            if _exchange(fresh, target):
-                _remove(fresh)
+        with directory_lock(target):
+            _put_back(target)
+            _exchange(fresh, target)
 
 
 def check_replaceable(path: Path, *, holds: str | None = None) -> None:
@@ -127,16 +115,25 @@ def check_replaceable(path: Path, *, holds: str | None = None) -> None:
 
 
 def recover(path: Path) -> None:
-    """Put back a directory that a crash left moved aside, if there is one."""
-    aside = _aside(path)
-    if not path.exists() and aside.exists():
-        aside.replace(path)
+    """Put back a directory that a crash left moved aside, unless somebody is exchanging it now."""
+    if path.exists() or not _aside(path).exists():
+        return
+    with contextlib.suppress(OSError):  # who may not write here finds it missing
+        lock = acquire(beside(Path(os.path.realpath(path)), "lock"))
+        if lock is None:
+            return
+        try:
+            _put_back(path)
+        finally:
+            release(lock)
 
 
-def sweep(path: Path) -> None:
-    """Remove what killed processes left of files or directories being written in a folder."""
-    for left in path.glob(".*.part"):
-        _remove_if_left(left)
+def remove_stale(folder: Path) -> None:
+    """Remove what killed processes left in a folder of files or directories being written."""
+    for lock in folder.glob(".*.lock"):
+        _remove_if_stale(lock.with_suffix(""))
+    for part in folder.glob(".*.part"):
+        _remove_if_stale(part)
 
 
 def sha256(path: Path) -> str:
@@ -147,63 +144,68 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def _beside(path: Path, make: Callable[..., None]) -> Iterator[tuple[Path, Path]]:
-    """Something new beside what it will replace; gone at the end, if it still has its name then.
+    """Make something beside what it will replace, and remove it at the end if it is still there.
 
     Args:
         path: What it will replace, as the user calls it.
-        make: Makes a file or a directory, which must not be there.
+        make: Makes a file or a directory, which must not exist.
 
     Yields:
-        The new one, and what it will replace, links followed.
+        The new one, and what it will replace, with links followed.
     """
     target = Path(os.path.realpath(path))
-    fresh = target.with_name(f".{target.name}.part")
+    fresh = beside(target, "part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh, ours = _made(fresh, make)
+        fresh, lock = _made(target, make)
         try:
             yield fresh, target
         finally:
-            if ours is None or is_at(ours, fresh):
-                _remove(fresh)
-            close(ours)
+            _remove(fresh)
+            release(lock)
         _flush_path(target.parent)
     except OSError as error:
         if not _is_of(error, fresh):
             raise
-        told = f"cannot be written: {error.strerror}"
-        raise OSError(error.errno, told, str(path)) from error
+        why = f"cannot be written: {error.strerror}"
+        raise OSError(error.errno, why, str(path)) from error
 
 
-def _made(name: Path, make: Callable[..., None]) -> tuple[Path, int | None]:
-    """Make something of that name, or of one like it where another process has taken it.
+def _made(target: Path, make: Callable[..., None]) -> tuple[Path, BaseFileLock]:
+    """Make ``.NAME.part``, or one with a random name while another writer holds that.
 
     Returns:
         Its name and the lock on it.
     """
-    _remove_if_left(name)
+    fresh = beside(target, "part")
     while True:
-        try:
-            make(name, exist_ok=False)
-        except FileExistsError:
-            name = name.with_suffix(f".{secrets.token_hex(4)}.part")
-            continue
-        # Until it is locked, another writer takes it for something left, and removes it.
-        try:
-            ours = lock(name, wait=True, missing_ok=False)
-        except FileNotFoundError:
-            continue
-        if ours is None or is_at(ours, name):
-            return name, ours
-        close(ours)
+        lock = acquire(_lock_of(fresh))
+        if lock is not None:
+            try:
+                _remove(fresh)  # a killed process left it
+                make(fresh, exist_ok=False)
+            except FileExistsError:  # what cannot be removed
+                release(lock)
+            except BaseException:
+                release(lock)
+                raise
+            else:
+                return fresh, lock
+        fresh = beside(target, f"{secrets.token_hex(4)}.part")
 
 
-def _remove_if_left(name: Path) -> None:
-    """Remove what a killed process was writing; what somebody is still writing stays."""
-    ours = lock(name, wait=False)
-    if ours is not None and is_at(ours, name):
-        _remove(name)
-    close(ours)
+def _lock_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.lock")
+
+
+def _remove_if_stale(part: Path) -> None:
+    """Remove what a killed process was writing, but nothing that is still being written."""
+    lock = acquire(_lock_of(part))
+    if lock is None:
+        return
+    if part.suffix == ".part":
+        _remove(part)
+    release(lock)
 
 
 def _remove(name: Path) -> None:
@@ -218,14 +220,28 @@ def _is_of(error: OSError, fresh: Path) -> bool:
     if error.filename is None:
         return error.errno in _FULL
     path = Path(os.fsdecode(error.filename))
-    return path == fresh.parent or path.is_relative_to(fresh)
+    ours = path.parent == fresh.parent and path.suffix == ".lock" and path.name.startswith(".")
+    return ours or path == fresh.parent or path.is_relative_to(fresh)
+
+
+def _keep_mode(fresh: Path, mode: int) -> None:
+    """Give a file the permissions of the one it replaces, if there is one."""
+    now = stat.S_IMODE(fresh.stat().st_mode)
+    if mode in (0, now):
+        return
+    try:
+        fresh.chmod(mode)
+    except OSError as error:
+        if error.errno not in (*_UNSUPPORTED, errno.EPERM) or now & ~mode:
+            raise  # others could read what they could not before
 
 
 def _flush_path(path: Path) -> None:
     """Make the content of a file, or the names in a directory, durable."""
-    if path.is_dir() and os.name != "posix":
+    windows = os.name != "posix"
+    if path.is_dir() and windows:
         return  # Windows flushes no directories
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)  # Windows flushes writers alone
     try:
         _flush(handle, path)
     finally:
@@ -236,39 +252,39 @@ def _flush(handle: int, path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return  # nothing more can be done here
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _aside(path: Path) -> Path:
-    """Where what has a name is for the moment in which another takes it; ``.`` has one too."""
-    path = Path(os.path.realpath(path))
-    return path.with_name(f".{path.name}.old")
+    """Return where a directory is while another takes its name; ``.`` has such a place too."""
+    return beside(Path(os.path.realpath(path)), "old")
 
 
-def _exchange(new: Path, path: Path) -> bool:
-    """Give ``new`` the name ``path``.
+def _put_back(path: Path) -> None:
+    if not path.exists() and _aside(path).exists():
+        _aside(path).replace(path)
 
-    Returns:
-        Whether what had that name now has that of ``new``, and is to be removed. Otherwise the
-        name of ``new`` is free, and may be another writer's by now.
-    """
+
+def _exchange(new: Path, path: Path) -> None:
+    """Give ``new`` the name ``path``, and remove what had it; the caller holds the lock on it."""
     if not path.exists():
-        try:
-            new.replace(path)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        else:
-            return False  # otherwise another writer was sooner, and is replaced
+        new.replace(path)
+        return
     if _swap(new, path):
-        return True
+        _remove(new)
+        return
     new.lstat()  # not to move the old one aside for what somebody has removed meanwhile
     aside = _aside(path)
     shutil.rmtree(aside, ignore_errors=True)
     path.replace(aside)
-    new.replace(path)
+    try:
+        new.replace(path)
+    except BaseException:
+        _put_back(path)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
-    return False
 
 
 def _swap(one: Path, other: Path) -> bool:

@@ -1,22 +1,17 @@
 """Locks: who writes is alone, and a process that ends leaves none behind."""
 
-import os
 import subprocess
 import sys
 
-import pytest
-
-from ner.locks import claim
-
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="the system has no such locks")
+from ner.storage.locks import run_lock
 
 OTHER = """
 import sys
 from pathlib import Path
-from ner.locks import claim
+from ner.storage.locks import run_lock
 
 try:
-    ours = claim(Path(sys.argv[1]))
+    ours = run_lock(Path(sys.argv[1]))
 except BlockingIOError:
     sys.exit(3)
 """
@@ -29,27 +24,29 @@ def another_process_claims(folder):
 
 
 def test_a_claimed_folder_is_no_other_process_s_until_it_is_let_go(tmp_path):
-    ours = claim(tmp_path / "run")
-    again = claim(tmp_path / "run")
+    ours = run_lock(tmp_path / "run")
+    again = run_lock(tmp_path / "run")
     assert not another_process_claims(tmp_path / "run")
     del ours
     assert not another_process_claims(tmp_path / "run")  # this process still holds it
     del again
     assert another_process_claims(tmp_path / "run")
-    assert claim(tmp_path / "run") is not None  # which has ended since
+    assert run_lock(tmp_path / "run") is not None  # which has ended since
 
 
 def test_a_folder_is_claimed_whatever_it_is_called(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "run")
-    ours = claim(tmp_path / "link")
+    ours = run_lock(tmp_path / "link")
     assert not another_process_claims(tmp_path / "run")
-    assert ours.holds(tmp_path / "run")
+    assert ours.in_place
 
 
-def test_a_folder_that_takes_the_place_of_a_claimed_one_is_claimed_anew(tmp_path):
-    before = claim(tmp_path / "run")
+def test_a_folder_that_takes_the_place_of_a_claimed_one_is_still_claimed(tmp_path):
+    before = run_lock(tmp_path / "run")
     (tmp_path / "run").rename(tmp_path / "gone")
     (tmp_path / "run").mkdir()
-    after = claim(tmp_path / "run")
+    assert not another_process_claims(tmp_path / "run")
+    (tmp_path / ".run.running").unlink()
+    after = run_lock(tmp_path / "run")
     assert after is not before
     assert not another_process_claims(tmp_path / "run")
