@@ -51,7 +51,7 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     """The known name that is spelt most like another, or that it abbreviates, if there is one."""
     choices = list(known)
     near = get_close_matches(name, choices, n=1, cutoff=cutoff)
-    longer = [one for one in choices if name and one.startswith(name)]
+    longer = [one for one in choices if len(name) > 2 and one.startswith(name)]
     return next(iter((*near, *longer)), None)
 
 
@@ -117,6 +117,18 @@ def check_all(
     if missing:
         raise ConfigError(f"{of} needs the setting {missing[0]!r}")
     return given
+
+
+def check_options(given: Mapping[str, Any], known: Mapping[str, tuple[Any, bool]], of: str) -> None:
+    """Refuse options that a reader or writer does not take, or not with such values.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    for option, value in given.items():
+        if option not in known:
+            raise UnknownOptionError(of, option, known, kind="option")
+        check(value, known[option][0], f"option {option} of {of}")
 
 
 def check(value: Any, wanted: Any, name: str) -> None:

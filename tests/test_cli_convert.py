@@ -141,7 +141,7 @@ def test_readers_and_writers_take_their_options(tmp_path: Path) -> None:
         (["bad.conll", "y.conll"], "error: bad.conll:2: expected 2 columns, found 1: 'b'"),
         (["good.conll", "y.conll", "--scheme", "BIOX"], "error: no scheme is called 'BIOX'"),
         (["good.conll", "y.conll", "--to", "xml"], "error: argument --to: invalid choice: 'xml'"),
-        (["good.conll", "y.conll", "--reader", "x=1"], "cannot read with option 'x'"),
+        (["good.conll", "y.conll", "--reader", "x=1"], "the conll reader has no option 'x'"),
         (["good.conll", "y.conll", "--reader", "x"], "a reader option is KEY=VALUE, got 'x'"),
         (["good.conll", "no/such\0/y.conll"], "error: "),
     ],

@@ -157,9 +157,14 @@ def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
 def test_an_option_no_format_has_is_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "x.conll"
     ner.write(path, [ADA])
-    with pytest.raises(ValueError, match="conll format cannot read with option 'commentprefix'"):
+    with pytest.raises(
+        ValueError,
+        match="the conll reader has no option 'commentprefix'; did you mean 'comment_prefix'",
+    ):
         ner.read(path, commentprefix="#")
-    with pytest.raises(ValueError, match="cannot write with option 'seperator'; did you mean 'sep"):
+    with pytest.raises(
+        ValueError, match="the conll writer has no option 'seperator'; did you mean 'sep"
+    ):
         ner.write(path, [ADA], seperator=" ")
 
 

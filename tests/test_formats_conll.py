@@ -113,7 +113,7 @@ def test_columns_are_chosen_by_number_or_by_name(tmp_path: Path) -> None:
         ({"columns": ["word", "x", "y", "tag"]}, "x.conll:1: expected 4 columns, found 2"),
         ({"scheme": "BIOX"}, "no scheme is called 'BIOX'"),
         ({"encoding": "klingon"}, "no text encoding called 'klingon'"),
-        ({"widht": 3}, "the conll format cannot read with option 'widht'"),
+        ({"widht": 3}, "the conll reader has no option 'widht'"),
         ({"coment_prefix": "#"}, "did you mean 'comment_prefix'?"),
     ],
 )

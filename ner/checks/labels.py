@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from ner.checks.survey import Survey
 from ner.checks.tables import Use
+from ner.options import nearest
 
 RARE, RARE_SHARE = 10, 0.05  # a label is rare that has fewer spans than both say
 BELIEVED = 0.9  # the share of a mention's labels that makes the others look like slips
@@ -38,8 +37,8 @@ def _check_rare(survey: Survey) -> None:
             continue
         told = f"the label {label!r} occurs {_times(use)} among {total:,} spans"
         others = [other for other in survey.labels if survey.labels[other].count > use.count]
-        near = get_close_matches(label, others, n=1, cutoff=0.7)
-        told += f"; is it {near[0]!r}?" if near else ""
+        near = nearest(label, others, cutoff=0.7)
+        told += f"; is it {near!r}?" if near else ""
         survey.findings.add("rare-label", *use.places[0], told + _also(use))
 
 

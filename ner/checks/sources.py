@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ner.checks.findings import Findings
 from ner.errors import BAD_LINE, UNREADABLE, DataError, Fault
-from ner.formats import format_of, format_to_read, options_of
+from ner.formats import check_format_options, format_of, format_to_read
 from ner.formats.alignment import Misfit, Misfits, kind_of
 from ner.formats.columns import Aside, Layout, Numbering
 from ner.formats.detection import Detection, TagCounts, complaint
@@ -20,7 +20,6 @@ from ner.formats.table import Options, Table
 from ner.schemes import OUTSIDE, Role, Scheme
 from ner.sentence import Document, Span
 
-_NO_OPTIONS = ("faults", "misfits")  # which a check sets itself
 HELD = 500_000  # tokens of a file that is read only once
 REMEMBERED = 20_000  # sentences' tags whose spans are remembered
 REMEMBERED_TAGS = 200  # of a sentence; longer ones do not come twice
@@ -137,7 +136,7 @@ class Source:
     ) -> None:
         self.name = name
         self.format = (format_to_read if name == str(path) else format_of)(name, format).name
-        check_options(self.format, options)
+        check_format_options(self.format, "read", options)
         self.layout: Layout | None = None
         self.documents = 0
         self._mapped, self.missing = options.get("tag_map") or {}, options.get("missing", MISSING)
@@ -251,20 +250,6 @@ class Decoded(dict[tuple[str, ...], tuple[tuple[Span, ...] | None, int, int]]):
         if len(tags) <= REMEMBERED_TAGS:
             self[tags] = found
         return found
-
-
-def check_options(format: str, options: Iterable[str]) -> None:  # noqa: A002 - as everywhere
-    """Refuse an option that the reader of a format does not take.
-
-    Raises:
-        ValueError: There is one.
-    """
-    known = [name for name in options_of(format, "read") if name not in _NO_OPTIONS]
-    for option in options:
-        if option not in known:
-            raise ValueError(
-                f"the reader of {format} has no option {option!r}; it has {', '.join(known)}"
-            )
 
 
 def decoded(tags: Sequence[str], missing: str) -> tuple[tuple[Span, ...] | None, int]:

@@ -12,12 +12,10 @@ first used.
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -26,8 +24,9 @@ from typing import Any, Literal
 from ner.errors import DataError, DataWarning
 from ner.formats.compression import COMPRESSED
 from ner.formats.faults import STREAM
-from ner.formats.lines import compressing, expand
+from ner.formats.lines import check_encoding, compressing, expand
 from ner.formats.sniffing import sniff
+from ner.options import check_options, lookup, parameters_of
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, atomic_write
 
@@ -36,6 +35,7 @@ __all__ = [
     "DataError",
     "DataWarning",
     "Format",
+    "check_format_options",
     "format_of",
     "format_to_read",
     "options_of",
@@ -89,25 +89,34 @@ def _format(
     return Format(name, tuple(endings.split()), read_later, write_later, kind, summary, columns)
 
 
-def options_of(name: str, verb: Literal["read", "write"]) -> list[str]:
-    """The options a format can be read or written with."""
+Verb = Literal["read", "write"]
+_DOERS = {"read": "reader", "write": "writer"}
+_COLLECTORS = ("faults", "misfits")  # no options: `ner check` notes in them what is wrong
+
+
+def options_of(name: str, verb: Verb) -> dict[str, tuple[Any, bool]]:
+    """The options a format can be read or written with: their types, and whether they must be."""
     module = import_module(f"ner.formats.{name}")
-    known = list(inspect.signature(getattr(module, verb)).parameters)[1 + (verb == "write") :]
-    if known == ["options"]:  # too many to be parameters
-        return [field.name for field in fields(module.Options)]
-    return known
+    known = parameters_of(getattr(module, verb), 1 + (verb == "write"))
+    if not known and verb == "read":  # too many to be parameters
+        known = parameters_of(module.Options)
+    return {option: kind for option, kind in known.items() if option not in _COLLECTORS}
 
 
-def _function(
-    name: str, verb: Literal["read", "write"], options: Iterable[str]
-) -> Callable[..., Any]:
-    """What a format reads or writes with, which must have these options."""
-    known = options_of(name, verb)
-    for option in options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise ValueError(f"the {name} format cannot {verb} with option {option!r}; {hint}")
+def check_format_options(name: str, verb: Verb, options: Mapping[str, Any]) -> None:
+    """Refuse options that a format does not take, or not with such values.
+
+    Raises:
+        ConfigError: There is one (a ``ValueError``).
+    """
+    check_options(options, options_of(name, verb), f"the {name} {_DOERS[verb]}")
+    if "encoding" in options:
+        check_encoding(options["encoding"])
+
+
+def _function(name: str, verb: Verb, options: Mapping[str, Any]) -> Callable[..., Any]:
+    """What a format reads or writes with, which must take these options."""
+    check_format_options(name, verb, options)
     function: Callable[..., Any] = getattr(import_module(f"ner.formats.{name}"), verb)
     return function
 
@@ -163,9 +172,7 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
         ValueError: No format is called so.
     """
     if name is not None:
-        if name not in FORMATS:
-            raise ValueError(f"no format is called {name!r}; there are {', '.join(FORMATS)}")
-        return FORMATS[name]
+        return lookup(FORMATS, name, of="format")
     if path != STREAM and Path(path).is_dir() and any(Path(path).rglob("*.ann")):
         return FORMATS["brat"]
     return FORMATS[format_by_ending(path) or "conll"]

@@ -32,6 +32,7 @@ from ner.formats.documents import Boundary, Parsed, begins_document, in_document
 from ner.formats.faults import Faults, title
 from ner.formats.lines import rereadable
 from ner.formats.table import FATE, REFUSE, Options, Piece, Table, comment_hint
+from ner.options import check_options, parameters_of
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Document, Sentence, check_column
 
@@ -75,6 +76,7 @@ class Reader:
     """
 
     def __init__(self, source: str | Path, **options: Any) -> None:
+        check_options(options, parameters_of(Options), "the conll reader")
         self.options = Options(**options)
         self._source = source
         self._table = Table(title(source), self.options)
@@ -82,7 +84,7 @@ class Reader:
         self._illegal: frozenset[tuple[str, str]] = frozenset()
         # what the first pass saw of a file of modest size
         self._held: deque[Piece | Aside] = deque()
-        self._scheme = scheme_named(self.options.scheme) if self.options.scheme else None
+        self._scheme = None if self.options.scheme is None else scheme_named(self.options.scheme)
         self._tag_map = dict(self.options.tag_map)
         self._bad: dict[str, str] = {}  # tags that are none, to be read as missing
 

@@ -33,12 +33,11 @@ def read(source: str | Path, *, language: str = "xx") -> Iterator[Sentence]:
     Raises:
         DataError: The file is no DocBin, or a damaged one.
     """
-    import spacy  # a second, and only this format needs it
-    from spacy.tokens import DocBin
+    from spacy.tokens import DocBin  # a second, and only this format needs it
 
+    vocab = _vocabulary(language)
     with opened(source) as file:
         raw = file.read()
-    vocab = spacy.blank(language).vocab
     try:
         for doc in DocBin(store_user_data=True).from_bytes(raw).get_docs(vocab):
             yield from _sentences(doc)
@@ -48,6 +47,20 @@ def read(source: str | Path, *, language: str = "xx") -> Iterator[Sentence]:
             title(source),
             f"this is no spaCy DocBin, or a damaged one ({type(error).__name__}: {reason})",
         ) from error
+
+
+def _vocabulary(language: str) -> Any:
+    """An empty vocabulary of a language.
+
+    Raises:
+        ValueError: spaCy does not know the language.
+    """
+    import spacy
+
+    try:
+        return spacy.blank(language).vocab
+    except ImportError as error:
+        raise ValueError(f"spaCy has no language {language!r}; xx is any") from error
 
 
 def write(file: IO[bytes], sentences: Iterable[Sentence], *, language: str = "xx") -> None:
@@ -61,10 +74,9 @@ def write(file: IO[bytes], sentences: Iterable[Sentence], *, language: str = "xx
     Raises:
         ValueError: Spans overlap, or a token is empty, which spaCy cannot hold.
     """
-    import spacy
     from spacy.tokens import DocBin
 
-    vocab = spacy.blank(language).vocab
+    vocab = _vocabulary(language)
     found = DocBin(attrs=_ATTRIBUTES, store_user_data=True)
     for document, group in groupby(sentences, lambda one: one.document):
         together = list(group)

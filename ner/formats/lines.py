@@ -30,6 +30,18 @@ _PACKED = {  # how compressed files begin
 }
 
 
+def check_encoding(name: str) -> None:
+    """Refuse a name that Python knows no text encoding by.
+
+    Raises:
+        ValueError: There is no such encoding.
+    """
+    try:
+        "\n".encode(name)
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"there is no text encoding called {name!r}") from error
+
+
 def expand(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
     """The files meant by a path, a glob such as ``data/*.conll``, or several of them.
 
@@ -124,10 +136,8 @@ def read_texts(
         ValueError: There is no such encoding.
     """
     noted = Faults(source) if faults is None else faults
-    try:
-        cut = _cut_bytes if "\n".encode(encoding) == b"\n" else _cut_text
-    except LookupError as error:
-        raise ValueError(f"there is no text encoding called {encoding!r}") from error
+    check_encoding(encoding)
+    cut = _cut_bytes if "\n".encode(encoding) == b"\n" else _cut_text
     with opened(source) as file:
         for number, text in enumerate(cut(_chunks(file, noted.path), encoding, noted)):
             yield text if number else text.removeprefix("\ufeff")

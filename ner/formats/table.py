@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from ner.formats.columns import (
 from ner.formats.faults import Faults
 from ner.formats.lines import read_texts
 from ner.formats.paragraphs import Cutter, paragraphs, telling
+from ner.options import suggestion
 
 Column = int | str
 
@@ -52,7 +52,7 @@ class Options:
         missing: The tag of a token that nobody has annotated.
         token_column: Which column holds the tokens: a number from 0, or a name.
         tag_column: Which column holds the tags; -1 is the last one.
-        columns: The names of all columns.
+        columns: The names of all columns; of a text, each letter is one.
         header: Whether the first line names the columns.
         ragged: Whether lines may have columns beyond the usual number; they are kept, joined by
             ``|``, in one column named ``extra``. A tag column counted from the end is counted
@@ -77,7 +77,7 @@ class Options:
     missing: str = "_"
     token_column: Column = 0
     tag_column: Column = -1
-    columns: Sequence[str] | None = None
+    columns: Sequence[str] | str | None = None
     header: bool = False
     ragged: bool = False
     sentence_end: str | None = None
@@ -255,9 +255,7 @@ class Table:
             )
         if column in names:
             return list(names).index(column)
-        near = difflib.get_close_matches(column, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-        raise self._error(f"no column is called {column!r}; {hint}")
+        raise self._error(f"no column is called {column!r}{suggestion(column, names)}")
 
     def _error(self, message: str) -> DataError:
         return DataError.of(self._title, message)
