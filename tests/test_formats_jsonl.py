@@ -262,7 +262,7 @@ BAD = {
     '{"text": "a", "label": [[1, 1, "X"]]}': "is not within the text",
     '{"text": "ab", "label": [{"start": 0, "end": 1, "label": "X", "text": "b"}]}': "say 'b'",
     '{"text": "ab", "tokens": ["x"], "spans": [[0, 1, "X"]]}': "the tokens are not those of",
-    '{"text": "a", "label": {"X": [[0, 1]]}}': "expected a list of spans under 'label', found {'X'",
+    '{"text": "a", "label": {"X": [[0]]}}': "expected a list of spans under 'label', found {'X'",
     '{"tokens": ["a"], "spans": "X"}': "expected a list of spans under 'spans', found 'X'",
     '{"text": "\\ud800"}': "half of a surrogate pair",
     '{"tokens": ["a"], "unknown": [1]}': "'unknown' should list tokens from 0 to 0",

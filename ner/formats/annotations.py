@@ -2,78 +2,216 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ner.formats.alignment import Characters
+from ner.formats.detection import is_any_tag
+from ner.formats.offsets import Bounds, Counting, Evidence, agrees, fitting, quoted
 
 Object = Mapping[str, Any]
 
-SPANS = ("spans", "entities", "label", "labels")
-_START = ("start", "start_offset", "begin")
-_END = ("end", "end_offset", "stop")
-_LABEL = ("label", "type", "labels", "entity_group", "entity")
+SPANS = (
+    *("spans", "entities", "label", "labels", "ents", "annotations", "annotation", "ner", "tags"),
+    *("entity_mentions", "entitymentions", "mentions", "named_entities"),
+)
+PREDICTED = ("predictions", "prediction")  # which count where nothing else is annotated
+_MAY_BE_WORDS = ("label", "labels", "tags", "ner")  # which tags, or labels of the whole text, are
+_START = ("start", "start_offset", "begin", "startOffset", "start_char", "offset", "start_idx")
+_END = ("end", "end_offset", "stop", "endOffset", "end_char", "end_idx")
+_LABEL = (
+    *("label", "type", "labels", "entity_group", "entity_type", "entity", "tag", "class"),
+    *("category", "ner"),
+)
 _SAYS = ("text", "name")
+_NO_ENTITIES = ("relation", "event", "coref", "token", "sent", "chunk", "pos", "dep", "cluster")
 
 
-def span_items(given: Object) -> list[Any] | None:
+def span_items(given: Object, chosen: str | None = None) -> list[Any] | None:
     """The spans as they stand; ``None`` where nobody has annotated.
 
+    A list that is empty does not count beside one that is not.
+
+    Args:
+        given: The object.
+        chosen: The key they stand under, where the user says so.
+
     Raises:
-        ValueError: There are spans, but in no list. (A label that is a word is one of the whole
-            text, and not of a span.)
+        ValueError: There are spans, but not as a list; or two keys hold different spans; or
+            something that looks like annotation stands under a key that is not known. (A label
+            that is a word is one of the whole text, and not of a span.)
     """
-    for key in SPANS:
-        if isinstance(given.get(key), list):
-            return list(given[key])
-    for key in SPANS:
-        if isinstance(given.get(key), dict) or (key in SPANS[:2] and given.get(key) is not None):
-            raise ValueError(f"expected a list of spans under {key!r}, found {given[key]!r:.120}")
+    if chosen is not None:
+        return _items(chosen, given.get(chosen))
+    for keys in (SPANS, PREDICTED):
+        found = {key: items for key in keys if (items := _items(key, given.get(key))) is not None}
+        filled = {key: items for key, items in found.items() if items}
+        if len(filled) > 1:
+            _refuse_two(filled)
+        if filled:
+            return next(iter(filled.values()))
+    if any(_items(key, given.get(key)) is not None for key in SPANS):
+        return []
+    _refuse_words(given)
+    _refuse_unknown(given)
     return None
 
 
-def characters(given: Object, text: str) -> list[Characters] | None:
+def predicted(given: Object) -> bool:
+    """Whether the spans of an object are predictions, since there are no others."""
+    return not any(_items(key, given.get(key)) for key in SPANS) and any(
+        given.get(key) for key in PREDICTED
+    )
+
+
+def _items(key: str, value: Any) -> list[Any] | None:
+    """The spans under a key; ``None`` where there is something else."""
+    if isinstance(value, dict):
+        inside = next((one for one in SPANS if isinstance(value.get(one), list | dict)), None)
+        return _items(inside, value[inside]) if inside else list(_by_label(key, value))
+    if isinstance(value, list):
+        if key in _MAY_BE_WORDS and value and not isinstance(value[0], dict | list):
+            return None
+        return [one for item in value for one in _points(item)]
+    if value is not None and key not in (*_MAY_BE_WORDS, "annotation", *PREDICTED):
+        raise ValueError(f"expected a list of spans under {key!r}, found {value!r:.120}")
+    return None
+
+
+def _points(item: Any) -> Iterator[Any]:
+    """The spans of an item, of which one of Dataturks may have several, ends counted in."""
+    points = item.get("points") if isinstance(item, dict) else None
+    if not isinstance(points, list):
+        yield item
+        return
+    for point in points:
+        start, end, label = bounds({"label": item.get("label"), **_object(point)})
+        yield {"start": start, "end": end + 1, "label": label, "text": point.get("text")}
+
+
+def _object(value: Any) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _by_label(key: str, value: Object) -> Iterator[Any]:
+    """Spans listed under their labels: ``{"PER": [[0, 4]]}``, or by text as CLUENER has them.
+
+    ``{"PER": {"Ada": [[0, 2]]}}`` counts the last character in, as its text shows.
+    """
+    for label, given in value.items():
+        mentions = given.items() if isinstance(given, dict) else [(None, given)]
+        for says, places in mentions:
+            for place in places if isinstance(places, list) else [places]:
+                if not (isinstance(place, list) and len(place) == 2):
+                    raise ValueError(
+                        f"expected a list of spans under {key!r}, found {value!r:.120}"
+                    )
+                yield {"span": place, "label": label, "text": says}
+
+
+def _refuse_two(filled: Mapping[str, list[Any]]) -> None:
+    """Refuse two lists of spans that differ."""
+    (one, spans), *others = filled.items()
+    known = sorted(map(bounds, spans))
+    for other, given in others:
+        if sorted(map(bounds, given)) != known:
+            raise ValueError(
+                f"{one!r} and {other!r} both hold annotation, and differ; choose one, for example "
+                f"annotation: {one}"
+            )
+
+
+def _refuse_words(given: Object) -> None:
+    """Refuse words where spans should be, which are labels of the whole text or lost tags."""
+    for key in _MAY_BE_WORDS:
+        value = given.get(key)
+        if isinstance(value, list) and value and key != "tags":
+            raise ValueError(
+                f"{key!r} holds words, not spans; a span should be [start, end, label] or an "
+                f"object with these, and tags need 'tokens' beside them: {value!r:.80}"
+            )
+
+
+def _refuse_unknown(given: Object) -> None:
+    """Refuse an object whose annotation seems to stand under a key that is not known."""
+    for key, value in given.items():
+        inside = value.items() if isinstance(value, dict) else ()
+        for name, one in ((key, value), *((f"{key}.{inner}", one) for inner, one in inside)):
+            if _looks_annotated(name, one):
+                raise ValueError(
+                    f"{name!r} looks like annotation, but annotation is expected under "
+                    f"{', '.join(SPANS)}; "
+                    + ("move it there" if "." in name else "")
+                    + f"set annotation: {name}" * ("." not in name)
+                )
+
+
+def _looks_annotated(key: str, value: Any) -> bool:
+    """Whether a value is a list of spans with labels, or of tags."""
+    if not isinstance(value, list) or not value or any(one in key.lower() for one in _NO_ENTITIES):
+        return False
+    if isinstance(value[0], str):
+        return any(one[1:2] == "-" for one in map(str, value)) and all(
+            isinstance(one, str) and is_any_tag(one) for one in value
+        )
+    try:
+        bounds(value[0])
+    except ValueError:
+        return False
+    return True
+
+
+def characters(
+    given: Object,
+    text: str,
+    counting: Counting,
+    evidence: Evidence,
+    *,
+    chosen: str | None = None,
+    trusted: bool = False,
+) -> list[Characters] | None:
     """The spans of an object, by characters.
 
-    Tools that run in a browser count in UTF-16, where an emoji is two: where that, and not
-    the plain count, agrees with what every span says of its text, it is taken.
+    Tools that run in a browser count in UTF-16, where an emoji is two; others count bytes, or
+    the last character in: where such a way, and not the plain count, agrees with what every
+    span says of its text, it is taken.
+
+    Args:
+        given: The object.
+        text: Its text.
+        counting: How its offsets are counted.
+        evidence: Where spans are noted whose offsets may be counted in another way.
+        chosen: The key the spans stand under, where the user says so.
+        trusted: Whether offsets count where the text they mean is not the one that is quoted.
     """
-    items = span_items(given)
+    items = span_items(given, chosen)
     if items is None:
         return None
-    spans = []
-    for item in items:
-        start, end, label = bounds(item)
-        spans.append((start, end, label, _says(item), score(item)))
-    if not all(_agrees(text, *one[:2], one[3]) for one in spans) and any(
-        one > "\uffff" for one in text
-    ):
-        narrow = _narrower(text)
-        wide = [(narrow(one[0]), narrow(one[1]), *one[2:]) for one in spans]
-        spans = wide if all(_agrees(text, *one[:2], one[3]) for one in wide) else spans
-    for start, end, label, says, _ in spans:
-        if not 0 <= start < end <= len(text):
-            raise ValueError(
-                f"the span {start} to {end} ({label}) is not within the text, "
-                f"which has {len(text)} characters"
-            )
-        if not _agrees(text, start, end, says):
-            raise ValueError(
-                f"the span {start} to {end} ({label}) should say {says!r}, "
-                f"but those characters of the text are {text[start:end]!r}"
-            )
-    return [Characters(start, end, label, sure) for start, end, label, _, sure in spans]
+    spans = [Bounds(*bounds(item), None if trusted else _says(item), score(item)) for item in items]
+    plain, spans = spans, counting.applied(text, spans)
+    if not all(agrees(text, one) for one in spans):
+        spans = quoted(text, plain) or spans
+    for one in spans:
+        _check_span(text, one, spans)
+    evidence.add(text, spans)
+    return [Characters(one.start, one.end, one.label, one.score) for one in spans]
 
 
-def _agrees(text: str, start: int, end: int, says: str | None) -> bool:
-    return says is None or (0 <= start < end and text[start:end].strip() == says.strip())
-
-
-def _narrower(text: str) -> Callable[[int], int]:
-    """From places counted in UTF-16 code units to places counted in characters."""
-    places = [place for place, one in enumerate(text) for _ in range(1 + (one > "\uffff"))]
-    places.append(len(text))
-    return lambda unit: places[unit] if 0 <= unit < len(places) else -1
+def _check_span(text: str, one: Bounds, spans: list[Bounds]) -> None:
+    """Refuse a span that leaves the text, or quotes another."""
+    start, end, label, says, _ = one
+    if not 0 <= start < end <= len(text):
+        other = fitting(text, spans)
+        raise ValueError(
+            f"the span {start} to {end} ({label}) is not within the text, "
+            f"which has {len(text)} characters" + (f"; set offsets: {other}" if other else "")
+        )
+    if not agrees(text, one):
+        raise ValueError(
+            f"the span {start} to {end} ({label}) should say {says!r}, "
+            f"but those characters of the text are {text[start:end]!r}; "
+            "set trust_offsets: true to go by the offsets"
+        )
 
 
 def says_tokens(item: Any) -> bool:
@@ -85,20 +223,28 @@ def bounds(item: Any, *, by_tokens: bool = False) -> tuple[int, int, str]:
     """Where a span begins, where it ends, and its label."""
     start = end = label = None
     if isinstance(item, list) and len(item) >= 3:
-        start, end, label = item[:3]
+        start, end, label = item[:3] if not isinstance(item[0], str) else (*item[1:3], item[0])
     elif isinstance(item, dict):
         label = first(item, _LABEL)
         label = label[0] if isinstance(label, list) and label else label
-        start, end = first(item, _START), first(item, _END)
-        if isinstance(item.get("span"), list) and len(item["span"]) == 2:
-            start, end = item["span"]
-        if by_tokens and "token_start" in item:
-            start, end = item["token_start"], item.get("token_end")
+        start, end = _ends(item, by_tokens=by_tokens)
     if type(start) is not int or type(end) is not int or not isinstance(label, str) or not label:
         raise ValueError(
             f"a span should be [start, end, label] or an object with these, found {item!r:.120}"
         )
     return start, end, label
+
+
+def _ends(item: Object, *, by_tokens: bool) -> tuple[Any, Any]:
+    """Where a span that is an object begins and ends."""
+    if by_tokens and "token_start" in item:
+        return item["token_start"], item.get("token_end")
+    if isinstance(item.get("span"), list) and len(item["span"]) == 2:
+        return item["span"][0], item["span"][1]
+    start, end, length = first(item, _START), first(item, _END), item.get("length")
+    if end is None and type(start) is int and type(length) is int:
+        end = start + length
+    return start, end
 
 
 def _says(item: Any) -> str | None:

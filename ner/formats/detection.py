@@ -248,3 +248,8 @@ def _meant(tag: str, prefixes: Sequence[str]) -> str | None:
     if len(tag) > 1 and tag.isalpha() and tag.isupper():
         return f"B-{tag}"
     return None
+
+
+def is_any_tag(tag: str) -> bool:
+    """Whether any scheme has such a tag."""
+    return complaint(tag) is None

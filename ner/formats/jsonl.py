@@ -1,5 +1,7 @@
 """JSON: one object a line, or one array of objects, that hold a sentence or a text each.
 
+Objects may also be laid out over several lines, or follow each other without a line end.
+
 Read are our own lines (what ``ner tag --to jsonl`` writes), tokens with tags, tokens with
 spans, and texts with spans of characters as Doccano, Prodigy, Label Studio and others write
 them. ``SHAPES`` are those that can be written.
@@ -8,30 +10,26 @@ them. ``SHAPES`` are those that can be written.
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ner.errors import DataWarning
 from ner.formats.alignment import Misfits, check_how
+from ner.formats.conventions import expanded
 from ner.formats.detection import Detection, Repairs, TagCounts
 from ner.formats.documents import DOCUMENT_TOKENS, Part
 from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks, rereadable
+from ner.formats.json_values import Value, values
+from ner.formats.lines import rereadable
+from ner.formats.offsets import counting_named
 from ner.formats.records import MISSING, Columns, Reading, given_tags
 from ner.formats.shapes import SHAPES, WHOLE
 from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.schemes import SCHEMES, Scheme, scheme_named
 from ner.sentence import Document, Sentence
-
-Value = tuple[int, Any]  # the line a JSON value begins on, and the value
-
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_TOO_DEEP = "it is nested too deep"
 
 
 def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
@@ -41,6 +39,9 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     scheme: str | None = None,
     align: str = "strict",
     tokenizer: str = DEFAULT,
+    offsets: str | None = None,
+    annotation: str | None = None,
+    trust_offsets: bool = False,
     faults: Faults | None = None,
     misfits: Misfits | None = None,
 ) -> Iterator[Sentence]:
@@ -57,6 +58,10 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
             ``contract``, see ``ner.formats.alignment.align``.
         tokenizer: What cuts raw text, see ``ner.formats.tokenization.tokenizer_named``.
+        offsets: How characters are counted, see ``ner.formats.offsets.counting_named``.
+        annotation: The key that holds the annotation, where another would be read or several are
+            there.
+        trust_offsets: Whether offsets count where a span quotes another text.
         faults: Where bad lines are noted instead of raised.
         misfits: Where spans that do not fit the tokens are noted instead of warned of.
 
@@ -67,16 +72,18 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     check_how(align)
     if tokenizer != DEFAULT:
         tokenizer_named(tokenizer)  # one that does not exist is no fault of any line
+    if offsets is not None:
+        counting_named(offsets)
     noted = Faults(source) if faults is None else faults
     unfit = Misfits(noted.path) if misfits is None else misfits
-    reading = Reading(tokenizer, align, scheme_named(scheme or "BIO"), unfit)
+    known = scheme_named(scheme or "BIO")
+    reading = Reading(tokenizer, align, known, unfit, offsets, annotation, trust_offsets)
     with rereadable(source) as path:
         yield from _sentences(path, encoding, reading, noted, detected=scheme is None)
     if misfits is None:
         unfit.warn()
-    for reason, count in reading.remarks.items():
-        warning = DataWarning(f"{count} {reason}", path=noted.path, count=count)
-        warnings.warn(warning, stacklevel=2)
+    for told in reading.told():
+        warnings.warn(DataWarning(told, path=noted.path), stacklevel=2)
     if faults is None:
         noted.check()
 
@@ -105,7 +112,7 @@ def detect(
 
 def _count(source: str | Path, encoding: str) -> TagCounts:
     counts = TagCounts(MISSING)
-    for _, value in _values(source, encoding, Faults(source)):
+    for _, value in _values(source, encoding, Faults(source), strict=False):
         tags = given_tags(value)
         if tags:
             counts.add(tags)
@@ -144,7 +151,7 @@ def _records(
     source: str | Path, encoding: str, reading: Reading, faults: Faults
 ) -> Iterator[Sentence]:
     """The sentences of every object, bad ones noted."""
-    for line, value in _values(source, encoding, faults):
+    for line, value in _values(source, encoding, faults, strict=True):
         reading.misfits.line = line
         try:
             sentences = reading.sentences(value)
@@ -192,108 +199,11 @@ def _joined(sentences: list[Sentence], make: type[Document]) -> Iterator[Sentenc
         yield replace(sentence, document=whole, position=position)
 
 
-def _values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
+def _values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -> Iterator[Value]:
     """The records of a file, of which one value may hold all, as some annotation tools write it."""
-    for line, value in _lines(source, encoding, faults):
-        inside = (
-            value.get("annotations") if isinstance(value, dict) and "classes" in value else None
-        )
-        if isinstance(inside, list):
-            yield from ((line, one) for one in inside if one is not None)
-        else:
-            yield line, value
-
-
-def _lines(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
-    """The JSON values of a file: one a line, or those of the array it is."""
-    lines = _numbered(source, encoding, faults)
-    for number, text in lines:
-        bare = text.strip()
-        if not bare:
-            continue
-        if bare.startswith("[") and not _is_record(bare):
-            yield from _elements(number, bare[1:], lines, faults)
-            continue
+    for line, value in values(source, encoding, faults, strict=strict):
         try:
-            yield number, parsed(bare)
+            for one in expanded(value):
+                yield line, one
         except ValueError as error:
-            faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
-
-
-def _is_record(text: str) -> bool:
-    """Whether a line that begins as an array is one record, ``["text", {"entities": ...}]``."""
-    try:
-        value = parsed(text)
-    except ValueError:
-        return False
-    return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
-
-
-def _elements(
-    first: int, opening: str, lines: Iterator[tuple[int, str]], faults: Faults
-) -> Iterator[Value]:
-    """The elements of an array, as soon as the lines so far hold whole ones."""
-    depth, held, number, text = 0, [], first, opening
-    while True:
-        bare = _STRING.sub("", text)
-        depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
-        held.append(text)
-        if depth < 0:  # the bracket that ends the array
-            inside, _, rest = text.rpartition("]")
-            yield from _whole(first, [*held[:-1], inside], faults)
-            if rest.strip():
-                faults.add(number, f"the array should end here, but {rest.strip()[:80]!r} follows")
-            return
-        if depth == 0:
-            yield from _whole(first, held, faults)
-            held = []
-        number, text = next(lines, (0, ""))
-        if not number:
-            break
-        first = first if held else number
-    faults.add(first, "the array is never closed with ']'")
-
-
-def _whole(first: int, held: list[str], faults: Faults) -> Iterator[Value]:
-    """The values of some lines of an array, with the commas around them."""
-    text = "\n".join(held).strip()
-    text = text.removeprefix(",").removesuffix(",")
-    if not text.strip():
-        return
-    try:
-        values = parsed(f"[{text}]")
-    except ValueError as error:
-        faults.add(first, f"no JSON: {error}")
-        return
-    for value in values:
-        yield first, value
-
-
-def parsed(text: str, **options: Any) -> Any:
-    """A JSON value.
-
-    Args:
-        text: All of it.
-        options: Of ``json.loads``.
-
-    Raises:
-        ValueError: It is none, is nested too deep, or holds half a character.
-    """
-    try:
-        value = json.loads(text, **options)
-    except RecursionError as error:
-        raise ValueError(_TOO_DEEP) from error
-    if _SURROGATE.search(text):
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("it holds half of a surrogate pair, which is no character") from error
-    return value
-
-
-def _numbered(source: str | Path, encoding: str, faults: Faults) -> Iterator[tuple[int, str]]:
-    number = 0
-    for block in read_blocks(source, encoding=encoding, faults=faults):
-        for text in block:
-            number += 1
-            yield number, text
+            faults.add(line, str(error))

@@ -13,16 +13,21 @@ from typing import Any
 
 from ner.formats.alignment import Characters, Misfits, align, apart, cut, locate
 from ner.formats.annotations import (
+    PREDICTED,
     SPANS,
     Object,
     bounds,
     characters,
     first,
     kind,
+    predicted,
     says_tokens,
     score,
     span_items,
 )
+from ner.formats.conventions import canonical
+from ner.formats.detection import is_any_tag
+from ner.formats.offsets import CHARACTERS, Counting, Evidence, counting_named
 from ner.formats.tokenization import tokenizer_named
 from ner.schemes import Scheme
 from ner.sentence import Document, Sentence, Span, in_document
@@ -33,7 +38,8 @@ _LATER = 1  # where a record does not say its place, it goes on with the documen
 MISSING = "_"  # the tag of a token nobody has annotated
 
 TOKENS = ("tokens", "words")
-TAGS = ("tags", "ner_tags", "ner", "labels")
+TAGS = ("tags", "ner_tags", "ner", "labels", "label", "tag", "bio_tags", "ner_labels")
+_CHOOSE = "choose the key that counts, for example annotation: tags"
 ACCEPTED = (None, "accept")  # what Prodigy's "answer" says of annotation to be trusted
 
 
@@ -63,6 +69,9 @@ class Reading:
         how: How spans that do not fall on token boundaries are aligned.
         scheme: Of the tags.
         misfits: Where spans that do not fit are noted.
+        offsets: How offsets are counted; ``None`` where nobody has said so.
+        annotation: The key that holds the spans or the tags, where the user says so.
+        trusted: Whether offsets count where the text they mean is not the one that is quoted.
         remarks: What else was not read as it stands, and how often.
     """
 
@@ -70,7 +79,20 @@ class Reading:
     how: str
     scheme: Scheme
     misfits: Misfits
+    offsets: str | None = None
+    annotation: str | None = None
+    trusted: bool = False
     remarks: Counter[str] = field(default_factory=Counter)
+    _evidence: Evidence = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._evidence = Evidence(self.offsets)
+
+    def told(self) -> list[str]:
+        """What is to be said of the file as a whole."""
+        told = [f"{count} {reason}" for reason, count in self.remarks.items()]
+        remark = self._evidence.remark()
+        return [*told, remark] if remark else told
 
     def sentences(self, value: Any) -> tuple[Sentence, ...]:
         """The sentences of one object: one where it has tokens, one a line where it is text.
@@ -98,7 +120,10 @@ class Reading:
                 "expected an object with 'tokens' or 'text', found "
                 + (f"the keys {', '.join(map(repr, given))}" if given else "an empty object")
             )
-        spans = characters(given, text)
+        tags = self._words_of_tags(given, text)
+        if tags is not None:
+            return (self._of_tokens({**given, "tokens": text.split()}, text.split()),)
+        spans = self._characters(given, text)
         tokenize = tokenizer_named(self.tokenizer)
         found = cut(text, spans, tokenize, self.how, self.misfits)
         return in_document(found, _name(given.get("id")))
@@ -115,20 +140,68 @@ class Reading:
             text=text if offsets else None,
             offsets=offsets,
         )
-        tags = _tags(given, len(tokens))
+        tags = _tags(given, len(tokens), self.annotation)
+        spans = self._spans(given, sentence, items, text, tags is not None)
         if tags is not None:
-            return self._tagged(sentence, tags)
-        sentence = replace(sentence, unknown=_unknown(given, len(tokens)))
-        found = span_items(given)
+            found = self._tagged(sentence, tags)
+            if spans and spans != found.spans:
+                raise ValueError("there are tags and spans, and they differ: " + _CHOOSE)
+            return found
+        return replace(sentence, unknown=_unknown(given, len(tokens)), spans=spans)
+
+    def _spans(
+        self, given: Object, sentence: Sentence, items: list[Any], text: str | None, tagged: bool
+    ) -> tuple[Span, ...] | None:
+        """The spans of an object that has tokens."""
+        if tagged and (self.annotation or not any(_filled(given, key) for key in SPANS)):
+            return None
+        found = span_items(given, self.annotation)
         if found is None:
-            return sentence
+            return None
         if text is None or all(map(says_tokens, found)):
-            spans = align_tokens(tokens, found, self.misfits)
-        elif offsets is None:
+            last = any(isinstance(one, dict) for one in items) or self._counting(given).inclusive
+            return align_tokens(sentence.tokens, found, self.misfits, inclusive=last)
+        if sentence.offsets is None:
             raise ValueError("the tokens are not those of the text, whose characters spans count")
-        else:
-            spans = align(text, offsets, characters(given, text) or (), self.how, self.misfits)
-        return replace(sentence, spans=spans)
+        placed = self._characters(given, text) or ()
+        return align(text, sentence.offsets, placed, self.how, self.misfits)
+
+    def _characters(self, given: Object, text: str) -> list[Characters] | None:
+        if self.annotation is None and predicted(given):
+            self.remarks["records with nothing but predictions, which were read"] += 1
+        return characters(
+            given,
+            text,
+            self._counting(given),
+            self._evidence,
+            chosen=self.annotation,
+            trusted=self.trusted,
+        )
+
+    def _counting(self, given: Object) -> Counting:
+        """How the offsets of an object are counted: as it says, if nobody says otherwise."""
+        return counting_named(self.offsets or given.get("offsets") or CHARACTERS)
+
+    def _words_of_tags(self, given: Object, text: str) -> list[str] | None:
+        """The tags of a text without tokens, one for each word between blanks.
+
+        Raises:
+            ValueError: There are tags, but not as many as words.
+        """
+        for key in (self.annotation,) if self.annotation else TAGS:
+            tags = given.get(key)
+            if not isinstance(tags, list) or not tags or not isinstance(tags[0], str):
+                continue
+            if len(tags) == len(text.split()) and all(map(is_any_tag, tags)):
+                return tags
+            if any(map(is_any_tag, tags)):
+                raise ValueError(
+                    f"{key!r} holds {len(tags)} tags for a text of {len(text.split())} words "
+                    "between blanks; put the tokens that are tagged beside them, under 'tokens'"
+                )
+            if key == "tags":
+                self.remarks["records whose 'tags' are words, not tags of tokens; not read"] += 1
+        return None
 
     def _tagged(self, sentence: Sentence, tags: list[str]) -> Sentence:
         unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
@@ -145,14 +218,11 @@ def unwrapped(value: Any) -> Object:
     Raises:
         ValueError: It is no object.
     """
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict):
-        value = {"text": value[0], **value[1]}  # ["text", {"entities": ...}], as spaCy 2 wrote
+    value = canonical(value)
     if not isinstance(value, dict):
         raise ValueError(f"expected an object, found {kind(value)}")
-    if isinstance(value.get("data"), dict):
-        return _label_studio(value)
     if value.get("answer") not in ACCEPTED:
-        return {key: one for key, one in value.items() if key not in SPANS}
+        return {key: one for key, one in value.items() if key not in (*SPANS, *PREDICTED)}
     return value
 
 
@@ -160,14 +230,23 @@ def given_tags(value: Any) -> list[str] | None:
     """The tags of an object that has tokens and tags, without looking further."""
     if not isinstance(value, dict):
         return None
-    tags = first(value, TAGS)
-    if not isinstance(tags, list) or not isinstance(first(value, TOKENS), list):
+    if not isinstance(first(value, TOKENS), list):
         return None
-    return [one for one in tags if isinstance(one, str)]
+    for tags in _tag_lists(value).values():
+        return [one for one in tags if isinstance(one, str)]
+    return None
 
 
-def align_tokens(tokens: Sequence[str], items: Iterable[Any], misfits: Misfits) -> tuple[Span, ...]:
+def align_tokens(
+    tokens: Sequence[str], items: Iterable[Any], misfits: Misfits, *, inclusive: bool = False
+) -> tuple[Span, ...]:
     """Spans given by tokens; of those that overlap the longer is kept and the other noted.
+
+    Args:
+        tokens: The tokens.
+        items: The spans.
+        misfits: Where spans are noted that overlap a longer one.
+        inclusive: Whether the end of a span is its last token, as Prodigy has it.
 
     Raises:
         ValueError: A span is none, or leaves the sentence.
@@ -175,11 +254,13 @@ def align_tokens(tokens: Sequence[str], items: Iterable[Any], misfits: Misfits) 
     text, offsets = joined(tokens)
     found: list[tuple[Span, Characters]] = []
     for item in items:
-        start, end, label = bounds(item, by_tokens=True)
+        start, last, label = bounds(item, by_tokens=True)
+        end = last + inclusive
         if not 0 <= start < end <= len(tokens):
+            hint = "; if ends are the last token, set offsets: inclusive" * (start == end)
             raise ValueError(
-                f"the span {start} to {end} ({label}) is not within the sentence, "
-                f"which has {len(tokens)} tokens"
+                f"the span {start} to {last} ({label}) is not within the sentence, "
+                f"which has {len(tokens)} tokens{hint}"
             )
         misfits.spans += 1
         place = Characters(offsets[start][0], offsets[end - 1][1], label)
@@ -194,29 +275,6 @@ def joined(tokens: Sequence[str]) -> tuple[str, Offsets]:
         offsets.append((end, end + len(token)))
         end += len(token) + 1
     return " ".join(tokens), tuple(offsets)
-
-
-def _label_studio(task: Object) -> Object:
-    """A task of Label Studio: its text, and the regions of the first annotation that counts."""
-    data = task["data"]
-    texts = [one for one in data.values() if isinstance(one, str)]
-    if "text" not in data and len(texts) != 1:
-        raise ValueError(
-            "expected a task with one text, or one of them called 'text', found the data "
-            + (", ".join(map(repr, data)) or "nothing")
-        )
-    text = data.get("text", texts[0] if texts else None)
-    done = task.get("annotations", task.get("completions")) or []
-    counted = [one for one in done if isinstance(one, dict) and not one.get("was_cancelled")]
-    if not counted:
-        return {"text": text, "id": task.get("id", "")}
-    regions = [
-        {**region["value"], "label": label}
-        for region in counted[0].get("result", ())
-        if isinstance(region, dict) and isinstance(region.get("value"), dict)
-        for label in region["value"].get("labels", ())
-    ]
-    return {"text": text, "id": task.get("id", ""), "spans": regions}
 
 
 def _words(items: Sequence[Any]) -> tuple[str, ...]:
@@ -255,11 +313,35 @@ def _told(text: str, items: Sequence[Any]) -> Offsets | None:
     return tuple(offsets)
 
 
-def _tags(given: Object, length: int) -> list[str] | None:
-    tags = first(given, TAGS)
-    if not isinstance(tags, list) or any(isinstance(one, list | dict) for one in tags):
+def _filled(given: Object, key: str) -> bool:
+    """Whether there are spans under a key, and not tags."""
+    value = given.get(key)
+    return isinstance(value, dict) or (
+        isinstance(value, list) and bool(value) and isinstance(value[0], list | dict)
+    )
+
+
+def _tag_lists(given: Object, chosen: str | None = None) -> dict[str, list[Any]]:
+    """What may be tags: lists that hold no spans, by their keys; the filled ones, if there are."""
+    found = {
+        key: given[key]
+        for key in ((chosen,) if chosen else TAGS)
+        if isinstance(given.get(key), list)
+        and not any(isinstance(one, list | dict) for one in given[key])
+    }
+    return {key: tags for key, tags in found.items() if tags} or found
+
+
+def _tags(given: Object, length: int, chosen: str | None) -> list[str] | None:
+    lists = _tag_lists(given, chosen)
+    if not lists:
         return None
-    if not tags and length and span_items(given) is not None:
+    (name, tags), *others = lists.items()
+    for other, more in others:
+        if more != tags and len(more) == length == len(tags):
+            raise ValueError(f"{name!r} and {other!r} both hold tags, and differ: {_CHOOSE}")
+    others_too = (given.get(key) for key in SPANS if key != "tags")
+    if not tags and length and any(isinstance(one, list | dict) for one in others_too):
         return None  # an empty list of spans under a name that tags have elsewhere
     if len(tags) != length:
         raise ValueError(f"expected {length} tags, one a token, found {len(tags)}")

@@ -96,3 +96,8 @@ def _cut_unspaced(text: str, start: int, end: int) -> list[tuple[int, int]]:
     if not _unspaced().search(text, start, end):
         return [(start, end)]
     return [found.span() for found in _plain_pattern().finditer(text, start, end)]
+
+
+def is_unspaced(one: str) -> bool:
+    """Whether a character is of a script that is written without blanks."""
+    return one > "\u0dff" and _unspaced().match(one) is not None

@@ -18,7 +18,7 @@ from typing import Any
 from ner.errors import ConfigError, DataWarning
 from ner.formats.columns import Numbering, split
 from ner.formats.faults import title
-from ner.formats.jsonl import parsed
+from ner.formats.json_values import parsed
 from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 from ner.streaming.source import Idle, Source

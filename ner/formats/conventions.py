@@ -1,0 +1,281 @@
+"""JSON of other tools brought to one form: tokens or a text, with tags or spans beside them.
+
+``expanded`` cuts values that hold many records, ``canonical`` renames what one record says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ner.formats.label_studio import task_record
+
+Object = Mapping[str, Any]
+
+CAS_ENTITY = "NamedEntity"  # how the type of an entity of UIMA ends
+_CAS_OTHERS = {"Sentence", "Token", "Lemma", "POS", "DocumentMetaData", "DocumentAnnotation"}
+_CONTAINERS = ("data", "documents", "examples", "records", "items", "rows", "sentences", "dataset")
+_TEXTS = ("text", "content", "sentence", "data", "raw_text")
+
+
+def expanded(value: Any) -> Iterator[Any]:
+    """The records of a value, which may be one itself.
+
+    Raises:
+        ValueError: It is of a kind that is known, but not as it should be.
+    """
+    found = _records(value)
+    yield from (value,) if found is None else found
+
+
+def _records(value: Any) -> Iterator[Any] | None:
+    """The records in a value that is none itself."""
+    if not isinstance(value, dict) or "text" in value or "tokens" in value:
+        return None
+    for key, cut in _CUTS.items():
+        if isinstance(value.get(key), list | dict) and (found := cut(value)) is not None:
+            return iter(found)
+    return None
+
+
+def _annotator(value: Object) -> list[Any] | None:
+    """NER Annotator: all texts in one object, beside the names of their labels."""
+    if "classes" not in value or not isinstance(value["annotations"], list):
+        return None
+    return [one for one in value["annotations"] if one is not None]
+
+
+def _rasa(value: Object) -> list[Any] | None:
+    given = value["rasa_nlu_data"]
+    examples = given.get("common_examples") if isinstance(given, dict) else None
+    return examples if isinstance(examples, list) else None
+
+
+def _spacy2(value: Object) -> list[Any]:
+    """SpaCy 2: paragraphs of sentences of tokens, each with its tag in BILOU."""
+    found: list[Any] = []
+    for paragraph in filter(_is_object, value["paragraphs"]):
+        for sentence in filter(_is_object, paragraph.get("sentences") or ()):
+            tokens = [one for one in sentence.get("tokens") or () if isinstance(one, dict)]
+            record: dict[str, Any] = {
+                "tokens": [one.get("orth") for one in tokens],
+                "document": value.get("id", ""),
+                "position": len(found),
+            }
+            if any("ner" in one for one in tokens):
+                record["tags"] = [_or(one.get("ner"), "-", "_") for one in tokens]
+            found.append(record)
+    return found
+
+
+def _or(value: Any, other: Any, instead: Any) -> Any:
+    return instead if value is None or value == other else value
+
+
+def _scierc(value: Object) -> list[Any] | None:
+    """SciERC and DyGIE: tokens of a document sentence by sentence, counted through, ends in."""
+    sentences, spans = value["sentences"], value.get("ner")
+    if not (sentences and all(isinstance(one, list) for one in sentences)):
+        return None
+    if spans is not None and (not isinstance(spans, list) or len(spans) != len(sentences)):
+        raise ValueError("'ner' should hold a list of spans for each of the 'sentences'")
+    found, base = [], 0
+    for position, tokens in enumerate(sentences):
+        record = {"tokens": tokens, "document": value.get("doc_key", ""), "position": position}
+        if spans is not None:
+            record["spans"] = _shifted(spans[position], 1, base)
+        found.append(record)
+        base += len(tokens)
+    return found
+
+
+def _core_nlp(value: Object) -> list[Any] | None:
+    """Stanford CoreNLP: sentences of tokens, and the entities it found."""
+    found = []
+    for position, sentence in enumerate(value["sentences"]):
+        if not (isinstance(sentence, dict) and "entitymentions" in sentence):
+            return None
+        tokens = sentence.get("tokens")
+        words = [one.get("word") for one in tokens or () if isinstance(one, dict)]
+        spans = [
+            [one.get("tokenBegin"), one.get("tokenEnd"), one.get("ner")]
+            for one in sentence["entitymentions"] or ()
+            if isinstance(one, dict)
+        ]
+        found.append(
+            {
+                "tokens": words,
+                "spans": spans,
+                "document": value.get("docId", ""),
+                "position": position,
+            }
+        )
+    return found
+
+
+def _bioc(value: Object) -> list[Any] | None:
+    """BioC: documents of passages, which count characters from the beginning of the document."""
+    found: list[Any] = []
+    for document in value["documents"]:
+        if not (isinstance(document, dict) and isinstance(document.get("passages"), list)):
+            return None
+        for passage in filter(_is_object, document["passages"]):
+            base, text = passage.get("offset", 0), passage.get("text")
+            if not isinstance(text, str):
+                raise ValueError("a passage without a text; BioC by sentences cannot be read")
+            spans = [
+                {
+                    "start": _minus(place.get("offset"), base),
+                    "length": place.get("length"),
+                    "label": _object(one.get("infons")).get("type"),
+                    "text": one.get("text"),
+                }
+                for one in filter(_is_object, passage.get("annotations") or ())
+                for place in filter(_is_object, one.get("locations") or ())
+            ]
+            found.append({"text": text, "spans": spans, "id": document.get("id", "")})
+    return found
+
+
+def _container(value: Object) -> list[Any] | None:
+    """An object that holds nothing but a list of records, and what is said of them all."""
+    lists = [value[key] for key in _CONTAINERS if isinstance(value.get(key), list)]
+    if len(lists) != 1 or not all(isinstance(one, dict) for one in lists[0]):
+        return None
+    return [one.get("row", one) for one in lists[0]]
+
+
+_CUTS: dict[str, Callable[[Object], list[Any] | None]] = {
+    "classes": _annotator,
+    "rasa_nlu_data": _rasa,
+    "paragraphs": _spacy2,
+    "ner": lambda value: _scierc(value) if isinstance(value.get("sentences"), list) else None,
+    "sentences": lambda value: _scierc(value) or _core_nlp(value) or _container(value),
+    "documents": lambda value: _bioc(value) or _container(value),
+    **dict.fromkeys(("data", "examples", "records", "items", "rows", "dataset"), _container),
+}
+
+
+def canonical(value: Any) -> Any:
+    """A record with its text under ``text``, its tokens under ``tokens``, its spans beside them.
+
+    Raises:
+        ValueError: It is of a kind that is known, but not as it should be.
+    """
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict):
+        return {"text": value[0], **value[1]}  # ["text", {"entities": ...}], as spaCy 2 wrote
+    if not isinstance(value, dict):
+        return value
+    for key, rename in _RENAMES.items():
+        if key in value and (found := rename(value)) is not None:
+            return found
+    if "text" not in value and "tokens" not in value and "words" not in value:
+        text = next((key for key in _TEXTS if isinstance(value.get(key), str)), None)
+        return value if text is None else {"text": value[text], **value}
+    return value
+
+
+def _gliner(value: Object) -> Object | None:
+    """GLiNER: ends are the last token."""
+    spans = value.get("ner")
+    return {
+        "tokens": value["tokenized_text"],
+        **({} if spans is None else {"spans": _shifted(spans, 1, 0)}),
+    }
+
+
+def _cas(value: Object) -> Object | None:
+    """UIMA CAS: one text, and what annotates it; offsets count UTF-16 units."""
+    given = value["%FEATURE_STRUCTURES"]
+    items = list(given.values()) if isinstance(given, dict) else given
+    structures = [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
+    texts = [one["sofaString"] for one in structures if isinstance(one.get("sofaString"), str)]
+    if len(texts) != 1:
+        raise ValueError(f"expected a CAS with one text, found {len(texts)}")
+    placed = [one for one in structures if "begin" in one and "end" in one]
+    entities = [one for one in placed if str(one.get("%TYPE", "")).endswith(CAS_ENTITY)]
+    kinds = {str(one.get("%TYPE")) for one in placed}
+    others = sorted(one for one in kinds if one.rpartition(".")[2] not in _CAS_OTHERS)
+    if others and not entities:
+        raise ValueError(
+            f"no annotation is of a type that ends in {CAS_ENTITY}, which is what is read; found "
+            + ", ".join(others)
+        )
+    spans = [
+        {"start": one["begin"], "end": one["end"], "label": one.get("value") or "_"}
+        for one in entities
+    ]
+    return {"text": texts[0], "spans": spans, "offsets": "utf-16"}
+
+
+def _argilla(value: Object) -> Object | None:
+    """Argilla: the text is a field, the spans are a response or else a suggestion."""
+    fields = value["fields"]
+    if not isinstance(fields, dict):
+        return None
+    texts = [one for one in fields.values() if isinstance(one, str)]
+    if "text" not in fields and len(texts) != 1:
+        raise ValueError(
+            "expected a record with one field of text, or one called 'text', found "
+            + (", ".join(map(repr, fields)) or "nothing")
+        )
+    record = {"text": fields.get("text", texts[0] if texts else None), "id": value.get("id", "")}
+    for key, name in (("responses", "spans"), ("suggestions", "predictions")):
+        answers = [one for given in _object(value.get(key)).values() for one in _listed(given)]
+        found = [one["value"] for one in answers if isinstance(one.get("value"), list)]
+        spans = [one for one in found if all(map(_is_object, one))]
+        if spans:
+            return {**record, name: spans[0]}
+    return record
+
+
+def _located(value: Object) -> Object | None:
+    """Tokens that say where they stand in their text, but not what they are."""
+    text, tokens = value.get("text"), value["tokens"]
+    if not (isinstance(text, str) and isinstance(tokens, list)):
+        return None
+    if not all(isinstance(one, dict) and "text" not in one for one in tokens):
+        return None
+    places = [(one.get("start"), one.get("end")) for one in tokens]
+    if not all(type(start) is int and type(end) is int for start, end in places):
+        return None
+    words = [
+        {**one, "text": text[start:end]} for one, (start, end) in zip(tokens, places, strict=True)
+    ]
+    return {**value, "tokens": words}
+
+
+_RENAMES: dict[str, Callable[[Object], Object | None]] = {
+    "tokenized_text": _gliner,
+    "%FEATURE_STRUCTURES": _cas,
+    "fields": _argilla,
+    "data": lambda value: task_record(value) if isinstance(value["data"], dict) else None,
+    "tokens": _located,
+}
+
+
+def _shifted(spans: Any, last: int, base: int) -> list[Any]:
+    """Spans of tokens whose ends are one past the last, counted from their sentence."""
+    return [
+        [_minus(one[0], base), _minus(one[1], base - last), *one[2:]]
+        if isinstance(one, list) and len(one) >= 2
+        else one
+        for one in (spans if isinstance(spans, list) else [spans])
+    ]
+
+
+def _minus(value: Any, base: Any) -> Any:
+    both = type(value) is int and type(base) is int
+    return value - base if both else value
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _object(value: Any) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(value: Any) -> list[Object]:
+    return [one for one in (value if isinstance(value, list) else [value]) if _is_object(one)]

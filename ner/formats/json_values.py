@@ -1,0 +1,216 @@
+"""The values in a file of JSON: one a line, over several lines, in one array, or concatenated."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ner.formats.faults import Faults
+from ner.formats.lines import read_blocks
+
+Value = tuple[int, Any]  # the line a JSON value begins on, and the value
+Lines = Iterator[tuple[int, str]]
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"[\[\]{}]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_BLANKS = re.compile(r"\s*")
+_TOO_DEEP = "it is nested too deep"
+
+
+def values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -> Iterator[Value]:
+    """The values of a file, those of an array one by one; what is no JSON is noted.
+
+    Args:
+        source: A path or ``"-"``.
+        encoding: Of the file.
+        faults: Where bad lines are noted.
+        strict: Whether to look for keys that stand twice in an object, which takes time.
+    """
+    lines = _numbered(source, encoding, faults)
+    options = {"object_pairs_hook": _unique} if strict else {}
+    waiting: tuple[int, str] | None = None
+    while True:
+        number, text = waiting or next(lines, (0, ""))
+        waiting = None
+        if not number:
+            return
+        bare = text.strip()
+        if not bare:
+            continue
+        if bare.startswith("[") and not _is_record(bare):
+            yield from _elements(number, bare[1:], lines, faults, options)
+        elif bare.startswith("{") and (stack := _brackets([], bare)):
+            bare, waiting = _gathered(bare, stack, lines)
+            yield from _parsed(number, bare, faults, options)
+        else:
+            yield from _parsed(number, bare, faults, options)
+
+
+def _parsed(number: int, bare: str, faults: Faults, options: dict[str, Any]) -> Iterator[Value]:
+    """The value of a text, or its values if several follow each other."""
+    try:
+        yield number, parsed(bare, **options)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            yield from _several(number, bare, faults, options)
+        else:
+            faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
+    except ValueError as error:
+        faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
+
+
+def _several(number: int, text: str, faults: Faults, options: dict[str, Any]) -> Iterator[Value]:
+    """The values of a text in which one follows the other."""
+    decoder, start, line = json.JSONDecoder(**options), 0, number
+    while start < len(text):
+        try:
+            value, end = decoder.raw_decode(text, start)
+            _check_characters(text[start:end], value)
+        except (ValueError, RecursionError) as error:
+            told = str(error) if isinstance(error, ValueError) else _TOO_DEEP
+            shown = text[start : start + 80]
+            faults.add(line, f"no JSON object a line, nor one array: {told}: {shown!r}")
+            return
+        yield line, value
+        after = _BLANKS.match(text, end)
+        following = after.end() if after else end
+        line += text.count("\n", start, following)
+        start = following
+
+
+def _gathered(first: str, stack: list[str], lines: Lines) -> tuple[str, tuple[int, str] | None]:
+    """The text of an object that goes on over several lines, and a line that cannot belong to it.
+
+    A line that cannot follow the one before it shows that the object was cut off there.
+    """
+    held, before = [first], first
+    for number, text in lines:
+        bare = text.strip()
+        if bare and not _may_follow(before, bare, stack):
+            return "\n".join(held), (number, text)
+        held.append(bare)
+        if bare:
+            before = bare
+            if not _brackets(stack, bare):
+                break
+    return "\n".join(held), None
+
+
+def _may_follow(before: str, bare: str, stack: list[str]) -> bool:
+    """Whether a line may go on with an object after another line."""
+    last, opening = before[-1], bare[0]
+    if last in "{," and stack[-1] == "{":
+        return opening in '"}'
+    return last in "[,:" or opening in "}],:"
+
+
+def _brackets(stack: list[str], text: str) -> list[str]:
+    """The brackets that are open after a text."""
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        if bracket in "[{":
+            stack.append(bracket)
+        elif stack:
+            stack.pop()
+    return stack
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, no key of which may stand in it twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _is_record(text: str) -> bool:
+    """Whether a line that begins as an array is one record, ``["text", {"entities": ...}]``."""
+    try:
+        value = parsed(text)
+    except ValueError:
+        return False
+    return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
+
+
+def _elements(
+    first: int, opening: str, lines: Lines, faults: Faults, options: dict[str, Any]
+) -> Iterator[Value]:
+    """The elements of an array, as soon as the lines so far hold whole ones."""
+    depth, held, number, text = 0, [], first, opening
+    while True:
+        bare = _STRING.sub("", text)
+        depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
+        held.append(text)
+        if depth < 0:  # the bracket that ends the array
+            inside, _, rest = text.rpartition("]")
+            yield from _whole(first, [*held[:-1], inside], faults, options)
+            if rest.strip():
+                faults.add(number, f"the array should end here, but {rest.strip()[:80]!r} follows")
+            return
+        if depth == 0:
+            yield from _whole(first, held, faults, options)
+            held = []
+        number, text = next(lines, (0, ""))
+        if not number:
+            break
+        first = first if held else number
+    faults.add(first, "the array is never closed with ']'")
+
+
+def _whole(first: int, held: list[str], faults: Faults, options: dict[str, Any]) -> Iterator[Value]:
+    """The values of some lines of an array, with the commas around them."""
+    text = "\n".join(held).strip()
+    text = text.removeprefix(",").removesuffix(",")
+    if not text.strip():
+        return
+    try:
+        found = parsed(f"[{text}]", **options)
+    except ValueError as error:
+        faults.add(first, f"no JSON: {error}")
+        return
+    for value in found:
+        yield first, value
+
+
+def parsed(text: str, **options: Any) -> Any:
+    """A JSON value.
+
+    Args:
+        text: All of it.
+        options: Of ``json.loads``.
+
+    Raises:
+        ValueError: It is none, is nested too deep, or holds half a character.
+    """
+    try:
+        value = json.loads(text, **options)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    _check_characters(text, value)
+    return value
+
+
+def _check_characters(text: str, value: Any) -> None:
+    """Refuse half of a surrogate pair.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("it holds half of a surrogate pair, which is no character") from error
+
+
+def _numbered(source: str | Path, encoding: str, faults: Faults) -> Lines:
+    number = 0
+    for block in read_blocks(source, encoding=encoding, faults=faults):
+        for text in block:
+            number += 1
+            yield number, text
