@@ -13,6 +13,7 @@ import torch
 
 from ner import model_directory
 from ner.config import ConfigError, dump, parse
+from ner.evaluation.tables import percent
 from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.n_best import alternatives
@@ -234,13 +235,9 @@ def model_card(tagger: Tagger) -> str:
         scores = tagger.metrics.get(split)
         if isinstance(scores, dict) and isinstance(scores.get("f1"), float):
             lines.append(
-                f"- {split}: F1 {_percent(scores['f1'])}, precision "
-                f"{_percent(scores['precision'])}, recall {_percent(scores['recall'])}, "
+                f"- {split}: F1 {percent(scores['f1'])}, precision "
+                f"{percent(scores['precision'])}, recall {percent(scores['recall'])}, "
                 f"{scores['gold']} entities, exact spans"
             )
     lines += ["", "```python", "import ner", "", 'tagger = ner.load("PATH")', "```", ""]
     return "\n".join(lines)
-
-
-def _percent(fraction: float | None) -> str:
-    return "n/a" if fraction is None else f"{100 * fraction:.2f}"

@@ -42,7 +42,7 @@ def test_development_data_without_an_entity_is_remarked_upon():
 def epochs(count):
     first = Epoch(1, 9.0, Score(1, 2, 4), 1.0, 100.0, True, {"A<B": Score(1, 2, 4)}, 0.1)
     return [
-        replace(first, number=n, loss=9.0 / n, score=Score(min(n, 4), 4, 4))
+        replace(first, number=n, best=n in (1, 3), loss=9.0 / n, score=Score(min(n, 4), 4, 4))
         for n in range(1, count + 1)
     ]
 
@@ -52,7 +52,8 @@ def test_the_plot_is_an_image_with_a_point_for_each_epoch():
     lines = image.findall(f".//{SVG}polyline")
     assert [len(line.get("points").split()) for line in lines] == [7, 7, 7]
     texts = [text.text for text in image.iter(f"{SVG}text")]
-    assert {"loss", "all", "A<B", "epoch"} <= set(texts)
+    assert {"loss", "all", "A<B", "epoch", "best: epoch 3"} <= set(texts)
+    assert {"1", "2", "4", "6"} <= set(texts), "ticks are round"
     heights = [float(point.split(",")[1]) for point in lines[1].get("points").split()]
     assert heights == sorted(heights, reverse=True)  # F1 rises, so the line climbs
 

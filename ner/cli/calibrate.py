@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.console import Progress, percent, write_json
+from ner.cli.console import Progress, write_json
 from ner.config import ConfigError
+from ner.evaluation.tables import percent
 
 if TYPE_CHECKING:
     from ner.evaluation import Score

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,13 +65,6 @@ class Progress:
                 yield step
             finally:
                 self._bar = None
-
-
-def percent(fraction: float | None) -> str:
-    """A fraction in per cent with two decimals, ``n/a`` where it is undefined."""
-    if fraction is None or math.isnan(fraction):
-        return "  n/a"
-    return f"{100 * fraction:5.2f}"
 
 
 def write_json(result: Any, path: str) -> None:

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.console import Progress, percent, write_json
+from ner.cli.console import Progress, write_json
+from ner.evaluation.tables import percent
 
 if TYPE_CHECKING:
     from ner.sentence import Sentence
@@ -104,6 +105,4 @@ def _tell(result: dict[str, Any], progress: Progress) -> None:
     )
     before, after = result["f1_torch"], result["f1_exported"]
     lost = "n/a" if before is None or after is None else f"{100 * (before - after):.2f}"
-    progress.line(
-        f"F1 {percent(before).strip()} with torch, {percent(after).strip()} exported: {lost} lost"
-    )
+    progress.line(f"F1 {percent(before)} with torch, {percent(after)} exported: {lost} lost")

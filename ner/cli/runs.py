@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ner.cli.console import percent
+from ner.evaluation.tables import percent
 
 
 def add_settings(parser: argparse.ArgumentParser, config: str) -> None:

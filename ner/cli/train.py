@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.console import Progress, percent, write_json
+from ner.cli.console import Progress, write_json
 from ner.cli.console import Step as Bar
 from ner.cli.runs import add_outcome, add_settings, scores_line
 from ner.config import ConfigError, load
+from ner.evaluation.tables import percent
 from ner.formats import DataWarning
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class _Watch:
             "loss": f"{self.loss / self.sentences:.3f}",
         }
         if last is not None and last.score is not None:
-            figures["F1"] = percent(last.score.f1).strip()
+            figures["F1"] = percent(last.score.f1)
         self.bar(step.tokens, **figures)
         if self.board is not None:
             self.board.step(training.position.step, step)
@@ -291,7 +292,7 @@ def _corpora(training: Run) -> str:
 
 
 def _line(epoch: Epoch) -> str:
-    scores = "" if epoch.score is None else f"  development F1 {percent(epoch.score.f1)}"
+    scores = "" if epoch.score is None else f"  development F1 {percent(epoch.score.f1):>5}"
     best = "  best" if epoch.best and epoch.score is not None else ""
     return (
         f"epoch {epoch.number:3}  loss {epoch.loss:8.4f}{scores}  "

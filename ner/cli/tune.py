@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ner.cli.console import Progress, percent, write_json
+from ner.cli.console import Progress, write_json
 from ner.cli.runs import add_outcome, add_settings
 from ner.config import ConfigError, dump
+from ner.evaluation.tables import percent
 from ner.storage.atomic import write_text
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _run(study: Study, count: int, output: Path, show: Progress) -> None:
 
 def _keep(study: Study, trial: Trial, output: Path) -> None:
     """Write the configuration of a trial."""
-    f1 = percent(trial.f1).strip()
+    f1 = percent(trial.f1)
     told = f"# Trial {trial.number} of {study.path.name}: development F1 {f1}.\n"
     write_text(output, told + dump(study.settings_of(trial).as_dict()))
 
@@ -99,7 +100,7 @@ def _line(trial: Trial) -> str:
     chosen = "  ".join(f"{name}={_short(value)}" for name, value in trial.settings.items())
     ended = "" if trial.state == "complete" else f"  {trial.state} after epoch {trial.epochs}"
     best = "  best" if trial.best else ""
-    return f"trial {trial.number:3}  development F1 {percent(trial.f1)}  {chosen}{ended}{best}"
+    return f"trial {trial.number:3}  development F1 {percent(trial.f1):>5}  {chosen}{ended}{best}"
 
 
 def _short(value: object) -> str:

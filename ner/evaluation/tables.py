@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 UNDEFINED = "n/a"
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """A fraction in per cent, or ``n/a`` where it is undefined."""
-    return UNDEFINED if fraction is None else f"{100 * fraction:.{digits}f}"
+    """Return a fraction as a percentage, or ``n/a`` where it is undefined (``None`` or NaN)."""
+    if fraction is None or math.isnan(fraction):
+        return UNDEFINED
+    return f"{100 * fraction:.{digits}f}"
 
 
 def table(rows: Sequence[Sequence[object]], *, indent: int = 2) -> list[str]:
-    """Rows as lines, the first column to the left, the others to the right."""
+    """Return rows as lines, the first column aligned left, the others right."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)] if cells else []
     lines = []

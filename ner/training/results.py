@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.evaluation import evaluate
+from ner.evaluation.tables import percent
 from ner.sentence import Sentence
 from ner.tagger import Tagger, load, model_card
 from ner.training.epochs import Epoch
@@ -93,6 +94,6 @@ def _how_trained(run: Run) -> list[str]:
         lines += ["| label | precision | recall | F1 | entities |", "|---|---|---|---|---|"]
     for label, score in sorted(scores.items()):
         figures = (score.precision, score.recall, score.f1)
-        shown = " | ".join(f"{100 * figure:.2f}" for figure in figures)
+        shown = " | ".join(percent(figure) for figure in figures)
         lines.append(f"| {label} | {shown} | {score.gold} |")
     return [*lines, *(["", "The table is of the development sentences."] if scores else [])]

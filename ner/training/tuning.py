@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ner.config import ConfigError, assign
+from ner.evaluation.tables import percent
 from ner.options import instantiate
 from ner.training.corpora import Corpora, read_corpora
 from ner.training.loop import Run
@@ -237,7 +238,7 @@ def _train(run: Run, trial: Any, tell: Tell) -> str:
     try:
         for epoch in run:
             f1 = 0.0 if epoch.score is None else epoch.score.f1
-            tell(f"trial {trial.number}, epoch {epoch.number}: development F1 {100 * f1:.2f}")
+            tell(f"trial {trial.number}, epoch {epoch.number}: development F1 {percent(f1)}")
             trial.report(f1, epoch.number)
             if not run.finished and trial.should_prune():
                 return PRUNED

@@ -1,0 +1,193 @@
+"""Charts as SVG, drawn here: a few lines, points and words need no library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+WIDTH, HEIGHT = 400, 320
+RIGHT, TOP, BOTTOM = 16, 40, 48  # margins in pixels
+LETTER = 7  # pixels of a letter, about
+DASHED = ";stroke-dasharray:5 4"
+FONT = "font-family:system-ui,sans-serif;font-size:12px"
+
+Dot = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of a chart."""
+
+    paper: str
+    ink: str
+    faint: str
+    lines: tuple[str, ...]
+
+
+MORE = ("#8e5ea2", "#b8860b", "#4a4a4a", "#d16ba5", "#2a9d8f")
+FILE = Palette("#ffffff", "#1c2330", "#c9cfd8", ("#1f5fbf", "#b3541e", "#2c7a4b", *MORE))
+PAGE = Palette(
+    "var(--card)", "var(--ink)", "var(--line)", ("var(--one)", "var(--two)", "var(--three)", *MORE)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a chart.
+
+    Attributes:
+        title: What it measures.
+        low: The value where it begins.
+        high: The value where it ends.
+        ticks: The values that are marked, and what is written beside each.
+    """
+
+    title: str
+    low: float
+    high: float
+    ticks: Sequence[tuple[float, str]]
+
+    @classmethod
+    def of(cls, title: str, low: float = 0.0, high: float = 1.0, *, most: int = 6) -> Axis:
+        """Return an axis with at most so many ticks, all of them round numbers."""
+        span = high - low or 1.0
+        power = 10.0 ** math.floor(math.log10(span / (most - 1)))
+        step = next(n * power for n in (1, 2, 5, 10) if span / (n * power) <= most - 1 + 1e-9)
+        numbers = range(math.ceil(low / step - 1e-9), math.floor((low + span) / step + 1e-9) + 1)
+        return cls(title, low, low + span, [(n * step, f"{n * step:g}") for n in numbers])
+
+    def share(self, value: float) -> float:
+        """Return how far along the axis a value is, from 0 to 1."""
+        return (value - self.low) / (self.high - self.low)
+
+
+@dataclass
+class Chart:
+    """Two axes to draw between.
+
+    Attributes:
+        title: What the chart shows.
+        across: The horizontal axis.
+        up: The vertical axis.
+        palette: The colours.
+        height: In pixels.
+        right: The margin on the right, in pixels.
+    """
+
+    title: str
+    across: Axis
+    up: Axis
+    palette: Palette = FILE
+    height: float = HEIGHT
+    right: float = RIGHT
+    _parts: list[str] = field(default_factory=list)
+
+    def line(self, dots: Iterable[Dot], colour: str, *, dashed: bool = False) -> None:
+        """Join dots."""
+        places = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in dots)
+        style = f"fill:none;stroke:{colour};stroke-width:2{DASHED if dashed else ''}"
+        self._parts.append(f'<polyline points="{places}" style="{style}"/>')
+
+    def dots(self, dots: Iterable[Dot], colour: str, sizes: Iterable[float]) -> None:
+        """Draw dots of these radii, in pixels."""
+        self._parts += [
+            f'<circle cx="{self._x(x):.1f}" cy="{self._y(y):.1f}" r="{size:.1f}" '
+            f'style="fill:{colour}"/>'
+            for (x, y), size in zip(dots, sizes, strict=True)
+        ]
+
+    def legend(self, names: Sequence[tuple[str, str]], where: str = "left") -> None:
+        """Name colours, as ``(name, colour)``.
+
+        Args:
+            names: The names.
+            where: In the lower ``left`` or lower ``right`` corner, or ``beside`` the frame.
+        """
+        x, anchor, y = {
+            "left": (self._left + 10, "start", self._bottom - 12 - 16 * (len(names) - 1)),
+            "right": (WIDTH - self.right - 10, "end", self._bottom - 12 - 16 * (len(names) - 1)),
+            "beside": (WIDTH - self.right + 8, "start", TOP + 10),
+        }[where]
+        self._parts += [
+            _word(x, y + 16 * number, name, colour, anchor)
+            for number, (name, colour) in enumerate(names)
+        ]
+
+    def mark(self, x: float, text: str) -> None:
+        """Draw a dashed line from bottom to top, with a text at its head."""
+        foot = self._x(x)
+        self._parts.append(_rule(foot, self._bottom, foot, TOP, self.palette.ink + DASHED))
+        anchor = "start" if self.across.share(x) < 0.5 else "end"
+        beside = foot + (4 if anchor == "start" else -4)
+        self._parts.append(_word(beside, TOP + 12, text, self.palette.ink, anchor))
+
+    def svg(self) -> str:
+        """Return the chart as a file or an element of a page."""
+        return side_by_side([self])
+
+    def parts(self) -> str:
+        """Return the elements of the chart."""
+        ink, faint = self.palette.ink, self.palette.faint
+        middle = (TOP + self._bottom) / 2
+        title = self.up.title
+        parts = [
+            f'<rect width="{WIDTH:g}" height="{self.height:g}" style="fill:{self.palette.paper}"/>',
+            _word(WIDTH / 2, 20, self.title, ink, weight=600),
+            _word((self._left + WIDTH - self.right) / 2, self.height - 8, self.across.title, ink),
+            f'<g transform="rotate(-90 14 {middle})">{_word(14, middle, title, ink)}</g>',
+        ]
+        for value, text in self.across.ticks:
+            parts.append(_rule(self._x(value), self._bottom, self._x(value), TOP, faint))
+            parts.append(_word(self._x(value), self._bottom + 18, text, ink))
+        for value, text in self.up.ticks:
+            y = self._y(value)
+            parts.append(_rule(self._left, y, WIDTH - self.right, y, faint))
+            parts.append(_word(self._left - 8, y + 4, text, ink, "end"))
+        return "".join([*parts, *self._parts])
+
+    @property
+    def _left(self) -> float:
+        return 28 + LETTER * max([4, *(len(text) for _, text in self.up.ticks)])
+
+    @property
+    def _bottom(self) -> float:
+        return self.height - BOTTOM
+
+    def _x(self, value: float) -> float:
+        return self._left + self.across.share(value) * (WIDTH - self._left - self.right)
+
+    def _y(self, value: float) -> float:
+        return self._bottom - self.up.share(value) * (self._bottom - TOP)
+
+
+def side_by_side(charts: Sequence[Chart]) -> str:
+    """Return charts as one image."""
+    width, height = WIDTH * len(charts), max(chart.height for chart in charts)
+    title = ", ".join(chart.title for chart in charts)
+    panels = "".join(
+        f'<g transform="translate({WIDTH * number} 0)">{chart.parts()}</g>'
+        for number, chart in enumerate(charts)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}" role="img" style="{FONT}">'
+        f"<title>{escape(title)}</title>{panels}</svg>"
+    )
+
+
+def _word(
+    x: float, y: float, text: str, colour: str, anchor: str = "middle", *, weight: int = 400
+) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" '
+        f'style="fill:{colour};font-weight:{weight}">{escape(text)}</text>'
+    )
+
+
+def _rule(x: float, y: float, to_x: float, to_y: float, colour: str) -> str:
+    return (
+        f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" '
+        f'style="stroke-width:1;stroke:{colour}"/>'
+    )
