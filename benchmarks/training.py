@@ -31,7 +31,7 @@ import ner
 from ner.sample import path as sample_path
 from ner.schemes import scheme_named
 from ner.sentence import Sentence, Span
-from ner.training import Run, read_settings, steps
+from ner.training import Run, read_settings, step
 from ner.training.corpora import Corpora
 
 BATCH, DROPOUT, CLIP, PLAIN_RATE = 32, 0.5, 5.0, 1e-3
@@ -206,11 +206,11 @@ def parts(sentences: Sentences, width: int, count: int) -> None:
     stepper.rows.coalesce = timed("rows", stepper.rows.coalesce)
     for table in stepper.rows.tables.values():  # those of the forward pass, then, are in both
         table.catch_up = timed("rows, catching up", table.catch_up)
-    backward, scale = Tensor.backward, steps.scale_gradients
+    backward, scale = Tensor.backward, step.scale_gradients
     Tensor.backward = timed("backward", Tensor.backward)
-    steps.scale_gradients = timed("clip", steps.scale_gradients)
+    step.scale_gradients = timed("clip", step.scale_gradients)
     total, _ = round_of(trainer, count)
-    Tensor.backward, steps.scale_gradients = backward, scale
+    Tensor.backward, step.scale_gradients = backward, scale
     spent["rest"] = total - sum(spent.values())
     for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
         each = 1000 * seconds / count

@@ -35,8 +35,8 @@ from ner.network import build
 from ner.sample import path as sample_path
 from ner.storage.atomic import sha256
 from ner.tagger import Tagger
-from ner.training import checkpoints
-from ner.training.checkpoints import Checkpoint
+from ner.training import checkpointing
+from ner.training.checkpointing import Checkpoint
 
 
 def small_model(path: Path, width: int = 16) -> Tagger:
@@ -231,7 +231,7 @@ def _written(tagger: Tagger, out: Path, name: str, call: list[str]) -> str:
                 tagger.save(out)
             elif name == "checkpoint":
                 step = len(list(out.glob("step-*"))) + 1
-                checkpoints.write(out, step, Checkpoint({}, dict(tagger.network.state_dict())))
+                checkpointing.write(out, step, Checkpoint({}, dict(tagger.network.state_dict())))
             else:
                 main_of_ner(call)
         except OSError as error:

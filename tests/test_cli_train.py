@@ -9,7 +9,7 @@ from training_runs import write_config
 
 import ner
 from ner.cli import main
-from ner.training.processes import Processes
+from ner.training.distributed import Processes
 
 
 @pytest.fixture

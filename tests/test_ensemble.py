@@ -10,7 +10,7 @@ from ner.network import build as build_one
 from ner.tagger import Tagger, load
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
-from ner.training.transfer import start_from
+from ner.training.initialisation import start_from
 
 
 @pytest.fixture

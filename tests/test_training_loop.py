@@ -18,9 +18,9 @@ from ner.evaluation import Score
 from ner.sample import path as sample_path
 from ner.sentence import Sentence, Span
 from ner.training import Run, TrainingSettings, read_settings, score_tagger
+from ner.training.batching import automatic_sizes
 from ner.training.corpora import Corpora
 from ner.training.inspection import inspect
-from ner.training.pacing import paced
 
 
 def run_of(sentences, development=None, **training):
@@ -226,7 +226,7 @@ def test_bfloat16_goes_about_the_way_float32_goes(toy):
 def test_batches_of_like_length_hold_little_padding(shared):
     lengths = [len(s) for s in ner.read(shared / "data" / "conll2003" / "train.txt")]
     defaults = TrainingSettings()
-    size, _ = paced(defaults, lengths)
+    size, _ = automatic_sizes(defaults, lengths)
     batches = group_by_length(lengths, sentences=size, noise=defaults.length_noise, seed=1)
     padded = sum(len(batch) * max(lengths[n] for n in batch) for batch in batches)
     assert sum(lengths) / padded > 0.95

@@ -9,7 +9,7 @@ from ner.cli import main
 from ner.config import ConfigError, load
 from ner.evaluation import Score
 from ner.training import Epoch, read_settings, tuning
-from ner.training.steps import DivergedError
+from ner.training.step import DivergedError
 
 pytest.importorskip("optuna")
 

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.sentence import Span
     from ner.training import read_settings
     from ner.training.corpora import read_corpora
-    from ner.training.folds import cross_fit
+    from ner.training.cross_validation import cross_fit
 
     if arguments.folds < 2:
         raise ConfigError(f"--folds must be at least 2, got {arguments.folds}")

@@ -78,7 +78,7 @@ def _opinions(
                 found += doubts.opinions(sentences[start : start + CHUNK])
                 done(len(found) - start)
         return found
-    from ner.training.folds import cross_fit
+    from ner.training.cross_validation import cross_fit
 
     held: dict[int, Opinion] = {}
     settings = _settings(arguments.model)

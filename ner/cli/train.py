@@ -19,8 +19,8 @@ from ner.formats import DataWarning
 
 if TYPE_CHECKING:
     from ner.training import Epoch, Run, RunSettings, Step
-    from ner.training.board import Board
     from ner.training.corpora import Corpora
+    from ner.training.tensorboard import RunWriter
 
 EXAMPLE = """\
 example:
@@ -64,12 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, reload and score."""
     from ner.training import read_settings
-    from ner.training.processes import Processes
+    from ner.training.distributed import Processes
 
     if arguments.tensorboard is not None:
-        from ner.training.board import summary_writer
+        from ner.training.tensorboard import event_writer
 
-        summary_writer()  # what is missing is told before anything is read or removed
+        event_writer()  # what is missing is told before anything is read or removed
     assignments = list(arguments.assignments)
     settings = read_settings(arguments.config, assignments, output=arguments.output)
     if settings.output is None:
@@ -94,8 +94,8 @@ def train_seeds(
     from ner.model_directory import DESCRIPTION
     from ner.storage.atomic import check_replaceable
     from ner.training.corpora import read_corpora
-    from ner.training.processes import Processes
-    from ner.training.seeds import choose, keep, settings_of, spread
+    from ner.training.cross_validation import choose, keep, settings_of, spread
+    from ner.training.distributed import Processes
 
     check_replaceable(Path(str(settings.output)), holds=DESCRIPTION)
     corpora = read_corpora(settings.data, settings.training.seed)
@@ -177,7 +177,7 @@ def _begin(
     return training
 
 
-def _train(training: Run, show: Progress, board: Board | None) -> None:
+def _train(training: Run, show: Progress, board: RunWriter | None) -> None:
     """Train what is left of all epochs, and tell of each."""
     epochs, tokens = training.settings.training.epochs or 0, training.tokens
     done = len(training.epochs) * tokens
@@ -197,7 +197,7 @@ def _train(training: Run, show: Progress, board: Board | None) -> None:
 class _Watch:
     """Shows the steps of an epoch: the mean loss so far, and the score of the epoch before."""
 
-    def __init__(self, training: Run, bar: Bar, board: Board | None) -> None:
+    def __init__(self, training: Run, bar: Bar, board: RunWriter | None) -> None:
         self.training = training
         self.bar = bar
         self.board = board
@@ -220,16 +220,16 @@ class _Watch:
             self.board.step(training.position.step, step)
 
 
-def _board(arguments: argparse.Namespace, training: Run) -> Board | None:
+def _board(arguments: argparse.Namespace, training: Run) -> RunWriter | None:
     """Where the course of the run is written for TensorBoard, if it is."""
-    from ner.training.board import Board
+    from ner.training.tensorboard import RunWriter
 
     if arguments.tensorboard is None or not training.processes.writes:
         return None
     folder = Path(arguments.tensorboard)
     if arguments.seeds > 1:
         folder /= str(training.settings.training.seed)
-    return Board(folder, training.position.step)
+    return RunWriter(folder, training.position.step)
 
 
 def _finished(path: Path, settings: RunSettings) -> dict[str, Any] | None:
@@ -239,7 +239,7 @@ def _finished(path: Path, settings: RunSettings) -> dict[str, Any] | None:
         ConfigError: It was trained with other settings.
     """
     from ner.model_directory import ModelError, read_json
-    from ner.training.resumption import check_settings, run_folder
+    from ner.training.run_folder import check_settings, run_folder
 
     if run_folder(path).exists():
         return None

@@ -1,6 +1,6 @@
 """Training: a loop the caller can see. ``for epoch in train(config): print(epoch)``."""
 
-from ner.training.epochs import Epoch, Step
+from ner.training.history import Epoch, Step
 from ner.training.loop import Run, StoppedError, train
 from ner.training.results import score_tagger
 from ner.training.settings import DataSettings, RunSettings, TrainingSettings, read_settings

@@ -10,8 +10,8 @@ from ner.inference import Decoding
 from ner.network import Network
 from ner.sentence import Sentence
 from ner.tagger import Tagger
+from ner.training.distributed import Processes
 from ner.training.optimisation import Average
-from ner.training.processes import Processes
 
 
 def score_development(

@@ -17,18 +17,18 @@ from ner.network import Network
 from ner.storage.atomic import write_text
 from ner.storage.locks import RunLock
 from ner.tagger import Tagger, pick_device
-from ner.training import resumption
-from ner.training.beginning import begin_with, prepare_torch
-from ner.training.checkpoints import Checkpoint
+from ner.training import run_folder
+from ner.training.batching import Group, automatic_sizes, describe, groups_of, pieces
+from ner.training.checkpointing import Checkpoint
 from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.development import score_development
-from ner.training.epochs import Epoch, Position, Step, remarks_on
+from ner.training.distributed import Processes
+from ner.training.history import Epoch, Position, Step, remarks_on
+from ner.training.initialisation import initialise, prepare_torch
 from ner.training.optimisation import learning_rate
-from ner.training.pacing import Group, groups_of, paced, pieces, told
-from ner.training.processes import Processes
 from ner.training.results import finish, history, model_files
 from ner.training.settings import RunSettings, read_settings
-from ner.training.steps import DivergedError, Stepper
+from ner.training.step import DivergedError, Stepper
 
 
 class StoppedError(Exception):
@@ -70,7 +70,7 @@ class Run(Iterator[Epoch]):
         resume: bool = False,
         init_from: Path | str | None = None,
     ) -> None:
-        resumption.check_place(settings.output, resume=resume, init_from=init_from)
+        run_folder.check_place(settings.output, resume=resume, init_from=init_from)
         self.settings = settings
         self.init_from = init_from
         training = settings.training
@@ -80,11 +80,11 @@ class Run(Iterator[Epoch]):
         corpora = corpora or read_corpora(settings.data, training.seed)
         self.processes.join(self.device)
         torch.manual_seed(training.seed)
-        beginning = begin_with(settings, corpora, init_from, self.device)
-        self.network: Network = beginning.network
-        self.corpora = beginning.corpora
-        self.remarks = list(beginning.remarks)
-        self._rehearsal = beginning.rehearsal
+        start = initialise(settings, corpora, init_from, self.device)
+        self.network: Network = start.network
+        self.corpora = start.corpora
+        self.remarks = list(start.remarks)
+        self._rehearsal = start.rehearsal
         self._table = self.network.type_table()
         copies = recased(
             self.corpora.train, training.lower_cased, training.upper_cased, training.seed
@@ -93,9 +93,9 @@ class Run(Iterator[Epoch]):
         self._train, self._origins = pieces(
             self._sentences, self.network.index(self._sentences, self._table), training.longest
         )
-        self.remarks += told(self._sentences, self._origins, training.longest)
+        self.remarks += describe(self._sentences, self._origins, training.longest)
         lengths = [len(piece) for piece in self._train]
-        self._batch_size, self._epochs = paced(training, lengths, self.processes.count)
+        self._batch_size, self._epochs = automatic_sizes(training, lengths, self.processes.count)
         training = replace(training, batch_size=self._batch_size, epochs=self._epochs)
         self.settings = replace(settings, training=training)
         self._stepper = Stepper(
@@ -110,13 +110,13 @@ class Run(Iterator[Epoch]):
         self._stopping = False
         self._written = time.monotonic()
         if self.folder is not None:
-            self.remarks += resumption.begin(self) if resume else resumption.clear(self)
+            self.remarks += run_folder.begin(self) if resume else run_folder.clear(self)
 
     @property
     def folder(self) -> Path | None:
         """Where the checkpoints are while the run is under way."""
         output = self.settings.output
-        return None if output is None else resumption.run_folder(Path(output))
+        return None if output is None else run_folder.run_folder(Path(output))
 
     @property
     def tagger(self) -> Tagger:
@@ -218,8 +218,8 @@ class Run(Iterator[Epoch]):
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint of this very run was written."""
-        self.position = resumption.restore_stepper(self._stepper, checkpoint, self)
-        self.epochs = resumption.epochs_of(checkpoint)
+        self.position = run_folder.restore_stepper(self._stepper, checkpoint, self)
+        self.epochs = run_folder.epochs_of(checkpoint)
         self.best = next((epoch for epoch in reversed(self.epochs) if epoch.best), None)
         best = checkpoint.part("best")
         self._best_weights = {name: tensor.to(self.device) for name, tensor in best.items()} or None
@@ -265,7 +265,7 @@ class Run(Iterator[Epoch]):
 
     def _checkpoint(self) -> None:
         if self.folder is not None:
-            resumption.write(self, self._stepper, self._best_weights)
+            run_folder.write(self, self._stepper, self._best_weights)
         self._written = time.monotonic()
 
     def _end_epoch(self) -> Epoch:
@@ -288,7 +288,7 @@ class Run(Iterator[Epoch]):
         if epoch.best:
             self._keep(epoch)
         if self.folder is not None and self.processes.writes:
-            write_text(self.folder / resumption.HISTORY, history(self.epochs, timed=True))
+            write_text(self.folder / run_folder.HISTORY, history(self.epochs, timed=True))
         self._checkpoint()
         if self.processes.any(self._stopping):  # while the epoch was scored
             raise StoppedError

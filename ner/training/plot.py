@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ner.evaluation.charts import Axis, Chart, Dot, side_by_side
-from ner.training.epochs import Epoch
+from ner.training.history import Epoch
 
 BESIDE = 84  # pixels for the names of the lines
 

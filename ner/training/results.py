@@ -11,9 +11,9 @@ from ner.evaluation import evaluate
 from ner.evaluation.tables import percent
 from ner.sentence import Sentence
 from ner.tagger import Tagger, load, model_card
-from ner.training.epochs import Epoch
+from ner.training.distillation import forgetting_report
+from ner.training.history import Epoch
 from ner.training.plot import plot
-from ner.training.rehearsal import forgotten
 
 if TYPE_CHECKING:
     from ner.training.loop import Run
@@ -48,7 +48,7 @@ def finish(run: Run) -> dict[str, Any]:
                 f"training saw {metrics[name]['f1']}"
             )
         metrics[name] = found
-        if old is not None and (drop := forgotten(old, sentences, predicted)):
+        if old is not None and (drop := forgetting_report(old, sentences, predicted)):
             metrics.setdefault("old labels", {})[name] = drop
     if output is not None:
         run.save(Path(output), metrics)

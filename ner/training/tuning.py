@@ -14,9 +14,9 @@ from ner.evaluation.tables import percent
 from ner.options import instantiate
 from ner.training.corpora import Corpora, read_corpora
 from ner.training.loop import Run
-from ner.training.resumption import flat
+from ner.training.run_folder import flat
 from ner.training.settings import RunSettings, read_settings
-from ner.training.steps import DivergedError
+from ner.training.step import DivergedError
 
 NAME = "ner"  # of the study in its file
 FIRST, WARM = 4, 2  # trials that are never given up; the first epoch after which others may be

@@ -12,6 +12,9 @@ from torch import Tensor
 from ner.batch import Batch
 from ner.indexed import Indexed, TypeTable
 from ner.network import Network
+from ner.training.autocast import autocast_bfloat16
+from ner.training.distillation import Distillation
+from ner.training.distributed import Processes
 from ner.training.optimisation import (
     BY_ROWS,
     OPTIMIZERS,
@@ -21,9 +24,6 @@ from ner.training.optimisation import (
     scale_gradients,
     set_learning_rate,
 )
-from ner.training.precision import bfloat16
-from ner.training.processes import Processes
-from ner.training.rehearsal import Rehearsal
 from ner.training.rows import RowTables
 from ner.training.settings import TrainingSettings
 
@@ -51,7 +51,7 @@ class Stepper:
         table: TypeTable,
         settings: TrainingSettings,
         processes: Processes,
-        rehearsal: Rehearsal | None = None,
+        rehearsal: Distillation | None = None,
     ) -> None:
         self.network = network
         self.table = table
@@ -159,7 +159,7 @@ class Stepper:
         try:
             if self._settings.precision == "float32":
                 return self._loss_of(batch)
-            with bfloat16(self.network, self._device):
+            with autocast_bfloat16(self.network, self._device):
                 return self._loss_of(batch)
         except ValueError as error:  # the CRF refuses emissions that are no numbers
             raise DivergedError(str(error)) from error

@@ -9,8 +9,8 @@ from training_runs import SMALL
 from ner.network import build
 from ner.sentence import Sentence, Span
 from ner.training import Run, TrainingSettings, read_settings
+from ner.training.batching import automatic_sizes, describe, pieces
 from ner.training.corpora import Corpora
-from ner.training.pacing import paced, pieces, told
 
 OTHERS = ("characters", "affixes", "document", "topic")
 LONG = Sentence(("a", "b", "c", "d", "e", "f", "g"), (Span(2, 5, "X"), Span(5, 6, "X")))
@@ -61,7 +61,7 @@ def test_a_long_sentence_is_said_to_be_cut_and_learnt():
         "cut between entities (training.longest)"
     ]
     assert next(run).score.gold == 2
-    assert told((LONG, LONG, LONG), [0, 1, 2], 3) == []
+    assert describe((LONG, LONG, LONG), [0, 1, 2], 3) == []
 
 
 def test_sentences_without_annotation_or_token_are_left_out_and_the_former_said():
@@ -84,16 +84,19 @@ def test_sentences_of_which_none_is_annotated_teach_nothing():
 
 
 def test_few_sentences_get_small_batches_and_many_steps():
-    assert paced(TrainingSettings(), [10] * 100) == (4, 40)
-    assert paced(TrainingSettings(), [10] * 4_000) == (8, 8)
-    assert paced(TrainingSettings(), [10] * 14_041) == (32, 8)
-    assert paced(TrainingSettings(), [10] * 50_000) == (32, 8)
-    assert paced(TrainingSettings(batch_size=16, epochs=3), [10] * 100) == (16, 3)
-    assert paced(TrainingSettings(batch_size=10, accumulate=2), [10] * 100) == (10, 200)
+    assert automatic_sizes(TrainingSettings(), [10] * 100) == (4, 40)
+    assert automatic_sizes(TrainingSettings(), [10] * 4_000) == (8, 8)
+    assert automatic_sizes(TrainingSettings(), [10] * 14_041) == (32, 8)
+    assert automatic_sizes(TrainingSettings(), [10] * 50_000) == (32, 8)
+    assert automatic_sizes(TrainingSettings(batch_size=16, epochs=3), [10] * 100) == (16, 3)
+    assert automatic_sizes(TrainingSettings(batch_size=10, accumulate=2), [10] * 100) == (
+        10,
+        200,
+    )
 
 
 def test_each_process_gets_a_batch_of_its_own_where_there_are_many_sentences():
-    assert paced(TrainingSettings(), [10] * 14_041, 2) == (64, 8)
-    assert paced(TrainingSettings(), [10] * 100_000, 4) == (128, 8)
-    assert paced(TrainingSettings(), [10] * 100, 2) == (4, 40)
-    assert paced(TrainingSettings(batch_size=32), [10] * 14_041, 2) == (32, 8)
+    assert automatic_sizes(TrainingSettings(), [10] * 14_041, 2) == (64, 8)
+    assert automatic_sizes(TrainingSettings(), [10] * 100_000, 4) == (128, 8)
+    assert automatic_sizes(TrainingSettings(), [10] * 100, 2) == (4, 40)
+    assert automatic_sizes(TrainingSettings(batch_size=32), [10] * 14_041, 2) == (32, 8)

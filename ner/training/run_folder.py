@@ -16,11 +16,11 @@ from ner.indexers.columns import columns_of
 from ner.model_directory import DESCRIPTION
 from ner.storage.atomic import check_replaceable, recover, remove_stale
 from ner.storage.locks import RunLock, run_lock
-from ner.training import checkpoints
-from ner.training.checkpoints import Checkpoint
-from ner.training.epochs import Epoch, Position
-from ner.training.steps import Stepper, random_states, restore_random_states
-from ner.training.transfer import model_digest
+from ner.training import checkpointing
+from ner.training.checkpointing import Checkpoint
+from ner.training.history import Epoch, Position
+from ner.training.initialisation import model_digest
+from ner.training.step import Stepper, random_states, restore_random_states
 
 if TYPE_CHECKING:
     from ner.training.loop import Run
@@ -70,7 +70,7 @@ def write(run: Run, stepper: Stepper, best_weights: Mapping[str, Tensor] | None)
         "epochs": [epoch.as_json() for epoch in run.epochs],
     }
     if run.processes.writes:
-        checkpoints.write(_checkpoints(run), run.position.step, Checkpoint(state, tensors))
+        checkpointing.write(_checkpoints(run), run.position.step, Checkpoint(state, tensors))
     run.processes.wait()
 
 
@@ -86,7 +86,7 @@ def begin(run: Run) -> list[str]:
         recover(output)
         remove_stale(folder)
     run.processes.wait()
-    checkpoint, remarks = checkpoints.newest(folder)
+    checkpoint, remarks = checkpointing.newest(folder)
     if checkpoint is None:
         return [*remarks, f"no checkpoint in {folder}: training from the beginning"]
     _check_same(run, checkpoint.state)

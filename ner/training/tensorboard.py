@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from ner.config import ConfigError
-from ner.training.epochs import Epoch, Step
+from ner.training.history import Epoch, Step
 
 
-class Board:
+class RunWriter:
     """Writes event files: the loss of each step; loss, rate, speed and scores of each epoch.
 
     Args:
@@ -25,7 +25,7 @@ class Board:
 
     def __init__(self, folder: Path, steps: int = 0) -> None:
         later = steps + 1 if steps else None
-        self._writer: Any = summary_writer()(str(folder), purge_step=later)
+        self._writer: Any = event_writer()(str(folder), purge_step=later)
 
     def step(self, number: int, step: Step) -> None:
         """Write down a step, counted from 1 through the run."""
@@ -58,7 +58,7 @@ class Board:
         self._writer.close()
 
 
-def summary_writer() -> Any:
+def event_writer() -> Any:
     """What writes event files.
 
     Raises:

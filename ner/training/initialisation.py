@@ -1,20 +1,92 @@
-"""Starting from a trained model: what it knows is kept, labels are matched by name."""
+"""What a run begins with: a fresh network, or a trained one whose labels are matched by name."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from ner import model_directory
-from ner.ensemble import from_settings, members_of
+from ner.config import ConfigError
+from ner.ensemble import build, from_settings, members_of
 from ner.network import Network
+from ner.options import instantiate
 from ner.sentence import Sentence
 from ner.tagger import load
+from ner.training.corpora import Corpora
+from ner.training.distillation import Distillation, as_partial_annotation
+from ner.training.settings import RunSettings
 
 LABELLED = ("projection.", "crf.")  # weights with an axis of tags
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Initialisation:
+    """A network that is ready to be trained.
+
+    Attributes:
+        network: The network, on the device it is trained on.
+        corpora: The sentences, as they are trained on.
+        rehearsal: What keeps the network from forgetting, where that is wanted.
+        remarks: What the user should know of how it was made.
+    """
+
+    network: Network
+    corpora: Corpora
+    rehearsal: Distillation | None
+    remarks: tuple[str, ...]
+
+
+def initialise(
+    settings: RunSettings, corpora: Corpora, init_from: Path | str | None, device: torch.device
+) -> Initialisation:
+    """Make the network of a run.
+
+    Args:
+        settings: The run's.
+        corpora: Its sentences.
+        init_from: The directory of a model to start from, with all but its labels.
+        device: Where to train.
+
+    Raises:
+        ConfigError: A setting of the network cannot be used, or there is nothing to rehearse.
+        ModelError: The model to start from cannot be used.
+    """
+    weight = settings.training.rehearsal
+    if init_from is not None:
+        return _from_model(init_from, corpora, weight, device)
+    if weight > 0.0:
+        raise ConfigError("training.rehearsal needs a model to start from: --init-from")
+    network = instantiate(build, settings.model, corpora.train, of="model")
+    remarks = [
+        remark for part in network.embeddings.values() for remark in getattr(part, "remarks", ())
+    ]
+    return Initialisation(network.to(device), corpora, None, tuple(remarks))
+
+
+def _from_model(
+    path: Path | str, corpora: Corpora, weight: float, device: torch.device
+) -> Initialisation:
+    """A network that begins as a trained one, which it rehearses with this weight."""
+    transfer = start_from(path, corpora.train, keep=weight > 0.0)
+    network, remarks = transfer.network.to(device), tuple(transfer.lines())
+    if weight == 0.0:
+        return Initialisation(network, corpora, None, remarks)
+    corpora = replace(corpora, train=as_partial_annotation(corpora.train))
+    rehearsal = Distillation(transfer.old.to(device), network, weight)
+    return Initialisation(network, corpora, rehearsal, remarks)
+
+
+def prepare_torch(device: torch.device, threads: int | None, *, deterministic: bool) -> None:
+    """What a run asks of torch as a whole, hence of its process."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants to be told
+        torch.use_deterministic_algorithms(True)
 
 
 @dataclass(frozen=True, slots=True)

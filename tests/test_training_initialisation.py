@@ -11,9 +11,9 @@ from ner.sentence import Sentence, Span
 from ner.tagger import Tagger
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
-from ner.training.rehearsal import forgotten
-from ner.training.seeds import choose, settings_of, spread
-from ner.training.transfer import start_from
+from ner.training.cross_validation import choose, settings_of, spread
+from ner.training.distillation import forgetting_report
+from ner.training.initialisation import start_from
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_rehearsal_forgets_less(model, toy):
         run = Run(settings, device="cpu", corpora=Corpora(new, toy, ()), init_from=model)
         list(run)
         predicted = Tagger(run.network.eval()).predict(toy)
-        found[weight] = forgotten(ner.load(model), toy, predicted)
+        found[weight] = forgetting_report(ner.load(model), toy, predicted)
     assert found[0.0]["after"] == 0.0
     assert found[4.0]["after"] > 0.5
     assert found[4.0]["drop"] == found[4.0]["before"] - found[4.0]["after"]

@@ -19,7 +19,7 @@ from ner.tagger import Tagger
 _LEAST = 1e-12  # below any probability that has a gradient worth the name
 
 
-class Rehearsal:
+class Distillation:
     """The old model's marginals as soft targets of the new one (Li and Hoiem 2017 for images).
 
     Where the annotation of the new sentences has no entity, the old model's distribution over its
@@ -51,7 +51,7 @@ class Rehearsal:
         return loss
 
 
-def opened(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
+def as_partial_annotation(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
     """The sentences, with O no longer saying that no entity of an old label stands there.
 
     Sentences that do not declare their labels declare those that some sentence has.
@@ -60,7 +60,7 @@ def opened(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
     return tuple(s if s.labels is not None else replace(s, labels=labels) for s in sentences)
 
 
-def forgotten(
+def forgetting_report(
     old: Tagger, sentences: Sequence[Sentence], predicted: Iterable[Sequence[Any]]
 ) -> dict[str, Any] | None:
     """F1 on the labels of an old model before and after, where the sentences have such entities.

@@ -52,7 +52,7 @@ def pieces(
     return cut, origins
 
 
-def told(sentences: Sequence[Sentence], origins: Sequence[int], longest: int) -> list[str]:
+def describe(sentences: Sequence[Sentence], origins: Sequence[int], longest: int) -> list[str]:
     """What to say of training sentences that are left out or in pieces.
 
     Args:
@@ -77,7 +77,7 @@ def told(sentences: Sequence[Sentence], origins: Sequence[int], longest: int) ->
     return lines
 
 
-def paced(
+def automatic_sizes(
     training: TrainingSettings, lengths: Sequence[int], processes: int = 1
 ) -> tuple[int, int]:
     """The batch size and the number of epochs: those of the settings, or what suits the corpus.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @contextlib.contextmanager
-def bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
+def autocast_bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
     """While the block runs, the network computes in bfloat16 where that is safe (autocast).
 
     The LSTMs of processors that have no bfloat16 for them compute in float32.
