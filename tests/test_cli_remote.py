@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from ner.cli import main
@@ -12,7 +13,6 @@ LINES = {"a-1": '{"tokens": ["Ada", "Obi"]}\n', "a-2": '{"text": "Lima"}\n', "b"
 
 @pytest.fixture
 def folder(tmp_path):
-    pytest.importorskip("pyarrow")
     for name, line in LINES.items():
         (tmp_path / "in" / "deep").mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / f"{name}.jsonl").write_text(line, encoding="utf-8")
@@ -65,3 +65,23 @@ def test_what_fails_is_not_stored(folder):
     with pytest.raises(OSError, match="no space"):
         half()
     assert not exists(target)
+
+
+def test_stores_other_than_files_are_listed_read_and_written():
+    store = fsspec.filesystem("memory")
+    store.pipe({f"/in/{name}.jsonl": line.encode() for name, line in LINES.items()})
+    found = expand(["memory://in/a-*.jsonl"])
+    assert found == ["memory://in/a-1.jsonl", "memory://in/a-2.jsonl"]
+    with nearby(found[0], "memory://out/a-1.jsonl") as (here, there):
+        Path(there).write_bytes(Path(here).read_bytes())
+    assert store.cat("/out/a-1.jsonl").decode() == LINES["a-1"]
+    assert exists("memory://out/a-1.jsonl")
+    store.rm("/", recursive=True)
+
+
+def test_what_cannot_be_reached_is_one_line_with_its_address(capsys):
+    assert main(["tag", "model", "nowhere://a/*.jsonl", "--output-dir", "out"]) == 2
+    assert capsys.readouterr().err.startswith("error: nowhere://a/*.jsonl: Protocol not known")
+    with pytest.raises(FileNotFoundError, match="No such file") as told, nearby("memory://x", "y"):
+        pass
+    assert told.value.filename == "memory://x"

@@ -19,10 +19,10 @@ from ner.config import ConfigError
 from ner.sample import path as sample_path
 from ner.sentence import in_document
 from ner.serving import Limits
-from ner.serving.asked import read
 from ner.serving.batching import BATCH, Batcher
 from ner.serving.limits import RefusedError
-from ner.serving.measures import Measures
+from ner.serving.metrics import Metrics
+from ner.serving.request import read
 from ner.streaming.readers import Tokenizer
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "serving.py"
@@ -203,7 +203,7 @@ def test_the_body_is_measured_while_it_is_read(served):
             b"Transfer-Encoding: chunked\r\n\r\n" + 3 * (b"2000\r\n" + b" " * 0x2000 + b"\r\n")
         )
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
-    assert served.service.admission.held == 0
+    assert served.service.backpressure.held == 0
 
 
 def test_malformed_http_is_no_trouble(served, client):
@@ -235,7 +235,7 @@ def test_slow_clients_are_let_go(tagger):
             body.sendall(b"a")  # goes on, though it has its answer
             assert all_of(body) == b""
         assert it.client.get("/health").status_code == 200
-        assert it.service.admission.requests == 0
+        assert it.service.backpressure.requests == 0
 
 
 def test_a_host_answers_to_its_names_only(tagger):
@@ -284,7 +284,7 @@ def test_too_many_at_a_time_are_told_to_come_again(tagger):
     gate, answers = Gate(tagger), []
     with running(gate, Limits(requests=2, **PATIENT)) as it:
         threads = [posting(it.client, answers, text="Ada Obi") for _ in range(2)]
-        wait_for(lambda: it.service.admission.requests == 2)
+        wait_for(lambda: it.service.backpressure.requests == 2)
         full = it.client.post("/tag", json={"text": "a"})
         assert (full.status_code, full.headers["retry-after"]) == (503, "1")
         assert "come again" in error_of(full)
@@ -300,7 +300,7 @@ def test_the_bytes_held_are_bounded(tagger):
     gate, answers = Gate(tagger), []
     with running(gate, Limits(body=3000, held=4000, **PATIENT)) as it:
         thread = posting(it.client, answers, text="a" * 2500)
-        wait_for(lambda: it.service.admission.held > 2500)
+        wait_for(lambda: it.service.backpressure.held > 2500)
         assert it.client.post("/tag", json={"text": "a" * 2500}).status_code == 503
         gate.open.set()
         thread.join(300)
@@ -329,8 +329,8 @@ def test_who_leaves_is_not_waited_for(tagger):
                     b"POST /tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                     b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
                 )
-                wait_for(lambda: it.service.admission.requests == 1 and gate.batches)
-            wait_for(lambda: it.service.admission.requests == 0)
+                wait_for(lambda: it.service.backpressure.requests == 1 and gate.batches)
+            wait_for(lambda: it.service.backpressure.requests == 0)
         gate.open.set()
     assert len(gate.batches) == 1
 
@@ -339,7 +339,7 @@ def test_what_was_accepted_is_finished_at_the_end(tagger):
     gate, answers = Gate(tagger), []
     with running(gate, LIMITS) as it:
         threads = [posting(it.client, answers, text=f"Ada {n}") for n in range(20)]
-        wait_for(lambda: it.service.admission.requests == 20)
+        wait_for(lambda: it.service.backpressure.requests == 20)
         it.server.should_exit = True
         wait_for(lambda: not it.server.servers[0].is_serving())
         gate.open.set()
@@ -371,7 +371,7 @@ def test_a_fault_inside_is_kept_inside_and_hurts_nobody_else(tagger):
 @pytest.fixture
 def batcher(tagger):
     gate = Gate(tagger)
-    made = Batcher(gate, Limits(), Measures())
+    made = Batcher(gate, Limits(), Metrics())
     yield made, gate
     gate.open.set()
     made.close()
@@ -418,7 +418,7 @@ def test_requests_that_are_over_are_not_tagged_on(batcher):
 
 
 def test_a_closed_batcher_takes_nothing(tagger):
-    made = Batcher(tagger, Limits(), Measures())
+    made = Batcher(tagger, Limits(), Metrics())
     waiting = made.submit(ask(text="Ada"))
     made.start()
     made.close()

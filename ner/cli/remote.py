@@ -1,27 +1,30 @@
-"""Files on other machines (``s3://``, ``gs://``, ``hdfs://``, ``file://``), by way of pyarrow."""
+"""Files on other machines (``s3://``, ``gs://``, ``hdfs://``, ``file://``), by way of fsspec."""
 
 from __future__ import annotations
 
-import fnmatch
-import glob
+import errno
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import has_magic
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
-from ner.errors import ConfigError
+from ner.errors import ConfigError, DataError
 
 REMOTE = "://"
+_NUMBERS = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}  # where unsaid
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is the address of a file elsewhere."""
+    """Return whether a path is the address of a file elsewhere."""
     return REMOTE in path
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """The files meant by paths, addresses, and globs of either.
+    """Return the files that paths, addresses, and globs of either stand for.
 
     Raises:
         OSError: A glob matches no file.
@@ -39,7 +42,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
 
 
 def joined(folder: str, name: str) -> str:
-    """The path or address of a file in a folder; what follows ``?`` in an address is kept."""
+    """Return the path or address of a file in a folder, with the settings of the address."""
     if not is_remote(folder):
         return str(Path(folder) / name)
     place, mark, settings = folder.partition("?")
@@ -47,83 +50,67 @@ def joined(folder: str, name: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file."""
+    """Return whether there is such a file."""
     if not is_remote(path):
         return Path(path).exists()
-    system, place = _system(path)
-    return bool(system.get_file_info(place).type.name != "NotFound")
+    with _reaching(path) as (system, place):
+        return bool(system.exists(place))
 
 
 @contextmanager
 def nearby(source: str, target: str) -> Iterator[tuple[str, str]]:
-    """A local copy to read, and a local path to write, which is copied to its place at the end.
+    """Give a local copy to read, and a local path to write, which is stored at the end.
 
     What is local is used as it is. An object store shows a file only when all of it is there.
     """
-    from ner.errors import DataError
-
     with tempfile.TemporaryDirectory() as folder:
         here = str(Path(folder) / _name(source)) if is_remote(source) else source
         there = str(Path(folder) / "tagged") if is_remote(target) else target
         if is_remote(source):
-            _copy(source, here)
+            with _reaching(source) as (system, place):
+                system.get_file(place, here)
         try:
             yield here, there
         except DataError as error:
             raise error.renamed(here, source) from None
         if is_remote(target):
-            _copy(there, target)
+            with _reaching(target) as (system, place):
+                system.put_file(there, place)
 
 
 def _expand_remote(pattern: str) -> list[str]:
-    place, mark, settings = pattern.partition("?")
-    if not glob.has_magic(place):
+    address, mark, settings = pattern.partition("?")
+    if not has_magic(address):
         return [pattern]
-    folder, _, _ = place[: _first_magic(place)].rpartition("/")
-    from pyarrow import fs
-
-    system, below = _system(folder + mark + settings)
-    wanted = below + place[len(folder) :]
-    infos = system.get_file_info(fs.FileSelector(below, recursive=True, allow_not_found=True))
-    matches = sorted(
-        f"{folder}{info.path.removeprefix(below)}{mark}{settings}"
-        for info in infos
-        if info.is_file
-        and info.path.count("/") == wanted.count("/")  # * does not reach into folders
-        and fnmatch.fnmatchcase(info.path, wanted)
-    )
+    with _reaching(pattern) as (system, place):
+        found = system.glob(place, detail=True)
+    start = address[: len(address) - len(place)]
+    matches = sorted(name for name, facts in found.items() if facts["type"] == "file")
     if not matches:
         raise FileNotFoundError(2, "no file matches", pattern)
-    return matches
-
-
-def _first_magic(place: str) -> int:
-    return min(number for sign in "*?[" if (number := place.find(sign)) >= 0)
+    return [f"{start}{name}{mark}{settings}" for name in matches]
 
 
 def _name(path: str) -> str:
     return path.partition("?")[0].rpartition("/")[2]
 
 
-def _copy(source: str, target: str) -> None:
-    from pyarrow import fs
+@contextmanager
+def _reaching(address: str) -> Iterator[tuple[Any, str]]:
+    """Give the file system of an address and the path in it; its errors name the address.
 
-    (from_system, from_place), (to_system, to_place) = _system(source), _system(target)
-    fs.copy_files(
-        from_place, to_place, source_filesystem=from_system, destination_filesystem=to_system
-    )
+    Raises:
+        ConfigError: The address cannot be used, or what reads such addresses is not installed.
+        OSError: The file cannot be read or written.
+    """
+    from fsspec.core import url_to_fs
 
-
-def _system(path: str) -> tuple[Any, str]:
-    """The file system of a path or an address, and the path in it."""
+    url, _, settings = address.partition("?")
     try:
-        from pyarrow import fs
-    except ModuleNotFoundError:
-        raise ConfigError(f"{path} needs pyarrow: pip install 'ner-crf[ray]'") from None
-    if not is_remote(path):
-        return fs.LocalFileSystem(), str(Path(path).absolute())
-    try:
-        system, place = fs.FileSystem.from_uri(path)
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from None
-    return system, place
+        yield url_to_fs(url, **dict(parse_qsl(settings)))
+    except OSError as error:
+        number = error.errno or _NUMBERS.get(type(error), errno.EIO)
+        raise OSError(number, error.strerror or os.strerror(number), address) from error
+    except Exception as error:  # each kind of store has its own
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"{address}: {reason[0]}") from error

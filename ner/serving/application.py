@@ -16,13 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from ner import __version__
-from ner.serving.admission import GONE, JSON, Admission, left
-from ner.serving.asked import Asked, read
+from ner.serving.backpressure import GONE, JSON, Backpressure, left
 from ner.serving.batching import Batcher
-from ner.serving.guard import Guard
 from ner.serving.limits import Limits, RefusedError
-from ner.serving.measures import CONTENT_TYPE, Measures
+from ner.serving.metrics import CONTENT_TYPE, Metrics
+from ner.serving.middleware import Middleware
 from ner.serving.page import page
+from ner.serving.request import TagBody, read
 from ner.tagger import Tagger
 
 
@@ -75,13 +75,13 @@ class Service:
 
     def __init__(self, tagger: Tagger, limits: Limits, *, language: str, name: str) -> None:
         self.tagger, self.limits, self.name, self.language = tagger, limits, name, language
-        self.measures = Measures()
-        self.admission = Admission(limits)
-        self.batcher = Batcher(tagger, limits, self.measures, language=language)
-        watch = self.measures.watch
+        self.metrics = Metrics()
+        self.backpressure = Backpressure(limits)
+        self.batcher = Batcher(tagger, limits, self.metrics, language=language)
+        watch = self.metrics.watch
         watch("ner_queue_requests", "Requests waiting", lambda: len(self.batcher))
-        watch("ner_open_requests", "Requests looked after", lambda: self.admission.requests)
-        watch("ner_held_bytes", "Bytes of bodies that are held", lambda: self.admission.held)
+        watch("ner_open_requests", "Requests looked after", lambda: self.backpressure.requests)
+        watch("ner_held_bytes", "Bytes of bodies that are held", lambda: self.backpressure.held)
 
     @asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
@@ -99,15 +99,15 @@ class Service:
             RefusedError: There are none.
         """
         began = perf_counter()
-        with self.admission.one():
-            async with self.admission.body(request) as body:
+        with self.backpressure.one():
+            async with self.backpressure.body(request) as body:
                 asked = await asyncio.to_thread(read, body, self.limits)
                 records = await self._records(request, asked)
-        self.measures.answered(perf_counter() - began)
+        self.metrics.answered(perf_counter() - began)
         content = b"[" + b", ".join(records) + b"]" if asked.many else records[0]
         return Response(content, media_type=JSON)
 
-    async def _records(self, request: Request, asked: Asked) -> list[bytes]:
+    async def _records(self, request: Request, asked: TagBody) -> list[bytes]:
         answer = asyncio.wrap_future(self.batcher.submit(asked))
         gone = asyncio.ensure_future(left(request))
         try:
@@ -178,14 +178,14 @@ def application(
     _add_telling(app, service)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _not_served)
-    app.add_middleware(Guard, limits=service.limits, measures=service.measures, hosts=hosts)
+    app.add_middleware(Middleware, limits=service.limits, metrics=service.metrics, hosts=hosts)
     return app
 
 
 def _add_tagging(app: FastAPI, service: Service) -> None:
     body = {
         "required": True,
-        "content": {JSON: {"schema": Asked.model_json_schema()}},
+        "content": {JSON: {"schema": TagBody.model_json_schema()}},
     }
 
     @app.post(
@@ -216,7 +216,7 @@ def _add_telling(app: FastAPI, service: Service) -> None:
 
     @app.get("/metrics", summary="Counts for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        return Response(service.measures.text(), media_type=CONTENT_TYPE)
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:

@@ -12,9 +12,9 @@ from functools import lru_cache
 from threading import Condition, Thread
 
 from ner.sentence import Sentence, Span
-from ner.serving.asked import Asked, sentences_of
 from ner.serving.limits import Limits, RefusedError
-from ner.serving.measures import Measures
+from ner.serving.metrics import Metrics
+from ner.serving.request import TagBody, sentences_of
 from ner.streaming.readers import Tokenizer
 from ner.streaming.writers import Tagged, as_record
 from ner.tagger import Tagger
@@ -64,14 +64,14 @@ class Batcher:
     Args:
         tagger: What finds the entities; used by this thread alone.
         limits: What is allowed.
-        measures: Where it is counted.
+        metrics: Where it is counted.
         language: Of spaCy's tokenizer, where a request names none.
     """
 
     def __init__(
-        self, tagger: Tagger, limits: Limits, measures: Measures, *, language: str = "en"
+        self, tagger: Tagger, limits: Limits, metrics: Metrics, *, language: str = "en"
     ) -> None:
-        self._tagger, self._limits, self._measures = tagger, limits, measures
+        self._tagger, self._limits, self._metrics = tagger, limits, metrics
         self._waiting: deque[Pending] = deque()
         self._changed = Condition()
         self._closing = False
@@ -100,7 +100,7 @@ class Batcher:
             self._changed.notify()
         self._thread.join()
 
-    def submit(self, asked: Asked) -> Future[list[bytes]]:
+    def submit(self, asked: TagBody) -> Future[list[bytes]]:
         """Ask for something; its records as JSON, in order. May be cancelled.
 
         Raises:
@@ -148,7 +148,7 @@ class Batcher:
             log.exception("a batch could not be tagged; each request by itself")
             for share in shares:
                 self._tag_alone(share)
-        self._measures.batch(tokens)
+        self._metrics.batch(tokens)
         self._waiting.extend(pending for pending, _, last in shares if not last)
 
     def _take(self, pending: Pending, size: int) -> Share | None:
@@ -173,7 +173,7 @@ class Batcher:
         written = [[_record(sentence, next(found)) for sentence in some] for _, some, _ in shares]
         for (pending, some, last), records in zip(shares, written, strict=True):
             pending.records += records
-            self._measures.tagged(len(some), sum(map(len, some)))
+            self._metrics.tagged(len(some), sum(map(len, some)))
             if last:
                 pending.finish()
 

@@ -18,7 +18,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TOKENS = (16, 64, 256, 1024, 2048, 4096, 8192, 65536)
 
 
-class Measures:
+class Metrics:
     """The counts of one server; of its process too, where the system tells."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ GONE = 499  # what nginx logs of a client that left before its answer
 JSON = "application/json"
 
 
-class Admission:
+class Backpressure:
     """Counts the requests to tag that are looked after, and the bytes of their bodies."""
 
     def __init__(self, limits: Limits) -> None:

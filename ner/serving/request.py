@@ -42,7 +42,7 @@ def _absent(description: str, *examples: Any) -> Any:
     return Field(default=None, description=description, examples=list(examples))
 
 
-class Asked(BaseModel):
+class TagBody(BaseModel):
     """Something to tag: one of `text`, `texts`, `tokens` and `sentences`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_only_one)
@@ -70,14 +70,14 @@ class Asked(BaseModel):
         return given if self.many else [given]
 
 
-def read(body: bytes, limits: Limits) -> Asked:
+def read(body: bytes, limits: Limits) -> TagBody:
     """The body of a request.
 
     Raises:
         RefusedError: It is not such, or asks for more than is allowed.
     """
     try:
-        asked = Asked.model_validate_json(body)
+        asked = TagBody.model_validate_json(body)
     except ValidationError as error:
         raise RefusedError(*_complaint(error)) from None
     given = sorted(asked.model_fields_set.intersection((*ONE, *MANY)))
@@ -105,7 +105,7 @@ def _check_tokens(count: int, limits: Limits) -> None:
 
 
 def sentences_of(
-    asked: Asked, tokenizer_of: Callable[[str], Tokenizer], limits: Limits
+    asked: TagBody, tokenizer_of: Callable[[str], Tokenizer], limits: Limits
 ) -> Iterator[Sentence]:
     """The sentences asked for, each cut into tokens when its turn comes.
 
@@ -119,7 +119,7 @@ def sentences_of(
 
 
 def _each(
-    asked: Asked, tokenizer_of: Callable[[str], Tokenizer], limits: Limits
+    asked: TagBody, tokenizer_of: Callable[[str], Tokenizer], limits: Limits
 ) -> Iterator[Sentence]:
     tokens = 0
     for item in asked.items():
@@ -142,7 +142,7 @@ def _complaint(error: ValidationError) -> tuple[int, str]:
     if kind == "json_invalid":
         return 400, f"the body is no JSON: {first['ctx']['error']}"
     if kind == "extra_forbidden":
-        known = ", ".join(Asked.model_fields)
+        known = ", ".join(TagBody.model_fields)
         return 422, f"there is no {place!r}; there are {known}"
     if kind == "string_pattern_mismatch":
         return 422, f"{place}: expected the two or three letters of a language"

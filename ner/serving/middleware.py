@@ -9,9 +9,9 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ner.serving.admission import GONE, JSON
+from ner.serving.backpressure import GONE, JSON
 from ner.serving.limits import Limits
-from ner.serving.measures import Measures
+from ner.serving.metrics import Metrics
 
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -24,7 +24,7 @@ LINGER = 32 << 20  # bytes of a refused body that are read past, at most
 log = logging.getLogger(__name__)
 
 
-class Guard:
+class Middleware:
     """Middleware.
 
     A page of another site can lead a browser here under a name of its own (DNS rebinding), and
@@ -33,14 +33,14 @@ class Guard:
     Args:
         app: What is guarded.
         limits: What is refused.
-        measures: Where requests are counted.
+        metrics: Where requests are counted.
         hosts: The names that requests may give; any, if there are none.
     """
 
     def __init__(
-        self, app: ASGIApp, *, limits: Limits, measures: Measures, hosts: tuple[str, ...] = ()
+        self, app: ASGIApp, *, limits: Limits, metrics: Metrics, hosts: tuple[str, ...] = ()
     ) -> None:
-        self._app, self._limits, self._measures = app, limits, measures
+        self._app, self._limits, self._metrics = app, limits, metrics
         self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +60,7 @@ class Guard:
             await exchange.refuse(500, "something went wrong here; the server's log says more")
         finally:
             path = scope["path"] if scope["path"] in PATHS else "other"
-            self._measures.request(path, exchange.status)
+            self._metrics.request(path, exchange.status)
 
 
 class Exchange:
