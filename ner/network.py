@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any
-from unicodedata import category
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbeddin
 from ner.encoder import Encoder
 from ner.indexed import Indexed, TypeTable, candidates, one_hot
 from ner.options import instantiate, lookup
-from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.schemes import OUTSIDE, Scheme, distinct_labels, scheme_named
 from ner.sentence import Sentence
 
 WRITABLE = ("BIO", "BIOES", "BILOU", "BMES")  # schemes whose tags alone say where a span begins
@@ -62,7 +61,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.scheme = _writable(scheme)
-        self.labels = _distinct(labels)
+        self.labels = distinct_labels(labels)
         self.tags = self.scheme.tags(self.labels)
         self._numbers = {tag: number for number, tag in enumerate(self.tags)}
         self.embeddings = nn.ModuleDict(dict(embeddings))
@@ -255,7 +254,7 @@ def build(
     labels = sorted({span.label for sentence in sentences for span in sentence.spans or ()})
     if not labels:
         raise ValueError("no training sentence has an entity")
-    _distinct(labels)  # what is wrong with the corpus is no fault of the settings below
+    distinct_labels(labels)  # what is wrong with the corpus is no fault of the settings below
     parts = {}
     for name, settings in {**recipe(sentences), **(embeddings or {})}.items():
         if settings is False:
@@ -287,21 +286,6 @@ def _with_crf(
     return Network(
         parts, labels, scheme=scheme, encoder=encoder, constrain_training=constrain_training
     )
-
-
-def _distinct(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels of which there is at least one, each once, that can stand in a line of text.
-
-    Raises:
-        ValueError: They are not such.
-    """
-    found = tuple(labels)
-    if not all(found) or not 0 < len(found) == len(set(found)):
-        raise ValueError(f"labels must be there, each once, and not empty; got {list(found[:50])}")
-    for label in found:
-        if any(category(character) == "Cc" for character in label):
-            raise ValueError(f"the label {label!r} holds a control character")
-    return found
 
 
 def _writable(name: str) -> Scheme:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+from unicodedata import category
 
 from ner.sentence import Span
 
@@ -227,6 +229,23 @@ def outermost(spans: Iterable[Span]) -> tuple[Span, ...]:
         if not kept or span.start >= kept[-1].end:
             kept.append(span)
     return tuple(kept)
+
+
+def distinct_labels(labels: Iterable[Any]) -> tuple[str, ...]:
+    """Return labels, of which there is at least one, each once, that fit in a line of text.
+
+    Raises:
+        ValueError: They are not such.
+    """
+    found = tuple(labels)
+    if not all(isinstance(label, str) and label for label in found):
+        raise ValueError(f"labels must be strings that are not empty; got {list(found[:50])}")
+    if not 0 < len(found) == len(set(found)):
+        raise ValueError(f"labels must be given, each once; got {list(found[:50])}")
+    for label in found:
+        if any(category(character) == "Cc" for character in label):
+            raise ValueError(f"the label {label!r} contains a control character")
+    return found
 
 
 def scheme_named(name: str) -> Scheme:

@@ -224,6 +224,15 @@ def test_hostile_json_is_refused(model, text, complaint):
         ner.load(model)
 
 
+def test_a_string_without_end_is_looked_at_once(model):
+    """Half an hour, if what is quoted in it were looked at again from each of its quotes."""
+    for quoted in (b'\\"', b'\\\n"', b'\\" '):
+        content = b'{"a": "' + quoted * 200_000 + b"[" * 50_001
+        (model / DESCRIPTION).write_bytes(content)
+        with pytest.raises(ModelError, match="not JSON"):
+            ner.load(model)
+
+
 @pytest.mark.parametrize("name", [DESCRIPTION, WEIGHTS, "config.yaml", "metrics.json", "README.md"])
 def test_nothing_but_a_regular_file_is_opened(model, name):
     """A link may lead out or to a device that never ends; a pipe would wait for ever."""

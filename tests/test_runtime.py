@@ -246,10 +246,20 @@ def replaced(folder, name, content):
 def test_a_graph_that_is_none_or_another_is_refused(copied):
     types = (copied / TYPES).read_bytes()
     replaced(copied, EMISSIONS, b"not a graph")
+    with pytest.raises(ModelError, match=r"emissions\.onnx: not a graph of ONNX"):
+        runtime.load(copied)
+    replaced(copied, EMISSIONS, b"")
     with pytest.raises(ModelError, match="onnxruntime cannot run it"):
         runtime.load(copied)
     replaced(copied, EMISSIONS, types)
     with pytest.raises(ModelError, match="gives no emissions"):
+        runtime.load(copied)
+
+
+@pytest.mark.parametrize("labels", [[], ["A", "A"], [""], [1, 2], [None], [["A"]], [{}], ["a\x1b"]])
+def test_labels_that_cannot_be_told_apart_or_printed_are_refused(copied, labels):
+    redescribe(copied, lambda d: d.update(labels=labels))
+    with pytest.raises(ModelError, match=r"not a usable model: .*label"):
         runtime.load(copied)
 
 
@@ -263,7 +273,7 @@ def test_a_graph_reads_no_file_beside_it(copied, tmp_path):
     onnx.external_data_helper.set_external_data(large, str(secret))
     large.ClearField("raw_data")
     replaced(copied, EMISSIONS, model.SerializeToString())
-    with pytest.raises(ModelError, match="onnxruntime cannot run it"):
+    with pytest.raises(ModelError, match=r"emissions\.onnx: a tensor lies in another file"):
         runtime.load(copied)
 
 

@@ -20,7 +20,8 @@ from ner.errors import ModelError
 from ner.indexers import INDEXERS, ContextIndexer, TypeIndexer
 from ner.inference.decoding import Decoding
 from ner.inference.span_decoder import Moves
-from ner.schemes import Scheme, scheme_named
+from ner.runtime.graph_check import check_graph
+from ner.schemes import Scheme, distinct_labels, scheme_named
 from ner.storage.manifest import EXPORTED, Manifest, read_consistently
 
 TYPES, EMISSIONS = "types.onnx", "emissions.onnx"
@@ -63,7 +64,7 @@ def read(path: Path) -> Exported:
 def _read(path: Path) -> Exported:
     description = MANIFEST.read(path)
     try:
-        scheme, labels = scheme_named(description["scheme"]), tuple(description["labels"])
+        scheme, labels = scheme_named(description["scheme"]), distinct_labels(description["labels"])
         return Exported(
             scheme,
             labels,
@@ -71,11 +72,20 @@ def _read(path: Path) -> Exported:
             _indexers(description["contexts"], ContextIndexer),
             _moves(description["crf"], len(scheme.tags(labels))),
             Decoding.read(description["decoding"]),
-            {name: (path / name).read_bytes() for name in (TYPES, EMISSIONS)},
+            {name: _graph(path / name) for name in (TYPES, EMISSIONS)},
         )
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a usable model: {reason}") from error
+
+
+def _graph(file: Path) -> bytes:
+    content = file.read_bytes()
+    try:
+        check_graph(content)
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from None
+    return content
 
 
 def _indexers(described: Sequence[Mapping[str, Any]], wanted: type[Any]) -> tuple[Any, ...]:

@@ -105,6 +105,7 @@ class _Session:
         self._name = name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         options.log_severity_level = 3  # errors alone, which are raised as well
         try:
             self._session = onnxruntime.InferenceSession(

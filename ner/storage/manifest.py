@@ -34,7 +34,7 @@ SPARE = 4 << 20  # bytes a description may have, and twice as many as the weight
 CONTAINERS = 50_000  # lists and mappings in a description; each takes 30 times its text's memory
 MOST_FILES, TEXTS = 100, 64 << 20  # files beside the description; bytes of those that are text
 ATTEMPTS = 3  # at a directory that is replaced while it is read, before it is locked
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_STRING = re.compile(rb'(?s)"(?:[^"\\]|\\.)*+(?:"|\\?\Z)')  # one without end reaches to the end
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _COPY = "copy the model directory again, whole"
 
