@@ -1,5 +1,7 @@
 """The fast road gives what the plain one gives, for any network, text, length and thread."""
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -149,6 +151,19 @@ def test_a_change_of_weights_is_seen(toy):
     assert_same(after, PlainEngine(network).predict(sentences))
     network.load_state_dict(network_of(toy, seed=5).state_dict())
     assert_same(engine.predict(sentences), PlainEngine(network).predict(sentences))
+
+
+def test_an_engine_that_is_no_longer_used_leaves_nothing_behind(toy):
+    """An engine for each epoch's scores, freed only by the garbage collector, filled the memory."""
+    engine = FastEngine(network_of(toy))
+    engine.predict(toy)
+    prepared = weakref.ref(engine.emitter())
+    gc.disable()
+    try:
+        del engine
+        assert prepared() is None
+    finally:
+        gc.enable()
 
 
 def test_threads_share_an_engine(toy, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,10 +34,10 @@ class TypeGates:
         capacity: int,
     ) -> None:
         self.capacity = capacity
-        self._embeddings = embeddings
-        self._weights, self._bias, self._directions = weights, bias, directions
         gates = weights.shape[1] // directions
-        self._remembered = TokenCache(self._gates, (directions, capacity, gates))
+        # no method of ours: in a circle of references, old weights and rows would stay for long
+        compute = partial(_gates, embeddings, weights, bias, directions)
+        self._remembered = TokenCache(compute, (directions, capacity, gates))
 
     def __len__(self) -> int:
         return len(self._remembered)
@@ -52,10 +53,17 @@ class TypeGates:
         table, rows = self._remembered.look_up(sentences)
         return torch.from_numpy(table), rows
 
-    def _gates(self, tokens: list[str]) -> NDArray[np.float32]:
-        """The gates of some tokens, ``(directions, tokens, gates)``."""
-        vectors = [part(*map(torch.from_numpy, part.index(tokens))) for part in self._embeddings]
-        gates = torch.addmm(self._bias, torch.cat(vectors, dim=1), self._weights)
-        directed = gates.view(len(tokens), self._directions, -1).transpose(0, 1)
-        arranged: NDArray[np.float32] = directed.numpy()
-        return arranged
+
+def _gates(
+    embeddings: Sequence[TypeEmbedding],
+    weights: Tensor,
+    bias: Tensor,
+    directions: int,
+    tokens: list[str],
+) -> NDArray[np.float32]:
+    """Compute the gates of some tokens, ``(directions, tokens, gates)``."""
+    vectors = [part(*map(torch.from_numpy, part.index(tokens))) for part in embeddings]
+    gates = torch.addmm(bias, torch.cat(vectors, dim=1), weights)
+    directed = gates.view(len(tokens), directions, -1).transpose(0, 1)
+    arranged: NDArray[np.float32] = directed.numpy()
+    return arranged

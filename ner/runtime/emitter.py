@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ner.errors import ConfigError, ModelError
-from ner.indexers import Arrays, ContextIndexer
+from ner.indexers import Arrays, ContextIndexer, TypeIndexer
 from ner.inference.batch_engine import GateBatch
 from ner.inference.token_cache import CACHE, TokenCache, capacity_of
 from ner.runtime.directory import EMISSIONS, TYPES, Exported
@@ -36,13 +36,14 @@ class OnnxEmitter:
     def __init__(self, exported: Exported, *, threads: int = 1, cache: int = CACHE) -> None:
         self.moves = exported.moves
         self._indexers: Sequence[ContextIndexer] = exported.contexts
-        self._type_indexers = exported.types
         self._types = _Session(exported.graphs[TYPES], TYPES, threads)
         self._emissions = _Session(exported.graphs[EMISSIONS], EMISSIONS, threads)
         width = self._types.width_of("gates")
         if width < 1 or self._emissions.width_of("emissions") != len(self.moves.start):
             raise ModelError(f"{EMISSIONS}: does not give the emissions of the model's tags")
-        self._gates = TokenCache(self._gates_of, (capacity_of(cache, 4 * width), width))
+        self._gates = TokenCache(
+            partial(_gates, self._types, exported.types), (capacity_of(cache, 4 * width), width)
+        )
 
     @property
     def capacity(self) -> int:
@@ -80,16 +81,6 @@ class OnnxEmitter:
             given |= {f"context{number}_{at}": array for at, array in enumerate(arrays)}
         emissions: Floats = self._emissions.run(given)[inside]
         return emissions
-
-    def _gates_of(self, tokens: list[str]) -> Floats:
-        """What tokens give to the first layer, ``(tokens, gates)``."""
-        return self._types.run(
-            {
-                f"type{number}_{at}": array
-                for number, indexer in enumerate(self._type_indexers)
-                for at, array in enumerate(indexer.index(tokens))
-            }
-        )
 
 
 class _Session:
@@ -136,6 +127,17 @@ class _Session:
 
     def _unusable(self, error: Exception) -> ModelError:
         return ModelError(f"{self._name}: onnxruntime cannot run it: {str(error).splitlines()[0]}")
+
+
+def _gates(types: _Session, indexers: Sequence[TypeIndexer], tokens: list[str]) -> Floats:
+    """Compute what tokens give to the first layer, ``(tokens, gates)``."""
+    return types.run(
+        {
+            f"type{number}_{at}": array
+            for number, indexer in enumerate(indexers)
+            for at, array in enumerate(indexer.index(tokens))
+        }
+    )
 
 
 def _padded(flat: Integers, inside: NDArray[np.bool_]) -> Integers:
