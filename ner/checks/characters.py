@@ -111,7 +111,7 @@ def _characters(token: str) -> Iterator[tuple[str, str]]:
     for place, character in enumerate(token):
         if character in told or not _odd(character):
             continue
-        if character in _JOINERS and _joins(token[:place], token[place + 1 :]):
+        if character in _JOINERS and _joins(token[place - 1 : place], token[place + 1 : place + 2]):
             continue
         told.add(character)
         what = _NAMED.get(character) or _CATEGORIES[unicodedata.category(character)]

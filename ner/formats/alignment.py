@@ -301,16 +301,18 @@ def apart(
         found: Spans, and the characters they come from.
         misfits: Where the spans left out are noted.
     """
-    taken: set[int] = set()
-    kept: list[Span] = []
+    kept: list[Span] = []  # in order
     for span, given in sorted(found, key=lambda one: (one[0].start - one[0].end, one[0].start)):
-        places = range(span.start, span.end)
-        if taken.isdisjoint(places):
-            taken.update(places)
-            kept.append(span)
-        elif span not in kept:
+        place = bisect_left(kept, span)
+        if place < len(kept) and kept[place] == span:
+            continue
+        before = kept[place - 1].end if place else 0
+        after = kept[place].start if place < len(kept) else span.end
+        if before <= span.start and span.end <= after:
+            kept.insert(place, span)
+        else:
             misfits.add(_misfit(text, offsets, given, OVERLAP, ""))
-    return tuple(sorted(kept))
+    return tuple(kept)
 
 
 def _stretches(text: str, spans: Iterable[Characters]) -> Iterator[tuple[int, int, int]]:

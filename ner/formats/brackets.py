@@ -23,7 +23,6 @@ from ner.sentence import Document, Sentence, Span
 BOUNDARY = "-DOCSTART-"
 UNKNOWN = "?"  # the label of tokens whose annotation is missing
 
-_BOUNDARY = re.compile(rf"[ \t]*{BOUNDARY}(?![^ \t])[ \t]*(.*?)[ \t]*$")
 _PIECE = re.compile(r"(?:\\.|[^ \t\\])+|\\")
 _PARTS = re.compile(r"(\[?)((?:\\.|[^\\\[\]])*)(\]?)")
 _ESCAPED = re.compile(r"\\(.)")
@@ -57,9 +56,9 @@ def _parsed(source: str | Path, encoding: str, faults: Faults) -> Iterator[Parse
     for block in read_blocks(source, encoding=encoding, faults=faults):
         for text in block:
             number += 1
-            boundary = _BOUNDARY.match(text)
-            if boundary:
-                yield Boundary(_plain(boundary[1]))
+            bare = text.strip(" \t")
+            if bare == BOUNDARY or bare.startswith((f"{BOUNDARY} ", f"{BOUNDARY}\t")):
+                yield Boundary(_plain(bare.removeprefix(BOUNDARY).lstrip(" \t")))
                 continue
             try:
                 found = parse(text)

@@ -29,6 +29,7 @@ from ner.formats.treebank import (
     Groups,
     Options,
     Treebank,
+    said,
     values_at,
     with_misc,
 )
@@ -142,9 +143,9 @@ class _Parser:
 def _text(comments: Iterable[str]) -> str | None:
     """The text of a sentence, if a comment has it."""
     for comment in comments:
-        key, equals, text = comment.partition("=")
-        if equals and key.strip("# \t") == "text":
-            return text.strip(" \t")
+        key, text = said(comment)
+        if key == "text" and text is not None:
+            return text
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ner.formats.lines import read_blocks
 Value = tuple[int, Any]  # the line a JSON value begins on, and the value
 Lines = Iterator[tuple[int, str]]
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+("?)')  # to the end of the line where it is not closed
 _BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BLANKS = re.compile(r"\s*")
@@ -110,7 +111,7 @@ def _may_follow(before: str, bare: str, stack: list[str]) -> bool:
 
 def _brackets(stack: list[str], text: str) -> list[str]:
     """The brackets that are open after a text."""
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+    for bracket in _BRACKET.findall(_without_strings(text)):
         if bracket in "[{":
             stack.append(bracket)
         elif stack:
@@ -118,12 +119,16 @@ def _brackets(stack: list[str], text: str) -> list[str]:
     return stack
 
 
+def _without_strings(text: str) -> str:
+    """A text without its strings, of which one that is not closed stays."""
+    return _STRING.sub(lambda found: "" if found[1] else found[0], text)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, no key of which may stand in it twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {twice!r} stands twice in one object")
     return found
 
@@ -143,7 +148,7 @@ def _elements(
     """The elements of an array, as soon as the lines so far hold whole ones."""
     depth, held, number, text = 0, [], first, opening
     while True:
-        bare = _STRING.sub("", text)
+        bare = _without_strings(text)
         depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
         held.append(text)
         if depth < 0:  # the bracket that ends the array

@@ -16,11 +16,12 @@ from ner.schemes import outermost
 from ner.sentence import Span
 
 _EVENT = re.compile(r"\(([^()]*)|([^()]*)\)")
+_SHOWN = 80  # characters of a value that a message repeats
 _NOTHING = ("_", "*", "-", "", None)  # how a token without parentheses is written
 
 
 @dataclass(slots=True)
-class Found:
+class Parentheses:
     """What the parentheses of a sentence say.
 
     Attributes:
@@ -35,7 +36,7 @@ class Found:
     strays: list[int] = field(default_factory=list)
 
 
-def parse(values: Sequence[str | None], id_of: Callable[[str], str] = str) -> Found:
+def parse(values: Sequence[str | None], id_of: Callable[[str], str] = str) -> Parentheses:
     """Read the spans of a sentence.
 
     Args:
@@ -46,23 +47,52 @@ def parse(values: Sequence[str | None], id_of: Callable[[str], str] = str) -> Fo
     Raises:
         ValueError: A value is no such notation; the message does not say where.
     """
-    found = Found()
-    stack: list[tuple[str, int]] = []
+    found, opened = Parentheses(), _Opened(id_of)
     for place, value in enumerate(values):
         if value is None or value in _NOTHING:
             continue
         for name, closes in _events(value):
             if not closes:
-                stack.append((name, place))
-                continue
-            match = _opener(stack, name, id_of)
-            if match is None:
+                opened.add(name, place)
+            elif (opener := opened.take(name)) is None:
                 found.strays.append(place)
             else:
-                label, start = stack.pop(match)
+                label, start = opener
                 found.spans.append(Span(start, place + 1, label))
-    found.open = [place for _, place in stack]
+    found.open = opened.places()
     return found
+
+
+class _Opened:
+    """The spans that are open, each found at once by what closes it.
+
+    Args:
+        id_of: What a span's closing parenthesis calls it.
+    """
+
+    def __init__(self, id_of: Callable[[str], str]) -> None:
+        self._id_of = id_of
+        self._all: dict[int, tuple[str, int]] = {}
+        self._by_id: dict[str, list[int]] = {}  # some of which may be closed already
+        self._count = 0
+
+    def add(self, name: str, place: int) -> None:
+        self._all[self._count] = name, place
+        self._by_id.setdefault(self._id_of(name), []).append(self._count)
+        self._count += 1
+
+    def take(self, name: str) -> tuple[str, int] | None:
+        """The span of that id, or for an empty one the span, that was opened last."""
+        if not name:
+            return self._all.popitem()[1] if self._all else None
+        numbers = self._by_id.get(name, [])
+        while numbers:
+            if (number := numbers.pop()) in self._all:
+                return self._all.pop(number)
+        return None
+
+    def places(self) -> list[int]:
+        return [place for _, place in self._all.values()]
 
 
 def spell(spans: Iterable[Span], length: int) -> list[str]:
@@ -79,23 +109,15 @@ def spell(spans: Iterable[Span], length: int) -> list[str]:
 def _events(value: str) -> list[tuple[str, bool]]:
     """What opens (its name) and closes (its name, or nothing) at a token."""
     events, end = list[tuple[str, bool]](), 0
-    for match in _EVENT.finditer(value):
-        if match.start() != end:
-            break
+    while match := _EVENT.match(value, end):
         end = match.end()
         opens, closes = match.groups()
         events.append((opens.rstrip("*"), False) if closes is None else (closes.strip("*"), True))
     if end != len(value):
-        raise ValueError(f"{value!r} is no row of parentheses such as '(PERSON*' or '*)'")
+        raise ValueError(
+            f"{value[:_SHOWN]!r} is not a row of parentheses such as '(PERSON*' or '*)'"
+        )
     return events
-
-
-def _opener(stack: Sequence[tuple[str, int]], name: str, id_of: Callable[[str], str]) -> int | None:
-    """Which of the open spans is meant by a closing parenthesis."""
-    for place in range(len(stack) - 1, -1, -1):
-        if name in ("", id_of(stack[place][0])):
-            return place
-    return None
 
 
 class Losses:

@@ -37,7 +37,7 @@ KNOWN = ASIDE | {
 
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)((?:\s[^<>]*)?)>|<[!?][^<>]*>")
 _OPEN = re.compile(r"<[A-Za-z/!?][^<>]*$")  # a tag that goes on in the next line
-_ATTRIBUTE = re.compile(r"""([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_ATTRIBUTE = re.compile(r"""(?<![\w:.-])([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _REFERENCE = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([a-zA-Z]{2,4}));")
 _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _LINE_END = re.compile(r"[\r\n]")
@@ -131,21 +131,32 @@ class _Paragraph:
     """The text read so far of a paragraph, and its entities.
 
     Attributes:
-        line: The line it begins on.
-        text: Its text.
+        line: The line it begins on; 0 while it has nothing but white space.
+        length: The characters of its text.
+        written: The characters up to the last one that is not white space.
         open: The entities that have begun: element, label, where, and on which line.
         spans: Those that have ended too.
     """
 
     line: int = 0
-    text: str = ""
+    length: int = 0
+    written: int = 0
     open: list[tuple[str, str, int, int]] = field(default_factory=list)
     spans: list[Characters] = field(default_factory=list)
+    _texts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
 
     def add(self, text: str, line: int) -> None:
-        if text.strip() and not self.text.strip():
-            self.line = line
-        self.text += text if self.text else text.lstrip()
+        if not self.line:
+            text = text.lstrip()
+            self.line = line if text else 0
+        self._texts.append(text)
+        if bare := text.rstrip():
+            self.written = self.length + len(bare)
+        self.length += len(text)
 
 
 class _Markup:
@@ -219,11 +230,11 @@ class _Markup:
                 for found in _ATTRIBUTE.finditer(attributes)
             }
             label = _plain(given.get("type", "")) or name.upper()
-            paragraph.open.append((name, label, len(paragraph.text), line))
+            paragraph.open.append((name, label, paragraph.length, line))
         elif paragraph.open and paragraph.open[-1][0] == name:
             _, label, start, opened = paragraph.open.pop()
-            if paragraph.text[start:].strip():
-                span = Characters(start, len(paragraph.text), label, line=opened)
+            if paragraph.written > start:
+                span = Characters(start, paragraph.length, label, line=opened)
                 paragraph.spans.append(span)
             else:
                 self._faults.add(opened, f"<{name.upper()}> marks no text")
@@ -250,7 +261,7 @@ class _Markup:
         if self._aside:
             self._left_out += len(paragraph.spans)
             return
-        if not paragraph.text:
+        if not paragraph.line:
             return
         if self._boundary is not None:
             yield self._boundary

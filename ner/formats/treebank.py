@@ -17,9 +17,6 @@ NAMES = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS
 ID, FORM, UPOS, MISC = "ID", "FORM", "UPOS", "MISC"
 SHOWN = 100  # characters of a line that a message repeats
 
-_GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.*)")
-_GLOBAL_ENTITY = re.compile(r"#\s*global\.Entity\s*=\s*(\S+)")
-_NEWDOC = re.compile(r"#\s*newdoc(?:\s+id\s*=\s*(.*?))?\s*")
 _OTHER = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")  # multiword tokens and empty nodes
 
 
@@ -136,13 +133,14 @@ class Groups:
 
     def _said(self, comment: str) -> Iterator[Boundary]:
         """Take note of what a comment says of the file."""
-        if match := _GLOBAL_COLUMNS.fullmatch(comment):
-            self.names = tuple(match[1].split())
+        key, value = said(comment)
+        if key == "global.columns" and value is not None:
+            self.names = tuple(value.split())
             self._check_names()
-        elif match := _GLOBAL_ENTITY.fullmatch(comment):
-            self.attributes = tuple(match[1].split("-"))
-        elif match := _NEWDOC.fullmatch(comment):
-            yield Boundary(match[1] or "")
+        elif key == "global.Entity" and value:
+            self.attributes = tuple(value.split("-"))
+        elif key == ("newdoc" if value is None else "newdoc id"):
+            yield Boundary(value or "")
 
     def _add(self, line: str, number: int, group: Group, faults: Faults) -> None:
         """Add the line of a word to its group."""
@@ -171,6 +169,12 @@ class Groups:
                 "the columns need different names, FORM among them; they are "
                 f"{' '.join(self.names)}",
             )
+
+
+def said(comment: str) -> tuple[str, str | None]:
+    """The key and the value of a comment, ``# key = value``; ``None`` where it has no value."""
+    key, equals, value = comment.removeprefix("#").partition("=")
+    return " ".join(key.split()), value.strip(" \t") if equals else None
 
 
 def values_at(group: Group, place: str, names: Sequence[str]) -> list[str | None]:
