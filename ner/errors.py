@@ -10,7 +10,16 @@ UNREADABLE, BAD_LINE, BAD_TAG = "unreadable", "bad-line", "bad-tag"  # kinds of 
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used; the message says which, and what would do."""
+    """A setting that cannot be used; the message says which, and what would do.
+
+    Attributes:
+        message: What is wrong, without the key.
+        key: The name of the setting, where it is told apart from the message.
+    """
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(f"{key} {message}" if key else message)
+        self.message, self.key = message, key
 
 
 class ModelError(ValueError):

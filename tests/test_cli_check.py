@@ -120,7 +120,7 @@ def test_unreadable_files_are_status_2_and_stop_no_other(
         (["x.conll", "--limit", "-1"], "--limit is a number from 0"),
         (["x.conll", "--reader", "color=red"], "the conll reader has no option 'color'"),
         (["nothing*.conll"], "no file matches"),
-        (["x.conll", "--from", "word"], "invalid choice: 'word'"),
+        (["x.conll", "--from", "word"], "no format is called 'word'"),
         (["x.conll", "--reader", "tag_column=name"], "no column has a name"),
     ],
 )

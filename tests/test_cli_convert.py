@@ -142,7 +142,7 @@ def test_readers_and_writers_take_their_options(tmp_path: Path) -> None:
         (["good.conll", "y.conll", "--scheme", "BIOX"], "error: no scheme is called 'BIOX'"),
         (["good.conll", "y.conll", "--to", "xml"], "error: argument --to: invalid choice: 'xml'"),
         (["good.conll", "y.conll", "--reader", "x=1"], "the conll reader has no option 'x'"),
-        (["good.conll", "y.conll", "--reader", "x"], "a reader option is KEY=VALUE, got 'x'"),
+        (["good.conll", "y.conll", "--reader", "x"], "--reader wants KEY=VALUE, got 'x'"),
         (["good.conll", "no/such\0/y.conll"], "error: "),
     ],
 )

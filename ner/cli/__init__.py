@@ -19,6 +19,8 @@ from typing import NoReturn, TextIO
 
 from ner import __version__
 from ner.cli.printing import printable
+from ner.errors import DataWarning
+from ner.options import lookup
 
 VERBS = {
     "train": "train a tagger on files and save it",
@@ -59,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            warnings.simplefilter("always", DataWarning)
             return _run(given)
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,29 +95,37 @@ def _prepare_streams() -> None:
 
 
 def _run(given: list[str]) -> int:
-    parser = Parser(prog="ner", description="Named entity recognition with a BiLSTM and a CRF.")
-    parser.add_argument("--version", action="version", version=f"ner {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    called, chosen = given[0] if given and given[0] in VERBS else None, parser
-    for verb, summary in VERBS.items():
-        child = verbs.add_parser(
-            verb,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if verb == called:
-            import_module(f"ner.cli.{verb}").add_arguments(child)
-            chosen = child
-    parsed, unknown = parser.parse_known_args(given)
-    if unknown:  # `parse_args` would point to the help of all verbs
-        chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
-    if parsed.verb is None:
-        parser.print_help()
-        return 0
-    status: int = import_module(f"ner.cli.{parsed.verb}").run(parsed)
+    if not given or given[0] not in VERBS:
+        return _without_verb(given)
+    verb = given[0]
+    module = import_module(f"ner.cli.{verb}")
+    parser = Parser(
+        prog=f"ner {verb}",
+        description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    status: int = module.run(parser.parse_intermixed_args(given[1:]))
     sys.stdout.flush()
     return status
+
+
+def _without_verb(given: list[str]) -> int:
+    """Show the help or the version, or refuse what is not a verb."""
+    width = max(map(len, VERBS))
+    parser = Parser(
+        prog="ner",
+        usage="ner VERB ...",
+        description="Named entity recognition with a BiLSTM and a CRF.",
+        epilog="verbs:\n" + "\n".join(f"  {verb:{width}}  {told}" for verb, told in VERBS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ner {__version__}")
+    if given and not given[0].startswith("-"):
+        lookup(VERBS, given[0], of="verb")
+    parser.parse_args(given)
+    parser.print_help()
+    return 0
 
 
 def _show_warning(

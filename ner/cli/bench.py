@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, write_json
 from ner.cli.loading import check_threads
+from ner.cli.parents import add_device, add_reading, add_report, add_threads, reading_of
 from ner.config import ConfigError
 
 if TYPE_CHECKING:
@@ -28,12 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a model directory")
     parser.add_argument("file", metavar="FILE", help="sentences to tag")
-    parser.add_argument("--format", help="of FILE; without it its ending tells")
-    parser.add_argument("--device", default="cpu", help="cpu (the default), cuda or auto")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="the best of so many")
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is stdout")
-    parser.add_argument("--quiet", action="store_true", help="print nothing")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="repeat N times, report the fastest (default: 3)",
+    )
+    add_reading(parser, "FILE")
+    add_device(parser)
+    add_threads(parser)
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     torch.set_num_threads(arguments.threads)
     tagger = load(arguments.model, device=arguments.device)
-    sentences = [s for s in read(arguments.file, format=arguments.format) if len(s)]
+    sentences = [s for s in read(arguments.file, **reading_of(arguments)) if len(s)]
     if not sentences:
         raise ConfigError(f"{arguments.file}: holds no sentence to tag")
     result = measure(tagger, sentences, arguments.rounds)

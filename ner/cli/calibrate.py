@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, write_json
+from ner.cli.parents import add_device, add_reading, add_report, reading_of
 from ner.config import ConfigError
 from ner.evaluation.tables import percent
 
@@ -33,13 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a model directory, changed in place")
     parser.add_argument("development", metavar="DEVELOPMENT", help="annotated, not trained on")
-    parser.add_argument("--format", help="of DEVELOPMENT; without it its ending tells")
+    add_reading(parser, "DEVELOPMENT")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--recall", type=float, metavar="R", help="reach it, as precisely as can be")
-    which.add_argument("--precision", type=float, metavar="P", help="the other way round")
+    which.add_argument(
+        "--recall", type=float, metavar="R", help="reach this recall with the highest precision"
+    )
+    which.add_argument(
+        "--precision", type=float, metavar="P", help="reach this precision with the highest recall"
+    )
     parser.add_argument("--output", metavar="DIR", help="leave MODEL as it is and write here")
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is stdout")
-    parser.add_argument("--quiet", action="store_true", help="print nothing")
+    add_device(parser)
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,9 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.formats import read
     from ner.tagger import load
 
-    tagger = load(arguments.model)
+    tagger = load(arguments.model, device=arguments.device)
     others = other_files(Path(arguments.model), replaced=arguments.output is None)
-    sentences = list(read(arguments.development, format=arguments.format))
+    sentences = list(read(arguments.development, **reading_of(arguments)))
     score = calibrate(tagger, sentences, recall=arguments.recall, precision=arguments.precision)
     folder = Path(arguments.model)
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in others}

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json
-from ner.cli.scoring import reader_options
-from ner.formats import FORMATS
+from ner.cli.parents import add_reading, add_report, reading_of
 
 if TYPE_CHECKING:
     from ner.checks import Facts, Findings, Report
@@ -47,24 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="+", help="files or globs; - is standard input"
     )
     parser.add_argument(
-        "--from",
-        dest="source",
-        metavar="FORMAT",
-        choices=list(FORMATS),
-        help=f"what the files are, of {', '.join(FORMATS)}; by their endings, else conll",
+        "--limit",
+        type=int,
+        default=20,
+        metavar="N",
+        help="number of findings shown of each kind, 0 for all (default: 20)",
     )
-    parser.add_argument(
-        "--reader",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="an option of the reader, such as encoding=latin-1; see docs/formats.md",
-    )
-    parser.add_argument("--json", metavar="PATH", help="write all of it as JSON; - for stdout")
-    parser.add_argument(
-        "--limit", type=int, default=20, metavar="N", help="findings shown of a kind (20); 0: all"
-    )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but unreadable files")
+    add_reading(parser, "the files")
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.limit < 0:
         raise ValueError(f"--limit is a number from 0, got {arguments.limit}")
     bars = Bars(Progress(quiet=arguments.quiet))
-    options = reader_options(arguments.reader)
+    options = reading_of(arguments)
     with _few_collections():
-        report = check(arguments.files, format=arguments.source, watch=bars.watch, **options)
+        report = check(arguments.files, watch=bars.watch, **options)
     if not arguments.quiet and arguments.json != "-":
         page = Page(colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
         for line in page.lines(report, arguments.limit):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json
-from ner.cli.scoring import Model, add_reading, is_model, read_gold, read_predictions
+from ner.cli.parents import add_device, add_report
+from ner.cli.scoring import Model, add_compared, is_model, read_gold, read_predictions
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unit", choices=["sentence", "document"], help="what to draw (default: see below)"
     )
-    parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="default 10000")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn; default 0")
-    parser.add_argument("--level", type=float, default=0.95, help="of intervals; default 0.95")
-    parser.add_argument("--device", default="cpu", help="cpu (the default), cuda or auto")
-    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - for stdout")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    add_reading(parser)
+    parser.add_argument(
+        "--resamples", type=int, default=10_000, metavar="N", help="of the test (default: 10000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--level", type=float, default=0.95, help="of the confidence intervals (default: 0.95)"
+    )
+    add_device(parser)
+    add_report(parser)
+    add_compared(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

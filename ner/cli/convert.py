@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ner.cli.console import Progress, Step
-from ner.cli.scoring import reader_options
-from ner.formats import FORMATS, DataWarning, Format, format_of, options_of, read, write
+from ner.cli.parents import (
+    add_quiet,
+    add_reading,
+    check_extension,
+    output_file,
+    parse_options,
+    reading_of,
+)
+from ner.formats import (
+    FORMATS,
+    Format,
+    check_format_options,
+    format_of,
+    options_of,
+    read,
+    write,
+)
 from ner.schemes import SCHEMES, outermost, scheme_named
 from ner.sentence import Sentence
 
@@ -30,63 +44,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input", metavar="INPUT", help="a file, or a glob in quotes; - is standard input"
     )
     parser.add_argument("output", metavar="OUTPUT", help="a file; - is standard output")
-    parser.add_argument(
-        "--from",
-        dest="source",
-        metavar="FORMAT",
-        choices=list(FORMATS),
-        help="the format of INPUT; by its ending, else conll",
-    )
+    add_reading(parser, "INPUT")
     parser.add_argument(
         "--to",
         metavar="FORMAT",
         choices=list(FORMATS),
-        help="the format of OUTPUT; by its ending, else conll",
+        help="format of OUTPUT (default: by its extension, else conll)",
     )
     parser.add_argument(
         "--scheme",
         help=f"how tags are written: {', '.join(SCHEMES)}; without it as in INPUT, or BIO",
     )
     parser.add_argument(
-        "--reader",
+        "--writer",
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="an option of the reader, such as tag_column=2 or align=expand; see docs/formats.md",
+        help="an option of the writer, such as layout=same; may be repeated",
     )
-    parser.add_argument(
-        "--writer", metavar="KEY=VALUE", action="append", default=[], help="one of the writer"
-    )
-    parser.add_argument("--quiet", action="store_true", help="tell only what is wrong")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert a file, and say on standard error what was done and what could not be kept."""
     progress, counts = Progress(quiet=arguments.quiet), Counts()
-    scheme = _scheme(arguments)
-    reading, writing = reader_options(arguments.reader), reader_options(arguments.writer)
-    if "layout" in options_of(format_of(arguments.output, arguments.to).name, "write"):
+    target = _target(arguments)
+    scheme = _scheme(arguments.scheme, target)
+    writing = parse_options(arguments.writer, option="--writer")
+    check_format_options(target.name, "write", writing)
+    if "layout" in options_of(target.name, "write"):
         writing.setdefault("layout", "plain")  # which needs no options to be read
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", DataWarning)
-        try:
-            sentences = read(arguments.input, format=arguments.source, **reading)
-            with progress.bar(None, "converting", "sentences") as step:
-                write(
-                    arguments.output,
-                    counts.through(sentences, step),
-                    format=arguments.to,
-                    scheme=scheme,
-                    **writing,
-                )
-        finally:
-            for warning in told:
-                print(f"warning: {warning.message}", file=sys.stderr)
-    for loss in counts.losses(format_of(arguments.output, arguments.to)):
+    sentences = read(arguments.input, **reading_of(arguments))
+    with progress.bar(None, "converting", "sentences") as step:
+        passing = counts.through(sentences, step)
+        write(arguments.output, passing, format=target.name, scheme=scheme, **writing)
+    for loss in counts.losses(target):
         print(f"warning: {loss}", file=sys.stderr)
     if not arguments.quiet:
         print(f"{arguments.output}: {counts}", file=sys.stderr)
     return 0
+
+
+def _target(arguments: argparse.Namespace) -> Format:
+    """The format of OUTPUT, which can be written to.
+
+    Raises:
+        ConfigError: Neither ``--to`` nor its extension tells the format.
+        OSError: Its folder does not exist.
+    """
+    if arguments.to is None:
+        check_extension(arguments.output, f"pass --to {', '.join(FORMATS)}")
+    target = format_of(arguments.output, arguments.to)
+    if target.kind != "folder":
+        output_file(arguments.output)
+    return target
 
 
 _EMPTY = frozenset(("", "_", "-", "*"))  # how a column says nothing
@@ -139,16 +150,16 @@ class Counts:
         return f"{self.sentences} sentences, {self.tokens} tokens, {self.spans} spans"
 
 
-def _scheme(arguments: argparse.Namespace) -> str | None:
+def _scheme(scheme: str | None, target: Format) -> str | None:
     """The scheme asked for, where the format to be written has tags."""
-    scheme: str | None = arguments.scheme
     if scheme is None:
         return None
     name = scheme_named(scheme).name
-    target = format_of(arguments.output, arguments.to).name
-    if "scheme" in options_of(target, "write"):
+    if "scheme" in options_of(target.name, "write"):
         return name
-    print(f"warning: {target} has no tags, and so no scheme; {name} is ignored", file=sys.stderr)
+    print(
+        f"warning: {target.name} has no tags, and so no scheme; {name} is ignored", file=sys.stderr
+    )
     return None
 
 

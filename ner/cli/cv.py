@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ner.cli.console import Progress, write_json
-from ner.cli.runs import add_outcome, add_settings, scores_line
+from ner.cli.parents import check_extension, output_file
+from ner.cli.runs import add_outcome, add_settings, assignments_of, scores_line
 from ner.config import ConfigError
 
 EXAMPLE = """\
@@ -21,8 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what ``ner cv`` takes."""
     parser.epilog = EXAMPLE
     add_settings(parser, "the settings; data.train is used")
-    parser.add_argument("--folds", type=int, default=5, metavar="K", help="how many; 5 by default")
-    parser.add_argument("--predictions", metavar="PATH", help="write all predictions to this file")
+    parser.add_argument(
+        "--folds", type=int, default=5, metavar="K", help="number of folds (default: 5)"
+    )
+    parser.add_argument(
+        "--predictions", type=output_file, metavar="PATH", help="write all predictions to this file"
+    )
     add_outcome(parser)
 
 
@@ -37,10 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.folds < 2:
         raise ConfigError(f"--folds must be at least 2, got {arguments.folds}")
-    if arguments.predictions and Path(arguments.predictions).is_dir():
-        raise ConfigError(f"--predictions {arguments.predictions}: is a folder; name a file")
+    if arguments.predictions:
+        check_extension(arguments.predictions, "name it .conll or .jsonl")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
-    settings = replace(read_settings(arguments.config, arguments.assignments), output=None)
+    settings = replace(read_settings(arguments.config, assignments_of(arguments)), output=None)
     data = replace(settings.data, development=None, development_fraction=None)
     data = replace(data, test=None, test_fraction=None)
     sentences = read_corpora(data, settings.training.seed).train

@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, write_json
-from ner.cli.scoring import (
-    Model,
-    add_reading,
-    read_file,
-    read_gold,
-    read_predictions,
-)
+from ner.cli.parents import add_device, add_reading, add_report, output_file, reading_of
+from ner.cli.scoring import Model, add_compared, read_gold, read_predictions
+from ner.formats import read
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -41,19 +37,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="GOLD holds both: gold tags in the last column but one, predicted ones in the last",
     )
-    parser.add_argument("--device", default="cpu", help="cpu (the default), cuda or auto")
     parser.add_argument(
         "--train", metavar="FILE", help="training sentences, to tell seen mentions from unseen"
     )
+    add_device(parser)
     parser.add_argument(
         "--perturb",
         metavar="NAMES",
-        help="score on spoiled text too: lower,upper,title,typos,no-punctuation or all",
+        help="also score on perturbed text: lower,upper,title,typos,no-punctuation or all",
     )
     drawing = parser.add_argument_group("intervals")
-    drawing.add_argument("--resamples", type=int, default=2000, metavar="N", help="default 2000")
-    drawing.add_argument("--seed", type=int, default=0, help="of all that is drawn; default 0")
-    drawing.add_argument("--level", type=float, default=0.95, help="of intervals; default 0.95")
+    drawing.add_argument(
+        "--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: 2000)"
+    )
+    drawing.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    drawing.add_argument(
+        "--level", type=float, default=0.95, help="of the confidence intervals (default: 0.95)"
+    )
     showing = parser.add_argument_group("showing")
     showing.add_argument("--brief", action="store_true", help="print the table of scores alone")
     showing.add_argument("--conlleval", action="store_true", help="print what conlleval prints")
@@ -65,11 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         help="print the report that seqeval computes, in its mode default or strict",
     )
-    showing.add_argument("--json", metavar="PATH", help="write everything as JSON; - for stdout")
-    showing.add_argument("--html", metavar="PATH", help="write everything as a page to look at")
+    showing.add_argument(
+        "--html", type=output_file, metavar="PATH", help="write everything as an HTML page"
+    )
     showing.add_argument("--plots", metavar="DIR", help="write the plots as SVG files")
-    showing.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    add_reading(parser)
+    add_report(showing)
+    add_compared(parser)
+    add_reading(parser, "the --train file, as GOLD is read unless given", prefix="train")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -247,7 +249,8 @@ def _report(
 def _training(arguments: argparse.Namespace) -> list[Sentence] | None:
     if not arguments.train:
         return None
-    return read_file(arguments.train)
+    own = arguments.train_source is not None or arguments.train_reader
+    return list(read(arguments.train, **reading_of(arguments, "train" if own else "")))
 
 
 def _perturbations(arguments: argparse.Namespace) -> list[str]:

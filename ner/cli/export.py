@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, write_json
+from ner.cli.parents import add_reading, add_report, reading_of
 from ner.evaluation.tables import percent
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="onnx", help="of OUTPUT: onnx, the only one")
     parser.add_argument("--int8", action="store_true", help="keep weights in 8 bits")
     parser.add_argument(
-        "--gold", metavar="FILE", help="annotated: tag it both ways and tell what differs"
+        "--gold", metavar="FILE", help="annotated sentences: tag them with both models and compare"
     )
-    parser.add_argument("--json", metavar="PATH", help="the result for programs; - is stdout")
-    parser.add_argument("--quiet", action="store_true", help="print nothing")
+    add_reading(parser, "the --gold file", alias=False)
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.tagger import load
 
     tagger = load(arguments.model)
-    sentences = list(read(arguments.gold)) if arguments.gold else []
+    sentences = list(read(arguments.gold, **reading_of(arguments))) if arguments.gold else []
     write(tagger, output, format=arguments.format, int8=arguments.int8)
     result: dict[str, Any] = {
         "model_bytes": _size(Path(arguments.model)),

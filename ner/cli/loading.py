@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ner.cli.parents import add_device, add_threads
 from ner.errors import ConfigError
 from ner.inference import MOST_THREADS
 from ner.inference.decoding import WAYS
@@ -22,12 +23,17 @@ CHOICES = ("decode", "threshold", "min_score")
 def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
     """Say how spans are chosen, and what computes."""
     add = parser.add_argument
-    add("--min-score", type=float, metavar="P", help="keep spans at least so probable")
-    add("--decode", choices=WAYS, help="as the model says")
-    add("--threshold", type=float, metavar="P", help="of posterior decoding")
-    add("--language", default="en", help="of spaCy's tokenizer, for text")
-    add("--device", default="cpu", help="cpu (the default), cuda or auto")
-    add("--threads", type=int, default=1, metavar="N", help="of the CPU (default: 1)")
+    add("--min-score", type=float, metavar="P", help="leave out spans less probable than this")
+    add("--decode", choices=WAYS, help="decoding algorithm (default: the model's)")
+    add(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="minimum span probability for posterior decoding (default: the model's)",
+    )
+    add("--language", default="en", help="of spaCy's tokenizer for text (default: en)")
+    add_device(parser)
+    add_threads(parser)
 
 
 def check_loading(arguments: argparse.Namespace) -> None:
@@ -41,7 +47,7 @@ def check_loading(arguments: argparse.Namespace) -> None:
     try:
         Decoding(**_chosen(arguments))
     except ConfigError as error:
-        raise ConfigError(f"--{str(error).replace('_', '-')}") from None
+        raise ConfigError(error.message, key=f"--{error.key.replace('_', '-')}") from None
     check_threads(arguments.threads)
 
 

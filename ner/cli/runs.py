@@ -1,10 +1,11 @@
-"""What the verbs that train share: their arguments, and how scores are told."""
+"""What the verbs that train share: their arguments, and the line of scores."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from ner.cli.parents import add_device, add_reading, add_report
 from ner.evaluation.tables import percent
 
 
@@ -17,15 +18,21 @@ def add_settings(parser: argparse.ArgumentParser, config: str) -> None:
         default=[],
         metavar="KEY=VALUE",
         dest="assignments",
-        help="change a setting, e.g. model.encoder.width=200; may be repeated",
+        help="change a setting, such as model.encoder.width=200; may be repeated",
     )
+    add_reading(parser, "the files of `data`, before its own settings")
+
+
+def assignments_of(arguments: argparse.Namespace) -> list[str]:
+    """The settings that the arguments change, as ``KEY=VALUE``."""
+    source = [] if arguments.source is None else [f"data.format={arguments.source}"]
+    return [*arguments.assignments, *source, *(f"data.reader.{one}" for one in arguments.reader)]
 
 
 def add_outcome(parser: argparse.ArgumentParser) -> None:
     """Say where training happens and what it tells, for every verb that trains."""
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - for stdout")
+    add_device(parser)
+    add_report(parser)
 
 
 def scores_line(scores: dict[str, Any]) -> str:

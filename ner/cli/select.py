@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 
 from ner.cli.console import Progress, write_json
-from ner.cli.scoring import CHUNK, read_file, reader_options
+from ner.cli.parents import (
+    add_device,
+    add_reading,
+    add_report,
+    check_extension,
+    output_file,
+    reading_of,
+)
+from ner.cli.scoring import CHUNK
+from ner.formats import read, write
 
 EXAMPLE = """\
 example:
@@ -18,37 +27,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what ``ner select`` takes."""
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a model directory")
-    parser.add_argument("file", metavar="FILE", help="sentences; annotation in it is not looked at")
+    parser.add_argument("file", metavar="FILE", help="sentences; their annotation is ignored")
     parser.add_argument("--budget", type=int, required=True, metavar="N", help="how much to choose")
     parser.add_argument(
         "--unit",
         choices=["sentences", "tokens"],
         default="sentences",
-        help="what the budget counts; default sentences",
+        help="what the budget counts (default: sentences)",
     )
-    parser.add_argument("--output", metavar="PATH", help="write the sentences, the best first")
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
-    parser.add_argument("--format", help="of FILE; without it its ending tells")
     parser.add_argument(
-        "--reader",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="an option of the reader, such as tagged=false for a file of tokens alone",
+        "--output", type=output_file, metavar="PATH", help="write the sentences, the best first"
     )
-    parser.add_argument("--json", metavar="PATH", help="write the choice as JSON; - for stdout")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_reading(parser, "FILE")
+    add_device(parser)
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Choose."""
     from ner.analysis.uncertainty import Doubts
     from ner.evaluation.selection import choose_sentences
-    from ner.formats import write
     from ner.tagger import load
 
     show = Progress(quiet=arguments.quiet or "-" in (arguments.json, arguments.output))
-    sentences = read_file(arguments.file, arguments.format, reader_options(arguments.reader))
+    if arguments.output:
+        check_extension(arguments.output, "name it .conll or .jsonl")
+    sentences = list(read(arguments.file, **reading_of(arguments)))
     choose_sentences([], arguments.budget, unit=arguments.unit)  # refuses before the work begins
     tagger = load(arguments.model, device=arguments.device)
     doubts = Doubts(tagger.network, tagger.decoding)

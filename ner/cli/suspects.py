@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json
-from ner.cli.scoring import CHUNK, read_file, reader_options
+from ner.cli.parents import add_device, add_reading, add_report, reading_of
+from ner.cli.scoring import CHUNK
+from ner.formats import read
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 The tagger must not have been trained on FILE, or it repeats the errors there. For training files
-give --folds: FILE is parted by documents, and each part is looked at by a tagger trained on the
+give --folds: FILE is split by documents, and each part is scored by a tagger trained on the
 others with MODEL's own settings.
 
 example:
@@ -34,14 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folds", type=int, metavar="K", help="train K taggers, each without a part of FILE"
     )
-    parser.add_argument("--top", type=int, default=100, metavar="N", help="how many; default 100")
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
-    parser.add_argument("--format", help="of FILE; without it its ending tells")
     parser.add_argument(
-        "--reader", metavar="KEY=VALUE", action="append", default=[], help="an option of the reader"
+        "--top", type=int, default=100, metavar="N", help="how many to show (default: 100)"
     )
-    parser.add_argument("--json", metavar="PATH", help="write the suspects as JSON; - for stdout")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_reading(parser, "FILE")
+    add_device(parser)
+    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.top < 1:
         raise ValueError(f"--top is at least 1, got {arguments.top}")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
-    sentences = read_file(arguments.file, arguments.format, reader_options(arguments.reader))
+    sentences = list(read(arguments.file, **reading_of(arguments)))
     if not any(sentence.spans is not None for sentence in sentences):
         raise ValueError(f"{arguments.file}: no sentence is annotated, nothing to suspect")
     found = rank_suspects(_opinions(arguments, sentences, show))[: arguments.top]

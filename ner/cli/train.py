@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, write_json
 from ner.cli.console import Step as Bar
-from ner.cli.runs import add_outcome, add_settings, scores_line
+from ner.cli.runs import add_outcome, add_settings, assignments_of, scores_line
 from ner.config import ConfigError, load
 from ner.evaluation.tables import percent
 from ner.formats import DataWarning
@@ -38,14 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the last checkpoint of a run that was stopped or killed",
+        help="continue from the last checkpoint of a run that was stopped or killed",
     )
     parser.add_argument(
         "--seeds",
         type=int,
         default=1,
         metavar="N",
-        help="train N models with seeds one after the other, tell mean and standard deviation, "
+        help="train N models with consecutive seeds, report mean and standard deviation, "
         "and keep the best by development F1",
     )
     parser.add_argument(
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard",
         metavar="DIR",
-        help="write the course of the run for TensorBoard too (the extra `tensorboard`)",
+        help="also log the run for TensorBoard (needs the extra `tensorboard`)",
     )
     add_outcome(parser)
 
@@ -70,8 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         from ner.training.tensorboard import event_writer
 
         event_writer()  # what is missing is told before anything is read or removed
-    assignments = list(arguments.assignments)
-    settings = read_settings(arguments.config, assignments, output=arguments.output)
+    settings = read_settings(arguments.config, assignments_of(arguments), output=arguments.output)
     if settings.output is None:
         raise ConfigError("no output: give --output DIR or `output:` in the configuration")
     writes = Processes().writes

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json
-from ner.cli.runs import add_outcome, add_settings
+from ner.cli.parents import output_file
+from ner.cli.runs import add_outcome, add_settings, assignments_of
 from ner.config import ConfigError, dump
 from ner.evaluation.tables import percent
 from ner.storage.atomic import write_text
@@ -36,15 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=20,
         metavar="N",
-        help="how many the study is to have, those of earlier calls included; 20 by default",
+        help="number of trials of the study, earlier calls included (default: 20)",
     )
     parser.add_argument(
         "--study",
+        type=output_file,
         metavar="PATH",
-        help="the SQLite file of the trials, gone on with where it exists; CONFIG.study.db",
+        help="SQLite file of the trials, continued if it exists (default: CONFIG.study.db)",
     )
     parser.add_argument(
-        "--output", metavar="PATH.yaml", help="the best configuration; CONFIG.best.yaml"
+        "--output",
+        type=output_file,
+        metavar="PATH.yaml",
+        help="where to write the best configuration (default: CONFIG.best.yaml)",
     )
     add_outcome(parser)
 
@@ -62,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if output.resolve() in (config.resolve(), path.resolve()):
         raise ConfigError(f"--output {output} would overwrite what is read")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
-    study = Study(read_settings(config, arguments.assignments), path, device=arguments.device)
+    study = Study(read_settings(config, assignments_of(arguments)), path, device=arguments.device)
     if known := study.trials:
         show.line(f"going on with {path}, which has {len(known)} trials")
     _run(study, arguments.trials, output, show)

@@ -36,6 +36,7 @@ __all__ = [
     "DataWarning",
     "Format",
     "check_format_options",
+    "ending_of",
     "format_of",
     "format_to_read",
     "options_of",
@@ -191,11 +192,11 @@ def format_to_read(path: str | Path, name: str | None = None) -> Format:
 
 def format_by_ending(path: str | Path) -> str | None:
     """The name of the format that the ending of a path tells, if it does."""
-    return _BY_ENDING.get(_ending(path))
+    return _BY_ENDING.get(ending_of(path))
 
 
-def _ending(path: str | Path) -> str:
-    """The ending of a name, compression aside."""
+def ending_of(path: str | Path) -> str:
+    """The ending of a name in lower case, compression aside; empty where there is none."""
     endings = [suffix.lower() for suffix in Path(path).suffixes]
     if endings and endings[-1] in COMPRESSED:
         endings.pop()

@@ -36,7 +36,9 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.decode not in WAYS:
-            raise ConfigError(f"decode must be one of {', '.join(WAYS)}, got {self.decode!r}")
+            raise ConfigError(
+                f"must be one of {', '.join(WAYS)}, got {self.decode!r}", key="decode"
+            )
         ranges = {
             "threshold": ("above 0 and at most 1", 0.0 < _number(self.threshold) <= 1.0),
             "temperature": ("above 0", 0.0 < _number(self.temperature) < float("inf")),
@@ -44,7 +46,7 @@ class Decoding:
         }
         for name, (wanted, fits) in ranges.items():
             if not fits:
-                raise ConfigError(f"{name} must be {wanted}, got {getattr(self, name)!r}")
+                raise ConfigError(f"must be {wanted}, got {getattr(self, name)!r}", key=name)
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> Decoding:

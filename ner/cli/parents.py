@@ -1,0 +1,135 @@
+"""The arguments that verbs share, each written once, and what becomes of their values."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable
+from errno import EACCES, EISDIR, ENOTDIR
+from pathlib import Path
+from typing import Any
+
+from ner.errors import ConfigError
+
+STREAM = "-"
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu or cuda (default: auto, which is CUDA where there is a GPU)",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``."""
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="number of CPU threads (default: 1)"
+    )
+
+
+def add_report(parser: argparse._ActionsContainer) -> None:
+    """Add ``--json`` and ``--quiet``."""
+    parser.add_argument(
+        "--json",
+        type=output_file,
+        metavar="PATH",
+        help="write the result as JSON to this file; - is standard output",
+    )
+    add_quiet(parser)
+
+
+def add_quiet(parser: argparse._ActionsContainer) -> None:
+    """Add ``--quiet``."""
+    parser.add_argument(
+        "--quiet", action="store_true", help="print nothing but warnings and errors"
+    )
+
+
+def add_reading(
+    parser: argparse._ActionsContainer, of: str, *, prefix: str = "", alias: bool = True
+) -> None:
+    """Add ``--from`` and ``--reader``, for what is read into ``reading_of``.
+
+    Args:
+        parser: The parser, or a group of its arguments.
+        of: The argument that names the file.
+        prefix: Before their names where a verb reads several files: ``predictions``.
+        alias: Whether ``--format`` is another name of ``--from``.
+    """
+    from ner.formats import FORMATS
+
+    before, after = (f"--{prefix}-", f"{prefix}_") if prefix else ("--", "")
+    parser.add_argument(
+        f"{before}from",
+        *([f"{before}format"] if alias else []),
+        dest=f"{after}source",
+        metavar="FORMAT",
+        help=f"format of {of}: {', '.join(FORMATS)} (default: by its extension, else its content)",
+    )
+    parser.add_argument(
+        f"{before}reader",
+        dest=f"{after}reader",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help=f"an option of the reader of {of}, such as tag_column=2; may be repeated; "
+        "docs/formats.md lists them",
+    )
+
+
+def reading_of(arguments: argparse.Namespace, prefix: str = "") -> dict[str, Any]:
+    """The keyword arguments of ``ner.read`` that ``--from`` and ``--reader`` give.
+
+    Raises:
+        ConfigError: A reader option is not of the form ``KEY=VALUE``.
+    """
+    before, after = (f"--{prefix}-", f"{prefix}_") if prefix else ("--", "")
+    given = getattr(arguments, f"{after}reader")
+    options = parse_options(given, option=f"{before}reader")
+    return {"format": getattr(arguments, f"{after}source"), **options}
+
+
+def parse_options(given: Iterable[str], *, option: str) -> dict[str, Any]:
+    """The options that ``KEY=VALUE`` arguments give; a hyphen in a key is an underscore.
+
+    Raises:
+        ConfigError: One is not of that form.
+    """
+    from ner.config import read_assignments
+
+    return {key.replace("-", "_"): value for key, value in read_assignments(given, option=option)}
+
+
+def output_file(path: str) -> str:
+    """A path that a file can be written to, checked before the work begins.
+
+    Its folder need not exist yet.
+
+    Raises:
+        OSError: It is a folder, or no folder for it can be made where it is to stand.
+    """
+    if path == STREAM:
+        return path
+    if Path(path).is_dir():
+        raise IsADirectoryError(EISDIR, "is a folder; name a file", path)
+    folder = next(one for one in Path(path).absolute().parents if one.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(ENOTDIR, f"cannot be written: {folder} is not a folder", path)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(EACCES, f"cannot be written: folder {folder} is read-only", path)
+    return path
+
+
+def check_extension(path: str, advice: str) -> None:
+    """Refuse to write a file whose extension is that of no format; none at all is CoNLL.
+
+    Raises:
+        ConfigError: It is; the message ends with the advice.
+    """
+    from ner.formats import ending_of, format_by_ending
+
+    if ending_of(path) and format_by_ending(path) is None:
+        raise ConfigError(f"cannot infer the format of {path} from its extension; {advice}")
