@@ -96,7 +96,7 @@ def _target(arguments: argparse.Namespace) -> Format:
         check_extension(arguments.output, f"pass --to {', '.join(FORMATS)}")
     target = format_of(arguments.output, arguments.to)
     if target.kind != "folder":
-        output_file(arguments.output)
+        output_file()(arguments.output)
     return target
 
 

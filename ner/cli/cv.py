@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folds", type=int, default=5, metavar="K", help="number of folds (default: 5)"
     )
     parser.add_argument(
-        "--predictions", type=output_file, metavar="PATH", help="write all predictions to this file"
+        "--predictions",
+        type=output_file("--predictions"),
+        metavar="PATH",
+        help="write all predictions to this file",
     )
     add_outcome(parser)
 

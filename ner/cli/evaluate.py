@@ -66,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print the report that seqeval computes, in its mode default or strict",
     )
     showing.add_argument(
-        "--html", type=output_file, metavar="PATH", help="write everything as an HTML page"
+        "--html",
+        type=output_file("--html"),
+        metavar="PATH",
+        help="write everything as an HTML page",
     )
     showing.add_argument("--plots", metavar="DIR", help="write the plots as SVG files")
     add_report(showing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def add_report(parser: argparse._ActionsContainer) -> None:
     """Add ``--json`` and ``--quiet``."""
     parser.add_argument(
         "--json",
-        type=output_file,
+        type=output_file("--json"),
         metavar="PATH",
         help="write the result as JSON to this file; - is standard output",
     )
@@ -103,24 +103,29 @@ def parse_options(given: Iterable[str], *, option: str) -> dict[str, Any]:
     return {key.replace("-", "_"): value for key, value in read_assignments(given, option=option)}
 
 
-def output_file(path: str) -> str:
-    """A path that a file can be written to, checked before the work begins.
+def output_file(option: str = "") -> Callable[[str], str]:
+    """Return what checks, before the work begins, that a file can be written to.
 
     Its folder need not exist yet.
 
-    Raises:
-        OSError: It is a folder, or no folder for it can be made where it is to stand.
+    Args:
+        option: The argument that names the file, for messages.
     """
-    if path == STREAM:
+
+    def check(path: str) -> str:
+        if path == STREAM:
+            return path
+        named = f"{option} {path}".strip()
+        if Path(path).is_dir():
+            raise IsADirectoryError(EISDIR, "is a folder; name a file", named)
+        folder = next(one for one in Path(path).absolute().parents if one.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(ENOTDIR, f"cannot be written: {folder} is not a folder", named)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(EACCES, f"cannot be written: folder {folder} is read-only", named)
         return path
-    if Path(path).is_dir():
-        raise IsADirectoryError(EISDIR, "is a folder; name a file", path)
-    folder = next(one for one in Path(path).absolute().parents if one.exists())
-    if not folder.is_dir():
-        raise NotADirectoryError(ENOTDIR, f"cannot be written: {folder} is not a folder", path)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(EACCES, f"cannot be written: folder {folder} is read-only", path)
-    return path
+
+    return check
 
 
 def check_extension(path: str, advice: str) -> None:

@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the budget counts (default: sentences)",
     )
     parser.add_argument(
-        "--output", type=output_file, metavar="PATH", help="write the sentences, the best first"
+        "--output",
+        type=output_file("--output"),
+        metavar="PATH",
+        help="write the sentences, the best first",
     )
     add_reading(parser, "FILE")
     add_device(parser)

@@ -41,13 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--study",
-        type=output_file,
+        type=output_file("--study"),
         metavar="PATH",
         help="SQLite file of the trials, continued if it exists (default: CONFIG.study.db)",
     )
     parser.add_argument(
         "--output",
-        type=output_file,
+        type=output_file("--output"),
         metavar="PATH.yaml",
         help="where to write the best configuration (default: CONFIG.best.yaml)",
     )
