@@ -30,6 +30,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import ner
 from ner.sample import path as sample_path
 from ner.schemes import scheme_named
+from ner.scorer import Stack
 from ner.sentence import Sentence, Span
 from ner.training import Run, read_settings, step
 from ner.training.corpora import Corpora
@@ -197,7 +198,7 @@ def parts(sentences: Sentences, width: int, count: int) -> None:
     trainer = our_steps(run)
     round_of(trainer, 5)
     network.collate = timed("collate", network.collate)
-    network.vectors = timed("embeddings", network.vectors)
+    Stack.vectors = timed("embeddings", Stack.vectors)
     network.encoder.forward = timed("encoder", network.encoder.forward)
     network.crf.loss = timed("CRF, both ways", network.crf.loss)
     stepper.optimizer.step = timed("optimizer", stepper.optimizer.step)

@@ -16,19 +16,18 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ner import network as single
-from ner.batch import Batch
-from ner.crf import LinearChain
 from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Indexer
 from ner.network import Network
 from ner.options import lookup
+from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
 
 LARGEST = 100  # members
 Part = TypeVar("Part", TypeEmbedding, ContextEmbedding)
 
 
-class Ensemble(Network):
+class Ensemble(Scorer):
     """The mean of several networks: of their emissions and of the scores of their CRFs.
 
     Members may have different parts. Those that read the same numbers share them, so sentences are
@@ -37,33 +36,22 @@ class Ensemble(Network):
     Args:
         members: Networks of the same labels and scheme.
 
-    Attributes:
-        type_places: For each member, which of ``type_embeddings`` are its own.
-        context_places: The same of ``context_embeddings``.
-
     Raises:
         ValueError: There is none, or their labels or schemes differ.
     """
 
     def __init__(self, members: Sequence[Network]) -> None:
-        nn.Module.__init__(self)  # what a Network owns, the members own
         if not members:
             raise ValueError("an ensemble needs at least one member")
         first = members[0]
         for member in members[1:]:
             if (member.scheme, member.labels) != (first.scheme, first.labels):
                 raise ValueError("the members of an ensemble must have the same labels and scheme")
+        super().__init__(first.scheme, first.labels)
         self.members = nn.ModuleList(members)
-        self.scheme = first.scheme
-        self.labels = first.labels
-        self.tags = first.tags
-        self.span_tags = first.span_tags
-        self.constrain_training = first.constrain_training
-        self.type_embeddings, self.type_places = _distinct([m.type_embeddings for m in members])
-        self.context_embeddings, self.context_places = _distinct(
-            [m.context_embeddings for m in members]
-        )
-        self._numbers = first._numbers
+        self.type_embeddings, types = _shared([m.type_embeddings for m in members])
+        self.context_embeddings, contexts = _shared([m.context_embeddings for m in members])
+        self._places = list(zip(types, contexts, strict=True))
 
     @property
     def networks(self) -> list[Network]:
@@ -71,10 +59,12 @@ class Ensemble(Network):
         return [member for member in self.members if isinstance(member, Network)]
 
     @property
-    def embeddings(self) -> nn.ModuleDict:  # type: ignore[override]
-        """A part of each name that some member has."""
-        parts = {n: part for m in reversed(self.networks) for n, part in m.embeddings.items()}
-        return nn.ModuleDict(parts)
+    def stacks(self) -> tuple[Stack, ...]:
+        """Those of its members, whose embeddings share the numbers they read alike."""
+        return tuple(
+            replace(member.stacks[0], types=types, contexts=contexts)
+            for member, (types, contexts) in zip(self.networks, self._places, strict=True)
+        )
 
     def settings(self) -> dict[str, Any]:
         """What makes this ensemble again: what members share, and of each what it has alone.
@@ -90,44 +80,8 @@ class Ensemble(Network):
         own = [{n: value for n, value in one.items() if n not in shared} for one in each]
         return {"members": own if any(own) else len(own), **shared}
 
-    def emissions(self, batch: Batch) -> Tensor:
-        """The mean of the members' emissions, ``(batch, length, tags)``."""
-        read = zip(self.networks, self._batches(batch), strict=True)
-        return torch.stack([member.emissions(own) for member, own in read]).mean(0)
 
-    def forward(self, batch: Batch) -> LinearChain:
-        """The distribution over tag sequences that the mean of the members' scores gives."""
-        chains = [
-            member(own) for member, own in zip(self.networks, self._batches(batch), strict=True)
-        ]
-        emissions, transitions, start, end = (
-            torch.stack([getattr(chain, name) for chain in chains]).mean(0)
-            for name in ("emissions", "transitions", "start", "end")
-        )
-        return LinearChain(emissions, transitions, start, end, chains[0].lengths)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """The mean of the members' losses: each learns by itself.
-
-        Raises:
-            ValueError: Some sentence is not annotated.
-        """
-        read = zip(self.networks, self._batches(batch), strict=True)
-        return torch.stack([member.loss(own) for member, own in read]).mean()
-
-    def _batches(self, batch: Batch) -> list[Batch]:
-        """What each member reads of a batch."""
-        return [
-            replace(
-                batch,
-                types=tuple(batch.types[place] for place in types),
-                contexts=tuple(batch.contexts[place] for place in contexts),
-            )
-            for types, contexts in zip(self.type_places, self.context_places, strict=True)
-        ]
-
-
-def _distinct(parts: Sequence[Sequence[Part]]) -> tuple[list[Part], list[tuple[int, ...]]]:
+def _shared(parts: Sequence[Sequence[Part]]) -> tuple[list[Part], list[tuple[int, ...]]]:
     """Parts that index differently, and which of them each member's parts agree with."""
     distinct: list[Part] = []
     known: list[tuple[type[Indexer], dict[str, Any]]] = []
@@ -142,12 +96,7 @@ def _distinct(parts: Sequence[Sequence[Part]]) -> tuple[list[Part], list[tuple[i
     return distinct, places
 
 
-def members_of(network: Network) -> list[Network]:
-    """The members of an ensemble; of a single network, itself."""
-    return network.networks if isinstance(network, Ensemble) else [network]
-
-
-def from_settings(settings: Mapping[str, Any]) -> Network:
+def from_settings(settings: Mapping[str, Any]) -> Scorer:
     """Make a network or an ensemble, its weights not yet those of the one that wrote the settings.
 
     Raises:
@@ -211,7 +160,7 @@ def build(
     embeddings: Mapping[str, Any] | None = None,
     encoder: Mapping[str, Any] | None = None,
     crf: Mapping[str, Any] | None = None,
-) -> Network:
+) -> Scorer:
     """A fresh network, or an ensemble of them, for training sentences.
 
     Its keyword arguments are the section ``model`` of a configuration.

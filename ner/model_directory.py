@@ -24,7 +24,7 @@ from torch import nn
 
 from ner.ensemble import from_settings, plan
 from ner.errors import ModelError as ModelError
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.storage.atomic import atomic_directory
 from ner.storage.manifest import Manifest
 from ner.storage.manifest import checksum as checksum
@@ -38,7 +38,7 @@ TENSORS = 5000  # a hundred members have fewer
 
 
 def write(
-    path: Path, network: Network, *, texts: Mapping[str, str], more: Mapping[str, Any]
+    path: Path, network: Scorer, *, texts: Mapping[str, str], more: Mapping[str, Any]
 ) -> None:
     """Write a model directory, which is whole or not there at all.
 
@@ -63,7 +63,7 @@ def write(
         MANIFEST.write(folder, {**more, "network": network.settings()})
 
 
-def read(path: Path) -> tuple[Network, dict[str, Any]]:
+def read(path: Path) -> tuple[Scorer, dict[str, Any]]:
     """The network of a model directory, in evaluation mode, and its description.
 
     Raises:

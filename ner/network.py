@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import repeat
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ner.batch import Batch, pad
 from ner.config import ConfigError
-from ner.crf import CRF, LinearChain, SpanTags
+from ner.crf import CRF
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbedding
 from ner.encoder import Encoder
-from ner.indexed import Indexed, TypeTable, candidates, one_hot
 from ner.options import instantiate, lookup
 from ner.schemes import OUTSIDE, Scheme, distinct_labels, scheme_named
+from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
 
 WRITABLE = ("BIO", "BIOES", "BILOU", "BMES")  # schemes whose tags alone say where a span begins
@@ -38,7 +34,7 @@ if hasattr(os, "register_at_fork"):  # OpenMP's threads do not outlive a fork: t
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-class Network(nn.Module):
+class Network(Scorer):
     """Embeddings, a BiLSTM, a linear projection and a CRF.
 
     Args:
@@ -59,12 +55,9 @@ class Network(nn.Module):
         encoder: Mapping[str, Any] | None = None,
         constrain_training: bool = True,
     ) -> None:
-        super().__init__()
-        self.scheme = _writable(scheme)
-        self.labels = distinct_labels(labels)
-        self.tags = self.scheme.tags(self.labels)
-        self._numbers = {tag: number for number, tag in enumerate(self.tags)}
+        super().__init__(_writable(scheme), distinct_labels(labels))
         self.embeddings = nn.ModuleDict(dict(embeddings))
+        self._parts = dict(embeddings)
         self.type_embeddings = [e for e in embeddings.values() if isinstance(e, TypeEmbedding)]
         self.context_embeddings = [
             e for e in embeddings.values() if isinstance(e, ContextEmbedding)
@@ -83,16 +76,21 @@ class Network(nn.Module):
             allowed=_allowed(self.scheme, self.tags),
             constrain_training=constrain_training,
         )
-        spelling = self.scheme.spelling(self.labels)
-        self.span_tags = SpanTags(**{name: torch.tensor(tags) for name, tags in spelling.items()})
+
+    @property
+    def stacks(self) -> tuple[Stack]:
+        """Itself, alone."""
+        types = tuple(range(len(self.type_embeddings)))
+        contexts = tuple(range(len(self.context_embeddings)))
+        return (Stack(self._parts, self.encoder, self.projection, self.crf, types, contexts),)
 
     def settings(self) -> dict[str, Any]:
         """What makes this network again, as JSON holds it; ``from_settings`` reads it."""
         names = {part: name for name, part in EMBEDDINGS.items()}
         return {
             "embeddings": {
-                name: {"kind": names[type(part)], **part.settings()}  # type: ignore[index, operator]
-                for name, part in self.embeddings.items()
+                name: {"kind": names[type(part)], **part.settings()}
+                for name, part in self._parts.items()
             },
             "labels": list(self.labels),
             "scheme": self.scheme.name,
@@ -114,116 +112,6 @@ class Network(nn.Module):
             own = {key: value for key, value in part.items() if key != "kind"}
             embeddings[name] = instantiate(kind, own, of=f"embedding {name!r}")
         return instantiate(cls, rest, embeddings, of="network")
-
-    def type_table(self) -> TypeTable:
-        """An empty table of tokens for this network's embeddings."""
-        return TypeTable(self.type_embeddings)
-
-    def index(self, sentences: Sequence[Sentence], table: TypeTable) -> list[Indexed]:
-        """Sentences as numbers.
-
-        Raises:
-            ValueError: A span is not of this network's labels, or spans overlap.
-        """
-        rows = table.index([sentence.tokens for sentence in sentences])
-        parts = [part.index_all(sentences) for part in self.context_embeddings]
-        contexts = zip(*parts, strict=True) if parts else repeat((), len(sentences))
-        indexed = []
-        for types, own, sentence in zip(rows, contexts, sentences, strict=True):
-            tags = self._tags(sentence)
-            indexed.append(Indexed(types, own, tags, self._candidates(sentence, tags)))
-        return indexed
-
-    def collate(self, indexed: Sequence[Indexed], table: TypeTable) -> Batch:
-        """Indexed sentences, at least one of them with a token, as a batch."""
-        lengths = np.fromiter(map(len, indexed), np.int64, len(indexed))
-        length = int(lengths.max())
-        flat = np.concatenate([sentence.types for sentence in indexed])
-        types, rows = np.unique(flat, return_inverse=True)
-        padded = np.zeros((len(indexed), length), dtype=np.int64)
-        padded[np.arange(length) < lengths[:, None]] = rows
-        contexts = tuple(
-            tuple(pad(arrays, length) for arrays in zip(*parts, strict=True))
-            for parts in zip(*(sentence.contexts for sentence in indexed), strict=True)
-        )
-        tags = [sentence.tags for sentence in indexed if sentence.tags is not None]
-        return Batch(
-            table.gather(types),
-            torch.from_numpy(padded),
-            contexts,
-            torch.from_numpy(lengths),
-            pad(tags, length) if len(tags) == len(indexed) else None,
-            candidates(indexed, length, len(self.tags)),
-        )
-
-    def batch(self, sentences: Sequence[Sentence], table: TypeTable | None = None) -> Batch:
-        """Sentences as a batch; a table remembers their tokens for the next one."""
-        table = self.type_table() if table is None else table
-        return self.collate(self.index(sentences, table), table)
-
-    def vectors(self, batch: Batch) -> Tensor:
-        """The vectors of the tokens, ``(batch, length, width)``, in the order of the parts."""
-        types, contexts = iter(batch.types), iter(batch.contexts)
-        vectors = []
-        for part in self.embeddings.values():
-            if isinstance(part, TypeEmbedding):
-                distinct = part(*next(types))  # (types, width)
-                flat = distinct.index_select(0, batch.rows.view(-1))
-                vectors.append(flat.view(*batch.rows.shape, -1))
-            else:
-                vectors.append(part(*next(contexts)))
-        return torch.cat(vectors, dim=2)
-
-    def emissions(self, batch: Batch) -> Tensor:
-        """The score of each tag at each token before the CRF, ``(batch, length, tags)``."""
-        states = self.encoder(self.vectors(batch), batch.lengths)
-        scores: Tensor = self.projection(states)
-        return scores
-
-    def forward(self, batch: Batch) -> LinearChain:
-        """The distribution over the legal tag sequences of each sentence."""
-        return self.crf.chain(self.emissions(batch), batch.lengths)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """The mean over the sentences of the negative log-likelihood of what is annotated.
-
-        Raises:
-            ValueError: Some sentence is not annotated.
-        """
-        if batch.tags is None:
-            raise ValueError("the loss needs annotated sentences; some have spans=None")
-        emissions = self.emissions(batch)
-        if batch.candidates is not None:
-            partial: Tensor = self.crf.loss(emissions, batch.lengths, candidates=batch.candidates)
-            return partial
-        loss: Tensor = self.crf.loss(emissions, batch.lengths, batch.tags)
-        return loss
-
-    def _tags(self, sentence: Sentence) -> NDArray[np.int64] | None:
-        if sentence.spans is None:
-            return None
-        tags = self.scheme.encode(sentence.spans, len(sentence))
-        try:
-            return np.fromiter(map(self._numbers.__getitem__, tags), np.int64, len(tags))
-        except KeyError as error:
-            raise ValueError(
-                f"the tag {error.args[0]!r} is none of the model's; "
-                f"its labels are {', '.join(self.labels)}"
-            ) from None
-
-    def _candidates(
-        self, sentence: Sentence, tags: NDArray[np.int64] | None
-    ) -> NDArray[np.bool_] | None:
-        """Which tags each token may carry, where the annotation leaves some token's open."""
-        looked_for = self.labels if sentence.labels is None else sentence.labels
-        missed = [label for label in self.labels if label not in looked_for]
-        if tags is None or not (sentence.unknown or missed):
-            return None
-        allowed = one_hot(tags, len(self.tags))
-        possible = [n for tag, n in self._numbers.items() if tag.partition("-")[2] in missed]
-        allowed[np.ix_(tags == self._numbers[OUTSIDE], possible)] = True
-        allowed[list(sentence.unknown)] = True
-        return allowed
 
 
 def build(

@@ -19,7 +19,7 @@ from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.n_best import alternatives
 from ner.inference.span_decoder import NBestParse
 from ner.model_directory import ModelError
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.sentence import Sentence, Span, as_sentences, refuse_text
 from ner.storage.manifest import is_file_name, parse_json, read_consistently
 
@@ -36,7 +36,7 @@ class Tagger:
 
     def __init__(
         self,
-        network: Network,
+        network: Scorer,
         *,
         metrics: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
@@ -225,8 +225,8 @@ def model_card(tagger: Tagger) -> str:
     lines = [
         "# A named entity tagger",
         "",
-        f"Made with `ner`: {', '.join(tagger.network.embeddings)} embeddings, a BiLSTM and a CRF "
-        f"({tagger.network.scheme.name}).",
+        f"Made with `ner`: {', '.join(tagger.network.named_embeddings())} embeddings, a BiLSTM and "
+        f"a CRF ({tagger.network.scheme.name}).",
         "",
         f"Labels: {', '.join(tagger.labels)}.",
         "",

@@ -101,13 +101,13 @@ def test_members_may_have_settings_of_their_own(unlike):
         ["words", "characters", "document", "topic"],
         ["words", "document", "topic", "character_lstm"],
     ]
-    assert set(unlike.embeddings) == {*names[1], "character_lstm"}
+    assert set(unlike.named_embeddings()) == {*names[1], "character_lstm"}
 
 
 def test_parts_that_read_the_same_numbers_are_indexed_for_once(unlike):
     assert len(unlike.type_embeddings) == 2  # both kinds of characters are read alike
     assert len(unlike.context_embeddings) == 2
-    assert unlike.context_places == [(0,), (0, 1), (0, 1)]
+    assert [stack.contexts for stack in unlike.stacks] == [(0,), (0, 1), (0, 1)]
 
 
 def test_an_unlike_member_reads_what_it_reads_alone(unlike, toy):
@@ -124,7 +124,8 @@ def test_unlike_members_are_one_model_directory(unlike, toy, tmp_path):
     again = load(tmp_path / "model")
     assert again.network.settings() == unlike.settings()
     assert again.predict(toy) == tagger.predict(toy)
-    assert start_from(tmp_path / "model", toy[:5]).network.context_places == unlike.context_places
+    stacks = start_from(tmp_path / "model", toy[:5]).network.stacks
+    assert [s.contexts for s in stacks] == [stack.contexts for stack in unlike.stacks]
 
 
 def test_a_setting_no_member_has_is_named(toy):

@@ -302,6 +302,22 @@ def test_spans_go_to_a_group_with_their_scores(path):
     np.testing.assert_allclose(again.spans["crf"].attrs["scores"], group.attrs["scores"])
 
 
+@pytest.mark.parametrize("alternatives", [0, 2])
+def test_the_group_has_the_entities_that_are_kept_too(path, alternatives):
+    """They are certain: the others are the most probable given these."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "LOC", "pattern": "Kestrel Foods"}])
+    config = {"model": str(path), "spans_key": "crf", "alternatives": alternatives}
+    nlp.add_pipe("ner_crf", config=config)
+    doc = nlp(TEXT)
+    group = doc.spans["crf"]
+    ents = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+    assert [(s.start, s.end, s.label_) for s in group] == ents
+    own = [1.0 if ent.text == "Kestrel Foods" else ent._.score for ent in doc.ents]
+    np.testing.assert_allclose(group.attrs["scores"], own)
+    assert [ent._.score for ent in doc.ents if ent.text == "Kestrel Foods"] == [None]
+
+
 def test_alternatives_are_the_other_spans_that_an_entity_may_be(path, nlp):
     several = spacy.blank("en")
     several.add_pipe("ner_crf", config={"model": str(path), "alternatives": 3})

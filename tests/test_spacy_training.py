@@ -251,7 +251,7 @@ def test_missing_annotation_is_left_open(toy):
     assert component.predict([partial.predicted]) is not None
     scores, _ = component.model.begin_update([partial.predicted])
     network = component.tagger.network
-    chain = network.crf.chain(scores.emissions.detach(), scores.lengths)
+    chain = network.chain(scores.emissions[0].detach(), scores.lengths)
     paths = [list(network.scheme.encode(toy[0].spans, len(toy[0])))] * len(network.tags)
     numbers = [[network.tags.index(tag) for tag in path] for path in paths]
     for tag, path in enumerate(numbers):

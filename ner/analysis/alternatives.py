@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ner.crf import LinearChain
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.sentence import Span
 
 REACH = 3  # tokens between an edge of an alternative and the nearest edge of the span, at most
@@ -32,7 +32,7 @@ class SpanWithAlternatives(Span):
 
 
 def with_alternatives(
-    network: Network, chain: LinearChain, found: Sequence[Sequence[Span]], count: int
+    network: Scorer, chain: LinearChain, found: Sequence[Sequence[Span]], count: int
 ) -> list[tuple[Span, ...]]:
     """The spans of each sentence with their alternatives and the exact probabilities of these.
 
@@ -79,7 +79,7 @@ def _candidates(start: int, end: int, label: int, length: int, labels: int) -> I
 
 
 def _probabilities(
-    network: Network, chain: LinearChain, rows: Sequence[int], tables: Sequence[Integers]
+    network: Scorer, chain: LinearChain, rows: Sequence[int], tables: Sequence[Integers]
 ) -> list[NDArray[np.float64]]:
     """The probability of each candidate of each span, which stands in the sentence ``row``."""
     if not tables:

@@ -14,7 +14,7 @@ from ner.config import ConfigError
 from ner.crf import LinearChain
 from ner.evaluation.score import Score
 from ner.inference import Decoding, engine_for
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.sentence import Sentence
 
 THRESHOLDS = (0.02, 0.05, *(number / 20 for number in range(2, 20)), 0.98)
@@ -22,7 +22,7 @@ COLDEST, HOTTEST, ROUNDS = 0.2, 5.0, 24  # of the search for a temperature
 
 
 @torch.inference_mode()
-def fit_temperature(network: Network, sentences: Sequence[Sentence]) -> float:
+def fit_temperature(network: Scorer, sentences: Sequence[Sentence]) -> float:
     """The temperature under which the gold annotation is most probable (Guo et al. 2017).
 
     The loss is convex in the inverse of the temperature, so a golden section finds its least.
@@ -40,7 +40,7 @@ def fit_temperature(network: Network, sentences: Sequence[Sentence]) -> float:
         raise ValueError("a temperature needs annotated sentences, there are none")
     if not any(s.spans for s in known):
         raise ValueError("a temperature needs entities to fit, the sentences have none")
-    device = next(network.parameters()).device
+    device = network.device
     chains: list[tuple[LinearChain, Tensor]] = []
     for group in group_by_length(list(map(len, known)), sentences=256, tokens=8192):
         batch = network.batch([known[number] for number in group]).to(device)
@@ -73,7 +73,7 @@ def _least(function: Callable[[float], float], low: float, high: float) -> float
 
 
 def thresholds(
-    network: Network, decoding: Decoding, sentences: Sequence[Sentence]
+    network: Scorer, decoding: Decoding, sentences: Sequence[Sentence]
 ) -> list[tuple[Decoding, Score]]:
     """Exact-match scores of posterior decoding at each of some thresholds, lowest first."""
     known = [sentence for sentence in sentences if sentence.spans is not None]

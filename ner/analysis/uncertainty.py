@@ -15,8 +15,8 @@ from ner.evaluation.suspects import Opinion
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import SENTENCES, TOKENS, paths_of
-from ner.network import Network
 from ner.schemes import OUTSIDE
+from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
 
 CHUNK = 4_000  # sentences indexed at a time
@@ -31,7 +31,7 @@ class Doubts:
         decoding: How spans are chosen, and how sure the network is taken to be.
     """
 
-    network: Network
+    network: Scorer
     decoding: Decoding = VITERBI
 
     def opinions(self, sentences: Sequence[Sentence]) -> list[Opinion]:
@@ -75,7 +75,7 @@ class Doubts:
 
     def _chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], LinearChain]]:
         """The distributions of groups of sentences, and which sentences those are."""
-        device = next(self.network.parameters()).device
+        device = self.network.device
         for start in range(0, len(sentences), CHUNK):
             numbers = [
                 n for n in range(start, min(start + CHUNK, len(sentences))) if len(sentences[n])

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
-from ner.ensemble import members_of
 from ner.errors import ConfigError
 from ner.indexers import INDEXERS
 from ner.inference.cpu_network import moves_of
-from ner.network import Network
 from ner.runtime.directory import EMISSIONS, MANIFEST, TYPES
+from ner.scorer import Scorer
 from ner.storage.atomic import atomic_directory
 from ner.tagger import Tagger, model_card
 
@@ -78,9 +77,9 @@ def _indexer(part: Embedding) -> dict[str, Any]:
     return {"kind": kinds[type(part.indexer)], **part.indexer.settings()}
 
 
-def _scores(network: Network) -> dict[str, Any]:
+def _scores(network: Scorer) -> dict[str, Any]:
     """The scores of the CRF; ``None`` where forbidden."""
-    moves = moves_of(members_of(network))
+    moves = moves_of(network)
     return {name: _listed(getattr(moves, name).tolist()) for name in moves.__slots__}
 
 

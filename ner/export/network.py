@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from ner.embeddings import ContextEmbedding, TypeEmbedding
-from ner.ensemble import Ensemble, members_of
+from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
 from ner.export.graph import FLOAT, INT64, Graph
-from ner.export.parts import DRAWINGS, numbers
+from ner.export.parts import DRAWINGS, Floats, numbers
 from ner.indexers import Arrays
 from ner.inference.lstm import FusedLSTM, layers_of
-from ner.network import Network
+from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
 
 
-def types_graph(network: Network, *, int8: bool = False) -> bytes:
+def types_graph(network: Scorer, *, int8: bool = False) -> bytes:
     """From what indexers make of tokens to the gates of every member's first layer.
 
     Inputs are ``typeP_A``, array A of the indexer of part P, ``(types, ...)``; the output is
@@ -35,21 +35,21 @@ def types_graph(network: Network, *, int8: bool = False) -> bytes:
     ]
     gates = []
     for member in members(network):
-        first, columns = member.layers[0], member.columns
+        parts = member.parts(TypeEmbedding)
         vectors = [
             DRAWINGS[type(part)](graph, part, inputs[place])
-            for part, place in zip(member.network.type_embeddings, member.types, strict=True)
+            for (part, _), place in zip(parts, member.stack.types, strict=True)
         ]
-        weights = [first.inputs[columns[id(part)]] for part in member.network.type_embeddings]
         joined = _joined(graph, vectors, axis=1)
-        product = graph.product(joined, np.concatenate([numbers(w) for w in weights]))
-        gates.append(graph.op("Add", product, graph.constant(numbers(first.bias), np.float32)))
+        product = graph.product(joined, np.concatenate([weights for _, weights in parts]))
+        bias = graph.constant(numbers(member.layers[0].bias), np.float32)
+        gates.append(graph.op("Add", product, bias))
     width = sum(member.width for member in members(network))
     graph.output(_joined(graph, gates, axis=1), ["types", width], name="gates")
     return graph.model("types")
 
 
-def emissions_graph(network: Network, *, int8: bool = False) -> bytes:
+def emissions_graph(network: Scorer, *, int8: bool = False) -> bytes:
     """From gates to emissions.
 
     Inputs are ``gates (types, width)`` of distinct tokens; ``rows (batch, length)``, which of them
@@ -87,41 +87,31 @@ class Member:
     """One network of an ensemble, or the only one.
 
     Attributes:
-        network: The network.
+        stack: Its parts.
         layers: The layers of its encoder, arranged for use.
-        types, contexts: Which of the ensemble's distinct parts its own read like.
-        columns: Where each part's vectors stand among the columns of the first layer's input.
     """
 
-    network: Network
+    stack: Stack
     layers: list[FusedLSTM]
-    types: Sequence[int]
-    contexts: Sequence[int]
-    columns: dict[int, slice]
 
     @property
     def width(self) -> int:
         """Of the gates of its first layer, all directions."""
         return int(self.layers[0].inputs.shape[1])
 
+    def parts(self, kind: Any) -> list[tuple[Embedding, Floats]]:
+        """Its embeddings of a kind, each with the weights from its vectors to the gates."""
+        inputs = self.layers[0].inputs
+        return [
+            (part, numbers(inputs[columns]))
+            for part, columns in self.stack.columns()
+            if isinstance(part, kind)
+        ]
 
-def members(network: Network) -> list[Member]:
-    """The members of a network, with the places of their parts."""
-    if isinstance(network, Ensemble):
-        types, contexts = network.type_places, network.context_places
-    else:
-        types = [tuple(range(len(network.type_embeddings)))]
-        contexts = [tuple(range(len(network.context_embeddings)))]
-    found = []
-    for member, own_types, own_contexts in zip(members_of(network), types, contexts, strict=True):
-        columns, place = {}, 0
-        for part in member.embeddings.values():
-            assert isinstance(part, TypeEmbedding | ContextEmbedding), "there are no others"
-            columns[id(part)] = slice(place, place + part.width)
-            place += part.width
-        layers = layers_of(member.encoder)
-        found.append(Member(member, layers, own_types, own_contexts, columns))
-    return found
+
+def members(network: Scorer) -> list[Member]:
+    """Return the networks that are averaged, ready to be drawn."""
+    return [Member(stack, layers_of(stack.encoder)) for stack in network.stacks]
 
 
 @dataclass(slots=True, eq=False)
@@ -167,19 +157,19 @@ def _member(
     contexts: Sequence[tuple[list[str], _Places]],
 ) -> str:
     """The emissions of one network, ``(length, batch, tags)``."""
-    first, network = member.layers[0], member.network
+    first, projection = member.layers[0], member.stack.projection
     directions = first.directions
     tables = [(_by_direction(graph, gates, first), rows.rows(directions))]
-    for part, place in zip(network.context_embeddings, member.contexts, strict=True):
+    own_parts = member.parts(ContextEmbedding)
+    for (part, weights), place in zip(own_parts, member.stack.contexts, strict=True):
         arrays, places = contexts[place]
-        vectors = DRAWINGS[type(part)](graph, part, arrays)
-        own = graph.product(vectors, numbers(first.inputs[member.columns[id(part)]]))
+        own = graph.product(DRAWINGS[type(part)](graph, part, arrays), weights)
         tables.append((_by_direction(graph, own, first), places.rows(directions)))
     outputs = _recurrence(graph, first, tables)
     for layer in member.layers[1:]:
         gates = _gates(graph, layer, outputs, rows.lengths)
         outputs = _recurrence(graph, layer, [(None, gates)])
-    halved = 2.0 * numbers(network.projection.weight.T)
+    halved = 2.0 * numbers(projection.weight.T)
     parts = np.split(halved, directions)
     separate = _directions(graph, outputs, directions)
     projected = [graph.product(o, p) for o, p in zip(separate, parts, strict=True)]
@@ -187,7 +177,7 @@ def _member(
     if directions == 2:
         back = _backwards(graph, projected[1], rows.lengths)
         emissions = graph.op("Add", emissions, back)
-    bias = graph.constant(numbers(network.projection.bias), np.float32)
+    bias = graph.constant(numbers(projection.bias), np.float32)
     return graph.op("Add", emissions, bias)
 
 

@@ -18,7 +18,7 @@ from ner.inference.packed_sequence import PackedSequence, inverse
 from ner.inference.span_decoder import Moves
 from ner.inference.token_cache import CACHE, capacity_of
 from ner.inference.type_gates import TypeGates
-from ner.network import Network
+from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
 
 
@@ -30,13 +30,11 @@ class CPUNetwork:
         cache: The most bytes of gates that are remembered.
     """
 
-    def __init__(self, network: Network, *, cache: int = CACHE) -> None:
-        networks: list[Network] = getattr(network, "networks", [network])
-        self._members = [_Member(member, cache // len(networks)) for member in networks]
-        self._contexts: list[ContextEmbedding] = network.context_embeddings
-        everything = tuple(range(len(self._contexts)))
-        self._places: list[tuple[int, ...]] = getattr(network, "context_places", [everything])
-        self.moves = moves_of(networks)
+    def __init__(self, network: Scorer, *, cache: int = CACHE) -> None:
+        stacks = network.stacks
+        self._members = [_Member(stack, cache // len(stacks)) for stack in stacks]
+        self._contexts = network.context_embeddings
+        self.moves = moves_of(network)
 
     @property
     def capacity(self) -> int:
@@ -67,11 +65,9 @@ class CPUNetwork:
         packed = PackedSequence.of(lengths)
         contexts = [[own[number] for number in numbers] for own in reading.contexts]
         total: Tensor | None = None
-        for member, table, own, places in zip(
-            self._members, reading.tables, reading.rows, self._places, strict=True
-        ):
+        for member, table, own in zip(self._members, reading.tables, reading.rows, strict=True):
             rows = np.concatenate([own[number] for number in numbers])
-            read = [contexts[place] for place in places]
+            read = [contexts[place] for place in member.stack.contexts]
             emissions = member.emissions(packed, table, rows, read)
             total = emissions if total is None else total.add_(emissions)
         assert total is not None, "an ensemble has members"
@@ -79,32 +75,32 @@ class CPUNetwork:
 
 
 class _Member:
-    """One network."""
+    """One stack."""
 
-    def __init__(self, network: Network, cache: int) -> None:
-        self.layers = layers_of(network.encoder)
+    def __init__(self, stack: Stack, cache: int) -> None:
+        self.stack = stack
+        self.layers = layers_of(stack.encoder)
         first = self.layers[0]
-        columns, bias, place = [], first.bias.clone(), 0
+        types, weights, bias = [], [], first.bias.clone()
         self.contexts = []
-        for part in network.embeddings.values():
-            assert isinstance(part, TypeEmbedding | ContextEmbedding), "there are no others"
-            own = torch.arange(place, place + part.width)
-            place += part.width
+        for part, columns in stack.columns():
+            own = first.inputs[columns]
             if isinstance(part, TypeEmbedding):
-                columns.append(own)
-            else:
-                self.contexts.append(ContextGates(part, first.inputs[own], first.directions))
+                types.append(part)
+                weights.append(own)
+            elif isinstance(part, ContextEmbedding):
+                self.contexts.append(ContextGates(part, own, first.directions))
                 bias += self.contexts[-1].constant
         self.types = TypeGates(
-            network.type_embeddings,
-            first.inputs[torch.cat(columns)],
+            types,
+            torch.cat(weights),
             bias,
             first.directions,
             capacity_of(cache, first.inputs.shape[1] * first.inputs.element_size()),
         )
-        self._projection = (2.0 * network.projection.weight.detach()).t().contiguous()
+        self._projection = (2.0 * stack.projection.weight.detach()).t().contiguous()
         self._projections = torch.split(self._projection, first.width)
-        self._bias = network.projection.bias.detach().clone()
+        self._bias = stack.projection.bias.detach().clone()
 
     def emissions(
         self,
@@ -183,19 +179,8 @@ def _along_text(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     )
 
 
-def moves_of(networks: Sequence[Network]) -> Moves:
-    """The scores of a network's CRF, of several the mean."""
-    chains = [
-        member.crf.chain(torch.zeros(0, 1, len(member.tags)), torch.zeros(0).long())
-        for member in networks
-    ]
-    return Moves(
-        *(
-            torch.stack([getattr(chain, name).detach() for chain in chains])
-            .mean(0)
-            .float()
-            .cpu()
-            .numpy()
-            for name in ("transitions", "start", "end")
-        )
-    )
+def moves_of(network: Scorer) -> Moves:
+    """Return the scores of a network's CRF."""
+    chain = network.chain(torch.zeros(0, 1, len(network.tags)), torch.zeros(0).long())
+    scores = (chain.transitions, chain.start, chain.end)
+    return Moves(*(score.detach().float().cpu().numpy() for score in scores))

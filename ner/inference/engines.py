@@ -5,10 +5,10 @@ from __future__ import annotations
 from ner.inference.decoding import Decoding
 from ner.inference.fast import FastEngine
 from ner.inference.plain import PlainEngine
-from ner.network import Network
+from ner.scorer import Scorer
 
 
-def engine_for(network: Network, decoding: Decoding | None = None) -> FastEngine | PlainEngine:
+def engine_for(network: Scorer, decoding: Decoding | None = None) -> FastEngine | PlainEngine:
     """The fastest engine that can tag with a network, as it is now.
 
     Args:

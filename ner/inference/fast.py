@@ -21,7 +21,7 @@ from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import paths_of
 from ner.inference.span_decoder import LONG, SpanDecoder, is_short
 from ner.inference.token_cache import CACHE
-from ner.network import Network
+from ner.scorer import Scorer
 
 
 class FastEngine(BatchEngine[Tensor]):
@@ -38,7 +38,7 @@ class FastEngine(BatchEngine[Tensor]):
     """
 
     def __init__(
-        self, network: Network, decoding: Decoding = VITERBI, *, cache: int = CACHE
+        self, network: Scorer, decoding: Decoding = VITERBI, *, cache: int = CACHE
     ) -> None:
         super().__init__(_TorchSpanDecoder(network, decoding))
         self.network = network
@@ -49,7 +49,7 @@ class FastEngine(BatchEngine[Tensor]):
         self._current: tuple[tuple[int, ...], CPUNetwork] | None = None
 
     @staticmethod
-    def serves(network: Network) -> bool:
+    def serves(network: Scorer) -> bool:
         """Whether it can tag with this network, as it is now."""
         return not network.training and _usual(list(network.parameters()))
 
@@ -81,7 +81,7 @@ class _TorchSpanDecoder(SpanDecoder):
 
     step_by_step = LONG
 
-    def __init__(self, network: Network, decoding: Decoding) -> None:
+    def __init__(self, network: Scorer, decoding: Decoding) -> None:
         super().__init__(network.scheme, network.labels, decoding)
         self._network = network
 

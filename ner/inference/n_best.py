@@ -10,13 +10,13 @@ from ner.batch import group_by_length
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import Decoding
 from ner.inference.span_decoder import NBestParse
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.sentence import Sentence
 
 
 @torch.inference_mode()
 def alternatives(
-    network: Network, sentences: Sequence[Sentence], count: int, *, temperature: float = 1.0
+    network: Scorer, sentences: Sequence[Sentence], count: int, *, temperature: float = 1.0
 ) -> list[tuple[NBestParse, ...]]:
     """The most probable readings of each sentence, the best first.
 
@@ -37,7 +37,7 @@ def alternatives(
     found: list[tuple[NBestParse, ...]] = [(NBestParse((), 1.0),)] * len(sentences)
     filled = [number for number, sentence in enumerate(sentences) if len(sentence)]
     lengths = [len(sentences[number]) for number in filled]
-    device = next(network.parameters()).device
+    device = network.device
     for group in group_by_length(lengths, sentences=32, tokens=2048):
         numbers = [filled[place] for place in group]
         batch = network.batch([bare(sentences[number]) for number in numbers])

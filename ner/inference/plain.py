@@ -11,7 +11,7 @@ from ner.crf import DECODERS, LinearChain, Paths, posterior
 from ner.indexed import Indexed, TypeTable
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch
@@ -25,14 +25,14 @@ class PlainEngine:
         decoding: How spans are chosen.
     """
 
-    def __init__(self, network: Network, decoding: Decoding = VITERBI) -> None:
+    def __init__(self, network: Scorer, decoding: Decoding = VITERBI) -> None:
         self.network = network
         self.decoding = decoding
         self._label_numbers = {label: number for number, label in enumerate(network.labels)}
 
     def fits(self) -> bool:
         """Whether no other engine would serve the network better, as it is now."""
-        return self.network.training or next(self.network.parameters()).device.type != "cpu"
+        return self.network.training or self.network.device.type != "cpu"
 
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
@@ -53,7 +53,7 @@ class PlainEngine:
         found: list[tuple[Span, ...]] = [()] * len(indexed)
         filled = [number for number, sentence in enumerate(indexed) if len(sentence)]
         lengths = [len(indexed[number]) for number in filled]
-        device = next(self.network.parameters()).device
+        device = self.network.device
         for group in group_by_length(lengths, sentences=SENTENCES, tokens=TOKENS):
             numbers = [filled[place] for place in group]
             batch = self.network.collate([indexed[number] for number in numbers], table)
@@ -89,7 +89,7 @@ class PlainEngine:
         return [tuple(span for span in spans if (span.score or 0.0) >= least) for spans in scored]
 
 
-def paths_of(chain: LinearChain, network: Network, decoding: Decoding) -> Paths:
+def paths_of(chain: LinearChain, network: Scorer, decoding: Decoding) -> Paths:
     """The chosen tags of each sentence; the chain is as hot as ``decoding.tempered`` makes it."""
     if decoding.decode == "posterior":
         return posterior(chain, network.span_tags, threshold=decoding.threshold)

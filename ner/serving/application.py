@@ -131,7 +131,7 @@ class Service:
             "model": self.name,
             "version": __version__,
             "labels": list(self.tagger.labels),
-            "embeddings": list(network.embeddings),
+            "embeddings": list(network.named_embeddings()),
             "scheme": network.scheme.name,
             "language": self.language,
             "decoding": asdict(self.tagger.decoding),

@@ -14,9 +14,9 @@ from ner.indexed import Indexed, TypeTable
 from ner.inference import Decoding, PlainEngine
 from ner.inference.batch_engine import WHOLE
 from ner.inference.windows import windows
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
-from ner.spacy_component.documents import Piece, moved
+from ner.spacy_component.documents import Piece, moved, without
 from ner.tagger import Tagger
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch
@@ -35,7 +35,7 @@ class ClampedEngine(PlainEngine):
         alternatives: The most alternatives that are given with each span.
     """
 
-    def __init__(self, network: Network, decoding: Decoding, *, alternatives: int = 0) -> None:
+    def __init__(self, network: Scorer, decoding: Decoding, *, alternatives: int = 0) -> None:
         super().__init__(network, decoding)
         self.alternatives = alternatives
 
@@ -46,7 +46,7 @@ class ClampedEngine(PlainEngine):
         open_ = [number for number, sentence in enumerate(sentences) if sentence.unknown]
         table = self.network.type_table()
         indexed = self.network.index([sentences[number] for number in open_], table)
-        device = next(self.network.parameters()).device
+        device = self.network.device
         groups = group_by_length(list(map(len, indexed)), sentences=SENTENCES, tokens=TOKENS)
         for group in groups:
             batch = self.network.collate([indexed[n] for n in group], table).to(device)
@@ -54,7 +54,7 @@ class ClampedEngine(PlainEngine):
                 emissions = self._windowed(indexed[group[0]], table, device)
             else:
                 emissions = self.network.emissions(batch)
-            chain = self.network.crf.chain(emissions, batch.lengths, candidates=batch.candidates)
+            chain = self.network.chain(emissions, batch.lengths, candidates=batch.candidates)
             chain = self.decoding.tempered(chain)
             chosen: Sequence[tuple[Span, ...]] = self._spans(chain)
             if self.alternatives:
@@ -78,7 +78,7 @@ class ClampedEngine(PlainEngine):
         return torch.cat(own).unsqueeze(0)
 
 
-def clampable(network: Network) -> tuple[str, ...]:
+def clampable(network: Scorer) -> tuple[str, ...]:
     """The labels whose spans may be given: none where the tags leave a span's end open.
 
     In such a scheme the token after a given span could prolong it; where the given tokens
@@ -109,8 +109,9 @@ def tag_pieces(
         tuple(
             _moved(span, part.places)
             for part in row
-            for span in next(found if next(own).spans is None else around)
-            if span not in (part.sentence.spans or ())
+            for span in without(
+                next(found if next(own).spans is None else around), part.sentence.spans or ()
+            )
         )
         for row in rows
     ]

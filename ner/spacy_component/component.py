@@ -32,6 +32,7 @@ from ner.spacy_component.documents import (
     annotate_group,
     check_labels,
     clamped,
+    given_ents,
     gold,
     has_words,
     labels_of,
@@ -44,7 +45,7 @@ from ner.spacy_component.saving import SavedPipe
 from ner.spacy_component.shim import Layer, NetworkShim, shim_of
 from ner.tagger import Tagger, load
 
-Scorer = Callable[..., dict[str, Any]]
+Scoring = Callable[..., dict[str, Any]]
 SETTINGS = (
     "overwrite_ents", "spans_key", "min_score", "alternatives", "use_sents", "device"
 )  # fmt: skip
@@ -87,7 +88,7 @@ class NerCrf(SavedPipe):
         alternatives: int = 0,
         use_sents: bool = True,
         device: str | None = None,
-        scorer: Scorer | None = None,
+        scorer: Scoring | None = None,
         later: bool = False,
     ) -> None:
         Decoding(min_score=min_score)  # which refuses what is no probability
@@ -298,7 +299,8 @@ class NerCrf(SavedPipe):
         for doc, found in zip(docs, spans, strict=True):
             kept = [span for span in found if (span.score or 0.0) >= self.min_score]
             if self.spans_key is not None:
-                annotate_group(doc, self.spans_key, kept)
+                given = [] if self.overwrite_ents else given_ents(doc)
+                annotate_group(doc, self.spans_key, given, kept)
             annotate(doc, kept, overwrite=self.overwrite_ents)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -369,7 +371,7 @@ def _restored(
     name: str,
     layer: Mapping[str, Any],
     settings: Mapping[str, Any],
-    scorer: Scorer,
+    scorer: Scoring,
     data: bytes,
 ) -> NerCrf:
     """The component of a pickle; other processes are kept to one thread each."""

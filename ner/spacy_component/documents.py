@@ -173,10 +173,31 @@ def stretches(doc: Doc, chosen: NDArray[np.bool_]) -> list[DocSpan]:
     return [doc[first:last] for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def annotate_group(doc: Doc, key: str, spans: Sequence[Span]) -> None:
-    """Write spans to ``doc.spans``, with their probabilities as ``attrs["scores"]``."""
-    doc.spans[key] = [doc_span(doc, span) for span in spans]
-    doc.spans[key].attrs["scores"] = np.array([span.score for span in spans], dtype=np.float64)
+def given_ents(doc: Doc) -> list[Span]:
+    """Return the entities set before; what was given is certain, so their score is 1."""
+    return [Span(ent.start, ent.end, ent.label_, 1.0) for ent in doc.ents]
+
+
+def annotate_group(doc: Doc, key: str, given: Sequence[Span], found: Sequence[Span]) -> None:
+    """Write spans to ``doc.spans``, with their probabilities as ``attrs["scores"]``.
+
+    Args:
+        doc: The document.
+        key: Of the group.
+        given: The entities set before; their own ``_.score`` is left as it is.
+        found: The spans that were found around them.
+    """
+    rows = [(DocSpan(doc, span.start, span.end, label=span.label), span.score) for span in given]
+    rows += [(doc_span(doc, span), span.score) for span in without(found, given)]
+    rows.sort(key=lambda row: (row[0].start, row[0].end))
+    doc.spans[key] = [span for span, _ in rows]
+    doc.spans[key].attrs["scores"] = np.array([score for _, score in rows], dtype=np.float64)
+
+
+def without(found: Iterable[Span], given: Iterable[Span]) -> list[Span]:
+    """Return what was found, those aside that were given."""
+    known = {(span.start, span.end, span.label) for span in given}
+    return [span for span in found if (span.start, span.end, span.label) not in known]
 
 
 def doc_span(doc: Doc, span: Span) -> DocSpan:

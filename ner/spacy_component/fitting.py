@@ -10,7 +10,8 @@ import torch
 from spacy.vocab import Vocab
 from thinc.api import get_current_ops, get_torch_default_device
 
-from ner.network import Network, build
+from ner.ensemble import from_settings
+from ner.network import build
 from ner.sentence import Sentence, Span
 from ner.spacy_component.layer import tok2vec_of
 from ner.spacy_component.shim import Layer, network_of, shim_of
@@ -68,15 +69,11 @@ def grow(model: Layer, labels: Sequence[str]) -> None:
     old = network_of(model)
     settings = old.settings()
     settings["labels"] = [*old.labels, *labels]
-    new = Network.from_settings(settings)
-    places = torch.tensor([new.tags.index(tag) for tag in old.tags])
-    weights = new.state_dict()
-    for name, weight in old.state_dict().items():
-        wide = weights[name]
-        if wide.shape == weight.shape:
-            wide.copy_(weight)
-            continue
-        wide.fill_(UNLIKELY if name == "projection.bias" else 0.0)
-        square = wide.dim() > 1 and wide.shape[1] != weight.shape[1]
-        wide[(places[:, None], places[None, :]) if square else places] = weight.cpu()
-    shim_of(model).network = new.eval().to(next(old.parameters()).device)
+    new = from_settings(settings)
+    with torch.no_grad():
+        for stack in new.stacks:
+            for weight in (*stack.of_tags(), stack.crf.transitions):
+                weight.zero_()
+            stack.projection.bias.fill_(UNLIKELY)
+    new.adopt(old)
+    shim_of(model).network = new.eval().to(old.device)

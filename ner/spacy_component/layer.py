@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ner.batch import Batch, pad
 from ner.embeddings import GivenEmbedding
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.spacy_component.documents import Piece, pieces, with_vectors
 from ner.spacy_component.shim import Layer, NetworkShim, network_of, shim_of
 
@@ -31,7 +31,8 @@ class Scored:
 
     Attributes:
         pieces: The sentences of each document.
-        emissions: Of all of them in their order, ``(sentences, length, tags)``.
+        emissions: Of all of them in their order, by each stack of the network,
+            ``(stacks, sentences, length, tags)``.
         lengths: Their tokens, ``(sentences,)``.
     """
 
@@ -85,7 +86,7 @@ def _with_vectors(rows: Sequence[Sequence[Piece]], vectors: Sequence[Any]) -> li
     ]
 
 
-def loss(network: Network, scored: Scored, gold: Sequence[Piece]) -> tuple[float, Tensor]:
+def loss(network: Scorer, scored: Scored, gold: Sequence[Piece]) -> tuple[float, Tensor]:
     """The loss of scored documents, in nats a sentence, and its gradient.
 
     The gradient of the CRF's own weights is added to them; that of the emissions is given back.
@@ -99,17 +100,17 @@ def loss(network: Network, scored: Scored, gold: Sequence[Piece]) -> tuple[float
     number = {tag: place for place, tag in enumerate(network.tags)}
     spelt = [network.scheme.encode(p.sentence.spans or (), len(p.sentence)) for p in gold]
     rows = [torch.tensor([number[tag] for tag in tags]).numpy() for tags in spelt]
-    tags = pad(rows, emissions.shape[1])
+    tags = pad(rows, emissions.shape[2])
     candidates = torch.nn.functional.one_hot(tags, len(network.tags)).bool()
     for row, part in zip(candidates, gold, strict=True):
         row[list(part.sentence.unknown)] = True
     partial = any(part.sentence.unknown for part in gold)
     with torch.enable_grad():
-        value = network.crf.loss(
-            emissions,
+        value = network.loss_of(
+            emissions.unbind(),
             scored.lengths,
-            None if partial else tags.to(emissions.device),
-            candidates=candidates.to(emissions.device) if partial else None,
+            tags.to(emissions.device),
+            candidates.to(emissions.device) if partial else None,
         )
     value.backward()  # type: ignore[no-untyped-call]
     assert emissions.grad is not None
@@ -132,8 +133,8 @@ def drift(model: Layer, scored: Scored, old: Layer, docs: Sequence[Doc]) -> tupl
     places = [tags.index(tag) for tag in known]
     difference = torch.zeros_like(scored.emissions)
     difference[..., places] = scored.emissions.detach()[..., places] - before
-    tokens = scored.lengths.sum()
-    inside = torch.arange(difference.shape[1], device=difference.device) < scored.lengths[:, None]
+    tokens = scored.lengths.sum() * len(difference)  # as each stack sees them
+    inside = torch.arange(difference.shape[2], device=difference.device) < scored.lengths[:, None]
     difference *= inside.unsqueeze(2)
     return float((difference**2).sum() / tokens), difference / tokens
 
@@ -147,14 +148,14 @@ def _forward(
     if tok2vec is not None:
         vectors, give_back = tok2vec(docs, is_train)
         rows = _with_vectors(rows, vectors)
-    device = next(network.parameters()).device
+    device = network.device
     sentences = [part.sentence for row in rows for part in row]
     batch = network.batch(sentences, shim_of(model).table() if is_train else None).to(device)
     given = _given(network, batch)
     if given is not None:
         given.requires_grad_(is_train)
     with torch.set_grad_enabled(is_train), _mode(network, model.attrs["dropout_rate"], is_train):
-        emissions = network.emissions(batch)
+        emissions = torch.stack(network.each(batch))
 
     def backprop(gradient: Tensor) -> Sequence[Doc]:
         emissions.backward(gradient)  # type: ignore[no-untyped-call]
@@ -165,7 +166,7 @@ def _forward(
     return Scored(tuple(map(tuple, rows)), emissions, batch.lengths), backprop
 
 
-def _given(network: Network, batch: Batch) -> Tensor | None:
+def _given(network: Scorer, batch: Batch) -> Tensor | None:
     """What of a batch are vectors of a tok2vec, ``(batch, length, width)``."""
     for part, tensors in zip(network.context_embeddings, batch.contexts, strict=True):
         if isinstance(part, GivenEmbedding):
@@ -189,16 +190,19 @@ def _by_document(
 
 
 @contextmanager
-def _mode(network: Network, dropout: float, is_train: bool) -> Iterator[None]:
+def _mode(network: Scorer, dropout: float, is_train: bool) -> Iterator[None]:
     """Have the network in training mode, with this dropout, where it is to be trained."""
     if not is_train:
         yield
         return
-    locked = network.encoder.dropout
-    own, locked.share = locked.share, dropout
+    dropouts = [stack.encoder.dropout for stack in network.stacks]
+    shares = [own.share for own in dropouts]
+    for own in dropouts:
+        own.share = dropout
     network.train()
     try:
         yield
     finally:
         network.eval()
-        locked.share = own
+        for own, share in zip(dropouts, shares, strict=True):
+            own.share = share

@@ -10,7 +10,7 @@ from thinc.api import Model, Optimizer, Shim, get_torch_default_device
 from thinc.util import torch2xp, xp2torch
 
 from ner.indexed import TypeTable
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.tagger import Tagger
 
 Layer = Model[Any, Any]
@@ -25,19 +25,19 @@ class NetworkShim(Shim):
         version: Grows whenever the weights change, so that what was made of them can be renewed.
     """
 
-    def __init__(self, network: Network | None = None) -> None:
+    def __init__(self, network: Scorer | None = None) -> None:
         super().__init__(network)
         self.version = 0
         self._table: TypeTable | None = None
 
     @property
-    def network(self) -> Network | None:
+    def network(self) -> Scorer | None:
         """The network, always in evaluation mode but for the forward pass of an update."""
-        network: Network | None = self._model
+        network: Scorer | None = self._model
         return network
 
     @network.setter
-    def network(self, network: Network | None) -> None:
+    def network(self, network: Scorer | None) -> None:
         self._model = network
         self._table = None
         self.version += 1
@@ -103,7 +103,7 @@ def shim_of(model: Layer) -> NetworkShim:
     return shim
 
 
-def network_of(model: Layer) -> Network:
+def network_of(model: Layer) -> Scorer:
     """The network of a layer that has one."""
     network = shim_of(model).network
     assert network is not None, "the layer was neither fitted nor loaded"

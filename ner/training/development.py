@@ -6,16 +6,15 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ner.evaluation import Score, evaluate
-from ner.inference import Decoding
-from ner.network import Network
+from ner.inference import Decoding, engine_for
+from ner.scorer import Scorer
 from ner.sentence import Sentence
-from ner.tagger import Tagger
 from ner.training.distributed import Processes
 from ner.training.optimisation import Average
 
 
 def score_development(
-    network: Network,
+    network: Scorer,
     sentences: Sequence[Sentence],
     decoding: Decoding,
     average: Average | None,
@@ -34,14 +33,14 @@ def score_development(
         return None
     own = processes.share(sentences)
     with _averaged(network, average):
-        predicted = Tagger(network.eval(), decoding=decoding).predict(own)
+        predicted = engine_for(network.eval(), decoding).predict(own)
     labels = evaluate(own, predicted).labels
     gold = {span.label for sentence in sentences for span in sentence.spans or ()}
     return _summed(labels, gold.union(network.labels), processes)
 
 
 @contextlib.contextmanager
-def _averaged(network: Network, average: Average | None) -> Iterator[None]:
+def _averaged(network: Scorer, average: Average | None) -> Iterator[None]:
     """While the block runs, the network has its averaged weights, where there are such."""
     if average is None:
         yield

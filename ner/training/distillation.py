@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ner.batch import Batch
 from ner.evaluation import Score, evaluate
-from ner.network import Network
 from ner.schemes import OUTSIDE
+from ner.scorer import Scorer
 from ner.sentence import Sentence
 from ner.tagger import Tagger
 
@@ -31,7 +31,7 @@ class Distillation:
         weight: Of this loss beside that of the annotation.
     """
 
-    def __init__(self, old: Network, new: Network, weight: float) -> None:
+    def __init__(self, old: Scorer, new: Scorer, weight: float) -> None:
         self.old = old.eval().requires_grad_(False)
         self.new = new
         self.weight = weight

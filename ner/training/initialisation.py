@@ -11,16 +11,14 @@ import torch
 
 from ner import model_directory
 from ner.config import ConfigError
-from ner.ensemble import build, from_settings, members_of
-from ner.network import Network
+from ner.ensemble import build, from_settings
 from ner.options import instantiate
+from ner.scorer import Scorer
 from ner.sentence import Sentence
 from ner.tagger import load
 from ner.training.corpora import Corpora
 from ner.training.distillation import Distillation, as_partial_annotation
 from ner.training.settings import RunSettings
-
-LABELLED = ("projection.", "crf.")  # weights with an axis of tags
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +32,7 @@ class Initialisation:
         remarks: What the user should know of how it was made.
     """
 
-    network: Network
+    network: Scorer
     corpora: Corpora
     rehearsal: Distillation | None
     remarks: tuple[str, ...]
@@ -62,7 +60,9 @@ def initialise(
         raise ConfigError("training.rehearsal needs a model to start from: --init-from")
     network = instantiate(build, settings.model, corpora.train, of="model")
     remarks = [
-        remark for part in network.embeddings.values() for remark in getattr(part, "remarks", ())
+        remark
+        for part in network.named_embeddings().values()
+        for remark in getattr(part, "remarks", ())
     ]
     return Initialisation(network.to(device), corpora, None, tuple(remarks))
 
@@ -103,8 +103,8 @@ class Transfer:
         dropped: Labels of the model alone; the network no longer finds them.
     """
 
-    old: Network
-    network: Network
+    old: Scorer
+    network: Scorer
     kept: tuple[str, ...]
     new: tuple[str, ...]
     dropped: tuple[str, ...]
@@ -133,8 +133,7 @@ def start_from(model: Path | str, sentences: Sequence[Sentence], *, keep: bool =
         raise ValueError("no training sentence has an entity")
     labels = sorted(found.union(old.labels) if keep else found)
     network = from_settings({**old.settings(), "labels": labels})
-    for one, other in zip(members_of(old), members_of(network), strict=True):
-        _copy(one, other)
+    network.adopt(old)
     return Transfer(
         old,
         network,
@@ -150,21 +149,3 @@ def model_digest(model: Path | str | None) -> str:
         return ""
     description = model_directory.read_json(Path(model) / model_directory.DESCRIPTION)
     return str(description.get("checksum")) if isinstance(description, dict) else ""
-
-
-@torch.no_grad()
-def _copy(old: Network, new: Network) -> None:
-    """Copy all weights; those with axes of tags, tag by tag."""
-    shared = [tag for tag in new.tags if tag in old.tags]
-    theirs = torch.tensor([old.tags.index(tag) for tag in shared])
-    ours = torch.tensor([new.tags.index(tag) for tag in shared])
-    weights = old.state_dict()
-    for name, weight in new.state_dict().items():
-        if not name.startswith(LABELLED):
-            weight.copy_(weights[name])
-            continue
-        given = weights[name]
-        if name.startswith("crf.") and weight.dim() == 2:  # from tag to tag
-            weight[ours[:, None], ours] = given[theirs[:, None], theirs]
-        else:
-            weight[ours] = given[theirs]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ner.evaluation import Score
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.storage.atomic import write_text
 from ner.storage.locks import RunLock
 from ner.tagger import Tagger, pick_device
@@ -81,7 +81,7 @@ class Run(Iterator[Epoch]):
         self.processes.join(self.device)
         torch.manual_seed(training.seed)
         start = initialise(settings, corpora, init_from, self.device)
-        self.network: Network = start.network
+        self.network: Scorer = start.network
         self.corpora = start.corpora
         self.remarks = list(start.remarks)
         self._rehearsal = start.rehearsal

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ner.batch import Batch
 from ner.indexed import Indexed, TypeTable
-from ner.network import Network
+from ner.scorer import Scorer
 from ner.training.autocast import autocast_bfloat16
 from ner.training.distillation import Distillation
 from ner.training.distributed import Processes
@@ -47,7 +47,7 @@ class Stepper:
 
     def __init__(
         self,
-        network: Network,
+        network: Scorer,
         table: TypeTable,
         settings: TrainingSettings,
         processes: Processes,
@@ -56,7 +56,7 @@ class Stepper:
         self.network = network
         self.table = table
         self.average = Average(network, settings.average) if settings.average else None
-        self._device = next(network.parameters()).device
+        self._device = network.device
         by_rows = (
             settings.optimizer in BY_ROWS
             and not settings.weight_decay  # which would move every row

@@ -1,0 +1,284 @@
+"""What scores tags: one network, or several whose scores are averaged.
+
+All that is above asks a `Scorer`, and never which of the two it has. A scorer consists of one or
+more `Stack`; whatever is a sum over them is written here, once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ner.batch import Batch, pad
+from ner.crf import CRF, LinearChain, SpanTags
+from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
+from ner.encoder import Encoder
+from ner.indexed import Indexed, TypeTable, candidates, one_hot
+from ner.schemes import OUTSIDE, Scheme
+from ner.sentence import Sentence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """Embeddings, an encoder, a projection and a CRF.
+
+    Attributes:
+        embeddings: Its embeddings by their names, in the order of their vectors.
+        encoder: From their vectors to states.
+        projection: From states to emissions.
+        crf: The scores of transitions, starts and ends.
+        types: For each of its type embeddings, which of the scorer's it shares the numbers of.
+        contexts: The same of its context embeddings.
+    """
+
+    embeddings: Mapping[str, Embedding]
+    encoder: Encoder
+    projection: nn.Linear
+    crf: CRF
+    types: tuple[int, ...]
+    contexts: tuple[int, ...]
+
+    def columns(self) -> Iterator[tuple[Embedding, slice]]:
+        """Yield each embedding and where its vectors stand in the input of the encoder."""
+        place = 0
+        for part in self.embeddings.values():
+            yield part, slice(place, place + part.width)
+            place += part.width
+
+    def of_tags(self) -> tuple[Tensor, ...]:
+        """Return the weights whose first axis is tags, transitions aside."""
+        crf, projection = self.crf, self.projection
+        return (
+            projection.weight,
+            projection.bias,
+            crf.start_transitions,
+            crf.end_transitions,
+        )
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """Return the vectors of the tokens of the scorer's batch, ``(batch, length, width)``."""
+        types = (batch.types[place] for place in self.types)
+        contexts = (batch.contexts[place] for place in self.contexts)
+        vectors = []
+        for part in self.embeddings.values():
+            if isinstance(part, TypeEmbedding):
+                distinct = part(*next(types))  # (types, width)
+                flat = distinct.index_select(0, batch.rows.view(-1))
+                vectors.append(flat.view(*batch.rows.shape, -1))
+            else:
+                vectors.append(part(*next(contexts)))
+        return torch.cat(vectors, dim=2)
+
+    def emissions(self, batch: Batch) -> Tensor:
+        """Return its own scores of tags before the CRF, ``(batch, length, tags)``."""
+        scores: Tensor = self.projection(self.encoder(self.vectors(batch), batch.lengths))
+        return scores
+
+
+class Scorer(nn.Module, ABC):
+    """Sentences to the distribution over their tags, and the loss.
+
+    Args:
+        scheme: How spans are written as tags.
+        labels: The labels of entities, in the order of their tags.
+
+    Attributes:
+        tags: The tags, in the order of their numbers.
+        span_tags: The tags that spell a span of each label.
+        type_embeddings: The embeddings that see tokens alone, one of those that read alike.
+        context_embeddings: The same of those that see where tokens stand.
+    """
+
+    type_embeddings: Sequence[TypeEmbedding]
+    context_embeddings: Sequence[ContextEmbedding]
+
+    def __init__(self, scheme: Scheme, labels: tuple[str, ...]) -> None:
+        super().__init__()
+        self.scheme = scheme
+        self.labels = labels
+        self.tags = scheme.tags(labels)
+        self._numbers = {tag: number for number, tag in enumerate(self.tags)}
+        spelling = scheme.spelling(labels)
+        self.span_tags = SpanTags(**{name: torch.tensor(tags) for name, tags in spelling.items()})
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Return what makes it again, weights aside, as JSON holds it."""
+
+    @property
+    @abstractmethod
+    def stacks(self) -> Sequence[Stack]:
+        """What it averages; at least one."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
+
+    def named_embeddings(self) -> dict[str, Embedding]:
+        """Return an embedding of each name that some stack has."""
+        return {n: part for stack in reversed(self.stacks) for n, part in stack.embeddings.items()}
+
+    def type_table(self) -> TypeTable:
+        """Return an empty table of tokens for its embeddings."""
+        return TypeTable(self.type_embeddings)
+
+    def index(self, sentences: Sequence[Sentence], table: TypeTable) -> list[Indexed]:
+        """Turn sentences into numbers.
+
+        Raises:
+            ValueError: A span has an unknown label, or spans overlap.
+        """
+        rows = table.index([sentence.tokens for sentence in sentences])
+        parts = [part.index_all(sentences) for part in self.context_embeddings]
+        contexts = zip(*parts, strict=True) if parts else repeat((), len(sentences))
+        indexed = []
+        for types, own, sentence in zip(rows, contexts, sentences, strict=True):
+            tags = self._tags(sentence)
+            indexed.append(Indexed(types, own, tags, self._candidates(sentence, tags)))
+        return indexed
+
+    def collate(self, indexed: Sequence[Indexed], table: TypeTable) -> Batch:
+        """Put indexed sentences, at least one of them with a token, in a batch."""
+        lengths = np.fromiter(map(len, indexed), np.int64, len(indexed))
+        length = int(lengths.max())
+        flat = np.concatenate([sentence.types for sentence in indexed])
+        types, rows = np.unique(flat, return_inverse=True)
+        padded = np.zeros((len(indexed), length), dtype=np.int64)
+        padded[np.arange(length) < lengths[:, None]] = rows
+        contexts = tuple(
+            tuple(pad(arrays, length) for arrays in zip(*parts, strict=True))
+            for parts in zip(*(sentence.contexts for sentence in indexed), strict=True)
+        )
+        tags = [sentence.tags for sentence in indexed if sentence.tags is not None]
+        return Batch(
+            table.gather(types),
+            torch.from_numpy(padded),
+            contexts,
+            torch.from_numpy(lengths),
+            pad(tags, length) if len(tags) == len(indexed) else None,
+            candidates(indexed, length, len(self.tags)),
+        )
+
+    def batch(self, sentences: Sequence[Sentence], table: TypeTable | None = None) -> Batch:
+        """Put sentences in a batch; a table remembers their tokens for the next one."""
+        table = self.type_table() if table is None else table
+        return self.collate(self.index(sentences, table), table)
+
+    def each(self, batch: Batch) -> list[Tensor]:
+        """Return the emissions of each stack, ``(batch, length, tags)``."""
+        return [stack.emissions(batch) for stack in self.stacks]
+
+    def emissions(self, batch: Batch) -> Tensor:
+        """Return the score of each tag at each token before the CRF, ``(batch, length, tags)``."""
+        return _mean(self.each(batch))
+
+    def chain(
+        self, emissions: Tensor, lengths: Tensor, *, candidates: Tensor | None = None
+    ) -> LinearChain:
+        """Return the distribution over legal tag sequences that emissions give.
+
+        Args:
+            emissions: ``(batch, length, tags)``; anything at padding.
+            lengths: ``(batch,)``.
+            candidates: Which tags each token may carry, bool ``(batch, length, tags)``.
+        """
+        first, *others = (
+            stack.crf.chain(emissions, lengths, candidates=candidates) for stack in self.stacks
+        )
+        if not others:
+            return first
+        names = ("transitions", "start", "end")
+        means = {n: _mean([getattr(chain, n) for chain in (first, *others)]) for n in names}
+        return replace(first, **means)
+
+    def forward(self, batch: Batch) -> LinearChain:
+        """Return the distribution over the legal tag sequences of each sentence."""
+        return self.chain(self.emissions(batch), batch.lengths)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean over the sentences of the negative log-likelihood of the annotation.
+
+        Raises:
+            ValueError: Some sentence is not annotated.
+        """
+        if batch.tags is None:
+            raise ValueError("the loss needs annotated sentences; some have spans=None")
+        return self.loss_of(self.each(batch), batch.lengths, batch.tags, batch.candidates)
+
+    def loss_of(
+        self,
+        each: Sequence[Tensor],
+        lengths: Tensor,
+        tags: Tensor,
+        candidates: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mean of the stacks' losses: each learns by itself.
+
+        Args:
+            each: The emissions of each stack, ``(batch, length, tags)``.
+            lengths: ``(batch,)``.
+            tags: The gold tags, ``(batch, length)``; not looked at where there are candidates.
+            candidates: Which tags each token may carry, bool ``(batch, length, tags)``.
+        """
+        gold = tags if candidates is None else None
+        losses = [
+            stack.crf.loss(emissions, lengths, gold, candidates=candidates)
+            for stack, emissions in zip(self.stacks, each, strict=True)
+        ]
+        return _mean(losses)
+
+    @torch.no_grad()
+    def adopt(self, other: Scorer) -> None:
+        """Take over the weights of a scorer with the same parts; those of tags that both have."""
+        shared = [tag for tag in self.tags if tag in other.tags]
+        ours = torch.tensor([self.tags.index(tag) for tag in shared])
+        theirs = torch.tensor([other.tags.index(tag) for tag in shared])
+        for own, given in zip(self.stacks, other.stacks, strict=True):
+            own.encoder.load_state_dict(given.encoder.state_dict())
+            for name, part in own.embeddings.items():
+                part.load_state_dict(given.embeddings[name].state_dict())
+            weights = zip(own.of_tags(), given.of_tags(), strict=True)
+            for weight, old in weights:
+                weight[ours] = old[theirs].to(weight.device)
+            own.crf.transitions[ours[:, None], ours] = given.crf.transitions[
+                theirs[:, None], theirs
+            ].to(own.crf.transitions.device)
+
+    def _tags(self, sentence: Sentence) -> NDArray[np.int64] | None:
+        if sentence.spans is None:
+            return None
+        tags = self.scheme.encode(sentence.spans, len(sentence))
+        try:
+            return np.fromiter(map(self._numbers.__getitem__, tags), np.int64, len(tags))
+        except KeyError as error:
+            raise ValueError(
+                f"the tag {error.args[0]!r} is none of the model's; "
+                f"its labels are {', '.join(self.labels)}"
+            ) from None
+
+    def _candidates(
+        self, sentence: Sentence, tags: NDArray[np.int64] | None
+    ) -> NDArray[np.bool_] | None:
+        """Which tags each token may carry, where the annotation leaves some token's open."""
+        looked_for = self.labels if sentence.labels is None else sentence.labels
+        missed = [label for label in self.labels if label not in looked_for]
+        if tags is None or not (sentence.unknown or missed):
+            return None
+        allowed = one_hot(tags, len(self.tags))
+        possible = [n for tag, n in self._numbers.items() if tag.partition("-")[2] in missed]
+        allowed[np.ix_(tags == self._numbers[OUTSIDE], possible)] = True
+        allowed[list(sentence.unknown)] = True
+        return allowed
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).mean(0)
