@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from ner.analysis.uncertainty import Doubts
-from ner.evaluation.suspects import rank_suspects
+from ner.evaluation.label_errors import rank_suspects
 from ner.sentence import Span
 from ner.training import read_settings
 from ner.training.corpora import read_corpora
@@ -76,7 +76,8 @@ def main():
     for first in (50, 100, 150, 200, 300, 500):
         hits = sum(
             s.gold is not None and (s.number, s.gold.start, s.gold.end) in spoiled
-            for s in ranked[:first]
+            for suspect in ranked[:first]
+            for s in (suspect, *suspect.repeats)
         )
         print(f"of {given.spoil} spoiled labels, {hits} are among the first {first}")
 

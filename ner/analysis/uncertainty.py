@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ner.batch import group_by_length
 from ner.crf import LinearChain
-from ner.evaluation.selection import Uncertainty
-from ner.evaluation.suspects import Opinion
+from ner.evaluation.active_learning import Uncertainty
+from ner.evaluation.label_errors import Opinion
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import SENTENCES, TOKENS, paths_of

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Choose."""
     from ner.analysis.uncertainty import Doubts
-    from ner.evaluation.selection import choose_sentences
+    from ner.evaluation.active_learning import choose_sentences
     from ner.tagger import load
 
     show = Progress(quiet=arguments.quiet or "-" in (arguments.json, arguments.output))

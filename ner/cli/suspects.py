@@ -14,7 +14,7 @@ from ner.formats import read
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
-    from ner.evaluation.suspects import Opinion, Suspect
+    from ner.evaluation.label_errors import Opinion, Suspect
     from ner.training import RunSettings
 
 EXAMPLE = """\
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rank."""
-    from ner.evaluation.suspects import rank_suspects
+    from ner.evaluation.label_errors import rank_suspects
 
     if arguments.top < 1:
         raise ValueError(f"--top is at least 1, got {arguments.top}")
@@ -106,7 +106,8 @@ def _line(number: int, suspect: Suspect, file: str) -> str:
     span = suspect.gold or suspect.suggestion
     if suspect.sentence.line and span and hasattr(suspect.sentence.columns, "layout"):
         place += span.start
+    more = f"  (and {len(suspect.repeats)} more like it)" if suspect.repeats else ""
     return (
         f"{number:4}  {file}:{place}  {suspect.kind:8}  {suspect.probability:.4f}  "
-        f"{suspect.shown()}  ->  {suspect.change()}"
+        f"{suspect.shown()}  ->  {suspect.change()}{more}"
     )

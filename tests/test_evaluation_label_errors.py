@@ -1,8 +1,10 @@
 """Suspects: where a tagger is sure of something other than the annotation, one for each place."""
 
+from dataclasses import replace
+
 import pytest
 
-from ner.evaluation.suspects import Opinion, rank_suspects
+from ner.evaluation.label_errors import Opinion, rank_suspects
 from ner.sentence import Sentence, Span, in_document
 
 TOKENS = ("Ada", "Obi", "of", "Kestrel", "Foods", "spoke")
@@ -47,7 +49,8 @@ def test_overlapping_spans_are_one_suspect():
     assert found.gold == Span(0, 2, "PER")
 
 
-def test_the_surest_come_first_and_places_of_agreement_last():
+def test_the_likeliest_errors_come_first_and_places_of_agreement_last():
+    """Added entities are right more often than changed ones, and those than removed ones."""
     per = Span(0, 2, "PER")
     opinions = [
         opinion([Span(0, 2, "PER", 0.1)], [per], [0.1], [0.0]),
@@ -55,8 +58,29 @@ def test_the_surest_come_first_and_places_of_agreement_last():
         opinion([Span(0, 2, "PER", 0.99)]),
         opinion([], [per], [0.0], [0.97]),
         opinion([Span(0, 2, "PER", 0.3)], [per], [0.3], [0.0]),
+        opinion([Span(3, 5, "ORG", 0.2)]),
+        opinion([Span(0, 1, "PER", 0.9)], [per], [0.0], [0.0]),
     ]
-    assert [s.number for s in rank_suspects(opinions)] == [2, 3, 1, 0, 4]
+    assert [s.number for s in rank_suspects(opinions)] == [2, 6, 1, 3, 5, 0, 4]
+
+
+def test_the_same_change_to_the_same_words_is_one_suspect():
+    per, org = Span(0, 2, "PER"), Span(3, 5, "ORG", 0.7)
+    opinions = [
+        opinion([org]),
+        opinion([replace(org, score=0.9)]),
+        opinion([Span(3, 5, "LOC", 0.6)]),
+        opinion([per], [per], [0.5], [0.0]),
+        opinion([per], [per], [0.5], [0.0]),
+        opinion([replace(org, score=0.8)], line=4),
+    ]
+    found = rank_suspects(opinions)
+    assert [s.number for s in found] == [1, 2, 3, 4]
+    assert [s.number for s in found[0].repeats] == [5, 0]
+    assert found[0].as_json()["repeats"] == [
+        {"sentence": 5, "line": 4, "probability": 0.8},
+        {"sentence": 0, "line": None, "probability": 0.7},
+    ]
 
 
 def test_what_nobody_annotated_is_not_suspected():
