@@ -141,9 +141,13 @@ def read_assignments(given: Iterable[str], *, option: str) -> Iterator[tuple[str
             raise ConfigError(f"{option} {one}: {error}") from None
 
 
+# Begins a value with a block, anchor, alias, tag or directive, which no argument wants to hold.
+_STRUCTURE = re.compile(r"\s*([-?:](\s|$)|[|>&!*%@`])")
+
+
 def _is_swallowed(text: str) -> bool:
     """Whether YAML would make less of a value than what was written."""
-    if text.strip() in ("", "~") or re.match(r"\s*-(\s|$)", text):
+    if text.strip() in ("", "~") or _STRUCTURE.match(text):
         return True
     if "#" not in text:
         return False

@@ -81,7 +81,9 @@ def instantiate(make: Callable[..., Part], settings: Any, *arguments: Any, of: s
     given = check_all(settings, parameters_of(make, len(arguments)), of=of)
     try:
         return make(*arguments, **given)
-    except ConfigError:
+    except ConfigError as error:
+        if error.key:
+            raise ConfigError(error.message, key=f"{of}.{error.key}") from error
         raise
     except ValueError as error:
         raise ConfigError(f"{of}: {error}") from error

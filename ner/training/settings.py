@@ -9,9 +9,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ner.config import ConfigError, load, override
+from ner.embeddings import EMBEDDINGS
+from ner.encoder import Encoder
+from ner.ensemble import build
+from ner.formats import options_of
 from ner.inference import MOST_THREADS
 from ner.inference.decoding import VITERBI, Decoding
-from ner.options import instantiate
+from ner.options import (
+    UnknownOptionError,
+    check_all,
+    instantiate,
+    lookup,
+    nearest,
+    parameters_of,
+)
 from ner.training.optimisation import OPTIMIZERS, SCHEDULES
 
 POSITIVE = (
@@ -251,6 +262,25 @@ class RunSettings:
         }
 
 
+WHOLE = "the configuration"
+SECTIONS = {  # and the settings in each
+    "": parameters_of(RunSettings),
+    "data": parameters_of(DataSettings),
+    "training": parameters_of(TrainingSettings),
+    "decoding": parameters_of(Decoding),
+    "model": parameters_of(build, 1),
+    "model.encoder": parameters_of(Encoder, 1),
+    "model.embeddings": dict.fromkeys(EMBEDDINGS, (Any, False)),
+    "data.reader": options_of("conll", "read"),
+}
+SYNONYMS = {
+    **dict.fromkeys(("dev", "valid", "validation"), "data.development"),
+    **dict.fromkeys(("lr", "alpha"), "training.learning_rate"),
+    "batch": "training.batch_size",
+    "hidden_size": "model.encoder.width",
+}
+
+
 def read_settings(
     config: Path | str | Mapping[str, Any],
     assignments: Sequence[str] = (),
@@ -270,9 +300,8 @@ def read_settings(
     try:
         settings = _checked(override(raw, assignments))
     except ConfigError as error:
-        if is_mapping:
-            raise
-        raise ConfigError(f"{config}: {error}") from error
+        told = _placed(error) if isinstance(error, UnknownOptionError) else str(error)
+        raise ConfigError(told if is_mapping else f"{config}: {told}") from error
     return settings if output is None else replace(settings, output=output)
 
 
@@ -281,6 +310,21 @@ def _checked(raw: Mapping[str, Any]) -> RunSettings:
     kinds = {"data": DataSettings, "training": TrainingSettings, "decoding": Decoding}
     for name in kinds.keys() & sections.keys():
         sections[name] = instantiate(kinds[name], sections[name], of=name)
-    if sections.get("model", {}) is None:
-        sections["model"] = {}
-    return instantiate(RunSettings, sections, of="the configuration")
+    sections["model"] = model = check_all(sections.get("model"), SECTIONS["model"], of="model")
+    check_all(model.get("encoder"), SECTIONS["model.encoder"], of="model.encoder")
+    for name, own in (model.get("embeddings") or {}).items():
+        if not (isinstance(own, Mapping) and "kind" in own):
+            lookup(EMBEDDINGS, name, of="embedding")
+    return instantiate(RunSettings, sections, of=WHOLE)
+
+
+def _placed(error: UnknownOptionError) -> str:
+    """The message about an unknown setting, with the section that has one of its name or a like."""
+    name, here = error.name, "" if error.of == WHOLE else error.of
+    paths = [f"{section}.{own}".strip(".") for section, known in SECTIONS.items() for own in known]
+    paths.sort(key=lambda path: not path.startswith(f"{here}."))  # what is nearer goes first
+    leaves = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    meant = leaves.get(name) or SYNONYMS.get(name)
+    if meant is None and nearest(name, error.known) is None:
+        meant = leaves.get(nearest(name, leaves) or "")
+    return f"{error.of} has no setting {name!r}; did you mean {meant!r}?" if meant else str(error)
