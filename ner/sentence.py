@@ -78,6 +78,23 @@ class Document:
         return self  # nothing in it can be changed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a reader knows of where its sentences come from; those of a file may share one.
+
+    A format whose writer needs to know more has a class of its own, derived from this one.
+
+    Attributes:
+        path: What the file is called in messages.
+        scheme: The name of the scheme of its tags, where it has tags.
+        line_each: Whether each token has a line of its own, one below the other.
+    """
+
+    path: str = field(default="", compare=False)
+    scheme: str | None = None
+    line_each: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """The tokens of a sentence, and what is known of them.
@@ -96,6 +113,8 @@ class Sentence:
         offsets: For each token its ``(start, end)`` characters in ``text``.
         labels: The labels its annotators looked for, so that a token outside of the spans may be
             part of an entity of any other; ``None`` where they looked for all.
+        tags: The tags as its file spells them, where it has tags.
+        origin: What its reader knows of the file it comes from.
 
     Raises:
         TypeError: A text stands where there should be tokens, labels or a column's values.
@@ -114,6 +133,8 @@ class Sentence:
     offsets: tuple[tuple[int, int], ...] | None = field(default=None, compare=False, repr=False)
     labels: frozenset[str] | None = None
     vectors: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    tags: tuple[str, ...] | None = field(default=None, compare=False, repr=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         refuse_text(self.tokens)
@@ -135,6 +156,11 @@ class Sentence:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def line_of(self, place: int) -> int:
+        """The line a token stands on, or else its sentence; 0 where that is not known."""
+        each = self.line and self.origin is not None and self.origin.line_each
+        return self.line + place if each else self.line
 
     def _freeze(self) -> None:
         """Make tuples of lists, so that the sentence equals any other like it."""

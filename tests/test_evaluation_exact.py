@@ -263,7 +263,7 @@ def read_reference(folder, name):
 
 
 def raw(sentences):
-    return [list(sentence.columns.tags) for sentence in sentences]
+    return [list(sentence.tags) for sentence in sentences]
 
 
 def test_published_system_outputs_score_what_was_published(shared):

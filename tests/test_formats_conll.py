@@ -58,10 +58,7 @@ def test_case(case: dict[str, Any], tmp_path: Path, told: list[Any]) -> None:
         return
     found = list(reader)
     pairs = [
-        [
-            [token, tag]
-            for token, tag in zip(one.tokens, one.columns.tags or [None] * len(one), strict=True)
-        ]
+        [[token, tag] for token, tag in zip(one.tokens, one.tags or [None] * len(one), strict=True)]
         for one in found
     ]
     assert pairs == case.get("expect_sentences", pairs)

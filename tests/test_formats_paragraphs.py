@@ -36,10 +36,10 @@ def outcome(path: Path, options):
                 (
                     one,
                     dict(one.columns),
-                    one.columns.tags,
+                    one.tags,
                     one.line,
                     one.position,
-                    one.columns.layout,
+                    one.origin,
                 )
                 for one in conll.read(path, **options)
             ]

@@ -12,11 +12,11 @@ from ner.checks.findings import Findings
 from ner.errors import BAD_LINE, UNREADABLE, DataError, Fault
 from ner.formats import check_format_options, format_of, format_to_read
 from ner.formats.alignment import Misfit, Misfits, kind_of
-from ner.formats.columns import Aside, Layout, Numbering
+from ner.formats.columns import Aside, ColumnLayout, Numbering
 from ner.formats.detection import Detection, TagCounts, complaint
 from ner.formats.faults import Faults
 from ner.formats.records import MISSING
-from ner.formats.table import Options, Table
+from ner.formats.table import Table, TableOptions
 from ner.schemes import OUTSIDE, Role, Scheme
 from ner.sentence import Document, Span
 
@@ -137,7 +137,7 @@ class Source:
         self.name = name
         self.format = (format_to_read if name == str(path) else format_of)(name, format).name
         check_format_options(self.format, "read", options)
-        self.layout: Layout | None = None
+        self.layout: ColumnLayout | None = None
         self.documents = 0
         self._mapped, self.missing = options.get("tag_map") or {}, options.get("missing", MISSING)
         self.counts = TagCounts(self.missing)
@@ -176,7 +176,7 @@ class Source:
 
     def _columns(self, findings: Findings | None) -> Iterator[Item]:
         """The sentences of a file of columns, without its bad lines."""
-        table = Table(self.name, Options(**self._options))
+        table = Table(self.name, TableOptions(**self._options))
         faults = Collected(self.name, findings)
         numbering = Numbering()
         decoded = Decoded(self.missing)
@@ -207,7 +207,7 @@ class Source:
             opens = sentence.document is not None and sentence.document is not before
             self.documents += opens
             before = sentence.document
-            spans, tags = sentence.spans, getattr(sentence.columns, "tags", None)
+            spans, tags = sentence.spans, sentence.tags
             unknown = len(sentence) if spans is None else len(sentence.unknown)
             lines, mark = (sentence.line,), hash(spans)
             path = self._file(before)

@@ -75,4 +75,4 @@ class Model:
 
 
 def _predicted(sentence: Sentence, spans: tuple[Span, ...]) -> Sentence:
-    return replace(sentence, spans=spans, unknown=frozenset(), columns={})
+    return replace(sentence, spans=spans, unknown=frozenset(), columns={}, tags=None, origin=None)

@@ -104,8 +104,8 @@ def _settings(model: str) -> RunSettings:
 def _line(number: int, suspect: Suspect, file: str) -> str:
     place = suspect.sentence.line or suspect.number + 1
     span = suspect.gold or suspect.suggestion
-    if suspect.sentence.line and span and hasattr(suspect.sentence.columns, "layout"):
-        place += span.start
+    if suspect.sentence.line and span:
+        place = suspect.sentence.line_of(span.start)
     more = f"  (and {len(suspect.repeats)} more like it)" if suspect.repeats else ""
     return (
         f"{number:4}  {file}:{place}  {suspect.kind:8}  {suspect.probability:.4f}  "

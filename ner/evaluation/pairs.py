@@ -150,8 +150,7 @@ def place(name: str, sentence: Sentence, number: int, token: int = 0) -> str:
     """Where a token of a sentence stands: ``name:line``, or which sentence where unknown."""
     if not sentence.line:
         return f"{name}, sentence {number + 1}"
-    a_line_each = hasattr(sentence.columns, "layout")  # as the reader of columns leaves it
-    return f"{name}:{sentence.line + (token if a_line_each else 0)}"
+    return f"{name}:{sentence.line_of(token)}"
 
 
 def _in_order(spans: Sequence[Span]) -> tuple[Span, ...]:

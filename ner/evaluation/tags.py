@@ -13,16 +13,14 @@ from ner.sentence import Sentence, Span
 def scheme_of(sentences: Iterable[Sentence]) -> str | None:
     """Return the name of the scheme the sentences were read in, if they had tags."""
     for sentence in sentences:
-        layout = getattr(sentence.columns, "layout", None)
-        if layout is not None:
-            name: str | None = layout.scheme
-            return name
+        if sentence.origin is not None:
+            return sentence.origin.scheme
     return None
 
 
 def tags_of(sentence: Sentence) -> tuple[str, ...]:
     """Return the tags as the file spells them, or in BIO where it has none."""
-    return _own_tags(sentence) or SCHEMES["BIO"].encode(sentence.spans or (), len(sentence))
+    return sentence.tags or SCHEMES["BIO"].encode(sentence.spans or (), len(sentence))
 
 
 def tags_as_read(spans: Iterable[Span], sentence: Sentence | None) -> tuple[str, ...] | None:
@@ -30,7 +28,7 @@ def tags_as_read(spans: Iterable[Span], sentence: Sentence | None) -> tuple[str,
 
     ``None`` where the file has no tags, or tags that the reader was asked to read as others.
     """
-    tags = _own_tags(sentence) if sentence else None
+    tags = sentence.tags if sentence else None
     name = scheme_of([sentence]) if sentence else None
     if tags is None or name is None:
         return None
@@ -83,11 +81,6 @@ def token_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[s
         tokens += len(one)
         right += sum(a == b for a, b in zip(one, other, strict=True))
     return right / tokens if tokens else 0.0
-
-
-def _own_tags(sentence: Sentence) -> tuple[str, ...] | None:
-    tags: tuple[str, ...] | None = getattr(sentence.columns, "tags", None)
-    return tags
 
 
 def _labelled(tag: str) -> str:

@@ -100,7 +100,7 @@ def options_of(name: str, verb: Verb) -> dict[str, tuple[Any, bool]]:
     module = import_module(f"ner.formats.{name}")
     known = parameters_of(getattr(module, verb), 1 + (verb == "write"))
     if not known and verb == "read":  # too many to be parameters
-        known = parameters_of(module.Options)
+        known = parameters_of(module.OPTIONS)
     return {option: kind for option, kind in known.items() if option not in _COLLECTORS}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ner.errors import DataError
+from ner.sentence import Origin
 
 BOUNDARY = "-DOCSTART-"
 EXTRA = "extra"  # the column of what ragged lines hold beyond the others
@@ -41,7 +42,7 @@ Row = Fields | Aside
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ColumnLayout(Origin):
     """Which column of a file holds what.
 
     Attributes:
@@ -49,7 +50,6 @@ class Layout:
         token: Where the token stands, counted from 0.
         tag: Where the tag stands; ``None`` in a file without tags.
         separator: What stands between two columns, a TAB or a blank.
-        scheme: The scheme of the tags, where it is known.
         header: Whether the first line names the columns.
         others: The columns that hold neither token nor tag, and where they stand.
     """
@@ -58,7 +58,6 @@ class Layout:
     token: int
     tag: int | None
     separator: str
-    scheme: str | None = None
     header: bool = False
     others: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
@@ -72,42 +71,36 @@ class Layout:
 
 
 class Columns(Mapping[str, Fields]):
-    """The other columns of a sentence by name, with what the file's writer needs to know.
+    """The other columns of a sentence by name, cut from the file's text when they are asked for.
 
     Args:
         whole: All columns of the sentence, the token's and the tag's among them, or the text they
             can be cut from: most users never ask for them.
-        layout: Where the columns stood.
-        tags: The tags as the file spells them; ``None`` in a file without.
-
-    Attributes:
-        layout: As above.
-        tags: As above.
+        others: Which of them are the other columns.
     """
 
-    __slots__ = ("_whole", "layout", "tags")
+    __slots__ = ("_others", "_whole")
 
-    def __init__(self, whole: Whole, layout: Layout, tags: Fields | None) -> None:
+    def __init__(self, whole: Whole, others: Mapping[str, int]) -> None:
         self._whole = whole
-        self.layout = layout
-        self.tags = tags
+        self._others = others
 
     def __getitem__(self, name: str) -> Fields:
-        place = self.layout.others[name]
+        place = self._others[name]
         self._whole = columns = columns_of(self._whole)
         return columns[place]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.layout.others)
+        return iter(self._others)
 
     def __len__(self) -> int:
-        return len(self.layout.others)
+        return len(self._others)
 
     def __repr__(self) -> str:
         return repr(dict(self))
 
     def __reduce__(self) -> tuple[type[Columns], tuple[object, ...]]:
-        return Columns, (self._whole, self.layout, self.tags)
+        return Columns, (self._whole, self._others)
 
 
 def columns_of(whole: Whole) -> tuple[Fields, ...]:

@@ -20,9 +20,9 @@ from ner.errors import BAD_TAG, DataError, DataWarning
 from ner.formats.columns import (
     BOUNDARY,
     Aside,
+    ColumnLayout,
     Columns,
     Fields,
-    Layout,
     Lines,
     Numbering,
     columns_of,
@@ -31,12 +31,14 @@ from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.faults import Faults, title
 from ner.formats.lines import rereadable
-from ner.formats.table import FATE, REFUSE, Options, Piece, Table, comment_hint
+from ner.formats.table import FATE, REFUSE, Piece, Table, TableOptions, comment_hint
 from ner.options import check_options, parameters_of
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Document, Sentence, check_column
 
+OPTIONS = TableOptions
 SAME, PLAIN = "same", "plain"  # layouts that can be written
+NONE: frozenset[int] = frozenset()  # of tokens whose annotation is missing
 HELD = 500_000  # tokens of a file that is cut into lines only once
 
 _FILLING = {"-X-", "X", "O", "_", "-", "", BOUNDARY}  # in the columns of a boundary line
@@ -47,7 +49,7 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
 
     Args:
         source: A path or ``"-"``.
-        options: See `Options`.
+        options: See `TableOptions`.
 
     Raises:
         DataError: Lines are not what they should be; all of them in one message.
@@ -69,15 +71,15 @@ class Reader:
 
     Args:
         source: A path or ``"-"``, which can be read only once.
-        options: See `Options`.
+        options: See `TableOptions`.
 
     Attributes:
         options: How it is read.
     """
 
     def __init__(self, source: str | Path, **options: Any) -> None:
-        check_options(options, parameters_of(Options), "the conll reader")
-        self.options = Options(**options)
+        check_options(options, parameters_of(TableOptions), "the conll reader")
+        self.options = TableOptions(**options)
         self._source = source
         self._table = Table(title(source), self.options)
         self._detection: Detection | None = None
@@ -185,16 +187,15 @@ class Reader:
         """The sentences of a file and the boundaries between its documents."""
         faults, table = Faults(self._source), self._table
         repairs = Repairs(faults.path, self._detection, self._illegal)
-        layout: Layout | None = None
+        layout: ColumnLayout | None = None
         pieces = _taken(self._held) if self._held else table.pieces(path, faults)
         for piece in pieces:
             if isinstance(piece, Aside):
                 yield Boundary(_id(piece.boundary or ()))
                 continue
             if layout is None:
-                layout = replace(
-                    table.layout, scheme=repairs.scheme.name if repairs.scheme else None
-                )
+                scheme = repairs.scheme.name if repairs.scheme else None
+                layout = replace(table.layout, path=faults.path, scheme=scheme)
             if table.hollow and self._detection is None:
                 _refuse_empty(piece, faults)
             if not faults.lines:
@@ -204,21 +205,21 @@ class Reader:
             faults.warn(FATE)
         repairs.warn()
 
-    def _parsed(self, piece: Piece, layout: Layout, repairs: Repairs) -> Parsed:
+    def _parsed(self, piece: Piece, layout: ColumnLayout, repairs: Repairs) -> Parsed:
         tokens, line = piece.tokens, piece.lines[0]
         raw = None if layout.tag is None else piece.tags
-        columns = Columns(piece.whole, layout, raw)
+        columns, origin = Columns(piece.whole, layout.others), (None, None, raw, layout)
         if raw is None or repairs.scheme is None:
-            return Parsed(tokens, None, columns, line=line)
+            return Parsed(tokens, None, columns, NONE, line, *origin)
         tags, missing = self._mapped(raw), self.options.missing
         repairs.note(piece.lines, tags)
         if missing not in tags:
-            return Parsed(tokens, repairs.scheme.decode(tags), columns, line=line)
+            return Parsed(tokens, repairs.scheme.decode(tags), columns, NONE, line, *origin)
         unknown = frozenset(place for place, tag in enumerate(tags) if tag == missing)
         if len(unknown) == len(tags):
-            return Parsed(tokens, None, columns, line=line)
+            return Parsed(tokens, None, columns, NONE, line, *origin)
         known = [OUTSIDE if tag == missing else tag for tag in tags]
-        return Parsed(tokens, repairs.scheme.decode(known), columns, unknown, line)
+        return Parsed(tokens, repairs.scheme.decode(known), columns, unknown, line, *origin)
 
 
 def _taken(held: deque[Piece | Aside]) -> Iterator[Piece | Aside]:
@@ -271,7 +272,7 @@ def write(
     if layout not in (SAME, PLAIN):
         raise ValueError(f"layout is {SAME} or {PLAIN}, got {layout!r}")
     chosen, lines = scheme_named(scheme or "BIO"), Lines(separator or "\t")
-    first: Layout | None = None
+    first: ColumnLayout | None = None
     document: Document | None = None
     for number, sentence in enumerate(sentences, 1):
         own = _layout(sentence, separator, plain=layout == PLAIN)
@@ -300,12 +301,12 @@ def _check_same(names: tuple[str, ...], before: tuple[str, ...]) -> None:
         )
 
 
-def _layout(sentence: Sentence, separator: str | None, *, plain: bool) -> Layout:
+def _layout(sentence: Sentence, separator: str | None, *, plain: bool) -> ColumnLayout:
     """Where the columns of a sentence stand in the file it came from, or would stand in one."""
-    layout = getattr(sentence.columns, "layout", None)
-    if not isinstance(layout, Layout):
+    layout = sentence.origin
+    if not isinstance(layout, ColumnLayout):
         names = ("token", *sentence.columns, "tag")
-        layout = Layout(names, 0, len(names) - 1, "\t")
+        layout = ColumnLayout(names, 0, len(names) - 1, "\t")
     elif layout.tag is None and sentence.spans is not None:  # found by somebody since
         layout = replace(layout, names=(*layout.names, "tag"), tag=len(layout.names))
     if plain:
@@ -317,7 +318,7 @@ def _layout(sentence: Sentence, separator: str | None, *, plain: bool) -> Layout
 
 
 def _rows(
-    sentence: Sentence, layout: Layout, scheme: Scheme, missing: str
+    sentence: Sentence, layout: ColumnLayout, scheme: Scheme, missing: str
 ) -> Iterable[tuple[str, ...]]:
     """The fields of each line of a sentence."""
     if not all(sentence.tokens):
@@ -349,7 +350,7 @@ def _tags(sentence: Sentence, scheme: Scheme, missing: str) -> Sequence[str]:
     return tags
 
 
-def _boundary(sentence: Sentence, layout: Layout) -> str:
+def _boundary(sentence: Sentence, layout: ColumnLayout) -> str:
     """The line before a document: its id, or else what CoNLL-2003 puts there."""
     name = sentence.document.id if sentence.document else ""
     width = len(layout.names)

@@ -17,7 +17,7 @@ from ner.formats.detection import Repairs
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.faults import Faults
 from ner.formats.lines import rereadable
-from ner.formats.marks import EMPTY, OUTSIDE_TOO, Marks, Survey
+from ner.formats.marks import EMPTY, OUTSIDE_TOO, EntitySurvey, Marks
 from ner.formats.parentheses import Losses, parse
 from ner.formats.treebank import (
     FORM,
@@ -27,8 +27,8 @@ from ner.formats.treebank import (
     UPOS,
     Group,
     Groups,
-    Options,
-    Treebank,
+    TreebankOptions,
+    TreebankOrigin,
     said,
     values_at,
     with_misc,
@@ -36,7 +36,10 @@ from ner.formats.treebank import (
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Document, Sentence, Span
 
+OPTIONS = TreebankOptions
 WRITTEN = "NER"  # the key of MISC that entities are written to
+
+_ELSEWHERE = TreebankOrigin()
 
 
 def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
@@ -47,19 +50,19 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
 
     Args:
         source: A path or ``"-"``.
-        options: See `ner.formats.treebank.Options`.
+        options: See `ner.formats.treebank.TreebankOptions`.
 
     Raises:
         DataError: Lines are not what they should be; all of them in one message.
     """
-    return in_documents(_parsed(source, Options(**options)))
+    return in_documents(_parsed(source, TreebankOptions(**options)))
 
 
-def _parsed(source: str | Path, options: Options) -> Iterator[Parsed | Boundary]:
+def _parsed(source: str | Path, options: TreebankOptions) -> Iterator[Parsed | Boundary]:
     with rereadable(source) as path:
         faults = Faults(source)
         groups = Groups(faults.path, options)
-        survey = Survey(groups, options)
+        survey = EntitySurvey(groups, options)
         for group in groups.read(path, faults):
             if isinstance(group, Group):
                 survey.add(group)
@@ -75,10 +78,13 @@ def _parsed(source: str | Path, options: Options) -> Iterator[Parsed | Boundary]
 class _Parser:
     """Makes sentences of groups in which nothing is wrong any more."""
 
-    def __init__(self, groups: Groups, marks: Marks, options: Options, faults: Faults) -> None:
+    def __init__(
+        self, groups: Groups, marks: Marks, options: TreebankOptions, faults: Faults
+    ) -> None:
         self._groups = groups
         self._marks = marks
         self._named = options.named
+        self._path = faults.path
         self._losses = Losses(faults.path)
         self._repairs = Repairs(faults.path, marks.detection, marks.illegal)
 
@@ -97,14 +103,21 @@ class _Parser:
         }
         if place is not None and place not in names:
             others[MISC] = tuple(with_misc(misc, place, None) for misc in others[MISC])
-        columns = Treebank(others.items(), names, tuple(group.comments), tuple(group.asides), place)
+        origin = TreebankOrigin(
+            *(names, tuple(group.comments), tuple(group.asides), place),
+            path=self._path,
+            scheme=marks.detection.scheme.name if marks.detection else None,
+            line_each=not group.asides,
+        )
         tokens = values[names.index(FORM)]
         spans, unknown = self._spans(group)
         text = _text(group.comments)
         offsets = None if text is None else locate(text, tokens)
         if offsets is None:
             text = None
-        return Parsed(tokens, spans, columns, unknown, group.lines[0], text, offsets)
+        return Parsed(
+            *(tokens, spans, others, unknown, group.lines[0], text, offsets), origin=origin
+        )
 
     def _spans(self, group: Group) -> tuple[tuple[Span, ...] | None, frozenset[int]]:
         marks = self._marks
@@ -167,11 +180,11 @@ def write(target: TextIO, sentences: Iterable[Sentence], *, scheme: str | None =
     names: tuple[str, ...] | None = None
     document: Document | None = None
     for number, sentence in enumerate(sentences, 1):
-        columns = sentence.columns
-        own = columns.names if isinstance(columns, Treebank) else NAMES
+        origin = _origin(sentence)
+        own = origin.names
         if names is None:
             names = own
-            if names != NAMES and not _declares(columns):
+            if names != NAMES and not any("global.columns" in one for one in origin.comments):
                 target.write(f"# global.columns = {' '.join(names)}\n")
         try:
             if own != names:
@@ -183,14 +196,13 @@ def write(target: TextIO, sentences: Iterable[Sentence], *, scheme: str | None =
         target.write("\n".join(lines) + "\n\n")
 
 
-def _declares(columns: object) -> bool:
-    """Whether the comments of a sentence name the columns."""
-    comments = columns.comments if isinstance(columns, Treebank) else ()
-    return any("global.columns" in comment for comment in comments)
+def _origin(sentence: Sentence) -> TreebankOrigin:
+    """What is to be kept of the treebank a sentence comes from; nothing where it is from none."""
+    return sentence.origin if isinstance(sentence.origin, TreebankOrigin) else _ELSEWHERE
 
 
 def _comments(sentence: Sentence, before: Document | None) -> list[str]:
-    kept = list(sentence.columns.comments) if isinstance(sentence.columns, Treebank) else []
+    kept = list(_origin(sentence).comments)
     text = sentence.text
     if not kept and text is not None and text == " ".join(text.split()):
         kept = [f"# text = {text}"]
@@ -203,8 +215,7 @@ def _comments(sentence: Sentence, before: Document | None) -> list[str]:
 def _words(sentence: Sentence, names: Sequence[str], scheme: Scheme) -> Iterator[str]:
     """The lines of a sentence."""
     columns = sentence.columns
-    asides = list(columns.asides) if isinstance(columns, Treebank) else []
-    place = columns.place if isinstance(columns, Treebank) else None
+    asides, place = list(_origin(sentence).asides), _origin(sentence).place
     marks = _marks(sentence, scheme)
     if not sentence.tokens:
         raise DataError("has no tokens")
@@ -229,7 +240,7 @@ def _marks(sentence: Sentence, scheme: Scheme) -> list[str | None]:
     A treebank that had nothing of the kind gets nothing where nobody has looked for entities.
     """
     if sentence.spans is None:
-        mark = None if isinstance(sentence.columns, Treebank) else EMPTY
+        mark = None if isinstance(sentence.origin, TreebankOrigin) else EMPTY
         return [mark] * len(sentence)
     marks: list[str | None] = list(scheme.encode(sentence.spans, len(sentence)))
     for number in sentence.unknown:

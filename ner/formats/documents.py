@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ner.sentence import Document, Sentence, Span
+from ner.sentence import Document, Origin, Sentence, Span
 
 DOCUMENT_TOKENS = 100_000  # a longer document is given in parts, so that memory stays bounded
 
@@ -30,6 +30,8 @@ class Parsed(NamedTuple):
     line: int = 0
     text: str | None = None
     offsets: tuple[tuple[int, int], ...] | None = None
+    tags: tuple[str, ...] | None = None
+    origin: Origin | None = None
 
 
 class Part(Document):
@@ -70,9 +72,11 @@ def _together(held: Sequence[Parsed], make: type[Document] | None, name: str) ->
 
 
 def _sentence(parsed: Parsed, document: Document | None, position: int) -> Sentence:
-    tokens, spans, columns, unknown, line, text, offsets = parsed
+    tokens, spans, columns, unknown, line, text, offsets, tags, origin = parsed
     return Sentence(
-        tokens, spans, columns, unknown, document, position, line, text=text, offsets=offsets
+        *(tokens, spans, columns, unknown, document, position, line, text, offsets),
+        tags=tags,
+        origin=origin,
     )
 
 

@@ -25,7 +25,7 @@ from ner.formats.faults import Faults
 from ner.formats.json_values import Value, values
 from ner.formats.lines import rereadable
 from ner.formats.offsets import counting_named
-from ner.formats.records import MISSING, Columns, Reading, given_tags
+from ner.formats.records import MISSING, RecordReader, given_tags
 from ner.formats.shapes import SHAPES, WHOLE
 from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.schemes import SCHEMES, Scheme, scheme_named
@@ -77,7 +77,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     noted = Faults(source) if faults is None else faults
     unfit = Misfits(noted.path) if misfits is None else misfits
     known = scheme_named(scheme or "BIO")
-    reading = Reading(tokenizer, align, known, unfit, offsets, annotation, trust_offsets)
+    reading = RecordReader(tokenizer, align, known, unfit, offsets, annotation, trust_offsets)
     with rereadable(source) as path:
         yield from _sentences(path, encoding, reading, noted, detected=scheme is None)
     if misfits is None:
@@ -89,7 +89,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
 
 
 def _sentences(
-    path: str | Path, encoding: str, reading: Reading, faults: Faults, *, detected: bool
+    path: str | Path, encoding: str, reading: RecordReader, faults: Faults, *, detected: bool
 ) -> Iterator[Sentence]:
     """The sentences of a file; in the end a warning tells of tags that were repaired."""
     counts = _count(path, encoding)
@@ -97,8 +97,8 @@ def _sentences(
     reading.scheme = found.scheme
     repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
     for sentence in _in_documents(_records(path, encoding, reading, faults)):
-        if found.illegal and isinstance(sentence.columns, Columns):
-            repairs.note([sentence.line] * len(sentence), sentence.columns.tags)
+        if found.illegal and sentence.tags:
+            repairs.note([sentence.line] * len(sentence), sentence.tags)
         yield sentence
     repairs.warn()
 
@@ -148,7 +148,7 @@ def write(
 
 
 def _records(
-    source: str | Path, encoding: str, reading: Reading, faults: Faults
+    source: str | Path, encoding: str, reading: RecordReader, faults: Faults
 ) -> Iterator[Sentence]:
     """The sentences of every object, bad ones noted."""
     for line, value in _values(source, encoding, faults, strict=True):

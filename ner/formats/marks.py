@@ -10,7 +10,7 @@ from ner.errors import BAD_TAG
 from ner.formats.detection import Detection, TagCounts, complaint
 from ner.formats.faults import Faults
 from ner.formats.parentheses import parse
-from ner.formats.treebank import MISC, Group, Groups, Options, values_at
+from ner.formats.treebank import MISC, Group, Groups, TreebankOptions, values_at
 from ner.schemes import OUTSIDE, scheme_named
 
 LIKELY = ("NER", "NE", "ENTITY", "ENTITIES")  # columns or keys of MISC, the likeliest first
@@ -74,7 +74,7 @@ class Marks:
         return opening.split("-", len(self.attributes) - 1 if self.attributes else -1)
 
 
-class Survey:
+class EntitySurvey:
     """Looks through a file for the place and the notation of its entities.
 
     Args:
@@ -82,7 +82,7 @@ class Survey:
         options: How it is read.
     """
 
-    def __init__(self, groups: Groups, options: Options) -> None:
+    def __init__(self, groups: Groups, options: TreebankOptions) -> None:
         self._groups = groups
         self._options = options
         self._tallies: dict[str, _Tally] = {}

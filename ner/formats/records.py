@@ -7,7 +7,7 @@ Prodigy, Label Studio and Hugging Face, and their relatives.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,25 +43,8 @@ _CHOOSE = "choose the key that counts, for example annotation: tags"
 ACCEPTED = (None, "accept")  # what Prodigy's "answer" says of annotation to be trusted
 
 
-class Columns(dict[str, tuple[str, ...]]):
-    """The other columns of a record that has tags.
-
-    Attributes:
-        tags: The tags as the record spells them.
-    """
-
-    __slots__ = ("tags",)
-
-    def __init__(self, columns: Mapping[str, tuple[str, ...]], tags: tuple[str, ...]) -> None:
-        super().__init__(columns)
-        self.tags = tags
-
-    def __reduce__(self) -> tuple[type[Columns], tuple[object, ...]]:
-        return Columns, (dict(self), self.tags)
-
-
 @dataclass
-class Reading:
+class RecordReader:
     """How the objects of one file become sentences.
 
     Attributes:
@@ -205,7 +188,7 @@ class Reading:
 
     def _tagged(self, sentence: Sentence, tags: list[str]) -> Sentence:
         unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
-        sentence = replace(sentence, columns=Columns(sentence.columns, tuple(tags)))
+        sentence = replace(sentence, tags=tuple(tags))
         if len(unknown) == len(tags):
             return sentence
         spans = self.scheme.decode(["O" if tag == MISSING else tag for tag in tags])

@@ -16,10 +16,10 @@ from ner.formats.detection import Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.faults import Faults
 from ner.formats.lines import read_blocks, rereadable
-from ner.formats.records import MISSING, Columns
+from ner.formats.records import MISSING
 from ner.formats.shapes import tags_of
 from ner.schemes import OUTSIDE, Scheme, scheme_named
-from ner.sentence import Document, Sentence
+from ner.sentence import Document, Origin, Sentence
 
 BOUNDARY = "-DOCSTART-"
 ARROW = "<=>"
@@ -72,6 +72,7 @@ def read(
 def _parsed(
     lines: Iterable[Line | Boundary], scheme: Scheme, repairs: Repairs, faults: Faults
 ) -> Iterator[Parsed | Boundary]:
+    origin = Origin(path=faults.path, scheme=scheme.name)
     for item in lines:
         if isinstance(item, Boundary):
             yield item
@@ -83,12 +84,14 @@ def _parsed(
             continue
         repairs.note([number] * len(tags), tags)
         unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
-        spans = scheme.decode([OUTSIDE if tag == MISSING else tag for tag in tags])
-        columns = Columns({INTENT: (intent,) * len(tokens)} if intent else {}, tuple(tags))
-        if len(unknown) == len(tokens):
-            yield Parsed(tuple(tokens), None, columns, line=number)
+        spans, columns = None, {INTENT: (intent,) * len(tokens)} if intent else {}
+        if len(unknown) < len(tokens):
+            spans = scheme.decode([OUTSIDE if tag == MISSING else tag for tag in tags])
         else:
-            yield Parsed(tuple(tokens), spans, columns, unknown, number)
+            unknown = frozenset()
+        yield Parsed(
+            tuple(tokens), spans, columns, unknown, number, tags=tuple(tags), origin=origin
+        )
 
 
 def _lines(

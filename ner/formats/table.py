@@ -16,8 +16,8 @@ from ner.formats.columns import (
     EXTRA,
     FILLED,
     Aside,
+    ColumnLayout,
     Fields,
-    Layout,
     Row,
     Rows,
     Whole,
@@ -38,7 +38,7 @@ _LIKE_COMMENT = re.compile(r"(#+|//|%%?|--)(?=\s)[ \t]?")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TableOptions:
     """How a CoNLL file is to be read.
 
     Attributes:
@@ -116,8 +116,8 @@ class Table:
         options: How it is read.
     """
 
-    def __init__(self, title: str, options: Options) -> None:
-        self._layout: Layout | None = None
+    def __init__(self, title: str, options: TableOptions) -> None:
+        self._layout: ColumnLayout | None = None
         self._title = title
         self._options = options
         self._fields_of = Rows(options.comment_prefix, options.document_prefix)
@@ -129,7 +129,7 @@ class Table:
         self._single = False  # whether there is no column for the tags that are expected
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> ColumnLayout:
         """Which column holds what; known once there has been a piece.
 
         Raises:
@@ -220,7 +220,7 @@ class Table:
         if len(set(names)) < len(names):
             raise self._error(f"two columns have the same name: {', '.join(names)}")
         separator = _separator(lines, rows, width)
-        self._layout = Layout(names, token, tag, separator, header=options.header)
+        self._layout = ColumnLayout(names, token, tag, separator, options.header, line_each=True)
         self._cutter = self._cutter_for(token, tag)
 
     def _telling(self, text: str) -> list[str]:

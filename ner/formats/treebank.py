@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from ner.errors import DataError
 from ner.formats.documents import Boundary
 from ner.formats.faults import Faults
 from ner.formats.lines import read_blocks
+from ner.sentence import Origin
 
 NAMES = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 ID, FORM, UPOS, MISC = "ID", "FORM", "UPOS", "MISC"
@@ -21,7 +22,7 @@ _OTHER = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")  # multiword tokens and emp
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TreebankOptions:
     """How a CoNLL-U file is to be read.
 
     Attributes:
@@ -41,8 +42,9 @@ class Options:
     encoding: str = "utf-8"
 
 
-class Treebank(dict[str, tuple[str, ...]]):
-    """The columns of a sentence by name, and what stands between its words.
+@dataclass(frozen=True, slots=True)
+class TreebankOrigin(Origin):
+    """Where a sentence of a treebank stands, and what stands between its words.
 
     Attributes:
         names: All columns of the file, in their order.
@@ -51,25 +53,10 @@ class Treebank(dict[str, tuple[str, ...]]):
         place: The column or key of MISC that the entities were read from.
     """
 
-    __slots__ = ("asides", "comments", "names", "place")
-
-    def __init__(
-        self,
-        columns: Iterable[tuple[str, tuple[str, ...]]],
-        names: tuple[str, ...] = NAMES,
-        comments: tuple[str, ...] = (),
-        asides: tuple[tuple[int, str], ...] = (),
-        place: str | None = None,
-    ) -> None:
-        super().__init__(columns)
-        self.names = names
-        self.comments = comments
-        self.asides = asides
-        self.place = place
-
-    def __reduce__(self) -> tuple[type[Treebank], tuple[object, ...]]:
-        items = tuple(self.items())
-        return Treebank, (items, self.names, self.comments, self.asides, self.place)
+    names: tuple[str, ...] = NAMES
+    comments: tuple[str, ...] = ()
+    asides: tuple[tuple[int, str], ...] = ()
+    place: str | None = None
 
 
 class Group(NamedTuple):
@@ -100,7 +87,7 @@ class Groups:
         attributes: What the file says is in the parentheses of an entity, if it says so.
     """
 
-    def __init__(self, title: str, options: Options) -> None:
+    def __init__(self, title: str, options: TreebankOptions) -> None:
         self.names = tuple(options.columns or NAMES)
         self.attributes: tuple[str, ...] = ()
         self._title = title
