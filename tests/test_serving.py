@@ -23,7 +23,7 @@ from ner.serving.batching import BATCH, Batcher
 from ner.serving.limits import RefusedError
 from ner.serving.metrics import Metrics
 from ner.serving.request import read
-from ner.streaming.readers import Tokenizer
+from ner.streaming.tokenizers import SpacyTokenizer, tokenized
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "serving.py"
 PATIENT = {"arrival": 300.0, "seconds": 300.0}  # for a machine that is busy with other things
@@ -120,8 +120,43 @@ def scores(found):
 
 
 def test_the_language_is_that_of_the_tokenizer(client):
-    assert tag(client, text="z.B. don't")["tokens"] == ["z.", "B.", "do", "n't"]
+    assert tag(client, text="z.B. don't")["tokens"] == ["z.B.", "do", "n't"]
+    assert tag(client, text="z.B. don't", language="en")["tokens"] == ["z.", "B.", "do", "n't"]
     assert tag(client, text="z.B. don't", language="de")["tokens"] == ["z.B.", "don't"]
+
+
+POISON = ["$", "<", "'", '"', ")", "\U0001f600", "a.", "://"]  # spaCy's tokenizer is quadratic on
+
+
+def test_no_text_keeps_the_server_from_answering(tagger):
+    """Each of these was half an hour of CPU, during which nothing else was answered."""
+    with running(tagger, Limits(**PATIENT)) as it:
+        answers = []
+        texts = [(sign * 20_000)[:20_000] for sign in POISON]
+        threads = [posting(it.client, answers, text=text) for text in texts]
+        assert it.client.get("/health").status_code == 200
+        assert tag(it.client, text="Ada Obi")["tokens"] == ["Ada", "Obi"]
+        for thread in threads:
+            thread.join(300)
+    assert [answer.status_code for answer in answers] == [200] * len(POISON)
+
+
+def test_spacy_is_ended_where_it_takes_too_long(tagger):
+    with running(tagger, Limits(arrival=300.0, seconds=15.0)) as it:
+
+        def asked(text):
+            return it.client.post("/tag", json={"text": text, "language": "en"})
+
+        wait_for(lambda: asked("Ada").status_code == 200)  # once it has begun
+        answers = []
+        poisoned = posting(it.client, answers, text="$" * 100_000, language="en")
+        wait_for(lambda: it.service.backpressure.requests)
+        assert it.client.get("/health").status_code == 200
+        assert tag(it.client, text="Ada Obi")["tokens"] == ["Ada", "Obi"]
+        poisoned.join(300)
+        wait_for(lambda: asked("Ada").status_code == 200)  # by another process
+    assert answers[0].status_code == 503
+    assert "spaCy" in error_of(answers[0])
 
 
 BROKEN = {
@@ -492,10 +527,10 @@ def test_limits_that_cannot_be_kept_are_refused():
 
 
 def test_a_tokenizer_forgets_words_in_time(monkeypatch):
-    monkeypatch.setattr("ner.streaming.readers.WORDS", 50)
-    tokenizer = Tokenizer("xx")
+    monkeypatch.setattr("ner.streaming.tokenizers.WORDS", 50)
+    tokenizer = SpacyTokenizer("xx")
     for number in range(300):
-        sentence = tokenizer(f"w{number}  Berlin!")
+        sentence = tokenized(f"w{number}  Berlin!", tokenizer)
         assert sentence.tokens == (f"w{number}", "Berlin", "!")
     assert len(tokenizer._nlp.vocab.strings) < 2000
-    assert tokenizer._nlp is not Tokenizer("xx")._nlp
+    assert tokenizer._nlp is not SpacyTokenizer("xx")._nlp

@@ -60,7 +60,7 @@ def test_it_loads_nothing_and_lets_nothing_run(served):
 
 def test_entities_are_marked_where_they_are_with_their_scores(served, show):
     text = "\U0001f600\U0001f600 Ada Obi joined\n\nKestrel Foods \u05d0\u05d1 in Accra."
-    record = served.client.post("/tag", json={"text": text, "language": "en"}).json()
+    record = served.client.post("/tag", json={"text": text}).json()
     dom = show(text)
     assert marks(dom) == told(record) != []
     shown = re.search(r'<p id="marked">(.*?)</p>', dom, re.DOTALL)[1]

@@ -31,7 +31,12 @@ def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="minimum span probability for posterior decoding (default: the model's)",
     )
-    add("--language", default="en", help="of spaCy's tokenizer for text (default: en)")
+    add(
+        "--tokenizer",
+        metavar="NAME",
+        help="tokenizer of texts: builtin (default), spacy or spacy:LANGUAGE",
+    )
+    add("--language", metavar="CODE", help="the same as --tokenizer spacy:CODE")
     add_device(parser)
     add_threads(parser)
 
@@ -49,6 +54,19 @@ def check_loading(arguments: argparse.Namespace) -> None:
     except ConfigError as error:
         raise ConfigError(error.message, key=f"--{error.key.replace('_', '-')}") from None
     check_threads(arguments.threads)
+
+
+def tokenizer_of(arguments: argparse.Namespace) -> str:
+    """Return the name of the tokenizer of texts.
+
+    Raises:
+        ConfigError: Two are given.
+    """
+    if arguments.language is None:
+        return arguments.tokenizer or "builtin"
+    if arguments.tokenizer not in (None, "spacy"):
+        raise ConfigError("--language and --tokenizer name two tokenizers; give one of them")
+    return f"spacy:{arguments.language}"
 
 
 def check_threads(count: int) -> None:

@@ -8,7 +8,7 @@ import ipaddress
 import sys
 from pathlib import Path
 
-from ner.cli.loading import add_loading_arguments, check_loading, loaded
+from ner.cli.loading import add_loading_arguments, check_loading, loaded, tokenizer_of
 from ner.config import ConfigError
 
 EXAMPLE = """\
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         app = application(
             loaded(arguments),
             limits=limits,
-            language=arguments.language,
+            tokenizer=tokenizer_of(arguments),
             name=Path(arguments.model).resolve().name,
             hosts=_hosts(arguments),
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, Step
-from ner.cli.loading import add_loading_arguments, check_loading, loaded_either
+from ner.cli.loading import add_loading_arguments, check_loading, loaded_either, tokenizer_of
 from ner.cli.remote import expand, is_remote, nearby
 from ner.cli.shards import STREAM, Shard, bare, shards_of
 from ner.errors import ConfigError
@@ -184,8 +184,9 @@ class Job:
         """The job of tagging some files."""
         from ner.streaming.source import Source
 
-        skip, language, encoding = arguments.skip_bad, arguments.language, arguments.encoding
-        sources = [Source(path, skip, language, encoding) for path in paths]
+        skip, encoding = arguments.skip_bad, arguments.encoding
+        tokenizer = tokenizer_of(arguments)
+        sources = [Source(path, skip, tokenizer, encoding) for path in paths]
         return cls(tagger, arguments, sources, workers)
 
     def skipped(self) -> str:

@@ -7,17 +7,12 @@ import unicodedata
 from collections.abc import Callable
 from functools import cache
 
+from ner.tokenizer import UNSPACED, tokenize
+
 Tokenizer = Callable[[str], list[tuple[int, int]]]
 
 DEFAULT = "en"
 
-# Scripts written without blanks: each character is a token, as in the usual corpora of them; so
-# is each of their punctuation marks.
-_UNSPACED = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao; Tibetan; Myanmar; Khmer
-    "\u3001-\u303f\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, Han
-    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff9f\U00020000-\U0003ffff"
-)
 _SPACED_BY_SPACY = ("ja", "th", "zh")  # languages whose spaCy tokenizer finds the words itself
 
 
@@ -26,9 +21,9 @@ def tokenizer_named(name: str) -> Tokenizer:
     """A function from a text to the characters of its tokens.
 
     Args:
-        name: A language spaCy knows, for its blank tokenizer (white space is no token);
-            ``plain`` for runs of letters and digits, and single other characters, without
-            spaCy; ``blanks`` for whatever stands between white space.
+        name: ``builtin`` for that of ``ner.tokenizer``; a language spaCy knows, for its blank
+            tokenizer (white space is no token); ``plain`` for runs of letters and digits, and
+            single other characters; ``blanks`` for whatever stands between white space.
 
     Raises:
         ValueError: There is no such tokenizer, or spaCy lacks a package it needs.
@@ -46,7 +41,7 @@ def _blanks(text: str) -> list[tuple[int, int]]:
     return [found.span() for found in re.finditer(r"\S+", text)]
 
 
-TOKENIZERS: dict[str, Tokenizer] = {"plain": _plain, "blanks": _blanks}
+TOKENIZERS: dict[str, Tokenizer] = {"builtin": tokenize, "plain": _plain, "blanks": _blanks}
 
 
 @cache
@@ -58,8 +53,8 @@ def _plain_pattern() -> re.Pattern[str]:
     marks = "".join(
         chr(code) for code in range(0x300, 0x1E900) if unicodedata.category(chr(code))[0] == "M"
     )
-    word = rf"(?:(?![{_UNSPACED}])[\w{marks}])"
-    return re.compile(rf"[{_UNSPACED}]|\d+(?:[.,:]\d+)+|{word}+|\S")
+    word = rf"(?:(?![{UNSPACED}])[\w{marks}])"
+    return re.compile(rf"[{UNSPACED}]|\d+(?:[.,:]\d+)+|{word}+|\S")
 
 
 def _spacy_tokenizer(language: str) -> Tokenizer:
@@ -89,7 +84,7 @@ def _spacy_tokenizer(language: str) -> Tokenizer:
 
 @cache
 def _unspaced() -> re.Pattern[str]:
-    return re.compile(f"[{_UNSPACED}]")
+    return re.compile(f"[{UNSPACED}]")
 
 
 def _cut_unspaced(text: str, start: int, end: int) -> list[tuple[int, int]]:

@@ -23,6 +23,14 @@ from ner.serving.metrics import CONTENT_TYPE, Metrics
 from ner.serving.middleware import Middleware
 from ner.serving.page import page
 from ner.serving.request import TagBody, read
+from ner.serving.spacy_worker import SpacyWorker
+from ner.streaming.tokenizers import (
+    BUILTIN,
+    TextTokenizer,
+    spacy_language,
+    text_tokenizer,
+    tokenized,
+)
 from ner.tagger import Tagger
 
 
@@ -69,15 +77,21 @@ class Service:
     Args:
         tagger: What finds the entities.
         limits: What is refused.
-        language: Of spaCy's tokenizer, where a request names none.
+        tokenizer: Of texts, where a request names no language.
         name: What the model is called.
+
+    Raises:
+        ConfigError: There is no such tokenizer.
     """
 
-    def __init__(self, tagger: Tagger, limits: Limits, *, language: str, name: str) -> None:
-        self.tagger, self.limits, self.name, self.language = tagger, limits, name, language
+    def __init__(self, tagger: Tagger, limits: Limits, *, tokenizer: str, name: str) -> None:
+        text_tokenizer(tokenizer)  # an unknown one is said at once
+        self.tagger, self.limits, self.name, self.tokenizer = tagger, limits, name, tokenizer
+        self.language = spacy_language(tokenizer)
+        self.spacy = SpacyWorker(limits.seconds)
         self.metrics = Metrics()
         self.backpressure = Backpressure(limits)
-        self.batcher = Batcher(tagger, limits, self.metrics, language=language)
+        self.batcher = Batcher(tagger, limits, self.metrics)
         watch = self.metrics.watch
         watch("ner_queue_requests", "Requests waiting", lambda: len(self.batcher))
         watch("ner_open_requests", "Requests looked after", lambda: self.backpressure.requests)
@@ -90,6 +104,7 @@ class Service:
         try:
             yield
         finally:
+            await asyncio.to_thread(self.spacy.close)
             await asyncio.to_thread(self.batcher.close)
 
     async def tag(self, request: Request) -> Response:
@@ -108,7 +123,8 @@ class Service:
         return Response(content, media_type=JSON)
 
     async def _records(self, request: Request, asked: TagBody) -> list[bytes]:
-        answer = asyncio.wrap_future(self.batcher.submit(asked))
+        cut = await self._cutter(asked)
+        answer = asyncio.wrap_future(self.batcher.submit(asked, cut))
         gone = asyncio.ensure_future(left(request))
         try:
             either: set[asyncio.Future[Any]] = {answer, gone}
@@ -124,6 +140,24 @@ class Service:
             answer.cancel()  # what is not tagged by now need not be
         raise RefusedError(503, f"there was no answer within {self.limits.seconds:g} s; come again")
 
+    async def _cutter(self, asked: TagBody) -> TextTokenizer | None:
+        """What cuts the texts of a request, where it is not the built-in tokenizer.
+
+        Raises:
+            RefusedError: spaCy does not know the language, or took too long.
+        """
+        language, texts = asked.language or self.language, asked.texts_asked
+        if not language or not texts:
+            return None
+        loop, spacy = asyncio.get_running_loop(), self.spacy
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                found = await loop.run_in_executor(spacy.thread, spacy.tokenize, language, texts)
+        except TimeoutError:
+            raise RefusedError(503, "spaCy had no time for the texts; come again") from None
+        cut = iter(found)
+        return lambda text: tokenized(text, lambda _: next(cut))
+
     def about(self) -> dict[str, Any]:
         """What the model is."""
         network = self.tagger.network
@@ -133,6 +167,7 @@ class Service:
             "labels": list(self.tagger.labels),
             "embeddings": list(network.named_embeddings()),
             "scheme": network.scheme.name,
+            "tokenizer": self.tokenizer,
             "language": self.language,
             "decoding": asdict(self.tagger.decoding),
             "limits": asdict(self.limits),
@@ -148,7 +183,7 @@ def application(
     tagger: Tagger,
     *,
     limits: Limits | None = None,
-    language: str = "en",
+    tokenizer: str = BUILTIN,
     name: str = "model",
     hosts: tuple[str, ...] = (),
 ) -> FastAPI:
@@ -157,14 +192,15 @@ def application(
     Args:
         tagger: What finds the entities; it must not be used by anything else meanwhile.
         limits: What is refused.
-        language: Of spaCy's tokenizer, where a request names none.
+        tokenizer: Of texts, where a request names no language: ``builtin``, ``spacy`` or
+            ``spacy:LANGUAGE``.
         name: What the model is called.
         hosts: The names of this host that requests may give; any, if there are none.
 
     Raises:
-        ConfigError: spaCy does not know the language.
+        ConfigError: There is no such tokenizer.
     """
-    service = Service(tagger, limits or Limits(), language=language, name=name)
+    service = Service(tagger, limits or Limits(), tokenizer=tokenizer, name=name)
     app = FastAPI(
         title="ner",
         version=__version__,

@@ -8,20 +8,18 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import lru_cache
 from threading import Condition, Thread
 
 from ner.sentence import Sentence, Span
 from ner.serving.limits import Limits, RefusedError
 from ner.serving.metrics import Metrics
 from ner.serving.request import TagBody, sentences_of
-from ner.streaming.readers import Tokenizer
+from ner.streaming.tokenizers import BUILTIN, TextTokenizer, text_tokenizer
 from ner.streaming.writers import Tagged, as_record
 from ner.tagger import Tagger
 
 BATCH = 4096  # tokens tagged together, or one sentence more
 SHARE = 256  # of these, a request gets at least so many when it is its turn
-LANGUAGES = 8  # whose tokenizers are kept
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +63,14 @@ class Batcher:
         tagger: What finds the entities; used by this thread alone.
         limits: What is allowed.
         metrics: Where it is counted.
-        language: Of spaCy's tokenizer, where a request names none.
     """
 
-    def __init__(
-        self, tagger: Tagger, limits: Limits, metrics: Metrics, *, language: str = "en"
-    ) -> None:
+    def __init__(self, tagger: Tagger, limits: Limits, metrics: Metrics) -> None:
         self._tagger, self._limits, self._metrics = tagger, limits, metrics
         self._waiting: deque[Pending] = deque()
         self._changed = Condition()
         self._closing = False
-        self._language = language
-        self._tokenizers = lru_cache(LANGUAGES)(Tokenizer)
-        self._tokenizers(language)  # an unknown one is said at once
+        self._builtin = text_tokenizer(BUILTIN)
         self._thread = Thread(target=self._run, name="ner-tagging", daemon=True)
 
     def __len__(self) -> int:
@@ -100,22 +93,23 @@ class Batcher:
             self._changed.notify()
         self._thread.join()
 
-    def submit(self, asked: TagBody) -> Future[list[bytes]]:
+    def submit(self, asked: TagBody, cut: TextTokenizer | None = None) -> Future[list[bytes]]:
         """Ask for something; its records as JSON, in order. May be cancelled.
+
+        Args:
+            asked: What is asked for.
+            cut: What cuts its texts; the built-in tokenizer, if nothing is given.
 
         Raises:
             RefusedError: The server is going down.
         """
-        pending = Pending(sentences_of(asked, self._tokenizer_of, self._limits))
+        pending = Pending(sentences_of(asked, cut or self._builtin, self._limits))
         with self._changed:
             if self._closing:
                 raise RefusedError(503, "the server is shutting down")
             self._waiting.append(pending)
             self._changed.notify()
         return pending.answer
-
-    def _tokenizer_of(self, language: str) -> Tokenizer:
-        return self._tokenizers(language or self._language)
 
     def _run(self) -> None:
         while True:

@@ -56,7 +56,9 @@ async function ask() {
   at("error").textContent = "";
   at("status").textContent = "…";
   try {
-    const body = { text: at("text").value, language: at("language").value.trim() };
+    const body = { text: at("text").value };
+    const language = at("language").value.trim();
+    if (language) body.language = language;
     const began = performance.now();
     const response = await fetch("tag", {
       method: "POST",

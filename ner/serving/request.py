@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ner.config import ConfigError
 from ner.sentence import Sentence, in_document
 from ner.serving.limits import Limits, RefusedError
-from ner.streaming.readers import Tokenizer
+from ner.streaming.tokenizers import TextTokenizer
 
 ONE, MANY = ("text", "tokens"), ("texts", "sentences")
 KINDS: Mapping[type, str] = {
@@ -52,11 +51,16 @@ class TagBody(BaseModel):
     tokens: list[Token] = _absent("the tokens of one sentence", ["Ada", "Obi", "left", "."])
     sentences: list[list[Token]] = _absent("the tokens of several sentences", [["Hello", "Accra"]])
     language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] = Field(
-        default="", description="of spaCy's tokenizer, which cuts texts", examples=["de"]
+        default="", description="of spaCy's tokenizer; without, the server's own", examples=["de"]
     )
     document: bool = Field(
         default=False, description="whether these are, in this order, one document"
     )
+
+    @property
+    def texts_asked(self) -> list[str]:
+        """The texts to be cut into tokens, if there are any."""
+        return [item for item in self.items() if isinstance(item, str)]
 
     @property
     def many(self) -> bool:
@@ -104,32 +108,22 @@ def _check_tokens(count: int, limits: Limits) -> None:
         raise RefusedError(413, f"at most {limits.tokens:,} tokens, got {count:,}")
 
 
-def sentences_of(
-    asked: TagBody, tokenizer_of: Callable[[str], Tokenizer], limits: Limits
-) -> Iterator[Sentence]:
+def sentences_of(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Sentence]:
     """The sentences asked for, each cut into tokens when its turn comes.
 
     Raises:
-        RefusedError: There is no such language, or there are too many tokens.
+        RefusedError: There are too many tokens.
     """
     if not asked.document:
-        yield from _each(asked, tokenizer_of, limits)
+        yield from _each(asked, cut, limits)
         return
-    yield from in_document(_each(asked, tokenizer_of, limits))
+    yield from in_document(_each(asked, cut, limits))
 
 
-def _each(
-    asked: TagBody, tokenizer_of: Callable[[str], Tokenizer], limits: Limits
-) -> Iterator[Sentence]:
+def _each(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Sentence]:
     tokens = 0
     for item in asked.items():
-        if isinstance(item, str):
-            try:
-                sentence = tokenizer_of(asked.language)(item)
-            except ConfigError as error:
-                raise RefusedError(422, f"language: {error}") from None
-        else:
-            sentence = Sentence(tuple(item))
+        sentence = cut(item) if isinstance(item, str) else Sentence(tuple(item))
         tokens += len(sentence)
         _check_tokens(tokens, limits)
         yield sentence

@@ -7,7 +7,6 @@ waits.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,17 +14,17 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from ner.errors import ConfigError, DataWarning
+from ner.errors import DataWarning
 from ner.formats.columns import Numbering, split
 from ner.formats.faults import title
 from ner.formats.json_values import parsed
 from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 from ner.streaming.source import Idle, Source
+from ner.streaming.tokenizers import TextTokenizer, text_tokenizer
 
 HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
 TEXT = 500_000  # characters of a line of text that are cut into tokens together
-WORDS = 100_000  # distinct ones that a tokenizer remembers, about 50 MiB
 BOUNDARY = "-DOCSTART-"
 
 
@@ -150,8 +149,8 @@ def _as_document(held: Iterable[Item], known: bool) -> Iterator[Item]:
 
 
 def read_text(source: Source) -> Iterator[Item]:
-    """Each line of a text, cut into tokens by spaCy; a very long one in several parts."""
-    tokenizer = Tokenizer(source.language)
+    """Each line of a text, cut into tokens; a very long one in several parts."""
+    tokenizer = text_tokenizer(source.tokenizer)
     for read in source.lines():
         if isinstance(read, Idle):
             yield read
@@ -172,58 +171,16 @@ def cut(text: str, longest: int = TEXT) -> Iterator[str]:
     yield text[start:] if start else text
 
 
-class Tokenizer:
-    """spaCy's tokenizer for a language, made anew before the words it has met take much memory.
-
-    For one thread at a time.
-
-    Args:
-        language: Its code.
-
-    Raises:
-        ConfigError: spaCy does not know it.
-    """
-
-    def __init__(self, language: str) -> None:
-        self._language = language
-        self._nlp = _blank(language)
-        self._most = len(self._nlp.vocab.strings) + WORDS
-
-    def __call__(self, text: str) -> Sentence:
-        """A text as one sentence, its tokens with their places in it."""
-        if len(self._nlp.vocab.strings) > self._most:
-            self._nlp = _blank(self._language)
-        tokens = [token for token in self._nlp.make_doc(text) if not token.is_space]
-        return Sentence(
-            tuple(token.text for token in tokens),
-            text=text,
-            offsets=tuple((token.idx, token.idx + len(token)) for token in tokens),
-        )
-
-
-def _blank(language: str) -> Any:
-    import spacy
-
-    try:
-        nlp = spacy.blank(language)
-    except ImportError as error:
-        if "E048" not in str(error):  # there is such a language, but what cuts it is missing
-            raise ConfigError(f"spaCy's tokenizer for {language!r}: {error}") from None
-        raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
-    nlp.max_length = sys.maxsize
-    return nlp
-
-
 def read_jsonl(source: Source) -> Iterator[Item]:
-    """One object a line with ``tokens``, or with a ``text`` for spaCy to cut; others are bad."""
-    tokenizer: Tokenizer | None = None
+    """One object a line with ``tokens``, or with a ``text`` to be cut; others are bad."""
+    tokenizer: TextTokenizer | None = None
     for read in _records(source):
         if isinstance(read, Idle):
             yield read
             continue
         number, record = read
         if "tokens" not in record:
-            tokenizer = tokenizer or Tokenizer(source.language)
+            tokenizer = tokenizer or text_tokenizer(source.tokenizer)
             yield TagRequest(tokenizer(record["text"]), extra=record)
             continue
         try:

@@ -42,14 +42,14 @@ class Source:
     Attributes:
         path: A path, or ``-``.
         skip: Whether bad lines are left out, and said at the end, instead of raised.
-        language: Of spaCy's tokenizer.
+        tokenizer: Of texts, see ``ner.streaming.tokenizers``.
         encoding: Of the bytes.
         skipped: How many were left out.
     """
 
     path: str
     skip: bool = False
-    language: str = "en"
+    tokenizer: str = "builtin"
     encoding: str = "utf-8"
     skipped: int = 0
     _faults: SkippedLines = field(init=False, repr=False)

@@ -1,0 +1,88 @@
+"""What cuts texts into tokens: rules of our own, or spaCy's tokenizer for a language."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ner.errors import ConfigError
+from ner.sentence import Sentence
+from ner.tokenizer import Offsets, tokenize
+
+BUILTIN, SPACY = "builtin", "spacy"
+WORDS = 100_000  # distinct ones that spaCy's tokenizer remembers, about 50 MiB
+
+TextTokenizer = Callable[[str], Sentence]
+
+
+def text_tokenizer(name: str) -> TextTokenizer:
+    """Return a function from a text to a sentence, whose tokens know their places in it.
+
+    For one thread at a time.
+
+    Args:
+        name: ``builtin``, ``spacy`` (for English) or ``spacy:LANGUAGE``.
+
+    Raises:
+        ConfigError: There is no such tokenizer.
+    """
+    kind, _, language = name.partition(":")
+    if name == BUILTIN:
+        return partial(tokenized, cut=tokenize)
+    if kind == SPACY:
+        return partial(tokenized, cut=SpacyTokenizer(language or "en"))
+    raise ConfigError(
+        f"there is no tokenizer {name!r}; expected {BUILTIN}, {SPACY} or {SPACY}:LANGUAGE"
+    )
+
+
+def spacy_language(name: str) -> str:
+    """Return the language of a tokenizer of spaCy's; nothing for the built-in one."""
+    kind, _, language = name.partition(":")
+    return (language or "en") if kind == SPACY else ""
+
+
+def tokenized(text: str, cut: Callable[[str], Offsets]) -> Sentence:
+    """Return a text as one sentence."""
+    offsets = tuple(cut(text))
+    return Sentence(tuple(text[start:end] for start, end in offsets), text=text, offsets=offsets)
+
+
+class SpacyTokenizer:
+    """spaCy's tokenizer for a language, made anew before the words it has met take much memory.
+
+    Its time grows with the square of the length of some texts. For one thread at a time.
+
+    Args:
+        language: Its code.
+
+    Raises:
+        ConfigError: spaCy does not know it.
+    """
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._nlp = _blank(language)
+        self._most = len(self._nlp.vocab.strings) + WORDS
+
+    def __call__(self, text: str) -> Offsets:
+        """Return the characters of each token."""
+        if len(self._nlp.vocab.strings) > self._most:
+            self._nlp = _blank(self._language)
+        doc = self._nlp.make_doc(text)
+        return [(token.idx, token.idx + len(token)) for token in doc if not token.is_space]
+
+
+def _blank(language: str) -> Any:
+    import spacy
+
+    try:
+        nlp = spacy.blank(language)
+    except ImportError as error:
+        if "E048" not in str(error):  # there is such a language, but what cuts it is missing
+            raise ConfigError(f"spaCy's tokenizer for {language!r}: {error}") from None
+        raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
+    nlp.max_length = sys.maxsize
+    return nlp
