@@ -19,25 +19,18 @@ Graph = Mapping[str, set[str]]
 # Functions that sum over the paths of a chain step by step, forward or backward, each with the
 # implementation it is part of. An implementation is one way to write the two recursions.
 SUMS_OVER_PATHS = {
-    "ner.crf.arrays.ArrayMessages.of": "log space, numpy",
-    "ner.crf.blocks.Blocks._backwards": "blocks",
-    "ner.crf.blocks.Blocks._gradient": "blocks",
-    "ner.crf.blocks.Blocks._messages": "blocks",
-    "ner.crf.blocks.Blocks.of": "blocks",
-    "ner.crf.linear._walk": "scaled, numpy",
-    "ner.crf.logspace.LogSpace.of": "log space, torch",
-    "ner.crf.logspace.differentiable_log_partition": "log space, differentiable",
-    "ner.crf.scaled._carry": "scaled, torch",
-    "ner.crf.scaled._matrices": "scaled, torch",
-    "ner.crf.scaled._walk": "scaled, torch",
-    "ner.inference.probabilities._backward": "spans of a batch",
-    "ner.inference.probabilities._forward": "spans of a batch",
-    "ner.inference.single._messages": "spans of one sentence",
+    "ner.crf.core.linear_space._walk": "scaled",
+    "ner.crf.core.log_space.recursion": "log space, of numpy and of torch",
+    "ner.crf.core.short_sentence._messages": "one short sentence",
+    "ner.crf.gpu._carry": "accelerator",
+    "ner.crf.gpu._matrices": "accelerator",
+    "ner.crf.gpu._walk": "accelerator",
 }
 # Functions with such a loop that are no sums over paths, and what they are.
 OTHER_RECURRENCES = {
-    "ner.crf.decoding._open": "which tags can still end the sentence",
-    "ner.crf.decoding_numpy._open": "which tags can still end the sentence",
+    "ner.crf.core.decoding._reaches_end": "which tags can still end the sentence",
+    "ner.crf.core.log_space.LogSpace.gradient": "a sum over tokens of pairs of tags",
+    "ner.crf.core.scores.entropy": "a sum over tokens of pairs of tags",
     "ner.inference.lstm.FusedLSTM._along": "an LSTM",
     "ner.inference.lstm.FusedLSTM.run": "an LSTM",
     "ner.inference.lstm.FusedLSTM.run_one": "an LSTM",

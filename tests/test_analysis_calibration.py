@@ -11,10 +11,12 @@ from ner.analysis.calibration import fit_temperature, reaching, thresholds
 from ner.cli import main
 from ner.config import dump
 from ner.crf import viterbi
+from ner.crf.core.log_space import LogSpace
+from ner.crf.core.spans import span_probability
 from ner.evaluation import Score, evaluate
 from ner.formats import read, write
 from ner.inference import Decoding, PlainEngine
-from ner.inference.probabilities import SpanTable, Weights, span_probabilities
+from ner.inference.span_decoder import SpanDecoder
 from ner.network import build
 from ner.sample import path as sample_path
 from ner.sentence import Sentence
@@ -179,40 +181,24 @@ def test_probabilities_are_those_of_the_chain(toy, scheme):
             engine = PlainEngine(network)
             expected = [span.score for spans in engine._spans(chain) for span in spans]
             found = _found(network, chain, lengths)
-            scores = (part.numpy() for part in (chain.transitions, chain.start, chain.end))
-            own = span_probabilities(
-                emissions.numpy(), lengths, Weights.of(*scores), found, _table(network)
-            )
+            own = SpanDecoder(network.scheme, network.labels).probabilities(chain.arrays(), found)
             np.testing.assert_allclose(own, expected, atol=1e-6)
 
 
-def test_scores_beyond_float64_are_left_to_others(network):
-    emissions = np.full((1, 2, len(network.tags)), -2000.0, np.float32)
-    inside = network.tags.index("I-PER")
-    emissions[:, :, inside] = 2000.0  # cannot begin a sentence
-    chain = network.crf.chain(torch.from_numpy(emissions), torch.tensor([2]))
+@pytest.mark.parametrize(("emission", "move"), [(2000.0, 0.0), (0.0, 2000.0)])
+def test_scores_beyond_float64_have_exact_probabilities_all_the_same(network, emission, move):
+    emissions = torch.full((1, 2, len(network.tags)), -emission)
+    emissions[:, :, network.tags.index("I-PER")] = emission  # cannot begin a sentence
+    with torch.no_grad():
+        chain = network.crf.chain(emissions, torch.tensor([2]))
+    parts = (chain.transitions + move, chain.start + move, chain.end + move)
+    scores = type(chain)(emissions, *parts, chain.lengths).arrays()
     found = _found(network, chain, np.array([2]))
-    scores = (part.detach().numpy() for part in (chain.transitions, chain.start, chain.end))
-    lengths = np.array([2])
-    assert (
-        span_probabilities(emissions, lengths, Weights.of(*scores), found, _table(network)) is None
-    )
-
-
-def test_weights_beyond_float64_are_left_to_others(network, toy):
-    chain = network.crf.chain(torch.zeros(1, 2, len(network.tags)), torch.tensor([2]))
-    found = _found(network, chain, np.array([2]))
-    scores = [
-        part.detach().numpy() + 2000.0 for part in (chain.transitions, chain.start, chain.end)
-    ]
-    nothing = np.zeros((1, 2, len(network.tags)), np.float32)
-    weights = Weights.of(*scores)
-    assert span_probabilities(nothing, np.array([2]), weights, found, _table(network)) is None
-
-
-def _table(network):
-    tags = network.span_tags
-    return SpanTable(*(getattr(tags, name).numpy() for name in SpanTable.__slots__))
+    decoder = SpanDecoder(network.scheme, network.labels)
+    messages = LogSpace.of(scores).messages()
+    right = span_probability(scores, messages, found, network.span_tags.table())
+    assert len(found)
+    assert decoder.probabilities(scores, found) == pytest.approx(right.tolist(), abs=1e-6)
 
 
 def _found(network, chain, lengths):

@@ -10,13 +10,10 @@ import pytest
 import torch
 from crf_oracle import Enumeration, enumerated, legal, random_crf, span_tags, table
 
-import ner.crf.blocks
-import ner.crf.recursions
-import ner.crf.scaled
+import ner.crf.autograd
+import ner.crf.gpu
 from ner.crf import CRF, LinearChain, greedy, posterior, viterbi
-from ner.crf.blocks import Blocks
-from ner.crf.packed import Packed
-from ner.crf.scaled import Scaled
+from ner.crf.core.linear_space import LinearSpace
 
 TAGS = 5  # O, and two labels of BIO or one of BIOES
 TABLES = {"none": None, "BIO": table("BIO", 2), "BIOES": table("BIOES", 1)}
@@ -63,24 +60,17 @@ def case(request) -> Case:
     return CASES[request.param]
 
 
-class Nowhere:
-    """A way to run the recursions that never serves."""
-
-    @staticmethod
-    def of(lattice, tags=None):
-        return None
-
-
-WAYS = {"packed": Packed, "blocks": Blocks, "scaled": Scaled, "pieces": Scaled, "logspace": Nowhere}
+WAYS = ("linear space", "log space", "gpu", "gpu in pieces")
 
 
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch) -> str:
-    """Each way to run the recursions: on the CPU, in blocks, for accelerators, and the slow one."""
-    monkeypatch.setattr(ner.crf.recursions, "fast_way", lambda lattice: WAYS[request.param])
-    monkeypatch.setattr(ner.crf.blocks, "_BLOCK", 2 * len(LENGTHS) * TAGS)  # blocks of two tokens
-    if request.param == "pieces":
-        monkeypatch.setattr(ner.crf.scaled, "_cut", lambda batch, length, tags: (2, 4))
+    """Each way to sum over paths; what is for accelerators runs on the CPU here."""
+    if request.param == "log space":
+        monkeypatch.setattr(LinearSpace, "of", lambda scores, gold=None: None)
+    monkeypatch.setattr(ner.crf.autograd, "on_gpu", lambda lattice: "gpu" in request.param)
+    if request.param == "gpu in pieces":
+        monkeypatch.setattr(ner.crf.gpu, "_cut", lambda batch, length, tags: (2, 4))
     return request.param
 
 

@@ -475,3 +475,28 @@ class TestLoss:
         for message, call in bad.items():
             with pytest.raises(ValueError, match=message):
                 call()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["tags", "candidates"])
+def test_parameters_of_half_precision_have_a_loss_and_a_gradient(dtype, kind):
+    """As pytorch-crf's have, and computed in float64 from what the parameters are."""
+    torch.manual_seed(0)
+    crf = CRF(4, batch_first=True).to(dtype)
+    emissions = torch.randn(3, 5, 4).to(dtype).requires_grad_()
+    lengths, gold = torch.tensor([5, 2, 0]), torch.randint(0, 4, (3, 5))
+    candidates = torch.nn.functional.one_hot(gold, 4).bool()
+    known = {"tags": gold} if kind == "tags" else {"candidates": candidates}
+    loss = crf.loss(emissions, lengths, reduction="sum", **known)
+    loss.backward()
+    wide, leaf = CRF(4, batch_first=True).double(), emissions.detach().double().requires_grad_()
+    wide.load_state_dict(crf.state_dict())
+    truth = wide.loss(leaf, lengths, reduction="sum", **known)
+    truth.backward()
+    torch.testing.assert_close(loss, truth.float())
+    pairs = [(emissions, leaf), *zip(crf.parameters(), wide.parameters(), strict=True)]
+    for one, right in pairs:
+        assert one.grad.dtype == dtype
+        torch.testing.assert_close(one.grad.double(), right.grad, rtol=1e-2, atol=1e-2)
+    mask = torch.arange(5) < lengths.clamp_min(1).unsqueeze(1)
+    assert crf.decode(emissions, mask) == wide.decode(leaf, mask)

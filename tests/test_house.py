@@ -66,13 +66,13 @@ def test_every_python_block_is_python(page):
 
 # What does not hold yet. Take out what you mend; never add.
 HOMONYMS = {
-    *("Average", "Columns", "Fault", "Found", "Known", "Options", "Page", "Piece", "Report"),
-    *("Source", "Step", "Survey", "Weights", "_Watch"),
+    *("Average", "Columns", "Fault", "Known", "Options", "Page", "Piece", "Report"),
+    *("Source", "Step", "Survey", "_Watch"),
 }
 CIRCLES = {"cli": 1, "training": 2}  # circles of modules within one room
 REPEATED = {"_object"}
 MODULES = 240
-WAYS_TO_SUM = 8
+WAYS_TO_SUM = 4
 
 
 def test_no_class_name_has_two_meanings():

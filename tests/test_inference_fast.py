@@ -307,3 +307,14 @@ def test_conll2003_is_tagged_as_on_the_plain_road(toy, shared):
     sentences = [s for s, _ in zip(ner.read(path), range(400), strict=False)]
     network = network_of(sentences)
     assert_same(FastEngine(network).predict(sentences), PlainEngine(network).predict(sentences))
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_the_recurrence_of_one_is_that_of_many(directions):
+    torch.manual_seed(0)
+    layer = FusedLSTM([torch.nn.LSTM(5, 6, batch_first=True) for _ in range(directions)])
+    gates = torch.randn(directions, 7, 24)
+    with torch.inference_mode():
+        many = layer.run([own.clone().split(1) for own in gates], [1] * 7)
+        one = torch.from_numpy(layer.run_one(gates.numpy()))
+    torch.testing.assert_close(one.transpose(0, 1), many, atol=1e-6, rtol=0.0)

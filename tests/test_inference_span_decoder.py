@@ -1,23 +1,25 @@
-"""Spans chosen and scored on numpy arrays alone are those that torch chooses."""
+"""Spans chosen and scored on numpy arrays alone: the choice, the sums, and their place."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_inference_fast import assert_same, network_of, texts
 
-from ner.crf import DECODERS, LinearChain, SpanTags, greedy, posterior
-from ner.crf.arrays import ArrayChain, ArrayMessages, Found, SpanTable, _Moves, span_probability
-from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
-from ner.crf.nbest_numpy import n_best_numpy
-from ner.crf.viterbi_numpy import viterbi_numpy
+from ner.crf import DECODERS
+from ner.crf.core.decoding import greedy, posterior_spans
+from ner.crf.core.forward_backward import forward_backward
+from ner.crf.core.log_space import LogSpace, _Transitions
+from ner.crf.core.scores import ChainScores
+from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
+from ner.crf.core.viterbi import viterbi
 from ner.inference import Decoding, FastEngine, PlainEngine
 from ner.inference.decoding import WAYS
 from ner.inference.n_best import alternatives
 from ner.inference.span_decoder import Moves, SpanDecoder
+from ner.inference.span_extraction import SpanExtractor
 from ner.inference.windows import DecodingChunk
 from ner.schemes import SCHEMES
 
@@ -26,7 +28,7 @@ NAMES = ["BIO", "BIOES", "BILOU", "BMES"]
 
 
 def chains(name, seed, scale):
-    """The same random distribution over legal tags for numpy and for torch, and its spans' tags."""
+    """A random distribution over legal tags, and its spans' tags."""
     scheme = SCHEMES[name]
     ends = (*scheme.tags(LABELS), "O")
     allowed = np.array([[scheme.allows(a, b) for b in ends] for a in ends])
@@ -36,12 +38,16 @@ def chains(name, seed, scale):
     emissions = random.normal(0.0, scale, (5, 8, len(ends) - 1)).astype(np.float32)
     parts = [p.astype(np.float32) for p in (scores[:-1, :-1], scores[-1, :-1], scores[:-1, -1])]
     spelling = scheme.spelling(LABELS)
-    return (
-        ArrayChain(emissions, *parts, lengths),
-        LinearChain(*map(torch.from_numpy, (emissions, *parts, lengths))),
-        SpanTable(**{name: np.array(tags) for name, tags in spelling.items()}),
-        SpanTags(**{name: torch.tensor(tags) for name, tags in spelling.items()}),
-    )
+    table = SpanTable(**{name: np.array(tags) for name, tags in spelling.items()})
+    return ChainScores(emissions, *parts, lengths), table
+
+
+def every_span(chain):
+    """All spans that can be, of either label."""
+    spans = [(row, start, end, label) for row, length in enumerate(chain.lengths.tolist())
+             for start in range(length) for end in range(start + 1, length + 1)
+             for label in range(2)]  # fmt: skip
+    return SpanBatch(*np.array(spans).T)
 
 
 cases = given(st.sampled_from(NAMES), st.integers(0, 99), st.sampled_from([0.3, 2.0, 2000.0]))
@@ -49,17 +55,14 @@ cases = given(st.sampled_from(NAMES), st.integers(0, 99), st.sampled_from([0.3, 
 
 @settings(max_examples=40)
 @cases
-def test_the_sums_are_those_of_torch(name, seed, scale):
-    chain, linear, table, tags = chains(name, seed, scale)
-    spans = [(row, start, end, label) for row, length in enumerate(chain.lengths.tolist())
-             for start in range(length) for end in range(start + 1, length + 1)
-             for label in range(2)]  # fmt: skip
-    columns = np.array(spans).T
-    found = span_probability(chain, ArrayMessages.of(chain), Found(*columns), table)
-    expected = linear.span_probability(*map(torch.from_numpy, columns), tags)
-    np.testing.assert_allclose(found, expected.numpy(), atol=1e-9)
-    marginals = ArrayMessages.of(chain).marginals()[chain.mask]
-    np.testing.assert_allclose(marginals, linear.marginals().numpy()[chain.mask], atol=1e-5)
+def test_the_fast_sums_are_the_exact_ones(name, seed, scale):
+    chain, table = chains(name, seed, scale)
+    spans = every_span(chain)
+    fast, exact = forward_backward(chain).messages(), LogSpace.of(chain).messages()
+    found = span_probability(chain, fast, spans, table)
+    np.testing.assert_allclose(found, span_probability(chain, exact, spans, table), atol=1e-9)
+    inside = chain.mask
+    np.testing.assert_allclose(fast.marginals()[inside], exact.marginals()[inside], atol=1e-9)
 
 
 @settings(max_examples=100)
@@ -70,37 +73,51 @@ def test_a_step_loses_nothing_below_the_range_of_float64(seed, scale):
     moves[random.random(moves.shape) < 0.4] = before[random.random(before.shape) < 0.4] = -np.inf
     with np.errstate(divide="ignore"):
         expected = np.logaddexp.reduce(before[:, :, None] + moves, 1)
-    np.testing.assert_allclose(_Moves.of(moves).summed(before), expected, rtol=1e-12, atol=1e-12)
+    found = _Transitions.of(moves).advance(before)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=40)
-@cases
-def test_every_way_to_choose_is_that_of_torch(name, seed, scale):
-    chain, linear, table, tags = chains(name, seed, scale)
-    inside = chain.mask
-    for threshold in (0.1, 0.35, 0.8):
-        found = posterior_numpy(chain, table, threshold=threshold)
-        expected = posterior(linear, tags, threshold=threshold).tags.numpy()
-        np.testing.assert_array_equal(found[inside], expected[inside])
-    np.testing.assert_array_equal(greedy_numpy(chain), greedy(linear).tags.numpy())
+def heaviest(gains, length):
+    """The greatest sum of gains of disjoint spans (start, end)."""
+    best = [0.0] * (length + 1)
+    for position in range(length - 1, -1, -1):
+        here = [gain + best[end] for (start, end), gain in gains.items() if start == position]
+        best[position] = max([best[position + 1], *here])
+    return best[0]
 
 
-@pytest.mark.parametrize("threshold", [0.01, 0.03, 0.1, 0.2])
-def test_spans_that_compete_are_chosen_as_torch_does(threshold):
+@pytest.mark.parametrize(("name", "scale"), [("BIO", 0.7), ("BIO", 2.0), ("BIOES", 0.7)])
+@pytest.mark.parametrize("threshold", [0.01, 0.03, 0.1, 0.2, 0.35, 0.8])
+def test_no_other_choice_of_spans_has_a_greater_gain(name, scale, threshold):
     """A gain is a probability less the threshold, so that one span may outweigh two."""
-    for seed in range(60):
-        chain, linear, table, tags = chains("BIO", seed, 0.7)
-        found = posterior_numpy(chain, table, threshold=threshold)
-        expected = posterior(linear, tags, threshold=threshold).tags.numpy()
-        np.testing.assert_array_equal(found[chain.mask], expected[chain.mask])
+    for seed in range(10):
+        chain, table = chains(name, seed, scale)
+        tags = posterior_spans(chain, table, threshold=threshold)
+        spans = every_span(chain)
+        probabilities = span_probability(chain, LogSpace.of(chain).messages(), spans, table)
+        extractor = SpanExtractor(SCHEMES[name], SCHEMES[name].tags(LABELS), LABELS)
+        for row, length in enumerate(chain.lengths.tolist()):
+            own = np.flatnonzero(spans.rows == row)
+            places = zip(spans.starts[own].tolist(), spans.ends[own].tolist(), strict=True)
+            known = zip(places, spans.labels[own].tolist(), probabilities[own], strict=True)
+            all_gains = {(*place, label): p - threshold for place, label, p in known}
+            gains = {}
+            for (start, end, _), gain in all_gains.items():
+                if gain > 0.0:
+                    gains[start, end] = max(gain, gains.get((start, end), 0.0))
+            found = extractor.find(tags[row, :length], np.array([length]))
+            fields = (found.starts, found.ends, found.labels)
+            kept_gains = [all_gains[tuple(span)] for span in np.stack(fields, 1).tolist()]
+            assert min(kept_gains, default=0.0) >= 0.0
+            assert sum(kept_gains) == pytest.approx(heaviest(gains, length), abs=1e-9)
 
 
 def test_a_span_just_as_probable_as_the_threshold_is_kept():
     table = SpanTable(*(np.array([tag]) for tag in (1, 1, 2, 2, 2)))  # BIO: O, B, I
     moves, ends = np.zeros((3, 3), np.float32), np.array([0.0, 0.0, -np.inf], np.float32)
-    chain = ArrayChain(np.zeros((1, 1, 3), np.float32), moves, ends, ends, np.array([1]))
-    assert posterior_numpy(chain, table, threshold=0.5).tolist() == [[1]]
-    assert posterior_numpy(chain, table, threshold=0.51).tolist() == [[0]]
+    chain = ChainScores(np.zeros((1, 1, 3), np.float32), moves, ends, ends, np.array([1]))
+    assert posterior_spans(chain, table, threshold=0.5).tolist() == [[1]]
+    assert posterior_spans(chain, table, threshold=0.51).tolist() == [[0]]
 
 
 @settings(max_examples=100)
@@ -113,10 +130,16 @@ def test_the_greedy_way_sees_dead_ends_from_afar(seed):
     end = np.full(6, -np.inf, np.float32)
     end[0] = 0.0
     emissions = random.normal(size=(4, 7, 6)).astype(np.float32)
-    chain = ArrayChain(emissions, moves, np.zeros(6, np.float32), end, np.array([7, 5, 4, 1]))
-    parts = (chain.emissions, chain.transitions, chain.start, chain.end, chain.lengths)
-    right = greedy(LinearChain(*map(torch.from_numpy, parts))).tags.numpy()
-    np.testing.assert_array_equal(greedy_numpy(chain), right)
+    chain = ChainScores(emissions, moves, np.zeros(6, np.float32), end, np.array([7, 5, 4, 1]))
+    tags = greedy(chain)
+    for row, length in enumerate(chain.lengths.tolist()):
+        before = np.zeros(6)
+        for t in range(length):
+            steps = np.linalg.matrix_power(moves == 0.0, length - 1 - t)  # ways to each last tag
+            open_ = steps[:, 0] > 0
+            assert tags[row, t] == np.where(open_, before + emissions[row, t], -np.inf).argmax()
+            before = moves[tags[row, t]]
+    assert not tags[~chain.mask].any()
 
 
 def test_the_ways_are_those_of_the_crf():
@@ -130,8 +153,6 @@ def test_the_span_decoder_finds_what_the_plain_road_finds(toy, decode):
     engine.decoder = SpanDecoder(network.scheme, network.labels, decoding)
     sentences = texts(toy)
     assert_same(engine.predict(sentences), PlainEngine(network, decoding).predict(sentences))
-    engine.decoder.any_probabilities = None  # they were summed step by step
-    engine.predict(sentences)
 
 
 def test_spans_below_the_least_score_are_dropped_and_no_others(toy):
@@ -143,16 +164,6 @@ def test_spans_below_the_least_score_are_dropped_and_no_others(toy):
     found = FastEngine(network, Decoding(min_score=least)).predict(sentences)
     assert found == [tuple(span for span in spans if span.score >= least) for spans in every]
     assert min(span.score for spans in found for span in spans) == least
-
-
-@settings(max_examples=30)
-@given(st.sampled_from(NAMES), st.integers(0, 99), st.sampled_from([1, 3, 40]))
-def test_the_best_paths_are_those_of_torch(name, seed, count):
-    chain, linear, _, _ = chains(name, seed, 2.0)
-    tags, scores = n_best_numpy(chain, count)
-    expected = linear.n_best(count)
-    np.testing.assert_allclose(scores, expected.scores.numpy(), atol=1e-9)
-    np.testing.assert_array_equal(tags, expected.tags.numpy())
 
 
 def test_other_readings_are_those_of_the_network(toy):
@@ -173,7 +184,7 @@ def test_other_readings_are_those_of_the_network(toy):
 @pytest.mark.parametrize("last", [True, False])
 def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
     """The scores of the sentence's start and end count where they are, and nowhere else."""
-    chain, _, table, _ = chains(name, 4, 2.0)
+    chain, table = chains(name, 4, 2.0)
     moves = Moves(chain.transitions, chain.start, chain.end)
     emissions = chain.emissions.reshape(-1, chain.emissions.shape[2])[:30]
     decoder = SpanDecoder(SCHEMES[name], LABELS)
@@ -183,10 +194,11 @@ def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
     start = chain.start if tag is None else chain.transitions[tag]
     end = chain.end if last else nothing
     own = emissions[None, before:]
-    best = viterbi_numpy(own, np.array([30 - before]), chain.transitions, start, end)[0]
+    rest = ChainScores(own, chain.transitions, start, end, np.array([30 - before]))
+    best = viterbi(rest)[0]
     np.testing.assert_array_equal(tags, best[: len(tags)])
     assert len(tags) == 30 - before if last else 0 < len(tags) <= 20
-    whole = ArrayChain(
+    whole = ChainScores(
         emissions[None],
         chain.transitions,
         nothing if before else chain.start,
@@ -195,8 +207,8 @@ def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
     )
     assert spans
     columns = [(0, s.start + before, s.end + before, LABELS.index(s.label)) for s in spans]
-    found = Found(*np.array(columns).T)
-    expected = span_probability(whole, ArrayMessages.of(whole), found, table)
+    found = SpanBatch(*np.array(columns).T)
+    expected = span_probability(whole, LogSpace.of(whole).messages(), found, table)
     assert [span.score for span in spans] == pytest.approx(expected.tolist(), rel=1e-5)
     decoded = SCHEMES[name].decode([decoder.tags[number] for number in tags])
     assert [(s.start, s.end, s.label) for s in spans] == [
@@ -206,7 +218,7 @@ def test_a_piece_begins_and_ends_as_its_place_says(name, before, last):
 
 @pytest.mark.parametrize("decode", WAYS)
 def test_a_sentence_alone_has_the_spans_it_has_beside_others(decode):
-    chain, _, _, _ = chains("BIO", 5, 2.0)
+    chain, _ = chains("BIO", 5, 2.0)
     moves = Moves(chain.transitions, chain.start, chain.end)
     decoder = SpanDecoder(SCHEMES["BIO"], LABELS, Decoding(decode))
     order = np.argsort(-chain.lengths, kind="stable")

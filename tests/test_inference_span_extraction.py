@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner.inference.single import best_path
+from ner.crf.core.scores import ChainScores
+from ner.crf.core.short_sentence import best_path
 from ner.inference.span_extraction import SpanExtractor
 from ner.schemes import SCHEMES
 
@@ -63,7 +64,7 @@ def test_the_best_path_is_the_best_of_all(data):
 
     every = list(itertools.product(range(count), repeat=length))
     best = max(map(score, every))
-    path = best_path(emissions, moves, start, end)
+    path = best_path(ChainScores(emissions[None], moves, start, end, np.array([length])))
     if best == -np.inf:
         assert path is None
     else:
@@ -75,4 +76,5 @@ def test_the_best_path_is_the_best_of_all(data):
 def test_scores_that_are_no_numbers_have_no_best_path(bad):
     zeros = np.zeros((2, 2), np.float32)
     emissions = np.array([[0.0, 0.0], [bad, 0.0]], np.float32)
-    assert best_path(emissions, zeros, zeros[0], zeros[0]) is None
+    chain = ChainScores(emissions[None], zeros, zeros[0], zeros[0], np.array([2]))
+    assert best_path(chain) is None

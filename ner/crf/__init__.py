@@ -1,7 +1,7 @@
 """The linear-chain conditional random field. It knows tags as numbers, and nothing else.
 
-The names are imported when first asked for, so that `ner.crf.viterbi_numpy` can be used
-where torch is not installed.
+The names are imported when first asked for, so that `ner.crf.core` can be used where
+torch is not installed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ner.crf.chain import LinearChain as LinearChain
+    from ner.crf.chain import Paths as Paths
     from ner.crf.decoding import DECODERS as DECODERS
     from ner.crf.decoding import Decoder as Decoder
     from ner.crf.decoding import greedy as greedy
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ner.crf.decoding import posterior as posterior
     from ner.crf.decoding import viterbi as viterbi
     from ner.crf.layer import CRF as CRF
-    from ner.crf.paths import Paths as Paths
     from ner.crf.spans import SpanTags as SpanTags
 
 _HOMES = {
@@ -26,7 +26,7 @@ _HOMES = {
     "DECODERS": "ner.crf.decoding",
     "Decoder": "ner.crf.decoding",
     "LinearChain": "ner.crf.chain",
-    "Paths": "ner.crf.paths",
+    "Paths": "ner.crf.chain",
     "SpanTags": "ner.crf.spans",
     "greedy": "ner.crf.decoding",
     "n_best": "ner.crf.decoding",

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ner.crf import nbest, spans
+from ner.crf.autograd import LossSpec, backend, likelihood, with_slow_gradient
+from ner.crf.core import n_best as core
+from ner.crf.core.scores import Messages, entropy, pair_marginals
+from ner.crf.core.spans import SpanBatch, span_probability
 from ner.crf.lattice import Lattice
-from ner.crf.likelihood import likelihood, with_slow_gradient
-from ner.crf.logspace import differentiable_entropy, differentiable_marginals, pair_marginals
-from ner.crf.messages import Messages, Question
-from ner.crf.paths import Paths
-from ner.crf.recursions import recursions
+from ner.crf.log_space import differentiable_entropy, differentiable_marginals
 from ner.crf.spans import SpanTags
 
-_STEPS = 64  # tokens whose pairs of tags are looked at together
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paths:
+    """One path per sentence, or `n` of them.
+
+    tags: ``(batch, length)``, 0 at padding; of n-best or drawn paths ``(batch, n, length)``.
+    scores: ``(batch,)`` or ``(batch, n)``, float64: the sum of a path's emissions, transitions,
+        start and end. Its log-probability is that less the chain's log partition. Where a
+        sentence has fewer than `n` paths, the score is minus infinity and the tags are 0.
+    """
+
+    tags: Tensor
+    scores: Tensor
 
 
 class LinearChain(Lattice):
@@ -35,17 +50,17 @@ class LinearChain(Lattice):
 
     Raises:
         ValueError: where shapes or types do not fit. Every method raises it for a score that is
-            no number, and for a sentence that has no legal path.
+            NaN or infinite, and for a sentence that has no legal path.
     """
 
     __slots__ = ()
 
     def log_partition(self) -> Tensor:
-        """The log of the sum over all paths, ``(batch,)``; differentiable, 0 if empty."""
-        return likelihood(*self._scores(), Question(self.lengths, self.candidates))
+        """Return the log of the sum over all paths, ``(batch,)``; differentiable, 0 if empty."""
+        return likelihood(*self._scores(), LossSpec(self.lengths, self.candidates))
 
     def log_prob(self, tags: Tensor) -> Tensor:
-        """The log-probabilities of paths; differentiable.
+        """Return the log-probabilities of paths; differentiable.
 
         Args:
             tags: ``(batch, length)``, or ``(batch, n, length)``; anything at padding.
@@ -57,28 +72,26 @@ class LinearChain(Lattice):
         return self.score(tags) - (total if tags.dim() == 2 else total.unsqueeze(1))
 
     def marginals(self) -> Tensor:
-        """The probability of each tag at each token, ``(batch, length, tags)``; 0 at padding.
+        """Return the probability of each tag at each token, ``(batch, length, tags)``, else 0.
 
         Differentiable; the derivative runs in log space and is slow.
         """
         return with_slow_gradient(self._marginals, differentiable_marginals, self)
 
     def pairwise_marginals(self) -> Tensor:
-        """The probability of each pair of neighbouring tags; not differentiable.
+        """Return the probability of each pair of neighbouring tags; not differentiable.
 
         Returns:
             ``(batch, length - 1, tags, tags)``; entry t is about tokens t and t + 1, and is 0
             where there is no token t + 1.
         """
-        with torch.no_grad():
-            length = self.emissions.shape[1]
-            pairs = pair_marginals(self.messages(), self, 1, max(length, 1))
-            return pairs.to(self._type())
+        messages, length = self.messages(), max(self.emissions.shape[1], 1)
+        return self._tensor(pair_marginals(self.arrays(), messages, 1, length)).to(self._type())
 
     def span_probability(
         self, rows: Tensor, starts: Tensor, ends: Tensor, labels: Tensor, span_tags: SpanTags
     ) -> Tensor:
-        """The probability that tokens [start, end) of a sentence are one span of that label.
+        """Return the probability that tokens [start, end) of a sentence are one span of a label.
 
         It is exact: the sum over all paths in which these tokens, and no token more, spell such
         a span. Not differentiable.
@@ -96,67 +109,70 @@ class LinearChain(Lattice):
         Raises:
             ValueError: for a span that does not lie in its sentence.
         """
-        with torch.no_grad():
-            wanted = spans.Spans(rows, starts, ends, labels)
-            return spans.span_probability(self, self.messages(), wanted, span_tags)
+        spans = SpanBatch(*(part.cpu().numpy() for part in (rows, starts, ends, labels)))
+        scores, table = self.arrays(), span_tags.table()
+        return self._tensor(span_probability(scores, self.messages(), spans, table))
 
     def entropy(self) -> Tensor:
-        """The entropy of the distribution over paths in nats, ``(batch,)``, float64.
+        """Return the entropy of the distribution over paths in nats, ``(batch,)``, float64.
 
         Differentiable; the derivative runs in log space and is slow.
         """
         return with_slow_gradient(self._entropy, differentiable_entropy, self)
 
     def n_best(self, n: int) -> Paths:
-        """The `n` paths of greatest score, best first: tags are ``(batch, n, length)``.
+        """Return the `n` paths of greatest score, best first: tags are ``(batch, n, length)``.
 
         The probability of a path is the exponential of its score less the log partition.
         """
-        with torch.no_grad():
-            return nbest.n_best(self, n)
+        tags, scores = core.n_best(self.arrays(), n)
+        return Paths(self._tensor(tags), self._tensor(scores))
 
+    @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Paths:
-        """`n` paths drawn from the distribution: tags are ``(batch, n, length)``."""
-        with torch.no_grad():
-            return nbest.sample(self, self.messages(), n, generator)
+        """Draw `n` paths from the distribution: tags are ``(batch, n, length)``.
 
+        Forward filtering, backward sampling (Scott 2002).
+
+        Raises:
+            ValueError: for `n` below 1.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        log_alpha = self._tensor(self.messages().log_alpha)
+        batch, length, tags = log_alpha.shape
+        moves = self.transitions.double().t()
+        drawn = torch.zeros(batch, n, length, dtype=torch.long, device=moves.device)
+        following = self.end.double().expand(batch, n, tags)
+        for t in range(length - 1, -1, -1):
+            inside = (self.lengths > t)[:, None, None]
+            # p(y_t | y_t+1, x) is in proportion to alpha(t, y_t) exp(A[y_t, y_t+1])
+            weights = torch.where(inside, log_alpha[:, t].unsqueeze(1) + following, 0.0)
+            weights = weights.softmax(2).view(-1, tags)
+            tag = torch.multinomial(weights, 1, generator=generator).view(batch, n)
+            drawn[:, :, t] = torch.where(inside.squeeze(2), tag, 0)
+            following = torch.where(inside, moves[tag], following)
+        return Paths(drawn, self.score(drawn))
+
+    @torch.no_grad()
     def messages(self) -> Messages:
-        """The forward and backward messages, in logs."""
-        with torch.no_grad():
-            return recursions(self).messages()
+        """Return the forward and backward messages in log space, in arrays on the host."""
+        return backend(self).messages()
 
     def _scores(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.emissions, self.transitions, self.start, self.end
 
     def _type(self) -> torch.dtype:
-        """The type of probabilities."""
+        """Return the type of probabilities."""
         return torch.promote_types(self.emissions.dtype, torch.float32)
 
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array as a tensor on the device of the scores."""
+        return torch.from_numpy(array).to(self.emissions.device)
+
     def _marginals(self) -> Tensor:
-        sums = recursions(self)
-        return sums.gradient(
-            torch.ones((), device=self.emissions.device), 1.0, self._type()
-        ).emissions
+        one = torch.ones((), device=self.emissions.device)
+        return backend(self).gradient(one, 1.0, self._type())[0]
 
     def _entropy(self) -> Tensor:
-        """The log partition less the expected score."""
-        messages, nodes = self.messages(), self.nodes()
-        marginals = (messages.log_alpha + messages.log_beta).sub_(
-            messages.log_partition[:, None, None]
-        )
-        marginals = torch.where(self.mask.unsqueeze(2), marginals.exp_(), 0.0)
-        score = (marginals * _finite(nodes)).sum((1, 2))
-        moves = _finite(self.transitions)
-        for first in range(1, nodes.shape[1], _STEPS):
-            last = min(first + _STEPS, nodes.shape[1])
-            score += (pair_marginals(messages, self, first, last) * moves).sum((1, 2, 3))
-        if nodes.shape[1]:
-            rows = torch.arange(len(nodes), device=nodes.device)
-            finals = marginals[rows, (self.lengths - 1).clamp_min(0)]
-            score += marginals[:, 0] @ _finite(self.start) + finals @ _finite(self.end)
-        return (messages.log_partition - score).clamp_min_(0.0)
-
-
-def _finite(scores: Tensor) -> Tensor:
-    """Scores in float64, 0 in place of minus infinity."""
-    return scores.double().masked_fill(scores == -torch.inf, 0.0)
+        return self._tensor(entropy(self.arrays(), self.messages()))

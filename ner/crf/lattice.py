@@ -1,4 +1,4 @@
-"""The scores of all tag sequences of a batch, as numbers: what every recursion reads."""
+"""The scores of all tag sequences of a batch, in tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ner.crf.viterbi_numpy import complaint, unsound
+from ner.crf.core.scores import ChainScores
+from ner.crf.core.soundness import check_lengths, not_a_tag
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +45,16 @@ class Lattice:
         positions = torch.arange(self.emissions.shape[1], device=self.lengths.device)
         return positions < self.lengths.unsqueeze(1)
 
+    def arrays(self) -> ChainScores:
+        """Return the scores as arrays on the host, without a copy where possible."""
+        candidates = None if self.candidates is None else self.candidates.cpu().numpy()
+        parts = (self.emissions, self.transitions, self.start, self.end)
+        emissions, transitions, start, end = map(numbers, parts)
+        lengths = self.lengths.cpu().numpy()
+        return ChainScores(emissions, transitions, start, end, lengths, candidates)
+
     def nodes(self) -> Tensor:
-        """The emissions in float64, 0 at padding, minus infinity at tags that are excluded."""
+        """Return the emissions in float64, 0 at padding, minus infinity where excluded."""
         inside = self.mask.unsqueeze(2)
         nodes = torch.where(inside, self.emissions.double(), 0.0)
         if self.candidates is None:
@@ -53,7 +62,7 @@ class Lattice:
         return nodes.masked_fill(inside & ~self.candidates, -torch.inf)
 
     def score(self, tags: Tensor) -> Tensor:
-        """The scores of paths, float64; differentiable.
+        """Return the scores of paths, float64; differentiable.
 
         Args:
             tags: one path a sentence, ``(batch, length)``, or several, ``(batch, n, length)``;
@@ -78,7 +87,7 @@ class Lattice:
         return torch.where(wrong.any(2), torch.nan, self._score(tags.masked_fill(wrong, 0), mask))
 
     def _score(self, tags: Tensor, mask: Tensor) -> Tensor:
-        """The scores of paths, ``(batch, n)``; all of ``(batch, n, length)`` are tags."""
+        """Return the scores of paths, ``(batch, n)``; all of ``(batch, n, length)`` are tags."""
         places = tags.transpose(1, 2)
         nodes = self.emissions.gather(2, places).double()
         if self.candidates is not None:
@@ -95,7 +104,7 @@ class Lattice:
 
 
 def _check(lattice: Lattice) -> None:
-    """Refuse tensors that do not fit one another."""
+    """Raise ValueError for tensors that do not fit one another."""
     emissions = lattice.emissions
     if emissions.dim() != 3:
         raise ValueError(f"emissions must be (batch, length, tags), got {tuple(emissions.shape)}")
@@ -115,56 +124,15 @@ def _check(lattice: Lattice) -> None:
 
 
 def _check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
-    """Refuse a tensor that does not fit the emissions."""
+    """Raise ValueError for a tensor that does not fit the emissions."""
     if value.shape != expected:
         raise ValueError(f"{name} must be {expected} to fit emissions, got {tuple(value.shape)}")
 
 
-def check_lengths(lengths: NDArray[np.int64], width: int) -> None:
-    """Refuse lengths that no sentence of a batch can have."""
-    if len(lengths) and (lengths.min() < 0 or lengths.max() > width):
-        raise ValueError(f"lengths must be from 0 to {width}, got {lengths.tolist()}")
-
-
-def not_a_tag(sentence: int, token: int, tag: int, tags: int) -> ValueError:
-    """The error that a gold tag is no tag."""
-    return ValueError(
-        f"tags of sentence {sentence} hold {tag} at token {token}; expected 0 to {tags - 1}"
-    )
-
-
 def numbers(tensor: Tensor) -> NDArray[np.floating]:
-    """A tensor's numbers as an array of float32 or float64, without a copy where possible."""
+    """Return a tensor's numbers in float32 or float64, without a copy where possible."""
     tensor = tensor.detach()
     if tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()
     array: NDArray[np.floating] = (tensor if tensor.device.type == "cpu" else tensor.cpu()).numpy()
     return array
-
-
-def check_found(lattice: Lattice, sums: Tensor) -> None:
-    """Refuse log partitions or scores of best paths, ``(batch,)``, that are no numbers.
-
-    Raises:
-        ValueError: naming the sentence, and the score that is no number if there is one.
-    """
-    lost = (~torch.isfinite(sums)).nonzero()
-    if len(lost):
-        lengths = lattice.lengths.cpu().numpy()
-        moves = _moves(lattice)
-        raise ValueError(complaint(numbers(lattice.emissions), lengths, int(lost[0]), *moves))
-
-
-def check_moves(lattice: Lattice) -> None:
-    """Refuse scores of transitions, start or end that are no numbers, whether a path meets them.
-
-    Raises:
-        ValueError: naming which; minus infinity forbids a move.
-    """
-    if wrong := unsound(*_moves(lattice)):
-        raise ValueError(wrong)
-
-
-def _moves(lattice: Lattice) -> tuple[NDArray[np.floating], ...]:
-    """The scores of transitions, start and end."""
-    return numbers(lattice.transitions), numbers(lattice.start), numbers(lattice.end)

@@ -1,4 +1,4 @@
-"""The parameters of a CRF, in the clothes of pytorch-crf."""
+"""A drop-in replacement for ``torchcrf.CRF``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 import torchcrf
 from torch import Tensor
 
+from ner.crf.autograd import LossSpec, likelihood
 from ner.crf.chain import LinearChain
+from ner.crf.core.soundness import illegal_gold
 from ner.crf.decoding import best_tags
 from ner.crf.lattice import Lattice
-from ner.crf.likelihood import likelihood
-from ner.crf.messages import Question, check_legal
 
 
 class CRF(torchcrf.CRF):  # type: ignore[misc]
     """A linear-chain CRF with the parameters and the interface of ``torchcrf.CRF``.
 
     `forward` and `decode` are those of pytorch-crf 0.7.2: the log likelihood, not the loss, of
-    ``(length, batch)`` unless `batch_first`, with a mask. `chain` and `loss` are the house's own:
-    batch first, with lengths. Everything is computed in float64 whatever the emissions' type;
+    ``(length, batch)`` unless `batch_first`, with a mask. `chain` and `loss` are batch
+    first, with lengths. Everything is computed in float64 whatever the emissions' type;
     results have the emissions' type, at least float32.
 
     Args:
@@ -59,7 +59,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
     def chain(
         self, emissions: Tensor, lengths: Tensor, *, candidates: Tensor | None = None
     ) -> LinearChain:
-        """The distribution over legal paths that these emissions give.
+        """Return the distribution over legal paths that these emissions give.
 
         Args:
             emissions: ``(batch, length, tags)``; anything at padding.
@@ -80,7 +80,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         candidates: Tensor | None = None,
         reduction: str = "mean",
     ) -> Tensor:
-        """The negative log likelihood of gold tags, or of what is known of them.
+        """Return the negative log likelihood of gold tags, or of what is known of them.
 
         With `candidates` it is the log of the sum over all paths, less that over the paths that
         keep to the candidates (Bellare and McCallum 2007; Tsuboi et al. 2008): 0, and with no
@@ -95,7 +95,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
 
         Raises:
             ValueError: where shapes do not fit, gold tags are not legal, no legal path keeps to
-                the candidates, or scores are no numbers; it names the sentence.
+                the candidates, or scores are NaN or infinite; it names the sentence.
         """
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"invalid reduction: {reduction}; expected mean, sum or none")
@@ -115,7 +115,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         mask: Tensor | None = None,
         reduction: str = "sum",
     ) -> Tensor:
-        """The log likelihood of gold tags, as ``torchcrf.CRF.forward`` gives it.
+        """Return the log likelihood of gold tags, as ``torchcrf.CRF.forward`` gives it.
 
         Args:
             emissions: ``(length, batch, tags)``, or ``(batch, length, tags)`` if `batch_first`.
@@ -138,7 +138,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         return self._likelihood(emissions, lengths, tags, -1.0 / max(count, 1), reduction != "none")
 
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
-        """The best tags of each sentence, as ``torchcrf.CRF.decode`` gives them.
+        """Return the best tags of each sentence, as ``torchcrf.CRF.decode`` gives them.
 
         Args:
             emissions: ``(length, batch, tags)``, or ``(batch, length, tags)`` if `batch_first`.
@@ -146,7 +146,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
 
         Raises:
             ValueError: as pytorch-crf does where shapes do not fit, for a mask with a hole, and
-                where emissions are no numbers.
+                where emissions are NaN or infinite.
         """
         self._validate(emissions, mask=mask)
         emissions, lengths = self._batch_first(emissions, mask)
@@ -155,7 +155,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         return [row[:n] for row, n in zip(rows, lengths.tolist(), strict=True)]
 
     def _scores(self, *, legal: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """The scores of transitions, starts and ends, minus infinity where they are not legal."""
+        """Return the scores of transitions, start and end, minus infinity where illegal."""
         scores = (self.transitions, self.start_transitions, self.end_transitions)
         if self.allowed is None or not legal:
             return scores
@@ -169,17 +169,19 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
     def _likelihood(
         self, emissions: Tensor, lengths: Tensor, tags: Tensor, factor: float, summed: bool
     ) -> Tensor:
-        """The negative log likelihoods times a factor, summed or not."""
+        """Return the negative log likelihoods times a factor, summed or not."""
         if tags.shape != emissions.shape[:2]:
             raise ValueError(
                 f"tags must be (batch, length) = {tuple(emissions.shape[:2])}, "
                 f"got {tuple(tags.shape)}"
             )
         dtype, tags = torch.promote_types(emissions.dtype, torch.float32), tags.long()
-        question = Question(lengths, None, tags, factor, summed, dtype)
+        spec = LossSpec(lengths, None, tags, factor, summed, dtype)
         if self.allowed is not None and not self.constrain_training:
-            check_legal(self.chain(emissions.detach(), lengths).score(tags))
-        return likelihood(emissions, *self._scores(legal=self.constrain_training), question)
+            legal = torch.isfinite(self.chain(emissions.detach(), lengths).score(tags))
+            if not legal.all():
+                raise illegal_gold(int(legal.int().argmin()))
+        return likelihood(emissions, *self._scores(legal=self.constrain_training), spec)
 
     def _partial(
         self,
@@ -189,13 +191,13 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         factor: float,
         summed: bool,
     ) -> Tensor:
-        """The loss of partial annotation, times a factor, summed or not."""
+        """Return the loss of partial annotation, times a factor, summed or not."""
         if candidates is None:
             raise ValueError("loss takes either tags or candidates, got neither")
         dtype = torch.promote_types(emissions.dtype, torch.float32)
         scores = self._scores(legal=self.constrain_training)
-        among = likelihood(emissions, *scores, Question(lengths, candidates))
-        total = likelihood(emissions, *scores, Question(lengths))
+        among = likelihood(emissions, *scores, LossSpec(lengths, candidates))
+        total = likelihood(emissions, *scores, LossSpec(lengths))
         inside = torch.arange(emissions.shape[1], device=lengths.device) < lengths.unsqueeze(1)
         known = (inside.unsqueeze(2) & ~candidates).flatten(1).any(1)
         losses = torch.where(known, total - among, 0.0) * factor
@@ -204,7 +206,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
     def _validate(
         self, emissions: Tensor, tags: Tensor | None = None, mask: Tensor | None = None
     ) -> None:
-        """Refuse what pytorch-crf refuses, but for sentences without a token."""
+        """Raise ValueError for what pytorch-crf refuses, but not for sentences without a token."""
         super()._validate(emissions, tags=tags)
         if mask is not None and emissions.shape[:2] != mask.shape:
             raise ValueError(
@@ -213,7 +215,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
             )
 
     def _batch_first(self, emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The emissions ``(batch, length, tags)``, and the lengths that the mask means."""
+        """Return the emissions ``(batch, length, tags)``, and the lengths that the mask means."""
         if not self.batch_first:
             emissions = emissions.transpose(0, 1)
             mask = None if mask is None else mask.transpose(0, 1)

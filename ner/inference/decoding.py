@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ner.errors import ConfigError
 
-Chain = TypeVar("Chain")  # ner.crf.LinearChain or ner.crf.arrays.ArrayChain
+Chain = TypeVar("Chain")  # ner.crf.LinearChain or ner.crf.core.scores.ChainScores
 WAYS = ("viterbi", "posterior", "greedy")  # to choose tags; the names of ``ner.crf.DECODERS``
 
 

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from threading import Lock
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ner.crf import LinearChain
-from ner.crf.arrays import ArrayChain, Found
 from ner.inference.batch_engine import BatchEngine
 from ner.inference.cpu_network import CPUNetwork
 from ner.inference.decoding import VITERBI, Decoding
-from ner.inference.plain import paths_of
-from ner.inference.span_decoder import LONG, SpanDecoder, is_short
+from ner.inference.span_decoder import SpanDecoder
 from ner.inference.token_cache import CACHE
 from ner.scorer import Scorer
 
@@ -40,7 +35,7 @@ class FastEngine(BatchEngine[Tensor]):
     def __init__(
         self, network: Scorer, decoding: Decoding = VITERBI, *, cache: int = CACHE
     ) -> None:
-        super().__init__(_TorchSpanDecoder(network, decoding))
+        super().__init__(SpanDecoder(network.scheme, network.labels, decoding))
         self.network = network
         self.decoding = decoding
         self.cache = cache
@@ -69,42 +64,6 @@ class FastEngine(BatchEngine[Tensor]):
                         prepared = CPUNetwork(self.network, cache=self.cache)
                     current = self._current = state, prepared
         return current[1]
-
-
-class _TorchSpanDecoder(SpanDecoder):
-    """A decoder that leaves much work at a time to torch, which does it faster.
-
-    Args:
-        network: The network whose emissions are read.
-        decoding: How spans are chosen.
-    """
-
-    step_by_step = LONG
-
-    def __init__(self, network: Scorer, decoding: Decoding) -> None:
-        super().__init__(network.scheme, network.labels, decoding)
-        self._network = network
-
-    def other_tags(self, chain: ArrayChain) -> NDArray[np.int64]:
-        if is_short(chain):
-            return super().other_tags(chain)
-        paths = paths_of(_linear(chain), self._network, self.decoding)
-        tags: NDArray[np.int64] = paths.tags.numpy()
-        return tags
-
-    def any_probabilities(self, chain: ArrayChain, found: Found) -> list[float]:
-        places = (found.rows, found.starts, found.ends, found.labels)
-        rows, starts, ends, labels = map(torch.from_numpy, places)
-        tags = self._network.span_tags
-        scores = _linear(chain).span_probability(rows, starts, ends, labels, tags)
-        listed: list[float] = scores.tolist()
-        return listed
-
-
-def _linear(chain: ArrayChain) -> LinearChain:
-    """The same distribution in tensors."""
-    parts = (chain.emissions, chain.transitions, chain.start, chain.end, chain.lengths)
-    return LinearChain(*map(torch.from_numpy, parts))
 
 
 def _usual(weights: list[torch.nn.Parameter]) -> bool:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, repeat
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.crf.arrays import ArrayChain, ArrayMessages, SpanTable, span_probability
-from ner.crf.decoding_numpy import greedy_numpy, posterior_numpy
-from ner.crf.nbest_numpy import n_best_numpy
-from ner.crf.viterbi_numpy import unsound, viterbi_numpy
+from ner.crf.core.decoding import greedy, posterior_spans
+from ner.crf.core.forward_backward import forward_backward
+from ner.crf.core.n_best import n_best
+from ner.crf.core.scores import ChainScores
+from ner.crf.core.short_sentence import Factors, best_path, span_probabilities
+from ner.crf.core.soundness import check_scores
+from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
+from ner.crf.core.viterbi import viterbi
 from ner.inference.decoding import VITERBI, Decoding
-from ner.inference.probabilities import Weights, span_probabilities
-from ner.inference.single import best_path, span_probabilities_of_one
-from ner.inference.span_extraction import Found, SpanExtractor
+from ner.inference.span_extraction import SpanExtractor
 from ner.inference.windows import DecodingChunk, seam
 from ner.schemes import Scheme
 from ner.sentence import Span
@@ -47,12 +47,11 @@ class Moves:
     end: Floats
 
     def __post_init__(self) -> None:
-        if wrong := unsound(self.transitions, self.start, self.end):
-            raise ValueError(wrong)
+        check_scores(self.transitions, self.start, self.end)
 
-    def chain(self, emissions: Floats, lengths: Integers) -> ArrayChain:
+    def chain(self, emissions: Floats, lengths: Integers) -> ChainScores:
         """The distribution over paths of padded emissions, ``(batch, length, tags)``."""
-        return ArrayChain(emissions, self.transitions, self.start, self.end, lengths)
+        return ChainScores(emissions, self.transitions, self.start, self.end, lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +74,13 @@ class SpanDecoder:
         scheme: How spans are written as tags.
         labels: The labels, in the order of their tags.
         decoding: How spans are chosen.
-
-    Attributes:
-        step_by_step: The most tokens of a sentence whose probabilities are summed step by step,
-            before ``any_probabilities`` is asked.
     """
-
-    step_by_step: ClassVar[int] = sys.maxsize
 
     def __init__(self, scheme: Scheme, labels: Sequence[str], decoding: Decoding = VITERBI) -> None:
         self.labels = tuple(labels)
         self.tags = scheme.tags(labels)
         self.decoding = decoding
-        self._known: tuple[tuple[Floats, Floats, Floats], Weights] | None = None
+        self._known: tuple[tuple[Floats, Floats, Floats], Factors] | None = None
         self.extractor = SpanExtractor(scheme, self.tags, labels)
         spelling = scheme.spelling(self.labels)
         self.table = SpanTable(**{name: np.array(tags) for name, tags in spelling.items()})
@@ -111,8 +104,8 @@ class SpanDecoder:
             count: The most readings of a sentence.
         """
         chain = self.decoding.tempered(moves.chain(_padded(emissions, lengths), lengths))
-        totals = ArrayMessages.of(chain).log_partition  # refuses what are no numbers
-        tags, scores = n_best_numpy(chain, count)
+        totals = forward_backward(chain).log_partition
+        tags, scores = n_best(chain, count)
         probabilities = np.exp(scores - totals[:, None])
         found = []
         for paths, own, length in zip(tags, probabilities, lengths, strict=True):
@@ -154,60 +147,42 @@ class SpanDecoder:
         there = replace(found, starts=found.starts + piece.before, ends=found.ends + piece.before)
         return tags, self._listed(found, self.probabilities(around, there), 1)[0]
 
-    def _tags(self, chain: ArrayChain) -> Integers:
+    def _tags(self, chain: ChainScores) -> Integers:
         """The chosen tags, ``(batch, length)``."""
-        if self.decoding.decode != "viterbi":
-            return self.other_tags(self.decoding.tempered(chain))
-        scores = (chain.transitions, chain.start, chain.end)
-        if is_short(chain):
-            path = best_path(chain.emissions[0], *scores)
-            if path is not None:
-                return path[None]
-        return viterbi_numpy(chain.emissions, chain.lengths, *scores)
+        if self.decoding.decode == "greedy":
+            return greedy(self.decoding.tempered(chain))
+        if self.decoding.decode == "posterior":
+            hot, threshold = self.decoding.tempered(chain), self.decoding.threshold
+            return posterior_spans(hot, self.table, threshold=threshold)
+        path = best_path(chain) if is_short(chain) else None
+        return viterbi(chain) if path is None else path[None]
 
-    def probabilities(self, chain: ArrayChain, found: Found) -> list[float]:
+    def probabilities(self, chain: ChainScores, found: SpanBatch) -> list[float]:
         """The probability of each span; only sentences with a span are summed over."""
         if not len(found):
             return []
-        weights = self._factors(chain)
         if is_short(chain):
-            one = span_probabilities_of_one(chain.emissions[0], weights, found, self.table)
+            one = span_probabilities(chain.emissions[0], self._factors(chain), found, self.table)
             if one is not None:
                 return one
         rows, of = np.unique(found.rows, return_inverse=True)
         some = replace(chain, emissions=chain.emissions[rows], lengths=chain.lengths[rows])
-        there = replace(found, rows=of)
-        if len(some.emissions[0]) <= self.step_by_step:
-            fast = span_probabilities(some.emissions, some.lengths, weights, there, self.table)
-            if fast is not None:
-                quick: list[float] = fast.tolist()
-                return quick
-        return self.any_probabilities(self.decoding.tempered(some), there)
+        some, there = self.decoding.tempered(some), replace(found, rows=of)
+        messages = forward_backward(some).messages()
+        listed: list[float] = span_probability(some, messages, there, self.table).tolist()
+        return listed
 
-    def _factors(self, chain: ArrayChain) -> Weights:
+    def _factors(self, chain: ChainScores) -> Factors:
         """The scores of a chain's CRF as factors, made once for the same arrays."""
         arrays = (chain.transitions, chain.start, chain.end)
         known = self._known
         if known is None or any(a is not b for a, b in zip(arrays, known[0], strict=True)):
-            weights = Weights.of(*arrays, self.decoding.temperature)
-            known = self._known = arrays, weights
+            factors = Factors.of(*arrays, self.decoding.temperature)
+            known = self._known = arrays, factors
         return known[1]
 
-    def other_tags(self, chain: ArrayChain) -> Integers:
-        """The tags chosen otherwise than by Viterbi's algorithm, ``(batch, length)``."""
-        if self.decoding.decode == "greedy":
-            return greedy_numpy(chain)
-        return posterior_numpy(chain, self.table, threshold=self.decoding.threshold)
-
-    def any_probabilities(self, chain: ArrayChain, found: Found) -> list[float]:
-        """The probabilities of spans, whatever the length and the range of the scores."""
-        listed: list[float] = span_probability(
-            chain, ArrayMessages.of(chain), found, self.table
-        ).tolist()
-        return listed
-
     def _listed(
-        self, found: Found, scores: Sequence[float] | None, count: int
+        self, found: SpanBatch, scores: Sequence[float] | None, count: int
     ) -> list[tuple[Span, ...]]:
         """The spans of each of so many sentences, those probable enough where scores are given."""
         labels, least = self.labels, self.decoding.min_score
@@ -222,7 +197,7 @@ class SpanDecoder:
         return listed
 
 
-def is_short(chain: ArrayChain) -> bool:
+def is_short(chain: ChainScores) -> bool:
     """Whether it is of one short sentence, at which calls cost more than arithmetic."""
     return len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.crf.arrays import Found as Found
+from ner.crf.core.spans import SpanBatch
 from ner.schemes import OUTSIDE, Scheme
 
 Integers = NDArray[np.int64]
@@ -40,7 +40,7 @@ class SpanExtractor:
         follows[1:] = self._continues[tags[:-1], tags[1:]]
         return follows
 
-    def find(self, tags: Integers, lengths: Integers) -> Found:
+    def find(self, tags: Integers, lengths: Integers) -> SpanBatch:
         """The spans of sentences whose tags follow one another, ``(tokens,)``.
 
         Args:
@@ -49,7 +49,7 @@ class SpanExtractor:
         """
         inside = np.flatnonzero(self._labels[tags] >= 0)
         if not len(inside):
-            return Found(*(np.zeros(0, np.int64) for _ in range(4)))
+            return SpanBatch(*(np.zeros(0, np.int64) for _ in range(4)))
         ends = np.cumsum(lengths)
         follows = np.append(self.follows(tags), False)
         follows[ends] = False
@@ -57,4 +57,4 @@ class SpanExtractor:
         lasts = inside[~follows[inside + 1]]
         rows = np.searchsorted(ends, starts, side="right")
         first = (ends - lengths)[rows]
-        return Found(rows, starts - first, lasts + 1 - first, self._labels[tags[starts]])
+        return SpanBatch(rows, starts - first, lasts + 1 - first, self._labels[tags[starts]])

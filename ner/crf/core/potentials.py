@@ -1,4 +1,4 @@
-"""Scores as weights: their exponentials, with what is divided out kept in logs; needs no torch."""
+"""Potentials: the exponentials of scores, with what was divided out of them kept in logs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 
-FALL = 250.0  # by the logs of so much at most may weights fall between two scalings
+FALL = 250.0  # the most that potentials may fall between two scalings, in logs
 _CUT = 650.0  # a score so far below the greatest weighs nothing (such as a penalty of -1e4)
 _NARROW = 60.0  # emissions within this range need no maximum per token
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """The weights of transitions, and the logs of what was divided out of all weights.
+class Potentials:
+    """The potentials of transitions, and the logs of what was divided out of all potentials.
 
-    moves: ``(tags, tags)``, no row or column sum over 1. start, end:
-    ``(1 or rows, tags)``. node_log: scalar or ``(n,)``. start_log, end_log: ``(1 or rows,)``.
+    moves: ``(tags, tags)``, no row or column sum over 1. start, end: ``(tags,)``.
+    node_log: scalar or ``(n,)``. move_log, start_log, end_log: scalars.
     every: the number of steps that need no scaling; 0 where not even one goes without.
     """
 
@@ -28,48 +28,48 @@ class Weights:
     end: Doubles
     node_log: Doubles
     move_log: float
-    start_log: Doubles
-    end_log: Doubles
+    start_log: float
+    end_log: float
     every: int
 
     @staticmethod
-    def of(nodes: Doubles, transitions: Doubles, start: Doubles, end: Doubles) -> Weights:
-        """Weigh scores.
+    def of(nodes: Doubles, transitions: Doubles, start: Doubles, end: Doubles) -> Potentials:
+        """Exponentiate scores.
 
         Args:
-            nodes: The emissions, ``(n, tags)``; they are overwritten by their weights.
+            nodes: The emissions, ``(n, tags)``; they are overwritten by their potentials.
             transitions: ``(tags, tags)``.
-            start: ``(tags,)`` or ``(rows, tags)``.
-            end: ``(tags,)`` or ``(rows, tags)``.
+            start: ``(tags,)``.
+            end: ``(tags,)``.
         """
         node_log, fall = _nodes(nodes)
         tags = len(transitions)
-        table = np.concatenate((transitions, np.atleast_2d(start), np.atleast_2d(end)))
+        table = np.concatenate((transitions, start[None], end[None]))
         greatest = table.max(1)
         greatest[:tags] = greatest[:tags].max()
         greatest[greatest == -np.inf] = 0.0  # a sentence of one token needs no transition
         table -= greatest[:, None]
         fall += _fall(table)
         np.exp(table, table)
-        moves, ends = table[:tags], table[tags:]
+        moves = table[:tags]
+        # with no row or column sum over 1, a step never lets the messages grow
         mass = max(moves.sum(0).max(), moves.sum(1).max(), 1.0)
         moves /= mass
         fall += float(np.log(mass))
-        starts = len(start) if start.ndim == 2 else 1
-        return Weights(
+        return Potentials(
             moves,
-            ends[:starts],
-            ends[starts:],
+            table[tags],
+            table[tags + 1],
             node_log,
             float(greatest[0] + np.log(mass)),
-            greatest[tags : tags + starts],
-            greatest[tags + starts :],
+            float(greatest[tags]),
+            float(greatest[tags + 1]),
             int(FALL / max(fall, 1e-3)) if fall < np.inf else 0,
         )
 
 
 def _nodes(nodes: Doubles) -> tuple[Doubles, float]:
-    """Turn emissions into weights; the log of what was divided out, and how far they fall."""
+    """Exponentiate emissions; return the log of what was divided out, and how far they fall."""
     low, high = nodes.min(), nodes.max()
     if high - low <= _NARROW:
         nodes -= high
@@ -83,10 +83,10 @@ def _nodes(nodes: Doubles) -> tuple[Doubles, float]:
 
 
 def _fall(scores: Doubles) -> float:
-    """How far scores of at most 0 lie below 0; infinite if they are no numbers."""
+    """Return how far scores of at most 0 lie below 0; infinity if they are NaN."""
     least = scores.min()
     if least > -_CUT:
         return float(-least)
-    counted = scores[~(scores <= -_CUT)]  # keeps what is no number
+    counted = scores[~(scores <= -_CUT)]  # keeps NaN
     least = counted.min() if counted.size else 0.0
     return float(-least) if least <= 0.0 else np.inf

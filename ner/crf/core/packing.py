@@ -1,4 +1,4 @@
-"""Where the tokens of a batch lie when they are packed by time; needs no torch."""
+"""Where the tokens of a batch lie when they are packed by time."""
 
 from __future__ import annotations
 

@@ -1,12 +1,14 @@
-"""The recursions with weights in place of their logs, in torch operations, for accelerators.
+"""Forward-backward and Viterbi on an accelerator, in torch operations. Experimental.
 
-A time step costs the launch of a few kernels and nothing waits for it. Long sentences are cut
-into pieces that are walked side by side, in the manner of a scan (Sarkka and Garcia-Fernandez
-2021): first every piece gives the matrix that carries a message over it, then messages are
-carried from piece to piece, then every piece is walked again from the messages at its ends. So
-the steps taken one after the other are about the square root of the length.
+Its tests (``tests/test_crf_cuda.py``) have not run on a GPU yet; on the CPU the same sums are held
+to enumeration. They are those of ``core.linear_space``, with potentials in place of their logs. A
+time step costs the launch of a few kernels and nothing waits for it. Long sentences are cut into
+pieces that are walked side by side, in the manner of a scan (Sarkka and Garcia-Fernandez 2021):
+first every piece gives the matrix that carries a message over it, then messages are carried from
+piece to piece, then every piece is walked again from the messages at its ends. So the steps taken
+one after the other are about the square root of the length.
 
-One more tag, the last, stands for what is no token: the step before the first token and all
+One more tag, the last, stands for what is not a token: the step before the first token and all
 after the last one. With its transitions the recursion needs no mask and no length.
 """
 
@@ -15,11 +17,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ner.crf.core.scores import Messages
+from ner.crf.core.viterbi import LEVEL, TwoWayLayout, TwoWayMoves, TwoWayWalk, search, working_type
 from ner.crf.lattice import Lattice
-from ner.crf.messages import Gradient, Messages, Question, answer
 
 _EVERY = 4  # steps between two scalings
 _LEAST = math.exp(-500.0)  # a smaller sum of alpha times beta may have lost terms to underflow
@@ -27,7 +32,7 @@ _WORK = 4e9  # multiplications that carrying messages over all pieces may cost
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Weights:
+class _DevicePotentials:
     """Weights with the extra tag, and the logs of what was divided out.
 
     nodes: ``(steps, pieces * batch, tags + 1)``. moves: ``(tags + 1, tags + 1)``.
@@ -42,7 +47,7 @@ class _Weights:
     end_log: Tensor
 
     @staticmethod
-    def of(lattice: Lattice, steps: int, pieces: int) -> _Weights:
+    def of(lattice: Lattice, steps: int, pieces: int) -> _DevicePotentials:
         """Weigh the scores of a lattice, cut into pieces of `steps` steps."""
         nodes, mask = lattice.nodes(), lattice.mask
         batch, length, tags = nodes.shape
@@ -63,7 +68,7 @@ class _Weights:
         table[:tags, :tags] = moves / mass
         table[tags, :tags], table[:tags, tags], table[tags, tags] = start, end, 1.0
         weights = weights.reshape(steps, pieces * batch, tags + 1)
-        return _Weights(weights, table, shift, move_log + mass.log(), start_log, end_log)
+        return _DevicePotentials(weights, table, shift, move_log + mass.log(), start_log, end_log)
 
 
 def _divided(scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,20 +91,19 @@ class Scaled:
     logs: the logs of what `values` forwards and `reached` backwards were divided by,
         ``(steps, 2, pieces * batch)``.
     log_partition: ``(batch,)``, float64.
-    score: the scores of the gold paths, which are legal, ``(batch,)``, float64; None without
-        gold tags.
+    gold_score: the scores of the gold paths, ``(batch,)``, float64; 0 without gold tags.
     """
 
     lattice: Lattice
     tags: Tensor | None
-    weights: _Weights
+    weights: _DevicePotentials
     pieces: int
     reached: Tensor
     values: Tensor
     entering: Tensor
     logs: Tensor
     log_partition: Tensor
-    score: Tensor | None
+    gold_score: Tensor
 
     @staticmethod
     def of(lattice: Lattice, tags: Tensor | None = None) -> Scaled | None:
@@ -110,15 +114,15 @@ class Scaled:
             tags: Gold tags, ``(batch, length)``; anything at padding.
 
         Returns:
-            None where float64 cannot hold the weights, where scores are no numbers, and where a
-            sentence has no legal path or its gold tags are none. To know that is the one moment
-            the host waits.
+            None where float64 cannot hold the potentials, where scores are NaN or infinite, where
+            a sentence has no legal path, and where gold tags are not legal. To know that is the
+            one moment the host waits.
         """
         batch, length, count = lattice.emissions.shape
         if batch == 0 or length == 0:
             return None
         steps, pieces = _cut(batch, length, count)
-        weights = _Weights.of(lattice, steps, pieces)
+        weights = _DevicePotentials.of(lattice, steps, pieces)
         entering, leaving, ends = _carry(weights, pieces)
         reached, values, divided = _walk(weights, entering, leaving)
         logs = divided.cumsum(0).add_(ends)
@@ -126,22 +130,18 @@ class Scaled:
         some = lattice.lengths > 0
         total = last + weights.shift.sum(1) + (lattice.lengths - 1) * weights.move_log
         total = torch.where(some, total + weights.start_log + weights.end_log, 0.0)
-        score = None if tags is None else lattice.score(tags)
+        score = torch.zeros_like(total) if tags is None else lattice.score(tags)
         sums = (reached[:, 0] * values[:, 1].flip(0)).sum(2)
         sound = (sums.amin() >= _LEAST) & torch.isfinite(total).all()
-        sound &= (lattice.lengths <= length).all()
-        if score is not None:
-            sound &= torch.isfinite(score).all()
+        sound &= (lattice.lengths <= length).all() & torch.isfinite(score).all()
         if not bool(sound):
             return None
         logs[:, 1] -= divided[:, 1]  # what is looked at backwards has not been divided yet
         return Scaled(lattice, tags, weights, pieces, reached, values, entering, logs, total, score)
 
-    def answer(self, question: Question) -> Tensor:
-        """The answer to the question that the gold tags came from."""
-        return answer(self.log_partition, self.score, question)
-
-    def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Gradient:
+    def gradient(
+        self, weights: Tensor, factor: float, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The derivatives of the weighted log partitions, less those of gold paths' scores.
 
         Args:
@@ -168,10 +168,10 @@ class Scaled:
             places = (gold[:, :-1] * (count + 1) + gold[:, 1:]).flatten()
             minus = -weights.repeat_interleave(length + 1)
             pairs = pairs.flatten().scatter_add(0, places, minus).view_as(pairs)
-        return Gradient(nodes.to(dtype), pairs[:-1, :-1], pairs[-1, :-1], pairs[:-1, -1])
+        return nodes.to(dtype), pairs[:-1, :-1], pairs[-1, :-1], pairs[:-1, -1]
 
     def messages(self) -> Messages:
-        """The messages, ``(batch, length, tags)``."""
+        """Return the messages, ``(batch, length, tags)``, on the host."""
         weights, count = self.weights, self.lattice.emissions.shape[2]
         alpha = self.values[:, 0].log() + self.logs[:, 0].unsqueeze(2)
         beta = (self.reached[:, 1].log() + self.logs[:, 1].unsqueeze(2)).flip(0)
@@ -180,11 +180,12 @@ class Scaled:
         before = passed + place * weights.move_log + weights.start_log
         left = (self.lattice.lengths.unsqueeze(1) - 1 - place) * weights.move_log
         behind = passed[:, -1:] - passed + left + weights.end_log
-        return Messages(
+        found = (
             self._in_order(alpha)[:, :, :count] + before.unsqueeze(2),
             self._in_order(beta)[:, :, :count] + behind.unsqueeze(2),
             self.log_partition,
         )
+        return Messages(*(part.cpu().numpy() for part in found))
 
     def _in_order(self, values: Tensor) -> Tensor:
         """What stands at tokens, ``(batch, length, tags + 1)``, of ``(steps, pieces * batch)``."""
@@ -202,7 +203,7 @@ def _cut(batch: int, length: int, tags: int) -> tuple[int, int]:
     return steps, math.ceil(total / steps)
 
 
-def _carry(weights: _Weights, pieces: int) -> tuple[Tensor, Tensor, Tensor]:
+def _carry(weights: _DevicePotentials, pieces: int) -> tuple[Tensor, Tensor, Tensor]:
     """The messages at the pieces' ends.
 
     Returns:
@@ -235,7 +236,7 @@ def _carry(weights: _Weights, pieces: int) -> tuple[Tensor, Tensor, Tensor]:
     return entering.flatten(0, 1), leaving.flatten(0, 1), all_logs.flatten(1, 2)
 
 
-def _matrices(weights: _Weights) -> tuple[Tensor, Tensor]:
+def _matrices(weights: _DevicePotentials) -> tuple[Tensor, Tensor]:
     """The matrix that carries a message over each piece, and the log of what it was divided by.
 
     Returns:
@@ -254,7 +255,9 @@ def _matrices(weights: _Weights) -> tuple[Tensor, Tensor]:
     return matrix, log
 
 
-def _walk(weights: _Weights, entering: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _walk(
+    weights: _DevicePotentials, entering: Tensor, leaving: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Walk over all pieces from both their ends; see `Scaled` for what is given back."""
     steps, rows, _ = weights.nodes.shape
     nodes = torch.stack((weights.nodes, weights.nodes.flip(0)), dim=1)
@@ -275,3 +278,56 @@ def _walk(weights: _Weights, entering: Tensor, leaving: Tensor) -> tuple[Tensor,
             torch.log(mass.squeeze(2), out=logs[step])
         previous = value
     return reached, values, logs
+
+
+def viterbi_on_gpu(lattice: Lattice) -> NDArray[np.int64]:
+    """Return the tags of the path of greatest score, ``(batch, length)``, 0 at padding.
+
+    Raises:
+        ValueError: where emissions or moves are no numbers, or a sentence has no legal path.
+    """
+    scores = lattice.arrays()
+    kind = working_type(scores)
+    dtype = torch.float64 if kind is np.float64 else torch.float32
+    emissions = lattice.emissions.detach().to(dtype)
+    if lattice.candidates is not None:
+        emissions = emissions.masked_fill(~lattice.candidates, -torch.inf)
+    parts = (lattice.transitions, lattice.start, lattice.end)
+    moves, start, end = (part.detach().to(dtype) for part in parts)
+    both = torch.stack((moves, moves.t()), dim=1).unsqueeze(1)  # (from, 1, walk, to)
+    ends = torch.stack((start, end))
+
+    def walk(layout: TwoWayLayout) -> TwoWayWalk:
+        return _best_walk(emissions.flatten(0, 1), both, ends, layout)
+
+    width = emissions.shape[1]
+    paths, lost = search(scores.lengths, width, TwoWayMoves.of(scores, kind), walk)
+    if lost is not None:
+        raise scores.failure(lost)
+    return paths
+
+
+def _best_walk(flat: Tensor, both: Tensor, ends: Tensor, layout: TwoWayLayout) -> TwoWayWalk:
+    """Walk over all sentences of a layout from both their ends.
+
+    Args:
+        flat: The emissions of all tokens, ``(batch * length, tags)``.
+        both: The scores of moves of both walks, ``(tags, 1, 2, tags)``.
+        ends: The scores of first and of last tags, ``(2, tags)``.
+        layout: The layout.
+    """
+    steps, rows = layout.tokens.shape
+    tokens = torch.from_numpy(layout.tokens).to(flat.device)
+    nodes = flat[tokens].view(steps, rows // 2, 2, -1)  # (steps, sentences, walk, tags)
+    odd = np.flatnonzero(layout.odd)
+    middle = torch.from_numpy(layout.reach[odd] - 1).to(flat.device)
+    nodes[middle, torch.from_numpy(odd).to(flat.device), 1] = 0.0  # a shared token counts once
+    best = torch.empty_like(nodes)
+    torch.add(nodes[0], ends, out=best[0])
+    for step in range(1, steps):
+        room = best[step - 1].permute(2, 0, 1).unsqueeze(3) + both  # (from, sentences, walk, to)
+        torch.amax(room, 0, out=best[step])
+        best[step] += nodes[step]
+        if step % LEVEL == 0:
+            best[step] -= best[step].amax(2, keepdim=True)
+    return TwoWayWalk(list(best.flatten(1, 2).transpose(1, 2).cpu().numpy()))

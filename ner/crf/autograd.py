@@ -1,0 +1,247 @@
+"""The negative log likelihood and the log partition, with their analytic gradients.
+
+The derivative of the log partition with respect to a score is the probability that a path uses
+it (Lafferty, McCallum and Pereira 2001), so the forward and the backward recursion, run together
+in the forward pass, hold the whole gradient; nothing is recorded by autograd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ner.crf.core.forward_backward import PathSums, forward_backward
+from ner.crf.core.scores import Messages
+from ner.crf.core.soundness import illegal_gold
+from ner.crf.gpu import Scaled
+from ner.crf.lattice import Lattice, numbers
+from ner.crf.log_space import differentiable_log_partition
+
+_Apply = Callable[..., Tensor]
+_Four = tuple[Tensor, Tensor, Tensor, Tensor]  # of emissions, transitions, start and end
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LossSpec:
+    """What to compute from the scores of a batch: log partitions, less scores of gold paths.
+
+    lengths: ``(batch,)``.
+    candidates: ``(batch, length, tags)``, or None.
+    tags: gold tags, ``(batch, length)``, anything at padding; or None: log partitions alone.
+    factor: what every sentence's value is multiplied by.
+    summed: whether the values are summed over sentences.
+    dtype: the type of the result.
+    """
+
+    lengths: Tensor
+    candidates: Tensor | None = None
+    tags: Tensor | None = None
+    factor: float = 1.0
+    summed: bool = False
+    dtype: torch.dtype = torch.float64
+
+
+class Backend(Protocol):
+    """Sums over the paths of a lattice."""
+
+    @property
+    def log_partition(self) -> Tensor:
+        """The log of the sum over all paths, ``(batch,)``, float64; 0 for an empty sentence."""
+        ...
+
+    @property
+    def gold_score(self) -> Tensor:
+        """The scores of the gold paths, ``(batch,)``, float64; 0 without gold tags."""
+        ...
+
+    def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> _Four:
+        """Return the derivatives of the weighted log partitions, less those of gold scores.
+
+        Args:
+            weights: ``(batch,)``, or one for all.
+            factor: What all weights are multiplied by.
+            dtype: The type of the emissions' derivatives.
+        """
+        ...
+
+    def messages(self) -> Messages:
+        """Return the forward and backward messages, on the host."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HostBackend:
+    """The sums of ``ner.crf.core``, in tensors."""
+
+    sums: PathSums
+    device: torch.device
+    log_partition: Tensor
+    gold_score: Tensor
+
+    @staticmethod
+    def of(lattice: Lattice, tags: Tensor | None = None) -> HostBackend:
+        """Run both recursions; see `backend`."""
+        gold = None if tags is None else tags.cpu().numpy()
+        sums, device = forward_backward(lattice.arrays(), gold), lattice.emissions.device
+        legal = np.isfinite(sums.gold_score)
+        if not legal.all():
+            raise illegal_gold(int(legal.argmin()))
+        total, score = (
+            torch.from_numpy(v).to(device) for v in (sums.log_partition, sums.gold_score)
+        )
+        return HostBackend(sums, device, total, score)
+
+    def gradient(self, weights: Tensor, factor: float, dtype: torch.dtype) -> _Four:
+        by = numbers(weights).astype(np.float64) * factor
+        kind = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+        found = self.sums.gradient(by, kind)
+        emissions, transitions, start, end = (
+            torch.from_numpy(part).to(self.device)
+            for part in (found.emissions, found.transitions, found.start, found.end)
+        )
+        return emissions.to(dtype), transitions, start, end
+
+    def messages(self) -> Messages:
+        return self.sums.messages()
+
+
+def on_gpu(lattice: Lattice) -> bool:
+    """Return whether the scores live on an accelerator."""
+    return lattice.emissions.device.type != "cpu"
+
+
+def backend(lattice: Lattice, tags: Tensor | None = None) -> Backend:
+    """Run the forward and the backward recursion, the fastest way that is exact.
+
+    Args:
+        lattice: The scores.
+        tags: Gold tags, ``(batch, length)``; anything at padding.
+
+    Raises:
+        ValueError: A score is NaN or infinite, a sentence has no legal path, or gold tags are not
+            tags or not legal.
+    """
+    fast = Scaled.of(lattice, tags) if on_gpu(lattice) else None
+    return HostBackend.of(lattice, tags) if fast is None else fast
+
+
+class _Likelihood(torch.autograd.Function):
+    """Log partitions less scores of gold paths."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        emissions: Tensor,
+        transitions: Tensor,
+        start: Tensor,
+        end: Tensor,
+        spec: LossSpec,
+    ) -> Tensor:
+        lattice = Lattice(emissions, transitions, start, end, spec.lengths, spec.candidates)
+        sums = backend(lattice, spec.tags)
+        ctx.save_for_backward(emissions, transitions, start, end)
+        ctx.sums, ctx.spec = sums, spec
+        values = sums.log_partition - sums.gold_score
+        return ((values.sum() if spec.summed else values) * spec.factor).to(spec.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        spec: LossSpec = ctx.spec
+        inputs: _Four = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: derivatives of these are wanted
+            return (*_differentiable(inputs, spec, gradients[0]), None)
+        sums: Backend = ctx.sums
+        parts = sums.gradient(gradients[0], spec.factor, inputs[0].dtype)
+        return *(p.to(given.dtype) for p, given in zip(parts, inputs, strict=True)), None
+
+
+def _opaque(*arguments: Any) -> Tensor:
+    """Compute a likelihood out of a compiler's sight.
+
+    The compiler is kept out only when it asks: to tell it before would import it, which takes
+    seconds.
+    """
+    apply: _Apply = torch.compiler.disable(_Likelihood.apply)  # type: ignore[no-untyped-call]
+    return apply(*arguments)
+
+
+def _differentiable(inputs: _Four, spec: LossSpec, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """Return the gradient by plain torch operations, which can be differentiated again."""
+    emissions, transitions, start, end = inputs
+    lattice = Lattice(emissions, transitions, start, end, spec.lengths, spec.candidates)
+    wanted = [each for each in inputs if each.requires_grad]
+    values = differentiable_log_partition(lattice)
+    if spec.tags is not None:
+        values = values - lattice.score(spec.tags)
+    weights = (gradient.double() * spec.factor).expand(len(spec.lengths))
+    found = iter(torch.autograd.grad(values, wanted, weights, create_graph=True))
+    return tuple(next(found) if each.requires_grad else None for each in inputs)
+
+
+def likelihood(
+    emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, spec: LossSpec
+) -> Tensor:
+    """Return log partitions, less scores of gold paths where there are gold tags.
+
+    Args:
+        emissions: ``(batch, length, tags)``.
+        transitions: ``(tags, tags)``, minus infinity where forbidden.
+        start: ``(tags,)``, minus infinity where forbidden.
+        end: ``(tags,)``, minus infinity where forbidden.
+        spec: What to compute from them.
+
+    Returns:
+        ``(batch,)``, or a scalar where a sum is wanted.
+
+    Raises:
+        ValueError: A score is NaN or infinite, a sentence has no legal path, or gold tags are not
+            legal.
+    """
+    apply: _Apply = _opaque if torch.compiler.is_compiling() else _Likelihood.apply
+    return apply(emissions, transitions, start, end, spec)
+
+
+class _SlowGradient(torch.autograd.Function):
+    """A value computed the fast way, whose gradient is that of a slow way to compute it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, fast: Callable[[], Tensor], slow: Any, lattice: Lattice, *inputs: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(*inputs)
+        ctx.slow, ctx.lattice = slow, lattice
+        return fast()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        known: Lattice = ctx.lattice
+        with torch.enable_grad():
+            inputs = [each.detach().requires_grad_() for each in ctx.saved_tensors]
+            emissions, transitions, start, end = inputs
+            value = ctx.slow(
+                Lattice(emissions, transitions, start, end, known.lengths, known.candidates)
+            )
+            found = torch.autograd.grad(value, inputs, gradient.to(value.dtype), allow_unused=True)
+        return None, None, None, *found
+
+
+def with_slow_gradient(
+    fast: Callable[[], Tensor], slow: Callable[[Lattice], Tensor], lattice: Lattice
+) -> Tensor:
+    """Return a value computed the fast way; its gradient, if asked for, comes the slow way.
+
+    Args:
+        fast: Computes the value from the lattice.
+        slow: Computes it by differentiable torch operations.
+        lattice: The scores.
+    """
+    apply: _Apply = _SlowGradient.apply
+    inputs = (lattice.emissions, lattice.transitions, lattice.start, lattice.end)
+    return apply(fast, slow, lattice, *inputs)

@@ -1,0 +1,161 @@
+"""Minimum Bayes risk decoding of spans and tags, and greedy decoding."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ner.crf.core.forward_backward import forward_backward
+from ner.crf.core.scores import Bools, ChainScores, Doubles, Integers, Messages
+from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
+from ner.crf.core.viterbi import viterbi
+
+_SLACK = 1e-9  # rounding of a marginal that bounds a probability
+_PENALTY = 1e9  # over any score; float64 still tells scores apart beside it
+
+
+def posterior_spans(
+    scores: ChainScores, table: SpanTable, *, outside: int = 0, threshold: float = 0.5
+) -> Integers:
+    """Return the tags of the spans of greatest expected gain; see ``ner.crf.posterior``.
+
+    Args:
+        scores: The scores.
+        table: The tags that spell a span of each label.
+        outside: The tag of a token outside all spans.
+        threshold: The least probability of a span, over 0.
+
+    Returns:
+        ``(batch, length)``, 0 at padding.
+
+    Raises:
+        ValueError: A score is NaN or infinite, or a sentence has no legal path.
+    """
+    messages = forward_backward(scores).messages()
+    spans = _best_spans(scores, messages, table, threshold)
+    batch, length, _ = scores.emissions.shape
+    tags = np.where(scores.mask, spans.spell(table, outside, (batch, length)), 0)
+    illegal = ~np.isfinite(scores.score(tags))  # candidates may leave no room for `outside`
+    if illegal.any():
+        tags[illegal] = viterbi(_constrained_to(scores, spans, table))[illegal]
+    return tags
+
+
+def posterior_tags(scores: ChainScores) -> Integers:
+    """Return the legal path with the greatest expected number of right tags.
+
+    Returns:
+        ``(batch, length)``, 0 at padding.
+    """
+    # argmax over y of sum_t p(y_t | x): a Viterbi search whose emissions are the marginals
+    sums = forward_backward(scores)
+    nodes = sums.gradient(np.array(1.0), np.dtype(np.float64)).emissions
+    excluded = scores.nodes() == -np.inf
+    moves, start, end = (np.where(part == -np.inf, part, 0.0) for part in scores.moves())
+    right = np.where(excluded, -np.inf, nodes)
+    return viterbi(ChainScores(right, moves, start, end, scores.lengths))
+
+
+def _best_spans(
+    scores: ChainScores, messages: Messages, table: SpanTable, threshold: float
+) -> SpanBatch:
+    """Return the disjoint spans of at least that probability whose sum of gains is greatest.
+
+    The gain of a span is p - threshold.
+    """
+    likely = (messages.marginals() >= threshold - _SLACK) & scores.mask[:, :, None]
+    spans = _possible(likely, scores.lengths, table)
+    probabilities = span_probability(scores, messages, spans, table)
+    passed = np.flatnonzero(probabilities >= threshold)
+    spans, gains = spans.take(passed), probabilities[passed] - threshold
+    begins = spans.rows * scores.emissions.shape[1]  # the sentences, one after the other
+    starts, ends = (begins + spans.starts).tolist(), (begins + spans.ends).tolist()
+    intervals = list(zip(starts, ends, gains.tolist(), strict=True))
+    return spans.take(np.array(disjoint(intervals), dtype=np.int64))
+
+
+def _possible(likely: Bools, lengths: Integers, table: SpanTable) -> SpanBatch:
+    """Return all spans whose tags are all likely, since none is less probable than its span."""
+    row, start, label = likely[:, :, table.single].nonzero()
+    found = [(row, start, start + 1, label)]
+    row, start, label = likely[:, :, table.first].nonzero()
+    at = start + 1
+    while len(row):
+        within = at < lengths[row]
+        row, start, at, label = row[within], start[within], at[within], label[within]
+        ending = likely[row, at, table.last[label]]
+        found.append((row[ending], start[ending], at[ending] + 1, label[ending]))
+        going = likely[row, at, table.inside[label]]
+        row, start, at, label = row[going], start[going], at[going] + 1, label[going]
+    return SpanBatch(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def disjoint(intervals: Sequence[tuple[int, int, float]]) -> list[int]:
+    """Return the numbers of the disjoint intervals (start, end, gain) of greatest total gain."""
+    order = sorted(range(len(intervals)), key=lambda i: intervals[i][1])
+    ends = [intervals[i][1] for i in order]
+    best, last = [0.0], [-1]  # of the first k intervals: the gain, and the last one chosen
+    for k, i in enumerate(order):
+        start, _, gain = intervals[i]
+        # best(k) = max(best(k - 1), gain(k) + best(those that end before k starts))
+        taken = best[bisect_right(ends, start, hi=k)] + gain
+        better = taken >= best[k]
+        best.append(taken if better else best[k])
+        last.append(k if better else last[k])
+    chosen, k = [], last[-1]
+    while k >= 0:
+        chosen.append(order[k])
+        k = last[bisect_right(ends, intervals[order[k]][0], hi=k)]
+    return chosen[::-1]
+
+
+def _constrained_to(scores: ChainScores, spans: SpanBatch, table: SpanTable) -> ChainScores:
+    """Return scores whose best path holds these spans, or as much of them as is legal."""
+    batch, length, count = scores.emissions.shape
+    free = -1
+    tags = spans.spell(table, free, (batch, length))[:, :, None]
+    breaks = (tags != np.arange(count)) & (tags != free)
+    no = table.prolonging[spans.labels]
+    open_ = (no >= 0) & (spans.ends < scores.lengths[spans.rows])
+    breaks[spans.rows[open_], spans.ends[open_], no[open_]] = True
+    return replace(scores, emissions=scores.nodes() - _PENALTY * breaks)
+
+
+def greedy(scores: ChainScores) -> Integers:
+    """Return the best next tag, token by token, of those from which a legal end can be reached.
+
+    Returns:
+        ``(batch, length)``, 0 at padding.
+
+    Raises:
+        ValueError: A score is NaN or infinite, or a sentence has no legal path.
+    """
+    nodes, (moves, start, _) = scores.nodes(), scores.moves()
+    scores.check_numbers(nodes)
+    open_ = _reaches_end(scores, nodes)
+    tags = np.zeros(nodes.shape[:2], np.int64)
+    before: Doubles = start
+    for t in range(nodes.shape[1]):
+        here = np.where(open_[:, t], before + nodes[:, t], -np.inf)
+        tags[:, t] = here.argmax(1)
+        before = moves[tags[:, t]]
+    tags = np.where(scores.mask, tags, 0)
+    scores.check(scores.score(tags))
+    return tags
+
+
+def _reaches_end(scores: ChainScores, nodes: Doubles) -> Bools:
+    """Return whether a legal ending follows each tag, ``(batch, length, tags)``."""
+    steps = (scores.transitions > -np.inf).astype(np.float64).T
+    legal, ends = nodes > -np.inf, scores.end > -np.inf
+    open_ = np.ones(nodes.shape, dtype=bool)
+    for t in range(nodes.shape[1] - 1, -1, -1):
+        last = (scores.lengths == t + 1)[:, None]
+        after = ends
+        if t + 1 < nodes.shape[1]:
+            after = ((open_[:, t + 1] & legal[:, t + 1]) @ steps) > 0
+        open_[:, t] = np.where(last, ends, after)
+    return open_

@@ -1,0 +1,197 @@
+"""The scores of all tag sequences of a batch, and what the recursions make of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ner.crf.core.soundness import check_scores, explain_failure, not_a_tag
+
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_STEPS = 64  # tokens whose pairs of tags are looked at together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChainScores:
+    """The scores of all tag sequences of a batch; see ``ner.crf.LinearChain``.
+
+    emissions: ``(batch, length, tags)``, float32 or float64; anything at padding.
+    transitions: ``(tags, tags)``, from the row's tag to the column's; minus infinity where
+        forbidden.
+    start, end: ``(tags,)``; minus infinity where forbidden.
+    lengths: the tokens of each sentence, ``(batch,)``; 0 is allowed.
+    candidates: which tags each token may carry, bool ``(batch, length, tags)``, or None.
+    """
+
+    emissions: Floats
+    transitions: Floats
+    start: Floats
+    end: Floats
+    lengths: Integers
+    candidates: Bools | None = None
+
+    @property
+    def mask(self) -> Bools:
+        """True at tokens, false at padding, ``(batch, length)``."""
+        return np.arange(self.emissions.shape[1]) < self.lengths[:, None]
+
+    def nodes(self, first: int = 0, last: int | None = None) -> Doubles:
+        """Return the emissions of tokens [first, last) in float64, ``(batch, tokens, tags)``.
+
+        They are 0 at padding, and minus infinity at tags that are not among the candidates.
+        """
+        some = slice(first, last)
+        inside = self.mask[:, some, None]
+        nodes: Doubles = np.where(inside, self.emissions[:, some], np.float64(0.0))
+        if self.candidates is not None:
+            nodes[inside & ~self.candidates[:, some]] = -np.inf
+        return nodes
+
+    def moves(self) -> tuple[Doubles, Doubles, Doubles]:
+        """Return transitions, start and end in float64."""
+        parts = (self.transitions, self.start, self.end)
+        transitions, start, end = (part.astype(np.float64) for part in parts)
+        return transitions, start, end
+
+    def score(self, tags: Integers) -> Doubles:
+        """Return the score of one path per sentence, ``(batch,)``; minus infinity if illegal.
+
+        Args:
+            tags: ``(batch, length)``; anything at padding.
+
+        Raises:
+            ValueError: A number is not a tag.
+        """
+        inside, count = self.mask, self.emissions.shape[2]
+        tags = np.where(inside, tags, 0)
+        if tags.size and (tags.min() < 0 or tags.max() >= count):
+            sentence, token = np.argwhere((tags < 0) | (tags >= count))[0].tolist()
+            raise not_a_tag(sentence, token, int(tags[sentence, token]), count)
+        if not tags.size:
+            return np.zeros(len(tags))
+        taken = np.arange(0, self.emissions.size, count).reshape(tags.shape) + tags
+        nodes = self.emissions.reshape(-1)[taken].astype(np.float64)
+        if self.candidates is not None:
+            nodes[~self.candidates.reshape(-1)[taken]] = -np.inf
+        moves, start, end = self.moves()
+        pairs = moves.reshape(-1)[tags[:, :-1] * count + tags[:, 1:]]
+        total: Doubles = np.where(inside, nodes, 0.0).sum(1)
+        total += np.where(inside[:, 1:], pairs, 0.0).sum(1)
+        last = tags[np.arange(len(tags)), np.maximum(self.lengths - 1, 0)]
+        total += start[tags[:, 0]] + end[last]
+        return np.where(self.lengths > 0, total, 0.0)
+
+    def check(self, sums: Doubles) -> None:
+        """Raise ValueError for the first sentence whose log partition or best score is not finite.
+
+        It names the score that is NaN or infinite, or says that the sentence has no legal path.
+        """
+        sound = np.isfinite(sums)
+        if not sound.all():
+            raise self.failure(int(sound.argmin()))
+
+    def check_moves(self) -> None:
+        """Raise ValueError where a score of the CRF is NaN or infinite, met by a path or not."""
+        check_scores(self.transitions, self.start, self.end)
+
+    def check_numbers(self, nodes: Doubles) -> None:
+        """Raise ValueError where any score is NaN or infinite, met by a path or not."""
+        self.check_moves()
+        self.check(np.where((nodes < np.inf).all((1, 2)), 0.0, np.nan))
+
+    def failure(self, sentence: int) -> ValueError:
+        """Return the error that says why a sentence has no path."""
+        scores = (self.transitions, self.start, self.end)
+        return explain_failure(self.emissions, self.lengths, sentence, *scores)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Messages:
+    """Forward and backward messages in log space, float64.
+
+    log_alpha: the total weight of all beginnings that end in this tag at this token, its
+        emission included, ``(batch, length, tags)``.
+    log_beta: the total weight of all endings that follow this tag at this token, its emission
+        left out, ``(batch, length, tags)``.
+    log_partition: ``(batch,)``, 0 for an empty sentence.
+
+    Beyond a sentence's length the values mean nothing, but are not NaN.
+    """
+
+    log_alpha: Doubles
+    log_beta: Doubles
+    log_partition: Doubles
+
+    def marginals(self) -> Doubles:
+        """Return the probability of each tag at each token, ``(batch, length, tags)``."""
+        # p(y_t | x) = alpha(t) beta(t) / Z, where Z is the sum over the tags of any token
+        return _normalised(self.log_alpha + self.log_beta, (2,))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreGradient:
+    """The derivatives of a weighted sum of log partitions, less those of gold paths' scores.
+
+    emissions: ``(batch, length, tags)``, 0 at padding; with weights of 1 and without gold paths,
+        the probability of each tag at each token.
+    transitions: ``(tags, tags)``. start, end: ``(tags,)``.
+    """
+
+    emissions: Floats
+    transitions: Floats
+    start: Floats
+    end: Floats
+
+
+def pair_marginals(scores: ChainScores, messages: Messages, first: int, last: int) -> Doubles:
+    """Return the probability of each pair of tags at tokens t - 1 and t, for t in [first, last).
+
+    Returns:
+        ``(batch, last - first, tags, tags)``; 0 where token t is padding.
+    """
+    # p(y, y') = alpha(t-1, y) exp(A[y, y'] + e(t, y')) beta(t, y') / Z
+    before = messages.log_alpha[:, first - 1 : last - 1]
+    behind = scores.nodes(first, last) + messages.log_beta[:, first:last]
+    pairs = before[..., None] + scores.transitions.astype(np.float64) + behind[:, :, None]
+    return np.where(scores.mask[:, first:last, None, None], _normalised(pairs, (2, 3)), 0.0)
+
+
+def _normalised(weights: Doubles, axes: tuple[int, ...]) -> Doubles:
+    """Return exponentials over their sum along axes; the weights are overwritten.
+
+    Each token by itself, since in the log partition of a long sentence rounding has added up.
+    """
+    greatest = weights.max(axes, keepdims=True)
+    greatest[greatest == -np.inf] = 0.0  # of padding
+    weights -= greatest
+    np.exp(weights, weights)
+    total = weights.sum(axes, keepdims=True)
+    weights /= np.where(total == 0.0, 1.0, total)
+    return weights
+
+
+def entropy(scores: ChainScores, messages: Messages) -> Doubles:
+    """Return the entropy of the distribution over paths in nats, ``(batch,)``."""
+    # H = log Z - E[score]; the expectation is a sum over tags and pairs of tags
+    moves, start, end = map(_finite, scores.moves())
+    nodes, inside = scores.nodes(), scores.mask
+    marginals = np.where(inside[:, :, None], messages.marginals(), 0.0)
+    expected = np.einsum("blt,blt->b", marginals, _finite(nodes))
+    for first in range(1, nodes.shape[1], _STEPS):
+        pairs = pair_marginals(scores, messages, first, min(first + _STEPS, nodes.shape[1]))
+        expected += np.einsum("btij,ij->b", pairs, moves)
+    if nodes.shape[1]:
+        finals = marginals[np.arange(len(nodes)), np.maximum(scores.lengths - 1, 0)]
+        expected += marginals[:, 0] @ start + finals @ end
+    return np.asarray(np.maximum(messages.log_partition - expected, 0.0))
+
+
+def _finite(scores: Doubles) -> Doubles:
+    """Return scores with 0 in place of minus infinity."""
+    return np.where(scores == -np.inf, 0.0, scores)

@@ -1,0 +1,152 @@
+"""What the tags of spans look like, and how probable spans are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ner.crf.core.log_space import logsumexp
+from ner.crf.core.scores import ChainScores, Doubles, Integers, Messages
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpanTable:
+    """The tags that spell a span of each label, ``(labels,)`` each; see ``ner.crf.SpanTags``."""
+
+    single: Integers
+    first: Integers
+    inside: Integers
+    last: Integers
+    prolonging: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpanBatch:
+    """Spans of the sentences of a batch; every field is ``(spans,)``.
+
+    Attributes:
+        rows: The sentence.
+        starts: The first token.
+        ends: One past the last token.
+        labels: The number of the label.
+    """
+
+    rows: Integers
+    starts: Integers
+    ends: Integers
+    labels: Integers
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: Integers) -> SpanBatch:
+        """Return some of the spans, given their places."""
+        fields = (self.rows, self.starts, self.ends, self.labels)
+        return SpanBatch(*(field[places] for field in fields))
+
+    def check(self, lengths: Integers) -> None:
+        """Raise ValueError for a span that does not lie in its sentence."""
+        known = (self.rows >= 0) & (self.rows < len(lengths))
+        within = self.ends <= lengths[np.where(known, self.rows, 0)] if len(lengths) else known
+        bad = ~(known & within & (self.starts >= 0) & (self.starts < self.ends))
+        if bad.any():
+            i = int(bad.argmax())
+            raise ValueError(
+                f"span {i} is tokens [{self.starts[i]}, {self.ends[i]}) of sentence "
+                f"{self.rows[i]}; expected 0 <= start < end <= the sentence's length"
+            )
+
+    def spell(self, table: SpanTable, outside: int, shape: tuple[int, int]) -> Integers:
+        """Return the tags that spell the spans, ``(batch, length)``, `outside` between them."""
+        tags = np.full(shape, outside, np.int64)
+        count = self.ends - self.starts
+        span = np.repeat(np.arange(len(count)), count)
+        token = np.arange(len(span)) - np.repeat(count.cumsum() - count - self.starts, count)
+        tags[self.rows[span], token] = table.inside[self.labels[span]]
+        tags[self.rows, self.starts] = table.first[self.labels]
+        last = np.where(count == 1, table.single[self.labels], table.last[self.labels])
+        tags[self.rows, self.ends - 1] = last
+        return tags
+
+
+def span_probability(
+    scores: ChainScores, messages: Messages, spans: SpanBatch, table: SpanTable
+) -> Doubles:
+    """Return the exact probabilities of spans, ``(spans,)``.
+
+    The weight of all paths through a span is alpha of its first tag, times the weights along
+    its inner tags, which are differences of running sums, times beta of its last tag. Where the
+    next tag could prolong the span, beta is summed over all others instead, not subtracted
+    from, so that nothing cancels.
+
+    Raises:
+        ValueError: A span does not lie in its sentence.
+    """
+    spans.check(scores.lengths)
+    if not len(spans):
+        return np.zeros(0)
+    moves = scores.transitions.astype(np.float64)
+    rows, labels, count = spans.rows, spans.labels, spans.ends - spans.starts
+    first = np.where(count == 1, table.single[labels], table.first[labels])
+    last = np.where(count == 1, table.single[labels], table.last[labels])
+    weight = messages.log_alpha[rows, spans.starts, first]
+    pair = np.flatnonzero(count == 2)
+    if len(pair):
+        weight[pair] += moves[first[pair], last[pair]]
+    long = np.flatnonzero(count > 2)
+    if len(long):
+        inside, more = table.inside[labels[long]], count[long] - 3
+        weight[long] += moves[first[long], inside] + moves[inside, last[long]]
+        weight[long] += np.where(more > 0, moves[inside, inside], 0.0) * more
+        weight[long] += _along(scores, spans.take(long), inside)
+    several = np.flatnonzero(count > 1)
+    arriving = _nodes_at(scores, rows[several], spans.ends[several] - 1, last[several])
+    weight[several] += arriving
+    weight += _after(scores, messages, spans, last, table.prolonging[labels])
+    return np.minimum(np.exp(weight - messages.log_partition[rows]), 1.0)
+
+
+def _nodes_at(scores: ChainScores, rows: Integers, tokens: Integers, tags: Integers) -> Doubles:
+    """Return the emissions of tags at tokens of sentences, minus infinity where excluded."""
+    nodes = scores.emissions[rows, tokens, tags].astype(np.float64)
+    if scores.candidates is not None:
+        nodes[~scores.candidates[rows, tokens, tags]] = -np.inf
+    return nodes
+
+
+def _along(scores: ChainScores, spans: SpanBatch, inside: Integers) -> Doubles:
+    """Return the sum of the emissions of inner tokens, ``(spans,)``, given their inner tags."""
+    tags, which = np.unique(inside, return_inverse=True)
+    nodes = scores.nodes()[:, :, tags]
+    blocked = nodes == -np.inf
+    sums, blocks = np.where(blocked, 0.0, nodes).cumsum(1), blocked.cumsum(1)
+    begin, stop = (spans.rows, spans.starts, which), (spans.rows, spans.ends - 2, which)
+    # running sums include their own token: the inner ones are start + 1 to end - 2
+    return np.where(blocks[stop] == blocks[begin], sums[stop] - sums[begin], -np.inf)
+
+
+def _after(
+    scores: ChainScores, messages: Messages, spans: SpanBatch, last: Integers, no: Integers
+) -> Doubles:
+    """Return the log of the weight of all endings after spans' last tags, ``(spans,)``.
+
+    Args:
+        scores: The scores.
+        messages: The sums over them.
+        spans: The spans.
+        last: The tags of their last tokens.
+        no: The tags that must not follow, or -1.
+    """
+    rows, ends = spans.rows, spans.ends
+    weight = messages.log_beta[rows, ends - 1, last]
+    open_ = np.flatnonzero((no >= 0) & (ends < scores.lengths[rows]))
+    if len(open_):
+        row, token = rows[open_], ends[open_]
+        following = scores.transitions[last[open_]].astype(np.float64)
+        following += scores.emissions[row, token] + messages.log_beta[row, token]
+        if scores.candidates is not None:
+            following[~scores.candidates[row, token]] = -np.inf
+        following[np.arange(len(open_)), no[open_]] = -np.inf
+        weight[open_] = logsumexp(following, 1)
+    return weight
