@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ner
 from ner.checks import KINDS, Report, check
 from ner.checks.characters import mended, mixed, oddities
 from ner.checks.sources import ANY
@@ -113,6 +114,7 @@ def test_the_facts_of_a_file(tmp_path: Path) -> None:
         "sentences": 2,
         "tokens": 3,
         "unannotated_tokens": 0,
+        "unannotated_sentences": 0,
         "spans": 2,
         "spans_per_thousand_tokens": 2000 / 3,
         "labels": {"PER": 1, "LOC": 1},
@@ -263,12 +265,13 @@ def test_bad_lines_of_a_format_that_tells_them_at_once(tmp_path: Path) -> None:
     good = "1\tAda\t_\t_\t_\t_\t_\t_\t_\tNER=B-PER\n\n"
     report = check(save(tmp_path, good + "bad\n" * 30, "x.conllu"))
     assert report.status == 1
-    assert {one.line for one in report.findings.of("bad-line")} == {*range(3, 23)}
+    (finding,) = report.findings.of("bad-line")
+    assert finding.lines == (3, 4, 5)
     assert report.findings.counts["bad-line"] == 30
 
 
 def test_an_option_that_the_reader_does_not_have_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the reader of conll has no option 'colour'; it has"):
+    with pytest.raises(ValueError, match="the conll reader has no option 'colour'; did you mean"):
         check(save(tmp_path, GOOD), colour=1)
     assert check(save(tmp_path, "# x\n" + GOOD), comment_prefix="#").status == 0
 
@@ -439,3 +442,73 @@ def test_broken_tags_of_real_files_are_all_told(shared: Path) -> None:
     assert "the label 'PEr'" in str(report.findings.of("label-case")[0])
     assert report.findings.counts["bad-line"] > 100
     assert report.status == 1
+
+
+def test_a_thousand_equal_findings_are_one_with_its_first_lines(tmp_path: Path) -> None:
+    report = check(save(tmp_path, GOOD + "x q\n\n" * 1000))
+    (finding,) = report.findings.of("bad-tag")
+    assert (finding.count, report.findings.counts["bad-tag"]) == (1000, 1000)
+    first = GOOD.count("\n") + 1
+    assert finding.lines == (first, first + 2, first + 4)
+    assert str(finding).endswith(f"(1,000 times: lines {first}, {first + 2}, {first + 4}, ...)")
+
+
+def test_findings_of_a_file_stand_together(tmp_path: Path) -> None:
+    one, other = save(tmp_path, "a x\n\nb y\n", "1.conll"), save(tmp_path, "c z\n", "2.conll")
+    found = check([one, other, save(tmp_path, "a O\n", "3.conll")]).findings.of("bad-tag")
+    assert [finding.path for finding in found] == [str(one), str(one), str(other)]
+
+
+def test_kinds_that_are_ignored_do_not_count(tmp_path: Path) -> None:
+    path = save(tmp_path, GOOD + "x q\n")
+    assert check(path).status == 1
+    report = check(path, ignore=["bad-tag"])
+    assert report.status == 0
+    assert "bad-tag" not in report.to_dict()["counts"]
+    with pytest.raises(ValueError, match="no kind of finding called 'bad-tga'; did you mean"):
+        check(path, ignore=["bad-tga"])
+
+
+@pytest.mark.parametrize("label", ["РER", "PER\u200b", "PER\u00a0", "Ρer"])
+def test_labels_that_look_alike_are_found(label: str, tmp_path: Path) -> None:
+    report = check(save(tmp_path, f"Ada\tB-PER\n\nEve\tB-PER\n\nJoe\tB-{label}\n"))
+    (finding,) = report.findings.of("label-alike")
+    assert finding.line == 5
+    assert "looks like 'PER' (2 times)" in finding.message
+    assert "U+" in finding.message
+
+
+def test_a_word_before_a_quotation_mark_is_no_wrong_encoding(tmp_path: Path) -> None:
+    report = check(save(tmp_path, "Landstraß« O\nMENÜ« O\nCAFÉ» O\nÖ» O\nMÃ¼ller B-PER\n"))
+    assert places(report, "mojibake") == {5}
+
+
+def test_words_of_scripts_without_blanks_are_written_without(tmp_path: Path) -> None:
+    text = "東 B-LOC\n京 I-LOC\nは O\n\n東 B-ORG\n京 I-ORG\nも O\n"
+    (finding,) = check(save(tmp_path, text)).findings.of("label-conflict")
+    assert finding.message.startswith("'東京' is ")
+
+
+def test_sentences_nobody_has_annotated_are_counted(tmp_path: Path) -> None:
+    path = save(tmp_path, "Ada B-PER\n\nEve _\nran _\n\nJoe B-PER\n")
+    report = check(path)
+    assert report.to_dict()["files"][0]["unannotated_sentences"] == 1
+    (finding,) = report.findings.of("unannotated")
+    assert finding.message == "1 of 3 sentences are not annotated"
+
+
+def test_what_training_refuses_is_an_error_here_too(tmp_path: Path) -> None:
+    path = save(tmp_path, "Ada\tB-PER\n\tO\n")
+    with pytest.raises(ValueError, match="the token is empty"):
+        list(ner.read(path))
+    report = check(path)
+    assert (report.status, places(report, "bad-line")) == (1, {2})
+
+
+def test_a_file_that_cannot_be_read_is_compared_with_none(tmp_path: Path) -> None:
+    good, other = save(tmp_path, GOOD), save(tmp_path, GOOD, "y.conll")
+    broken = tmp_path / "broken.conll.gz"
+    broken.write_bytes(gzip.compress(GOOD.encode() * 99)[:-9])
+    report = check([good, broken, other])
+    assert report.status == 2
+    assert {one["against"] for one in report.to_dict()["overlaps"]} == {str(good)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_every_finding_has_its_line_and_errors_are_status_1(
     assert run(path) == 1
     out = capsys.readouterr().out
     for expected in [
-        "error: lines that are not what they should be (1)",
+        "error: malformed lines (1)",
         f"  {path}:2: expected 2 columns, found 1: 'sang'",
         f"  {path}:4: 'I-PER' at the start of the sentence is read as 'B-PER'",
         f"  {path}:7: the label 'per' (once) differs by case from 'PER' (2 times)",
@@ -75,7 +76,7 @@ def test_only_so_many_findings_of_a_kind_are_shown(
     run(path, "--limit", "0")
     out = capsys.readouterr().out
     assert out.count("expected 2 columns") == 30
-    assert "more" not in out.split("should be")[1]
+    assert "more" not in out.split("malformed lines")[1]
 
 
 def test_only_so_many_pairs_of_files_are_shown(
@@ -100,9 +101,28 @@ def test_json_holds_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str
         "path": path,
         "line": 2,
         "message": "expected 2 columns, found 1: 'sang'",
+        "count": 1,
+        "lines": [2],
     }
     assert run(path, "--json", "-") == 1
     assert json.loads(capsys.readouterr().out) == found
+
+
+def test_csv_has_a_row_for_each_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = save(tmp_path, "Ada B-PER\nno\n\nEve B-PER\nno\n")
+    assert run(path, "--csv", "-", "--ignore", "rare-label") == 1
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [(row["kind"], row["line"], row["count"], row["lines"]) for row in rows] == [
+        ("bad-line", "2", "2", "2 5")
+    ]
+
+
+def test_nothing_is_printed_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, empty = save(tmp_path, GOOD), save(tmp_path, "", "empty.conll")
+    assert run(good, empty, save(tmp_path, BAD, "bad.conll")) == 2
+    printed = capsys.readouterr()
+    lines = [one for one in (printed.out + printed.err).splitlines() if one]
+    assert len(lines) == len(set(lines))
 
 
 def test_unreadable_files_are_status_2_and_stop_no_other(
@@ -119,6 +139,7 @@ def test_unreadable_files_are_status_2_and_stop_no_other(
     [
         (["x.conll", "--limit", "-1"], "--limit is a number from 0"),
         (["x.conll", "--reader", "color=red"], "the conll reader has no option 'color'"),
+        (["x.conll", "--ignore", "leek"], "did you mean 'leak'?"),
         (["nothing*.conll"], "no file matches"),
         (["x.conll", "--from", "word"], "no format is called 'word'"),
         (["x.conll", "--reader", "tag_column=name"], "no column has a name"),
@@ -197,7 +218,7 @@ def test_a_terminal_has_colours_unless_it_wants_none(
     run(path, "--quiet")
     assert capsys.readouterr().out == ""
     run(path)
-    assert "\033[31merror\033[0m: lines" in capsys.readouterr().out
+    assert "\033[31merror\033[0m: malformed lines" in capsys.readouterr().out
     monkeypatch.setenv("NO_COLOR", "1")
     run(path)
     assert "\033" not in capsys.readouterr().out

@@ -68,6 +68,7 @@ def check(
     *,
     format: str | None = None,  # noqa: A002 - as everywhere
     watch: Watch | None = None,
+    ignore: Iterable[str] = (),
     **options: Any,
 ) -> Report:
     """Look at files, as a whole: later ones are compared with earlier ones.
@@ -76,13 +77,14 @@ def check(
         files: Paths, patterns such as ``data/*.conll``, or ``"-"``.
         format: A key of ``ner.formats.FORMATS``; without it each file's ending tells.
         watch: Is given each source and its sentences, and gives them on; for a progress bar.
+        ignore: Kinds of findings, keys of ``KINDS``, that do not count.
         options: Of the format's reader.
 
     Raises:
-        ValueError: There is no such format or option.
+        ValueError: There is no such format, kind of finding or option.
         OSError: No file matches a pattern.
     """
-    survey = Survey()
+    survey = Survey(ignore)
     look = watch or (lambda source, items: items)
     with ExitStack() as stack, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
@@ -102,7 +104,16 @@ def check(
             with _told(Findings(), source.name, caught):
                 _drain(look(source, review.add(source, detections[source.name])))
         review.close()
+    _drop_unreadable(survey)
     return Report(survey.files, survey.findings, survey.full)
+
+
+def _drop_unreadable(survey: Survey) -> None:
+    """Compare no file with one that could not be read as a whole."""
+    unreadable = {one.path for one in survey.findings.of("unreadable")}
+    for facts in survey.files:
+        kept = [one for one in facts.overlaps if one.against not in unreadable]
+        facts.overlaps = [] if facts.path in unreadable else kept
 
 
 def _drain(items: Iterable[Item]) -> None:
@@ -156,6 +167,7 @@ def _file(facts: Facts) -> dict[str, Any]:
         "sentences": facts.sentences,
         "tokens": facts.tokens,
         "unannotated_tokens": facts.unannotated,
+        "unannotated_sentences": facts.unannotated_sentences,
         "spans": total,
         "spans_per_thousand_tokens": 1000 * total / facts.tokens if facts.tokens else None,
         "labels": dict(facts.spans.most_common()),

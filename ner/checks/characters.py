@@ -48,6 +48,11 @@ _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _ALIKE = {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}  # scripts with look-alikes
 # The Greek letters that look Latin; the others stand in names such as TNFα on purpose.
 _GREEK_ALIKE = frozenset("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧοϲϳν")
+_JAPANESE = frozenset(("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"))
+_LATIN = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеіјорсухѕԁԛԝ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧοϲϳν" + "‐‑‒–—−",
+    "ABESIJKMHOPCTYXaeijopcyxsdqw" + "ABEZHIKMNOPTYXocjv" + "------",
+)  # look-alikes of Latin letters and of the hyphen
 _ADDRESS = re.compile(r"://|^www\.|^/|@", re.IGNORECASE)
 
 
@@ -88,7 +93,29 @@ def mended(token: str) -> str | None:
         repaired = b"".join(map(_byte, token)).decode()
     except (UnicodeEncodeError, UnicodeDecodeError):
         return None
-    return repaired if repaired != token and repaired.isprintable() else None
+    if repaired == token or not repaired.isprintable():
+        return None
+    return repaired if _plausible(repaired) else None
+
+
+def _plausible(text: str) -> bool:
+    """Whether the letters and marks of a text are of one script, and the Latin ones are usual.
+
+    ``ß«`` is the UTF-8 of a mark of N'Ko: what looks like a wrong encoding may be a word before
+    a quotation mark.
+    """
+    letters = [one for one in text if unicodedata.category(one)[0] in "LM"]
+    scripts = {_script(one) for one in letters} - {"COMBINING", "MODIFIER"}
+    if len(scripts - _JAPANESE) > 1 or unicodedata.category(text[0])[0] == "M":
+        return False
+    return not any("\u0250" <= one <= "\u02ff" for one in letters)  # phonetic letters
+
+
+def skeleton(label: str) -> str:
+    """A label without case, invisible characters, and what tells look-alike letters apart."""
+    plain = unicodedata.normalize("NFKC", label)
+    seen = "".join(one for one in plain if unicodedata.category(one) != "Cf")
+    return " ".join(seen.translate(_LATIN).split()).casefold()
 
 
 def mixed(token: str) -> list[str]:
@@ -102,7 +129,9 @@ def mixed(token: str) -> list[str]:
 
 def spelled(token: str) -> str:
     """The characters of a token beyond ASCII by their numbers."""
-    return " ".join(f"{one} U+{ord(one):04X}" for one in dict.fromkeys(token) if not one.isascii())
+    odd = [one for one in dict.fromkeys(token) if not one.isascii()]
+    shown = [f"{one} " if one.isprintable() else "" for one in odd]
+    return " ".join(f"{sign}U+{ord(one):04X}" for sign, one in zip(shown, odd, strict=True))
 
 
 def _characters(token: str) -> Iterator[tuple[str, str]]:

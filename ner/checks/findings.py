@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from typing import Any
 
+from ner.errors import Fault
+
 ERROR, WARNING, NOTE = "error", "warning", "note"
-KEPT = 1_000  # findings of a kind that are kept with their lines; the others are counted
+KEPT = 1_000  # different findings of a kind that are kept; the others are counted
+FIRST = 3  # lines remembered of equal findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +31,17 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "unreadable": Kind(ERROR, "files that cannot be read"),
-    "bad-line": Kind(ERROR, "lines that are not what they should be"),
-    "bad-tag": Kind(ERROR, "tags that are none"),
-    "illegal-tag": Kind(ERROR, "tags that may not stand where they stand"),
+    "bad-line": Kind(ERROR, "malformed lines"),
+    "bad-tag": Kind(ERROR, "invalid tags"),
+    "illegal-tag": Kind(ERROR, "illegal tag sequences"),
     "label-case": Kind(ERROR, "labels that differ by case only"),
+    "label-alike": Kind(ERROR, "labels that differ by a look-alike or invisible character only"),
     "blank-edge": Kind(ERROR, "entities that begin or end in white space"),
     "misaligned": Kind(ERROR, "spans that do not fall on token boundaries"),
     "overlapping": Kind(WARNING, "spans that overlap a longer one, which alone is read"),
-    "reader": Kind(WARNING, "what the reader had to say"),
+    "reader": Kind(WARNING, "reader warnings"),
     "no-entity": Kind(WARNING, "files without an entity"),
+    "unannotated": Kind(WARNING, "files of which only some sentences are annotated"),
     "odd-character": Kind(WARNING, "tokens with characters that should not be there"),
     "blank-token": Kind(WARNING, "tokens of nothing but white space"),
     "mojibake": Kind(WARNING, "tokens read in a wrong encoding"),
@@ -53,61 +59,91 @@ KINDS: dict[str, Kind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finding:
-    """Something found at a place.
+    """Something found at a place of a file, or at several.
 
     Attributes:
         kind: A key of ``KINDS``.
         path: The file.
-        line: The line, counted from 1; 0 where the finding is about the whole file.
+        line: The first line, counted from 1; 0 where the finding is about the whole file.
         message: What was found.
+        count: How often the same was found in that file.
+        lines: The first three lines.
     """
 
     kind: str
     path: str
     line: int
     message: str
+    count: int = 1
+    lines: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        place = f"{self.path}:{self.line}" if self.line else self.path
-        return f"{place}: {self.message}"
+        text = str(Fault(self.path, self.line, self.kind, self.message))
+        if self.count == 1:
+            return text
+        more = ", ..." if self.count > len(self.lines) else ""
+        where = f": lines {', '.join(map(str, self.lines))}{more}" if self.line else ""
+        return f"{text} ({self.count:,} times{where})"
 
 
 class Findings:
-    """All findings: counted, and the first thousand of each kind kept.
+    """All findings: counted, and the first thousand different ones of each kind kept.
+
+    Args:
+        ignore: Kinds that are neither counted nor kept.
 
     Attributes:
         counts: How many there are of each kind.
+
+    Raises:
+        ValueError: There is no such kind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ignore: Iterable[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
-        self._kept: dict[str, list[Finding]] = {kind: [] for kind in KINDS}
+        self._kept: dict[str, dict[tuple[str, str], Finding]] = {kind: {} for kind in KINDS}
+        self._ignored = frozenset(ignore)
+        for kind in sorted(self._ignored - KINDS.keys()):
+            near = get_close_matches(kind, KINDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(KINDS)}"
+            raise ValueError(f"ignore: there is no kind of finding called {kind!r}; {hint}")
 
-    def add(self, kind: str, path: str, line: int, message: str) -> None:
-        """Note a finding."""
-        self.counts[kind] += 1
-        if len(self._kept[kind]) < KEPT:
-            self._kept[kind].append(Finding(kind, path, line, message))
+    def add(self, kind: str, path: str, line: int, message: str, count: int = 1) -> None:
+        """Note a finding; what is the same in the same file is one finding."""
+        if kind in self._ignored:
+            return
+        self.counts[kind] += count
+        kept = self._kept[kind]
+        same = kept.get((path, message))
+        if same is not None:
+            same.count += count
+            if len(same.lines) < FIRST and line not in same.lines:
+                same.lines += (line,)
+        elif len(kept) < KEPT:
+            kept[path, message] = Finding(kind, path, line, message, count, (line,))
 
     def __iter__(self) -> Iterator[Finding]:
         """The findings that were kept, errors before warnings before notes."""
         for kind in self.kinds():
-            yield from self._kept[kind]
+            yield from self.of(kind)
 
     def kinds(self) -> list[str]:
         """The kinds there are findings of, in the order of ``KINDS``."""
         return [kind for kind in KINDS if self.counts[kind]]
 
     def of(self, kind: str) -> list[Finding]:
-        """The findings of a kind that were kept."""
-        return list(self._kept[kind])
+        """The findings of a kind that were kept, those of a file together."""
+        found = list(self._kept[kind].values())
+        files = dict.fromkeys(one.path for one in found)
+        order = {path: place for place, path in enumerate(files)}
+        return sorted(found, key=lambda one: order[one.path])
 
     def number(self, severity: str) -> int:
         """How many findings are so severe."""
         return sum(n for kind, n in self.counts.items() if KINDS[kind].severity == severity)
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """The findings that were kept, for JSON."""
+        """The findings that were kept, for JSON and CSV."""
         return [{"severity": KINDS[one.kind].severity, **asdict(one)} for one in self]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ner.checks.survey import Survey
+from ner.checks.characters import skeleton, spelled
+from ner.checks.survey import Survey, written
 from ner.checks.tables import Use
 from ner.options import nearest
 
@@ -11,7 +12,7 @@ BELIEVED = 0.9  # the share of a mention's labels that makes the others look lik
 
 
 def check_labels(survey: Survey) -> None:
-    """Note labels that differ by case only, labels that are rare, mentions with several."""
+    """Note labels that hardly differ, labels that are rare, mentions with several."""
     _check_case(survey)
     _check_rare(survey)
     _check_conflicts(survey)
@@ -20,14 +21,18 @@ def check_labels(survey: Survey) -> None:
 def _check_case(survey: Survey) -> None:
     groups: dict[str, list[str]] = {}
     for label in survey.labels:
-        groups.setdefault(label.casefold(), []).append(label)
+        groups.setdefault(skeleton(label), []).append(label)
     for labels in groups.values():
         usual, *others = sorted(labels, key=lambda label: -survey.labels[label].count)
         for label in others:
             use = survey.labels[label]
-            told = f"the label {label!r} ({_times(use)}) differs by case from {usual!r} "
-            told += f"({_times(survey.labels[usual])})"
-            survey.findings.add("label-case", *use.places[0], told + _also(use))
+            case = label.casefold() == usual.casefold()
+            told = f"the label {label!r} ({_times(use)}) "
+            told += "differs by case from " if case else "looks like "
+            told += f"{usual!r} ({_times(survey.labels[usual])})"
+            told += "" if case else f": {spelled(label) or spelled(usual)}"
+            kind = "label-case" if case else "label-alike"
+            survey.findings.add(kind, *use.places[0], told + _also(use))
 
 
 def _check_rare(survey: Survey) -> None:
@@ -49,7 +54,7 @@ def _check_conflicts(survey: Survey) -> None:
         ranked = sorted(uses.items(), key=lambda item: -item[1].count)
         total = sum(use.count for _, use in ranked)
         share = ranked[0][1].count / total
-        found.append((share < BELIEVED, -total, " ".join(form), ranked))
+        found.append((share < BELIEVED, -total, written(form), ranked))
     for _, _, words, ranked in sorted(found, key=lambda one: one[:3]):
         told = ", ".join(f"{label} {_times(use)}{_places(use)}" for label, use in ranked)
         place = ranked[-1][1].places[0]

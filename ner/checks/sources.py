@@ -16,7 +16,7 @@ from ner.formats.columns import Aside, ColumnLayout, Numbering
 from ner.formats.detection import Detection, TagCounts, complaint
 from ner.formats.faults import Faults
 from ner.formats.records import MISSING
-from ner.formats.table import Table, TableOptions
+from ner.formats.table import Table, TableOptions, refuse_empty
 from ner.schemes import OUTSIDE, Role, Scheme
 from ner.sentence import Document, Span
 
@@ -188,6 +188,8 @@ class Source:
                 continue
             self.layout = table.layout
             tokens = piece.tokens
+            if table.hollow:
+                refuse_empty(piece, faults)
             numbering.add(tokens)
             tags = piece.tags
             if self._mapped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice, pairwise
@@ -15,6 +15,7 @@ from ner.checks.sources import Item, Source
 from ner.checks.tables import FORMS, Form, Known, Mentions, Place, Seekers, Sentences, Use
 from ner.formats.detection import Detection, complaint
 from ner.formats.table import comment_hint
+from ner.formats.tokenization import is_unspaced
 from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Span
 
@@ -49,6 +50,7 @@ class Facts:
         sentences: How many sentences.
         tokens: How many tokens.
         unannotated: How many tokens nobody has annotated.
+        unannotated_sentences: How many sentences nobody has annotated.
         spans: How many entities of each label.
         longest: The tokens of the longest sentence.
         duplicates: How many sentences stood in the file before, word for word.
@@ -63,6 +65,7 @@ class Facts:
     sentences: int = 0
     tokens: int = 0
     unannotated: int = 0
+    unannotated_sentences: int = 0
     spans: Counter[str] = field(default_factory=Counter)
     longest: int = 0
     duplicates: int = 0
@@ -89,6 +92,9 @@ class Overlap:
 class Survey:
     """What is known of all files together.
 
+    Args:
+        ignore: Kinds of findings that do not count.
+
     Attributes:
         findings: What is wrong with them.
         files: What each is like.
@@ -96,8 +102,8 @@ class Survey:
         mentions: The labels of each mention.
     """
 
-    def __init__(self) -> None:
-        self.findings = Findings()
+    def __init__(self, ignore: Iterable[str] = ()) -> None:
+        self.findings = Findings(ignore)
         self.files: list[Facts] = []
         self.labels: dict[str, Use] = {}
         self.mentions = Mentions()
@@ -139,6 +145,7 @@ class Survey:
         facts.sentences += 1
         facts.tokens += length
         facts.unannotated += item.unknown
+        facts.unannotated_sentences += item.spans is None
         facts.longest = max(facts.longest, length)
         if length > LONG_SENTENCE:
             told = f"the sentence has {length} tokens: {_shown(item.tokens)}"
@@ -196,7 +203,7 @@ class Survey:
         self.mentions.known.add((form,), 1 << file)
         odd = list(edges(form))
         for message, kind in odd:
-            told = f"{' '.join(form)!r} ({span.label}) {message}"
+            told = f"{written(form)!r} ({span.label}) {message}"
             self.findings.add(kind, *place, told)
         if use is not None and use.full and not odd:
             self._again[form, span.label] = 0
@@ -228,6 +235,10 @@ class Survey:
         elif not facts.spans:
             told = "nobody has annotated the file" if facts.unannotated else "no entity in the file"
             self.findings.add("no-entity", facts.path, 0, told)
+        left = facts.unannotated_sentences
+        if 0 < left < facts.sentences:
+            told = f"{left:,} of {facts.sentences:,} sentences are not annotated"
+            self.findings.add("unannotated", facts.path, 0, told)
 
 
 class Review:
@@ -263,7 +274,7 @@ class Review:
             if count < CERTAIN * len(places):
                 continue
             for place in places:
-                told = f"{' '.join(form)!r} is outside entities here, and an entity {count} times"
+                told = f"{written(form)!r} is outside entities here, and an entity {count} times"
                 self._findings.add("suspicious-o", *place, told)
 
     def _seek(self, item: Item) -> None:
@@ -334,4 +345,13 @@ def _punctuation(token: str) -> bool:
 
 def _shown(tokens: Sequence[str]) -> str:
     more = " ..." if len(tokens) > SHOWN else ""
-    return repr(" ".join(tokens[:SHOWN]) + more)
+    return repr(written(tokens[:SHOWN]) + more)
+
+
+def written(tokens: Sequence[str]) -> str:
+    """Tokens as a text: a blank between two of them, but none in scripts without blanks."""
+    text = ""
+    for token in tokens:
+        between = "" if is_unspaced(text[-1:]) and is_unspaced(token[:1]) else " "
+        text += between + token if text else token
+    return text

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import gc
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ner.cli.console import Progress, write_json
+from ner.cli.console import Progress, write_json, write_out
 from ner.cli.parents import add_reading, add_report, reading_of
 
 if TYPE_CHECKING:
@@ -52,6 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of findings shown of each kind, 0 for all (default: 20)",
     )
+    parser.add_argument(
+        "--ignore",
+        metavar="KIND",
+        action="append",
+        default=[],
+        help="a kind of finding that does not count, such as leak; repeat for several",
+    )
+    parser.add_argument("--csv", metavar="PATH", help="write the findings as CSV; - for stdout")
     add_reading(parser, "the files")
     add_report(parser)
 
@@ -65,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     bars = Bars(Progress(quiet=arguments.quiet))
     options = reading_of(arguments)
     with _few_collections():
-        report = check(arguments.files, watch=bars.watch, **options)
-    if not arguments.quiet and arguments.json != "-":
+        report = check(arguments.files, watch=bars.watch, ignore=arguments.ignore, **options)
+    if not arguments.quiet and "-" not in (arguments.json, arguments.csv):
         page = Page(colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
         for line in page.lines(report, arguments.limit):
             print(line)
@@ -75,7 +85,20 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: {finding}", file=sys.stderr)
     if arguments.json:
         write_json(report.to_dict(), arguments.json)
+    if arguments.csv:
+        write_out(_csv(report), arguments.csv)
     return report.status
+
+
+def _csv(report: Report) -> str:
+    """The findings as a table, the lines of each parted by blanks."""
+    columns = ("severity", "kind", "path", "line", "count", "lines", "message")
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    for one in report.findings.to_dict():
+        table.writerow(one | {"lines": " ".join(map(str, one["lines"]))})
+    return text.getvalue()
 
 
 @contextlib.contextmanager
@@ -142,6 +165,8 @@ class Page:
         for name in report.full:
             yield f"more different {name} than there is room for: later ones were not compared"
         for kind in report.findings.kinds():
+            if kind == "unreadable":
+                continue  # which standard error says
             yield from self._findings(report.findings, kind, limit)
             yield ""
         yield self._summary(report.findings)
@@ -180,7 +205,7 @@ class Page:
         found = findings.of(kind)
         for finding in found[: limit or None]:
             yield f"  {_visible(str(finding))}"
-        more = findings.counts[kind] - min(len(found), limit or len(found))
+        more = findings.counts[kind] - sum(one.count for one in found[: limit or None])
         if more:
             yield f"  and {more:,} more"
 

@@ -69,7 +69,11 @@ class Progress:
 
 def write_json(result: Any, path: str) -> None:
     """Write a result as JSON to a file, or to standard output where the path is ``-``."""
-    text = json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    write_out(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False) + "\n", path)
+
+
+def write_out(text: str, path: str) -> None:
+    """Write a text to a file, or to standard output where the path is ``-``."""
     if path == "-":
         sys.stdout.write(text)
     else:

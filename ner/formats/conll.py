@@ -31,7 +31,7 @@ from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.faults import Faults, title
 from ner.formats.lines import rereadable
-from ner.formats.table import FATE, REFUSE, Piece, Table, TableOptions, comment_hint
+from ner.formats.table import FATE, REFUSE, Piece, Table, TableOptions, comment_hint, refuse_empty
 from ner.options import check_options, parameters_of
 from ner.schemes import OUTSIDE, Scheme, scheme_named
 from ner.sentence import Document, Sentence, check_column
@@ -123,7 +123,7 @@ class Reader:
         for piece in self._kept(self._table.pieces(path, faults)):
             numbering.add(piece.tokens)
             if self._table.hollow:
-                _refuse_empty(piece, faults)
+                refuse_empty(piece, faults)
             tags = self._mapped(piece.tags)
             if not met.keys() >= set(tags):
                 self._meet(piece, tags, met, faults)
@@ -197,7 +197,7 @@ class Reader:
                 scheme = repairs.scheme.name if repairs.scheme else None
                 layout = replace(table.layout, path=faults.path, scheme=scheme)
             if table.hollow and self._detection is None:
-                _refuse_empty(piece, faults)
+                refuse_empty(piece, faults)
             if not faults.lines:
                 yield self._parsed(piece, layout, repairs)
         faults.check()
@@ -226,14 +226,6 @@ def _taken(held: deque[Piece | Aside]) -> Iterator[Piece | Aside]:
     """What is held, each let go when it is given."""
     while held:
         yield held.popleft()
-
-
-def _refuse_empty(piece: Piece, faults: Faults) -> None:
-    """Note tokens of no characters, which a line that begins with a TAB has."""
-    if "" in piece.tokens:
-        for line, token in zip(piece.lines, piece.tokens, strict=True):
-            if not token:
-                faults.add(line, "the token is empty")
 
 
 def _id(fields: Fields) -> str:

@@ -329,6 +329,14 @@ class Table:
         return message + comment_hint(line)
 
 
+def refuse_empty(piece: Piece, faults: Faults) -> None:
+    """Note tokens of no characters, which a line that begins with a TAB has."""
+    if "" in piece.tokens:
+        for line, token in zip(piece.lines, piece.tokens, strict=True):
+            if not token:
+                faults.add(line, "the token is empty")
+
+
 def comment_hint(line: str) -> str:
     """What to add to a message about a line that may be a comment."""
     found = _LIKE_COMMENT.match(line)
