@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -220,6 +222,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def _in_markdown(label: str) -> str:
+    """Return a label as text of Markdown: neither an element, nor a link, nor code."""
+    return re.sub(r"[\[\]`\\]", r"\\\g<0>", html.escape(label, quote=False))
+
+
 def model_card(tagger: Tagger) -> str:
     """A short page in Markdown on what the model is and how good it was found to be."""
     lines = [
@@ -228,7 +235,7 @@ def model_card(tagger: Tagger) -> str:
         f"Made with `ner`: {', '.join(tagger.network.named_embeddings())} embeddings, a BiLSTM and "
         f"a CRF ({tagger.network.scheme.name}).",
         "",
-        f"Labels: {', '.join(tagger.labels)}.",
+        f"Labels: {', '.join(map(_in_markdown, tagger.labels))}.",
         "",
     ]
     for split in ("development", "test"):

@@ -1,10 +1,14 @@
 """Tag a document through a spaCy pipeline and leave a page to look at: ``demo.py MODEL [PAGE]``."""
 
 import sys
+from html import escape
 from pathlib import Path
 
 import spacy
 from spacy import displacy
+from spacy.tokens import Doc
+
+from ner.cli.printing import printable
 
 TEXT = """\
 ACCRA 2031-06-02. Kestrel Foods said on Monday that Ada Obi would lead its Ghanaian business \
@@ -20,10 +24,21 @@ def main(model: str, page: str = "models/quick.html") -> None:
     nlp.add_pipe("ner_crf", config={"model": model})
     doc = nlp(TEXT)
     for ent in doc.ents:
-        print(f"{ent.start_char:4}-{ent.end_char:<4} {ent.label_:5} {ent._.score:.2f}  {ent.text}")
+        line = f"{ent.start_char:4}-{ent.end_char:<4} {ent.label_:5} {ent._.score:.2f}  {ent.text}"
+        print(printable(line))
     Path(page).parent.mkdir(parents=True, exist_ok=True)
-    Path(page).write_text(displacy.render(doc, style="ent", page=True), encoding="utf-8")
+    Path(page).write_text(page_of(doc), encoding="utf-8")
     print(f"the page: {Path(page).resolve()}")
+
+
+def page_of(doc: Doc) -> str:
+    """Return a page of the entities; displaCy escapes texts, but no labels."""
+    ents = [
+        {"start": ent.start_char, "end": ent.end_char, "label": escape(ent.label_)}
+        for ent in doc.ents
+    ]
+    made = {"text": doc.text, "ents": ents}
+    return str(displacy.render(made, style="ent", manual=True, page=True))
 
 
 if __name__ == "__main__":

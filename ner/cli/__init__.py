@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from ner import __version__
-from ner.cli.printing import printable
+from ner.cli.printing import note, printable
 from ner.errors import DataWarning
 from ner.options import lookup
 
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage in front of it."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"error: {message}; see `{self.prog} --help`", file=sys.stderr)
+        note(f"error: {message}; see `{self.prog} --help`")
         raise SystemExit(2)
 
 
@@ -67,15 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        note("stopped")
         return INTERRUPTED
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "ner":
             raise
-        print(f"error: this needs {error.name}, which is not installed here", file=sys.stderr)
+        note(f"error: this needs {error.name}, which is not installed here")
         return 2
     except (ValueError, OSError, MemoryError) as error:
-        print(f"error: {printable(_one_line(error))}", file=sys.stderr)
+        note(f"error: {_one_line(error)}")
         return 2
     except RuntimeError as error:  # torch has no class of its own for this on every device
         if not any(sign in str(error) for sign in NO_MEMORY):

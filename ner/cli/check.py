@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json, write_out
 from ner.cli.parents import add_reading, add_report, reading_of
+from ner.cli.printing import note
 
 if TYPE_CHECKING:
     from ner.checks import Facts, Findings, Report
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(line)
     sys.stdout.flush()
     for finding in report.findings.of("unreadable"):
-        print(f"error: {finding}", file=sys.stderr)
+        note(f"error: {finding}")
     if arguments.json:
         write_json(report.to_dict(), arguments.json)
     if arguments.csv:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +15,7 @@ from ner.cli.parents import (
     parse_options,
     reading_of,
 )
+from ner.cli.printing import note
 from ner.formats import (
     FORMATS,
     Format,
@@ -79,9 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
         passing = counts.through(sentences, step)
         write(arguments.output, passing, format=target.name, scheme=scheme, **writing)
     for loss in counts.losses(target):
-        print(f"warning: {loss}", file=sys.stderr)
+        note(f"warning: {loss}")
     if not arguments.quiet:
-        print(f"{arguments.output}: {counts}", file=sys.stderr)
+        note(f"{arguments.output}: {counts}")
     return 0
 
 
@@ -157,9 +157,7 @@ def _scheme(scheme: str | None, target: Format) -> str | None:
     name = scheme_named(scheme).name
     if "scheme" in options_of(target.name, "write"):
         return name
-    print(
-        f"warning: {target.name} has no tags, and so no scheme; {name} is ignored", file=sys.stderr
-    )
+    note(f"warning: {target.name} has no tags, and so no scheme; {name} is ignored")
     return None
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ipaddress
-import sys
 from pathlib import Path
 
 from ner.cli.loading import add_loading_arguments, check_loading, loaded, tokenizer_of
+from ner.cli.printing import note
 from ner.config import ConfigError
 
 EXAMPLE = """\
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         _allow_files()
         if not arguments.quiet:
             print(f"http://{_shown(arguments.host)}:{listening.getsockname()[1]}/", flush=True)
-            print("Ctrl-C to stop", file=sys.stderr)
+            note("Ctrl-C to stop")
         serve(app, listening, limits)
     return 0
 

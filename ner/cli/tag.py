@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, Step
 from ner.cli.loading import add_loading_arguments, check_loading, loaded_either, tokenizer_of
+from ner.cli.printing import note
 from ner.cli.remote import expand, is_remote, nearby
 from ner.cli.shards import STREAM, Shard, bare, shards_of
 from ner.errors import ConfigError
@@ -100,15 +101,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _warn(told: Iterable[str], arguments: argparse.Namespace) -> None:
     for one in told:
         if one and not arguments.quiet:
-            print(f"warning: left out: {one}", file=sys.stderr)
+            note(f"warning: left out: {one}")
 
 
 def _warn_of_columns(model: Workers | Tagger | ExportedTagger | None) -> None:
     if model and model.columns:
-        print(
+        note(
             f"warning: the model looks at the columns {', '.join(model.columns)}, which are read "
-            "from JSON lines alone; here their values are unknown",
-            file=sys.stderr,
+            "from JSON lines alone; here their values are unknown"
         )
 
 
@@ -210,13 +210,13 @@ class Job:
         if not self.arguments.quiet:
             rate = f"{self.tokens / took:,.0f} tokens/s"
             counts = f"{self.sentences:,} sentences, {self.tokens:,} tokens"
-            print(f"{counts}, {took:,.1f} s, {rate}", file=sys.stderr)
+            note(f"{counts}, {took:,.1f} s, {rate}")
 
     def _invite(self) -> None:
         """Say that the input is to be typed, which looks as if nothing happened."""
         typed = any(source.path == STREAM for source in self.sources) and sys.stdin.isatty()
         if typed and not self.arguments.quiet:
-            print("reading standard input; Ctrl-D ends it", file=sys.stderr)
+            note("reading standard input; Ctrl-D ends it")
 
     def _read(self, source: Source, writer: JsonlWriter, done: Step) -> None:
         from ner.streaming.readers import READERS, UnboundedSentence
