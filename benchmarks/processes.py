@@ -37,7 +37,7 @@ def work(file: Path, batch: int, steps: int, settings: list[str]) -> None:
     corpora = Corpora(tuple(ner.read(file)), (), ())
     run = Run(read_settings(raw, settings), device="cpu", corpora=corpora)
     run.network.train()
-    groups = run._groups(0)[: WARM + steps]
+    groups = run._data.groups(0)[: WARM + steps]
     for group in groups[:WARM]:
         run._take(group, 0.5)
     run.processes.wait()
@@ -46,7 +46,7 @@ def work(file: Path, batch: int, steps: int, settings: list[str]) -> None:
         run._take(group, 0.5)
     own = torch.tensor([time.process_time() - cpu])
     busiest = max(one.item() for one in run.processes.gather(own))
-    tokens = run._step(groups[WARM:], 0.0).tokens
+    tokens = run._data.step(groups[WARM:], 0.0).tokens
     if run.processes.writes:
         print(json.dumps({"tokens": tokens, "wall": time.perf_counter() - wall, "CPU": busiest}))
     if run.processes.count > 1:

@@ -148,7 +148,7 @@ def our_steps(run: Run) -> Iterator[int]:
     lengths = [len(sentence) for sentence in run.corpora.train]
     run.network.train()
     while True:
-        for group in run._groups(run.position.step):
+        for group in run._data.groups(run.position.step):
             run._take(group, 0.5)
             run.position.step += 1
             yield sum(lengths[number] for numbers in group for number in numbers)

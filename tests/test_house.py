@@ -66,10 +66,10 @@ def test_every_python_block_is_python(page):
 
 # What does not hold yet. Take out what you mend; never add.
 HOMONYMS = {
-    *("Average", "Columns", "Fault", "Known", "Options", "Page", "Piece", "Report"),
-    *("Source", "Step", "Survey", "_Watch"),
+    *("Columns", "Fault", "Known", "Options", "Page", "Piece", "Report"),
+    *("Source", "Step", "Survey"),
 }
-CIRCLES = {"cli": 1, "training": 2}  # circles of modules within one room
+CIRCLES = {"cli": 1}  # circles of modules within one room
 REPEATED = {"_object"}
 MODULES = 240
 WAYS_TO_SUM = 4

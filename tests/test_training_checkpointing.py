@@ -25,10 +25,10 @@ from ner.training.corpora import Corpora
 OPTIMIZERS = ("adamw", "nadam", "sgd")
 
 
-def run_of(sentences, folder, *, resume=False, **training):
+def run_of(sentences, folder, *, resume=False, overwrite=False, **training):
     settings = read_settings(config(**training), output=str(folder / "model"))
     corpora = Corpora(sentences, sentences[:4], ())
-    return Run(settings, device="cpu", corpora=corpora, resume=resume)
+    return Run(settings, device="cpu", corpora=corpora, resume=resume, overwrite=overwrite)
 
 
 def bytes_of(folder: Path):
@@ -58,7 +58,7 @@ def test_a_run_stopped_anywhere_ends_in_the_same_bytes(
             run.train_epoch()
         torch.manual_seed(stops)  # whatever happens in between
         run, stops = run_of(toy, broken, resume=True, **training), stops + 1
-        if run.position.steps_of_epoch == len(run._groups(0)):
+        if run.position.steps_of_epoch == len(run._data.groups(0)):
             run.train_epoch()
     run.finish()
     assert stops == 9
@@ -168,7 +168,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(toy, tmp_path):
     list(run_of(toy, tmp_path / "whole", **training))
     run = run_of(toy, tmp_path, **training)
     run.train_epoch()
-    newest = max((run.folder / "checkpoints").glob("step-*"))
+    newest = max(run.folder.checkpoints.glob("step-*"))
     content = bytearray((newest / TENSORS).read_bytes())
     content[len(content) // 2] ^= 1
     (newest / TENSORS).write_bytes(content)
@@ -197,6 +197,16 @@ def test_any_damage_is_recognised(tmp_path, name, damage):
     with pytest.raises(DamagedError):
         checkpointing.read(tmp_path / "step-3")
     assert checkpointing.newest(tmp_path)[0] is None
+
+
+@pytest.mark.parametrize("content", ["[]", "[" * 100_000, "null", "{}", '{"checksum": 1}'])
+def test_a_state_of_another_shape_is_damaged_too(tmp_path, content):
+    for step in (3, 4):
+        checkpointing.write(tmp_path, step, Checkpoint({"n": step}, {"t": torch.ones(3)}))
+    (tmp_path / "step-4" / STATE).write_text(content)
+    checkpoint, remarks = checkpointing.newest(tmp_path)
+    assert checkpoint.state["n"] == 3
+    assert "step-4: damaged" in remarks[0]
 
 
 def test_what_is_written_is_read_and_only_the_newest_are_kept(tmp_path):
@@ -252,11 +262,33 @@ def test_another_run_does_not_continue_this_one(toy, tmp_path):
         run_of(toy[1:], tmp_path, resume=True)
 
 
-def test_without_resume_an_unfinished_run_is_begun_anew_with_a_word(toy, tmp_path):
+def test_an_interrupted_run_is_discarded_only_when_asked(toy, tmp_path):
     run_of(toy, tmp_path).train_epoch()
-    run = run_of(toy, tmp_path)
-    assert "removed the checkpoints of an unfinished run" in run.remarks[0]
+    with pytest.raises(ConfigError, match=r"model.run holds an interrupted run.*--resume.*--over"):
+        run_of(toy, tmp_path)
+    run = run_of(toy, tmp_path, overwrite=True)
+    assert "removed the interrupted run" in run.remarks[0]
     assert (run.epochs, run.position.step) == ([], 0)
+
+
+def test_a_run_that_was_interrupted_before_its_first_checkpoint_holds_nobody_up(toy, tmp_path):
+    run_of(toy, tmp_path)
+    assert run_of(toy, tmp_path).remarks == []
+
+
+def test_a_finished_model_is_replaced_with_a_word(toy, tmp_path):
+    list(run_of(toy, tmp_path))
+    again = run_of(toy, tmp_path)
+    assert again.remarks == [f"the model in {tmp_path / 'model'} will be replaced"]
+    assert len(list(again)) == 3
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_kept(toy, tmp_path, monkeypatch):
+    run_of(toy, tmp_path).train_epoch()
+    monkeypatch.setattr(checkpointing, "FORMAT", 4)
+    with pytest.raises(ConfigError, match=r"another version of ner \(format 3, this one reads 4"):
+        run_of(toy, tmp_path, resume=True)
+    assert list((tmp_path / "model.run" / "checkpoints").glob("step-*"))
 
 
 def test_nothing_to_resume_is_said_and_training_begins(toy, tmp_path):

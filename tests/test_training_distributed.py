@@ -24,7 +24,7 @@ toy = tuple(parse_line(line) for line in lines)
 settings = read_settings(config(batch_size=5, epochs=2, gradient_clip=1e9), output={output!r})
 run = Run(settings, device="cpu", corpora=Corpora(toy, toy, ()))
 run.network.eval()
-run._take(run._groups(0)[0], 0.0)
+run._take(run._data.groups(0)[0], 0.0)
 gradient = torch.cat([p.grad.to_dense().reshape(-1) for p in run.network.parameters()])
 run.train_epoch()
 score = run.epochs[0].score

@@ -102,7 +102,7 @@ def test_seeds_follow_one_another_and_their_spread_is_told():
 
 def chain_losses(run):
     """The loss of the annotation and of the rehearsal in a step of all sentences."""
-    batch = run.network.collate(run._train, run._table)
+    batch = run.network.collate(run._data.pieces, run._stepper.table)
     return run.network.loss(batch), run._rehearsal.loss(batch)
 
 
@@ -124,11 +124,11 @@ def test_the_loss_of_rehearsal_is_the_cross_entropy_written_out(model):
     """Over the tokens outside of the annotated entities; new labels count as O."""
     run = rehearsing(model, NEW)
     run.network.eval()
-    batch = run.network.collate(run._train, run._table)
+    batch = run.network.collate(run._data.pieces, run._stepper.table)
     old = run._rehearsal.old
     wanted, found = old(batch).marginals(), run.network(batch).marginals()
     expected = 0.0
-    for row, sentence in enumerate(run._train):
+    for row, sentence in enumerate(run._data.pieces):
         for token in range(len(sentence)):
             if run.network.tags[batch.tags[row, token]] != "O":
                 continue

@@ -205,7 +205,7 @@ def test_accumulated_batches_are_one_large_batch(toy, accumulate):
         settings = read_settings(config(batch_size=size, accumulate=steps, gradient_clip=1e9))
         run = Run(settings, device="cpu", corpora=Corpora((*toy, *toy)[:12], (), ()))
         run.network.eval()
-        run._take(run._groups(0)[0], 0.0)
+        run._take(run._data.groups(0)[0], 0.0)
         gradients.append([parameter.grad for parameter in run.network.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)

@@ -7,15 +7,8 @@ import torch
 
 from ner.config import ConfigError
 from ner.training import read_settings
-from ner.training.optimisation import (
-    FIRST,
-    LAST,
-    OPTIMIZERS,
-    SCHEDULES,
-    Average,
-    plateau_factor,
-    scale_gradients,
-)
+from ner.training.optimisation import OPTIMIZERS, WeightAverage, scale_gradients
+from ner.training.schedule import FIRST, LAST, SCHEDULES, plateau_factor
 
 DATA = {"data": {"train": "x"}}
 
@@ -54,7 +47,7 @@ def test_every_optimizer_walks_down_a_bowl(name):
 
 def test_an_average_of_weights_is_the_recurrence_written_out():
     layer = torch.nn.Linear(1, 1, bias=False)
-    average = Average(layer, 0.9)
+    average = WeightAverage(layer, 0.9)
     expected = layer.weight.item()
     for step in range(1, 200):
         with torch.no_grad():

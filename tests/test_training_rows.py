@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ner.training import rows
-from ner.training.optimisation import Average
+from ner.training.optimisation import WeightAverage
 from ner.training.rows import RowTable, RowTables
 
 STEPS, ROWS, WIDTH = 60, 30, 4
@@ -40,7 +40,7 @@ def rates():
 def dense(decay):
     network = tables()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=0.0)
-    average = Average(network, decay)
+    average = WeightAverage(network, decay)
     for loss, rate in zip(losses(network), rates(), strict=True):
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
@@ -58,7 +58,7 @@ def small(monkeypatch):
 def by_rows(decay, *, settled=(), interrupted=()):
     """The same, row by row; settled and begun afresh from tensors after some steps."""
     network = tables()
-    average = Average(network, decay)
+    average = WeightAverage(network, decay)
     own = RowTables(network, average.weights)
     assert set(own.tables) == {"token.weight", "bag.weight"}
     steps = losses(network)

@@ -38,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue from the last checkpoint of a run that was stopped or killed",
+        help="continue from the last checkpoint of a run that was interrupted",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="discard an interrupted run that writes the same output, and begin anew",
     )
     parser.add_argument(
         "--seeds",
@@ -95,11 +100,16 @@ def train_seeds(
     from ner.training.corpora import read_corpora
     from ner.training.cross_validation import choose, keep, settings_of, spread
     from ner.training.distributed import Processes
+    from ner.training.run_folder import RunFolder
 
     check_replaceable(Path(str(settings.output)), holds=DESCRIPTION)
     corpora = read_corpora(settings.data, settings.training.seed)
     results: dict[int, dict[str, Any]] = {}
-    for one in settings_of(settings, arguments.seeds):
+    every = settings_of(settings, arguments.seeds)
+    if not (arguments.resume or arguments.overwrite):
+        for one in every:  # before the first is trained
+            RunFolder(Path(str(one.output))).check_unused()
+    for one in every:
         show.line(f"seed {one.training.seed}")
         result = train_once(one, arguments, show, corpora)
         if isinstance(result, int):
@@ -165,6 +175,7 @@ def _begin(
             corpora=corpora,
             resume=arguments.resume,
             init_from=arguments.init_from,
+            overwrite=arguments.overwrite,
         )
     for warning in caught:
         show.line(f"warning: {warning.message}")
@@ -238,9 +249,9 @@ def _finished(path: Path, settings: RunSettings) -> dict[str, Any] | None:
         ConfigError: It was trained with other settings.
     """
     from ner.model_directory import ModelError, read_json
-    from ner.training.run_folder import check_settings, run_folder
+    from ner.training.run_folder import RunFolder, check_settings
 
-    if run_folder(path).exists():
+    if RunFolder(path).path.exists():
         return None
     try:
         known, used = read_json(path / "metrics.json"), load(path / "config.yaml")

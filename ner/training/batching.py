@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ner.batch import batched, group_by_length
 from ner.indexed import Indexed
 from ner.sentence import Sentence
+from ner.training.history import Step
 from ner.training.settings import TrainingSettings
 
 EPOCHS, STEPS = 8, 1000  # where the settings do not say: so many epochs, and at least so many steps
@@ -16,6 +18,75 @@ SMALLEST, LARGEST = 4, 32  # sentences of a batch, where the settings do not say
 STEPS_OF_EPOCH = 400  # so many that an epoch has about this many steps
 
 Group = list[list[int]]  # the numbers of the pieces of each batch of one step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingSet:
+    """What a run trains on.
+
+    Attributes:
+        sentences: The training sentences.
+        pieces: The pieces they are trained on in.
+        origins: The number of the sentence each piece comes from.
+        training: How to train, with batch size and number of epochs chosen.
+    """
+
+    sentences: Sequence[Sentence]
+    pieces: Sequence[Indexed]
+    origins: Sequence[int]
+    training: TrainingSettings
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens an epoch trains on."""
+        return sum(map(len, self.pieces))
+
+    def groups(self, epoch: int) -> list[Group]:
+        """Return the batches of each step of an epoch, from seed and epoch alone.
+
+        Args:
+            epoch: Which, counted from 0.
+        """
+        training = self.training
+        batches = group_by_length(
+            list(map(len, self.pieces)),
+            sentences=training.batch_size or 1,
+            tokens=training.batch_tokens,
+            noise=training.length_noise,
+            seed=training.seed * 1_000_003 + epoch,
+        )
+        return list(batched(batches, training.accumulate))
+
+    def batches(self, group: Group) -> list[list[Indexed]]:
+        """Return the pieces of each batch of a step."""
+        return [[self.pieces[number] for number in numbers] for numbers in group]
+
+    def step(self, groups: Sequence[Group], loss: float) -> Step:
+        """Return what steps with this summed loss trained on."""
+        numbers = [number for group in groups for batch in group for number in batch]
+        return Step(len(numbers), sum(len(self.pieces[number]) for number in numbers), loss)
+
+    def lines(self, group: Group) -> str:
+        """Return the lines of the first sentences of a step, to be named in an error."""
+        numbers = [self.origins[number] for batch in group for number in batch]
+        lines = [str(self.sentences[n].line or n + 1) for n in numbers]
+        return ", ".join(lines[:8]) + (", ..." if len(lines) > 8 else "")
+
+
+def training_set(
+    sentences: Sequence[Sentence],
+    indexed: Sequence[Indexed],
+    training: TrainingSettings,
+    processes: int,
+) -> TrainingSet:
+    """Cut sentences, given also as numbers, in pieces, and choose what the settings leave open.
+
+    Raises:
+        ValueError: There is nothing to train on.
+    """
+    cut, origins = pieces(sentences, indexed, training.longest)
+    size, epochs = automatic_sizes(training, [len(piece) for piece in cut], processes)
+    return TrainingSet(sentences, cut, origins, replace(training, batch_size=size, epochs=epochs))
 
 
 def pieces(
@@ -93,27 +164,6 @@ def automatic_sizes(
     batches = group_by_length(lengths, sentences=size, tokens=training.batch_tokens)
     steps = math.ceil(len(batches) / training.accumulate)
     return size, training.epochs or max(EPOCHS, math.ceil(STEPS / steps))
-
-
-def groups_of(
-    lengths: Sequence[int], training: TrainingSettings, size: int, epoch: int
-) -> list[Group]:
-    """The batches of each step of an epoch, from seed and epoch alone.
-
-    Args:
-        lengths: Of the pieces.
-        training: How to train.
-        size: The most pieces of a batch.
-        epoch: Which, counted from 0.
-    """
-    batches = group_by_length(
-        lengths,
-        sentences=size,
-        tokens=training.batch_tokens,
-        noise=training.length_noise,
-        seed=training.seed * 1_000_003 + epoch,
-    )
-    return list(batched(batches, training.accumulate))
 
 
 def _ends(sentence: Sentence, longest: int) -> list[int]:

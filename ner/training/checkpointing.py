@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ner.config import ConfigError
 from ner.model_directory import save_tensors
 from ner.storage.atomic import atomic_directory, sha256
 
@@ -91,20 +92,26 @@ def read(path: Path) -> Checkpoint:
 
     Raises:
         DamagedError: A file is missing or is not the file that was written.
+        ConfigError: Another version of this toolkit wrote it.
     """
     try:
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        if not isinstance(state, dict):
+            raise DamagedError(f"damaged ({STATE} is not a JSON object)")
         found = state.pop("checksum")
         if found != _checksum(state):
             raise DamagedError(f"damaged ({STATE} does not fit its checksum)")
         if state["format"] != FORMAT:
-            raise DamagedError(f"of another version of ner (format {state['format']})")
+            raise ConfigError(
+                f"{path}: written by another version of ner (format {state['format']}, this one "
+                f"reads {FORMAT}); resume with that version, or begin anew with --overwrite"
+            )
         if sha256(path / TENSORS) != state["tensors"]:
             raise DamagedError(f"damaged ({TENSORS} does not fit its checksum)")
         return Checkpoint(state, load_file(path / TENSORS))
-    except DamagedError:
+    except (DamagedError, ConfigError):
         raise
-    except (OSError, ValueError, LookupError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, RecursionError, SafetensorError) as error:
         raise DamagedError(f"damaged ({type(error).__name__}: {error})") from error
 
 

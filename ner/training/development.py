@@ -10,14 +10,14 @@ from ner.inference import Decoding, engine_for
 from ner.scorer import Scorer
 from ner.sentence import Sentence
 from ner.training.distributed import Processes
-from ner.training.optimisation import Average
+from ner.training.optimisation import WeightAverage
 
 
 def score_development(
     network: Scorer,
     sentences: Sequence[Sentence],
     decoding: Decoding,
-    average: Average | None,
+    average: WeightAverage | None,
     processes: Processes,
 ) -> Mapping[str, Score] | None:
     """The score of each label, ``None`` where there are no sentences to score by.
@@ -40,7 +40,7 @@ def score_development(
 
 
 @contextlib.contextmanager
-def _averaged(network: Scorer, average: Average | None) -> Iterator[None]:
+def _averaged(network: Scorer, average: WeightAverage | None) -> Iterator[None]:
     """While the block runs, the network has its averaged weights, where there are such."""
     if average is None:
         yield

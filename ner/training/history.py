@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -100,6 +101,17 @@ class Position:
     def as_json(self) -> dict[str, Any]:
         """The position as JSON holds it; its fields are the arguments that make it again."""
         return asdict(self)
+
+
+def best_of(epochs: Sequence[Epoch]) -> Epoch | None:
+    """Return the best of some epochs, which is the last that was the best so far."""
+    return next((epoch for epoch in reversed(epochs) if epoch.best), None)
+
+
+def history(epochs: Sequence[Epoch], *, timed: bool) -> str:
+    """The epochs as JSON lines."""
+    lines = (json.dumps(epoch.as_json(timed=timed), ensure_ascii=False) for epoch in epochs)
+    return "".join(f"{line}\n" for line in lines)
 
 
 NONE_FOUND = 3  # epochs in a row without one predicted span, before it is remarked upon

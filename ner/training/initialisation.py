@@ -28,13 +28,13 @@ class Initialisation:
     Attributes:
         network: The network, on the device it is trained on.
         corpora: The sentences, as they are trained on.
-        rehearsal: What keeps the network from forgetting, where that is wanted.
+        distillation: What keeps the network from forgetting, where that is wanted.
         remarks: What the user should know of how it was made.
     """
 
     network: Scorer
     corpora: Corpora
-    rehearsal: Distillation | None
+    distillation: Distillation | None
     remarks: tuple[str, ...]
 
 
@@ -76,8 +76,8 @@ def _from_model(
     if weight == 0.0:
         return Initialisation(network, corpora, None, remarks)
     corpora = replace(corpora, train=as_partial_annotation(corpora.train))
-    rehearsal = Distillation(transfer.old.to(device), network, weight)
-    return Initialisation(network, corpora, rehearsal, remarks)
+    distillation = Distillation(transfer.old.to(device), network, weight)
+    return Initialisation(network, corpora, distillation, remarks)
 
 
 def prepare_torch(device: torch.device, threads: int | None, *, deterministic: bool) -> None:

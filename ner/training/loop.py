@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-import shutil
+import hashlib
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,23 @@ from typing import Any
 import torch
 
 from ner.evaluation import Score
+from ner.indexers.columns import columns_of
+from ner.model_directory import DESCRIPTION
 from ner.scorer import Scorer
-from ner.storage.atomic import write_text
 from ner.storage.locks import RunLock
-from ner.tagger import Tagger, pick_device
-from ner.training import run_folder
-from ner.training.batching import Group, automatic_sizes, describe, groups_of, pieces
+from ner.tagger import Tagger, load, pick_device
+from ner.training.batching import Group, describe, training_set
 from ner.training.checkpointing import Checkpoint
 from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.development import score_development
+from ner.training.distillation import Distillation
 from ner.training.distributed import Processes
-from ner.training.history import Epoch, Position, Step, remarks_on
-from ner.training.initialisation import initialise, prepare_torch
-from ner.training.optimisation import learning_rate
-from ner.training.results import finish, history, model_files
+from ner.training.history import Epoch, Position, Step, best_of, remarks_on
+from ner.training.initialisation import initialise, model_digest, prepare_torch
+from ner.training.results import final_metrics, model_files
+from ner.training.run_folder import RunFolder, check_place, check_same
 from ner.training.settings import RunSettings, read_settings
-from ner.training.step import DivergedError, Stepper
+from ner.training.step import DivergedError, Stepper, random_states, restore_random_states
 
 
 class StoppedError(Exception):
@@ -48,6 +50,7 @@ class Run(Iterator[Epoch]):
         resume: Go on from the last checkpoint, to the same end as if nothing had happened.
         init_from: The directory of a model to start from, with all but its labels; the section
             ``model`` of the settings is not looked at then.
+        overwrite: Whether an interrupted run that writes the same output may be discarded.
 
     Attributes:
         epochs: Those done.
@@ -69,14 +72,18 @@ class Run(Iterator[Epoch]):
         corpora: Corpora | None = None,
         resume: bool = False,
         init_from: Path | str | None = None,
+        overwrite: bool = False,
     ) -> None:
-        run_folder.check_place(settings.output, resume=resume, init_from=init_from)
-        self.settings = settings
-        self.init_from = init_from
+        check_place(settings.output, resume=resume, init_from=init_from)
         training = settings.training
+        self.init_from = init_from
         self.processes = Processes()
         self.device = self.processes.device(pick_device(device))
         prepare_torch(self.device, training.threads, deterministic=training.deterministic)
+        output = settings.output
+        self.folder = None if output is None else RunFolder(Path(output))
+        if self.folder is not None and not (resume or overwrite):
+            self.folder.check_unused()
         corpora = corpora or read_corpora(settings.data, training.seed)
         self.processes.join(self.device)
         torch.manual_seed(training.seed)
@@ -84,39 +91,66 @@ class Run(Iterator[Epoch]):
         self.network: Scorer = start.network
         self.corpora = start.corpora
         self.remarks = list(start.remarks)
-        self._rehearsal = start.rehearsal
-        self._table = self.network.type_table()
-        copies = recased(
-            self.corpora.train, training.lower_cased, training.upper_cased, training.seed
-        )
-        self._sentences = (*self.corpora.train, *copies)
-        self._train, self._origins = pieces(
-            self._sentences, self.network.index(self._sentences, self._table), training.longest
-        )
-        self.remarks += describe(self._sentences, self._origins, training.longest)
-        lengths = [len(piece) for piece in self._train]
-        self._batch_size, self._epochs = automatic_sizes(training, lengths, self.processes.count)
-        training = replace(training, batch_size=self._batch_size, epochs=self._epochs)
-        self.settings = replace(settings, training=training)
-        self._stepper = Stepper(
-            self.network, self._table, training, self.processes, self._rehearsal
-        )
+        self._stepper = self._prepare(settings, start.distillation)
         torch.manual_seed(training.seed + self.processes.rank)
         self.position = Position()
         self.epochs: list[Epoch] = []
-        self.best: Epoch | None = None
         self._best_weights: dict[str, torch.Tensor] | None = None
         self.lock: RunLock | None = None
         self._stopping = False
         self._written = time.monotonic()
-        if self.folder is not None:
-            self.remarks += run_folder.begin(self) if resume else run_folder.clear(self)
+        self.remarks += self._open(resume=resume)
+
+    def _prepare(self, settings: RunSettings, distillation: Distillation | None) -> Stepper:
+        """Turn the training sentences into numbers, and choose what the settings leave open."""
+        training, table = settings.training, self.network.type_table()
+        train = self.corpora.train
+        copies = recased(train, training.lower_cased, training.upper_cased, training.seed)
+        sentences = (*train, *copies)
+        indexed = self.network.index(sentences, table)
+        self._data = training_set(sentences, indexed, training, self.processes.count)
+        self.remarks += describe(sentences, self._data.origins, training.longest)
+        self.settings = replace(settings, training=self._data.training)
+        self._schedule = training.learning_rates()
+        return Stepper(self.network, table, self._data.training, self.processes, distillation)
+
+    def _open(self, *, resume: bool) -> list[str]:
+        """Make the run's folder ready, continue from its checkpoint, and return what to say."""
+        if self.folder is None:
+            return []
+        remarks: list[str] = []
+        if self.processes.writes:
+            self.lock = self.folder.lock()
+            if resume:
+                self.folder.recover()
+            else:
+                remarks += self.folder.clear()
+                if (self.folder.output / DESCRIPTION).exists():
+                    remarks.append(f"the model in {self.folder.output} will be replaced")
+        self.processes.wait()
+        if resume:
+            remarks += self._continue(self.folder)
+        return remarks
+
+    def _continue(self, folder: RunFolder) -> list[str]:
+        checkpoint, remarks = folder.newest()
+        if checkpoint is None:
+            return remarks
+        check_same(checkpoint, self._circumstances())
+        self.restore(checkpoint)
+        if self.processes.writes and self.best is not None:
+            self.save(folder.output)
+        place = self.position
+        remarks.append(
+            f"continuing after step {place.step}: epoch {len(self.epochs) + 1}, "
+            f"{place.steps_of_epoch} of its steps done"
+        )
+        return remarks
 
     @property
-    def folder(self) -> Path | None:
-        """Where the checkpoints are while the run is under way."""
-        output = self.settings.output
-        return None if output is None else run_folder.run_folder(Path(output))
+    def best(self) -> Epoch | None:
+        """The best epoch so far."""
+        return best_of(self.epochs)
 
     @property
     def tagger(self) -> Tagger:
@@ -130,18 +164,23 @@ class Run(Iterator[Epoch]):
     @property
     def sentences(self) -> int:
         """How many sentences an epoch trains on."""
-        return len(self._train)
+        return len(self._data.pieces)
 
     @property
     def tokens(self) -> int:
         """How many tokens an epoch trains on."""
-        return sum(map(len, self._train))
+        return self._data.tokens
+
+    @property
+    def _planned(self) -> int:
+        """How many epochs there are to be."""
+        return self._data.training.epochs or 0
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or patience is at its end."""
         training = self.settings.training
-        if len(self.epochs) >= self._epochs:
+        if len(self.epochs) >= self._planned:
             return True
         if training.patience is None or self.best is None:
             return False
@@ -150,7 +189,7 @@ class Run(Iterator[Epoch]):
     def __next__(self) -> Epoch:
         if not self.finished:
             return self.train_epoch()
-        if self.folder is not None and self.folder.exists():
+        if self.folder is not None and self.folder.path.exists():
             self.finish()
         raise StopIteration
 
@@ -165,10 +204,10 @@ class Run(Iterator[Epoch]):
             DivergedError: The loss is no longer a finite number.
         """
         place = self.position
-        groups = self._groups(len(self.epochs))
+        groups = self._data.groups(len(self.epochs))
         self.network.train()
         if before := groups[: place.steps_of_epoch]:
-            done(self._step(before, place.loss))
+            done(self._data.step(before, place.loss))
         for group in groups[place.steps_of_epoch :]:
             began = time.perf_counter()
             loss = self._take(group, place.steps_of_epoch / len(groups))
@@ -176,7 +215,7 @@ class Run(Iterator[Epoch]):
             place.step += 1
             place.steps_of_epoch += 1
             place.seconds += time.perf_counter() - began
-            done(self._step([group], loss))
+            done(self._data.step([group], loss))
             self._pause()
         return self._end_epoch()
 
@@ -190,11 +229,22 @@ class Run(Iterator[Epoch]):
         Raises:
             RuntimeError: The reloaded model does not score what the log said.
         """
-        found = finish(self)
+        metrics = self.metrics()
+        if self.processes.writes:
+            metrics = self._score_saved(metrics)
         self.processes.wait()
         if self.folder is not None and self.processes.writes:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.remove()
         self.lock = None
+        return metrics
+
+    def _score_saved(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        output, device = self.settings.output, str(self.device)
+        tagger = self.tagger if output is None else load(output, device=device)
+        old = None if self.init_from is None else load(self.init_from, device=device)
+        found = final_metrics(tagger, self.corpora, metrics, old)
+        if output is not None:
+            self.save(Path(output), found)
         return found
 
     def metrics(self) -> dict[str, Any]:
@@ -214,41 +264,62 @@ class Run(Iterator[Epoch]):
         """
         tagger = self.tagger
         tagger.metrics.update(metrics or {})
-        tagger.save(path, texts=model_files(self, tagger))
+        seed = self.settings.training.seed
+        tagger.save(path, texts=model_files(tagger, self.epochs, self.corpora, seed))
+
+    def snapshot(self) -> Checkpoint:
+        """Return all that is needed to go on from here; all processes take it together."""
+        tensors = self._stepper.tensors()
+        tensors |= {f"best.{name}": w for name, w in (self._best_weights or {}).items()}
+        for kind, own in random_states(self.device).items():
+            for rank, one in enumerate(self.processes.gather(own)):
+                tensors[f"random-{rank}.{kind}"] = one
+        state = {
+            **self._circumstances(),
+            "position": self.position.as_json(),
+            "epochs": [epoch.as_json() for epoch in self.epochs],
+        }
+        return Checkpoint(state, tensors)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go to where a checkpoint of this very run was written."""
-        self.position = run_folder.restore_stepper(self._stepper, checkpoint, self)
-        self.epochs = run_folder.epochs_of(checkpoint)
-        self.best = next((epoch for epoch in reversed(self.epochs) if epoch.best), None)
+        """Go to where a snapshot of this very run was taken."""
+        self.position = Position(**checkpoint.state["position"])
+        parts = {name: checkpoint.part(name) for name in Stepper.PARTS}
+        self._stepper.restore(parts, self.position.step)
+        restore_random_states(checkpoint.part(f"random-{self.processes.rank}"), self.device)
+        self.epochs = [Epoch.from_json(epoch) for epoch in checkpoint.state["epochs"]]
         best = checkpoint.part("best")
         self._best_weights = {name: tensor.to(self.device) for name, tensor in best.items()} or None
 
+    def _circumstances(self) -> dict[str, Any]:
+        """Return what must be the same when the run is continued."""
+        columns = columns_of(part.indexer for part in self.network.context_embeddings)
+        made_of = json.dumps(self.network.settings(), sort_keys=True)
+        return {
+            "settings": self.settings.as_dict(),
+            "sentences": self.corpora.fingerprint(columns),
+            "processes": self.processes.count,
+            "device": self.device.type,
+            "first weights": model_digest(self.init_from),
+            "vocabularies and lists": hashlib.sha256(made_of.encode()).hexdigest(),
+        }
+
     def learning_rate(self, share: float) -> float:
         """The learning rate when so large a share of the epoch under way is done."""
-        done = min((len(self.epochs) + share) / self._epochs, 1.0)
+        done = min((len(self.epochs) + share) / self._planned, 1.0)
         f1 = [epoch.score.f1 for epoch in self.epochs if epoch.score is not None]
-        return learning_rate(self.settings.training, done, f1)
+        return self._schedule.learning_rate(done, f1)
 
     def _take(self, group: Group, share: float) -> float:
         """Take a step; the summed loss of its sentences."""
-        batches = [[self._train[number] for number in numbers] for numbers in group]
         try:
-            return self._stepper.take(batches, self.learning_rate(share))
+            return self._stepper.take(self._data.batches(group), self.learning_rate(share))
         except DivergedError as error:
-            sentences = self._sentences
-            places = [self._origins[number] for numbers in group for number in numbers]
-            lines = [str(sentences[n].line or n + 1) for n in places]
             raise DivergedError(
                 f"{error}; at step {self.position.step + 1}, in the batch of the training "
-                f"sentences at lines {', '.join(lines[:8])}{', ...' if len(lines) > 8 else ''}; "
-                "a lower learning_rate or gradient_clip helps"
+                f"sentences at lines {self._data.lines(group)}; a lower learning_rate or "
+                "gradient_clip helps"
             ) from error
-
-    def _step(self, groups: Sequence[Group], loss: float) -> Step:
-        """What steps with this summed loss trained on."""
-        numbers = [number for group in groups for batch in group for number in batch]
-        return Step(len(numbers), sum(len(self._train[number]) for number in numbers), loss)
 
     def _pause(self) -> None:
         """Between two steps: write a checkpoint where one is due, and leave if asked to."""
@@ -265,7 +336,10 @@ class Run(Iterator[Epoch]):
 
     def _checkpoint(self) -> None:
         if self.folder is not None:
-            run_folder.write(self, self._stepper, self._best_weights)
+            snapshot = self.snapshot()
+            if self.processes.writes:
+                self.folder.write(self.position.step, snapshot)
+            self.processes.wait()
         self._written = time.monotonic()
 
     def _end_epoch(self) -> Epoch:
@@ -274,7 +348,7 @@ class Run(Iterator[Epoch]):
         score = None if labels is None else sum(labels.values(), Score())
         epoch = Epoch(
             number=len(self.epochs) + 1,
-            loss=place.loss / len(self._train),
+            loss=place.loss / self.sentences,
             score=score,
             seconds=place.seconds,
             tokens_per_second=self.tokens / place.seconds,
@@ -286,18 +360,13 @@ class Run(Iterator[Epoch]):
         self.epochs.append(epoch)
         self.position = Position(step=place.step)
         if epoch.best:
-            self._keep(epoch)
+            self._keep()
         if self.folder is not None and self.processes.writes:
-            write_text(self.folder / run_folder.HISTORY, history(self.epochs, timed=True))
+            self.folder.log(self.epochs)
         self._checkpoint()
         if self.processes.any(self._stopping):  # while the epoch was scored
             raise StoppedError
         return epoch
-
-    def _groups(self, epoch: int) -> list[Group]:
-        """The batches of each step of an epoch."""
-        lengths = [len(piece) for piece in self._train]
-        return groups_of(lengths, self.settings.training, self._batch_size, epoch)
 
     def _score(self) -> Mapping[str, Score] | None:
         """The score of each label in the development sentences, where there are such."""
@@ -315,8 +384,7 @@ class Run(Iterator[Epoch]):
         better: bool = score.f1 > self.best.score.f1
         return better
 
-    def _keep(self, epoch: Epoch) -> None:
-        self.best = epoch
+    def _keep(self) -> None:
         average = self._stepper.average
         weights = average.weights if average else self.network.state_dict()
         self._best_weights = {name: tensor.clone() for name, tensor in weights.items()}
@@ -330,6 +398,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     init_from: Path | str | None = None,
+    overwrite: bool = False,
 ) -> Run:
     """Train a tagger, an epoch at each step of the iterator; the best is kept and saved.
 
@@ -338,10 +407,11 @@ def train(
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: Go on from the last checkpoint of a run that was stopped.
         init_from: The directory of a model to start from.
+        overwrite: Whether an interrupted run that writes the same output may be discarded.
 
     Raises:
         ConfigError: A setting cannot be used.
         ValueError: A file cannot be used.
     """
     settings = config if isinstance(config, RunSettings) else read_settings(config)
-    return Run(settings, device=device, resume=resume, init_from=init_from)
+    return Run(settings, device=device, resume=resume, init_from=init_from, overwrite=overwrite)

@@ -1,20 +1,12 @@
-"""Optimisers, schedules of the learning rate, gradients, and moving averages of weights."""
+"""Optimisers, gradients, and moving averages of weights."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-
-if TYPE_CHECKING:
-    from ner.training.settings import TrainingSettings
-
-Schedule = Callable[[float, float], float]
-FIRST, LAST = 1 / 25, 1 / 100  # of the highest learning rate, where a schedule begins and ends
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
     "adamw": lambda parameters, rate, decay, momentum: torch.optim.AdamW(
@@ -33,54 +25,6 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
 
 
 BY_ROWS = ("adamw", "adam")  # those that ``ner.training.rows`` can do row by row
-
-
-def _warming(after: Callable[[float], float]) -> Schedule:
-    """A linear rise over the warm-up, then what ``after`` says of the rest (0 to 1)."""
-
-    def factor(done: float, warmup: float) -> float:
-        if done < warmup:
-            return FIRST + (1.0 - FIRST) * done / warmup
-        return after((done - warmup) / (1.0 - warmup))
-
-    return factor
-
-
-SCHEDULES: Mapping[str, Schedule] = {
-    "one_cycle": _warming(lambda rest: 1.0 - (1.0 - LAST) * rest),
-    "linear": _warming(lambda rest: 1.0 - rest),
-    "cosine": _warming(lambda rest: 0.5 * (1.0 + math.cos(math.pi * rest))),
-    "constant": _warming(lambda rest: 1.0),
-    "plateau": _warming(lambda rest: 1.0),  # times plateau_factor, which knows the scores
-}
-
-
-def plateau_factor(f1: Sequence[float], patience: int, factor: float) -> float:
-    """What the learning rate is multiplied by after epochs with these development scores.
-
-    It falls by ``factor`` whenever there was no better score for more than ``patience`` epochs.
-    """
-    best, waited, total = -math.inf, 0, 1.0
-    for value in f1:
-        waited = 0 if value > best else waited + 1
-        best = max(best, value)
-        if waited > patience:
-            total, waited = total * factor, 0
-    return total
-
-
-def learning_rate(settings: TrainingSettings, done: float, f1: Sequence[float]) -> float:
-    """The learning rate of a step.
-
-    Args:
-        settings: How to train.
-        done: The share of all epochs that is done before it.
-        f1: The development scores of the epochs that are over.
-    """
-    rate = settings.learning_rate * SCHEDULES[settings.schedule](done, settings.warmup)
-    if settings.schedule == "plateau":
-        rate *= plateau_factor(f1, settings.plateau_patience, settings.plateau_factor)
-    return rate
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
@@ -133,7 +77,7 @@ def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> No
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-class Average:
+class WeightAverage:
     """An exponential moving average of the weights of a network (Polyak and Juditsky 1992).
 
     Early on the decay is lower, ``(1 + steps) / (10 + steps)``, so that the beginning is forgotten.

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ner.evaluation import evaluate
 from ner.evaluation.tables import percent
 from ner.sentence import Sentence
-from ner.tagger import Tagger, load, model_card
+from ner.tagger import Tagger, model_card
+from ner.training.corpora import Corpora
 from ner.training.distillation import forgetting_report
-from ner.training.history import Epoch
+from ner.training.history import Epoch, best_of, history
 from ner.training.plot import plot
-
-if TYPE_CHECKING:
-    from ner.training.loop import Run
 
 
 def score_tagger(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
@@ -24,72 +20,67 @@ def score_tagger(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any
     return evaluate(sentences, tagger.predict(sentences)).exact.as_json()
 
 
-def finish(run: Run) -> dict[str, Any]:
-    """Score the best model of a run, from the disk where it is saved, and save the figures.
+def final_metrics(
+    tagger: Tagger, corpora: Corpora, known: Mapping[str, Any], old: Tagger | None = None
+) -> dict[str, Any]:
+    """Score a tagger on the development and test sentences of its run.
+
+    Args:
+        tagger: The tagger, from the disk where it is saved.
+        corpora: The sentences of the run.
+        known: What the run knows of its best epoch.
+        old: The tagger that the run started from.
 
     Raises:
-        RuntimeError: The reloaded model does not score what the log said.
+        RuntimeError: The tagger does not score what the log said.
     """
-    output = run.settings.output
-    if not run.processes.writes:
-        return run.metrics()
-    tagger = run.tagger if output is None else load(output, device=str(run.device))
-    old = None if run.init_from is None else load(run.init_from, device=str(run.device))
-    metrics = run.metrics()
-    for name in ("development", "test"):
-        sentences = getattr(run.corpora, name)
+    metrics = dict(known)
+    for name, sentences in (("development", corpora.development), ("test", corpora.test)):
         if not sentences:
             continue
         predicted = tagger.predict(sentences)
         found = evaluate(sentences, predicted).exact.as_json()
         if name in metrics and metrics[name] != found:
             raise RuntimeError(
-                f"{output}: the saved model scores {found['f1']} on development data, "
+                f"the saved model scores {found['f1']} on development data, "
                 f"training saw {metrics[name]['f1']}"
             )
         metrics[name] = found
         if old is not None and (drop := forgetting_report(old, sentences, predicted)):
             metrics.setdefault("old labels", {})[name] = drop
-    if output is not None:
-        run.save(Path(output), metrics)
     return metrics
 
 
-def history(epochs: Sequence[Epoch], *, timed: bool) -> str:
-    """The epochs as JSON lines."""
-    lines = (json.dumps(epoch.as_json(timed=timed), ensure_ascii=False) for epoch in epochs)
-    return "".join(f"{line}\n" for line in lines)
-
-
-def model_files(run: Run, tagger: Tagger) -> dict[str, str]:
-    """The files of a model directory that tell how it was trained, by name.
+def model_files(
+    tagger: Tagger, epochs: Sequence[Epoch], corpora: Corpora, seed: int
+) -> dict[str, str]:
+    """Return the files of a model directory that describe its training, by name.
 
     Nothing in them is timed, so that the same run leaves the same bytes.
     """
-    if not run.epochs:
+    if not epochs:
         return {}
     return {
-        "metrics.jsonl": history(run.epochs, timed=False),
-        "training.svg": plot(run.epochs),
-        "README.md": model_card(tagger) + "\n".join(_how_trained(run)) + "\n",
+        "metrics.jsonl": history(epochs, timed=False),
+        "training.svg": plot(epochs),
+        "README.md": model_card(tagger) + "\n".join(_how_trained(epochs, corpora, seed)) + "\n",
     }
 
 
-def _how_trained(run: Run) -> list[str]:
-    """The part of the model card that tells of the training."""
-    corpora, training = run.corpora, run.settings.training
-    best = run.best.number if run.best else len(run.epochs)
+def _how_trained(epochs: Sequence[Epoch], corpora: Corpora, seed: int) -> list[str]:
+    """Return the lines of the model card on the training."""
+    kept = best_of(epochs) or epochs[-1]
     lines = [
         "## Training",
         "",
         f"Trained on {len(corpora.train):,} sentences ({sum(map(len, corpora.train)):,} tokens), "
-        f"{len(run.epochs)} epochs, seed {training.seed}; epoch {best} is kept. "
+        f"{len(epochs)} epochs, seed {seed}; epoch {kept.number} is kept. "
         "`config.yaml` has every setting, `metrics.jsonl` every epoch.",
         "",
         "![loss and F1 over the epochs](training.svg)",
         "",
     ]
-    scores = run.epochs[best - 1].labels
+    scores = kept.labels
     if scores:
         lines += ["| label | precision | recall | F1 | entities |", "|---|---|---|---|---|"]
     for label, score in sorted(scores.items()):

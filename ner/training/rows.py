@@ -193,7 +193,7 @@ class RowTables:
         hooks = []
         for name, module in self._modules.items():
             table = self.tables[name]
-            hooks.append(module.register_forward_pre_hook(_Watch(table)))
+            hooks.append(module.register_forward_pre_hook(_CatchUp(table)))
             module.sparse = True
         try:
             yield
@@ -233,7 +233,7 @@ class RowTables:
             table.restore({part: tensors[f"{name}/{part}"] for part in parts})
 
 
-class _Watch:
+class _CatchUp:
     """Brings rows up to date before a module looks at them."""
 
     def __init__(self, table: RowTable) -> None:

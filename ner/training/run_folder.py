@@ -1,33 +1,118 @@
-"""Stopping a run and going on with it: what a checkpoint holds, and what may continue it."""
+"""The folder of an unfinished run: who may write it, its checkpoints, and what may continue it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from torch import Tensor
+from typing import Any
 
 from ner.config import ConfigError
-from ner.indexers.columns import columns_of
 from ner.model_directory import DESCRIPTION
-from ner.storage.atomic import check_replaceable, recover, remove_stale
+from ner.storage.atomic import check_replaceable, recover, remove_stale, write_text
 from ner.storage.locks import RunLock, run_lock
 from ner.training import checkpointing
 from ner.training.checkpointing import Checkpoint
-from ner.training.history import Epoch, Position
-from ner.training.initialisation import model_digest
-from ner.training.step import Stepper, random_states, restore_random_states
-
-if TYPE_CHECKING:
-    from ner.training.loop import Run
-
+from ner.training.history import Epoch, history
 
 CHOSEN = ("training.epochs", "training.batch_size")  # by a run, where its settings are null
 CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # what lies in the folder of a run
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """``OUTPUT.run``: what a run that writes a model to ``OUTPUT`` needs until it is finished.
+
+    Attributes:
+        output: The model directory.
+    """
+
+    output: Path
+
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.output.with_name(f"{self.output.name}.run")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / CHECKPOINTS
+
+    def lock(self) -> RunLock:
+        """Make the folder, and keep the runs of other processes out of it.
+
+        Raises:
+            ConfigError: Another process is using it.
+        """
+        try:
+            return run_lock(self.path)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{self.output}: another run is under way that writes it; wait for its end, or "
+                "give another output"
+            ) from None
+
+    def check_unused(self) -> None:
+        """Refuse to begin a run where an interrupted one would be lost.
+
+        Raises:
+            ConfigError: There is a checkpoint, or another process is using the folder.
+        """
+        if any(self.checkpoints.glob("step-*")):
+            self.lock()
+            raise ConfigError(
+                f"{self.path} holds an interrupted run; continue it with --resume, or discard it "
+                "with --overwrite"
+            )
+
+    def clear(self) -> list[str]:
+        """Remove what is left of an interrupted run, and return what to say of it.
+
+        Raises:
+            ConfigError: Something else lies there too.
+        """
+        remove_stale(self.path)
+        if strange := {path.name for path in self.path.iterdir()} - {CHECKPOINTS, HISTORY}:
+            raise ConfigError(
+                f"{self.path} holds {min(strange)}, which does not belong to an interrupted run "
+                "and would be removed; move it, or give another output"
+            )
+        lost = any(self.checkpoints.glob("step-*"))
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
+        (self.path / HISTORY).unlink(missing_ok=True)
+        return [f"removed the interrupted run in {self.path}"] if lost else []
+
+    def recover(self) -> None:
+        """Put in order what a killed run left."""
+        recover(self.output)
+        remove_stale(self.checkpoints)
+
+    def newest(self) -> tuple[Checkpoint | None, list[str]]:
+        """Return the newest whole checkpoint, and why newer ones were passed over."""
+        checkpoint, remarks = checkpointing.newest(self.checkpoints)
+        if checkpoint is None:
+            remarks.append(f"no checkpoint in {self.checkpoints}: training from the beginning")
+        return checkpoint, remarks
+
+    def write(self, step: int, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint of a step.
+
+        Raises:
+            OSError: It cannot be written; those before it are untouched.
+        """
+        checkpointing.write(self.checkpoints, step, checkpoint)
+
+    def log(self, epochs: Sequence[Epoch]) -> None:
+        """Write down the epochs done."""
+        write_text(self.path / HISTORY, history(epochs, timed=True))
+
+    def remove(self) -> None:
+        """Remove the folder of a run that is finished."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def check_place(output: str | None, *, resume: bool, init_from: Path | str | None) -> None:
@@ -36,7 +121,7 @@ def check_place(output: str | None, *, resume: bool, init_from: Path | str | Non
     Raises:
         ConfigError: There is nothing to resume beside, or a model would be trained into the place
             of the one it starts from.
-        FileExistsError: The output is there already, and is no model.
+        FileExistsError: The output is there already, and is not a model.
     """
     if output is None:
         if resume:
@@ -47,142 +132,23 @@ def check_place(output: str | None, *, resume: bool, init_from: Path | str | Non
         raise ConfigError(f"output and --init-from are both {output}; give another output")
 
 
-def run_folder(output: Path) -> Path:
-    """Where a run that writes a model there keeps what it needs until it is finished."""
-    return output.with_name(f"{output.name}.run")
+def check_same(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
+    """Refuse to continue another run than the one a checkpoint is of.
 
-
-def write(run: Run, stepper: Stepper, best_weights: Mapping[str, Tensor] | None) -> None:
-    """Write a checkpoint of a run that has a folder.
-
-    Raises:
-        OSError: It cannot be written; those before it are untouched.
-    """
-    tensors = stepper.tensors()
-    tensors |= {f"best.{name}": tensor for name, tensor in (best_weights or {}).items()}
-    for kind, own in random_states(run.device).items():
-        for rank, one in enumerate(run.processes.gather(own)):
-            tensors[f"random-{rank}.{kind}"] = one
-    state = {
-        **_circumstances(run),
-        "settings": run.settings.as_dict(),
-        "position": run.position.as_json(),
-        "epochs": [epoch.as_json() for epoch in run.epochs],
-    }
-    if run.processes.writes:
-        checkpointing.write(_checkpoints(run), run.position.step, Checkpoint(state, tensors))
-    run.processes.wait()
-
-
-def begin(run: Run) -> list[str]:
-    """Bring a fresh run to where its last checkpoint was written; what there is to say of it.
+    Args:
+        checkpoint: The checkpoint.
+        now: The settings and circumstances of the run that would continue it.
 
     Raises:
-        ConfigError: The checkpoint is of another run, or that run is still under way.
+        ConfigError: Something was different; the message names the first such thing.
     """
-    folder, output = _checkpoints(run), Path(str(run.settings.output))
-    if run.processes.writes:
-        run.lock = _lock(output)
-        recover(output)
-        remove_stale(folder)
-    run.processes.wait()
-    checkpoint, remarks = checkpointing.newest(folder)
-    if checkpoint is None:
-        return [*remarks, f"no checkpoint in {folder}: training from the beginning"]
-    _check_same(run, checkpoint.state)
-    run.restore(checkpoint)
-    if run.processes.writes and run.best is not None:
-        run.save(output)
-    position = run.position
-    return [
-        *remarks,
-        f"going on after step {position.step}: epoch {len(run.epochs) + 1}, "
-        f"{position.steps_of_epoch} steps of it done",
-    ]
-
-
-def clear(run: Run) -> list[str]:
-    """Remove what is left of an unfinished run of the same output.
-
-    Raises:
-        ConfigError: Something else lies there too, or that run is still under way.
-    """
-    output, remarks = Path(str(run.settings.output)), []
-    folder = run_folder(output)
-    if run.processes.writes:
-        left = folder.exists()
-        run.lock = _lock(output)
-        if left:
-            remove_stale(folder)
-            if strange := {path.name for path in folder.iterdir()} - {CHECKPOINTS, HISTORY}:
-                raise ConfigError(
-                    f"{folder}: holds {min(strange)}, which is no part of an unfinished run, and "
-                    "would be removed; move it, or give another output"
-                )
-            if (folder / CHECKPOINTS).exists():
-                shutil.rmtree(folder / CHECKPOINTS)
-            (folder / HISTORY).unlink(missing_ok=True)
-            told = (
-                f"removed the checkpoints of an unfinished run in {folder}; --resume continues one"
-            )
-            remarks.append(told)
-    run.processes.wait()
-    return remarks
-
-
-def _lock(output: Path) -> RunLock:
-    """Make the folder of a run, and keep it from the runs of other processes.
-
-    Raises:
-        ConfigError: It is one of theirs.
-    """
-    try:
-        return run_lock(run_folder(output))
-    except BlockingIOError:
-        raise ConfigError(
-            f"{output}: another run is under way that writes it; wait for its end, or give "
-            "another output"
-        ) from None
-
-
-def restore_stepper(stepper: Stepper, checkpoint: Checkpoint, run: Run) -> Position:
-    """Give a stepper and the random numbers the states of a checkpoint; where it was written."""
-    position = Position(**checkpoint.state["position"])
-    parts = {name: checkpoint.part(name) for name in Stepper.PARTS}
-    stepper.restore(parts, position.step)
-    restore_random_states(checkpoint.part(f"random-{run.processes.rank}"), run.device)
-    return position
-
-
-def epochs_of(checkpoint: Checkpoint) -> list[Epoch]:
-    """The epochs that were done when a checkpoint was written."""
-    return [Epoch.from_json(epoch) for epoch in checkpoint.state["epochs"]]
-
-
-def _checkpoints(run: Run) -> Path:
-    return run_folder(Path(str(run.settings.output))) / CHECKPOINTS
-
-
-def _circumstances(run: Run) -> dict[str, Any]:
-    """What must be the same when a run is continued, beside its settings."""
-    columns = columns_of(part.indexer for part in run.network.context_embeddings)
-    made_of = json.dumps(run.network.settings(), sort_keys=True)
-    return {
-        "sentences": run.corpora.fingerprint(columns),
-        "processes": run.processes.count,
-        "device": run.device.type,
-        "first weights": model_digest(run.init_from),
-        "vocabularies and lists": hashlib.sha256(made_of.encode()).hexdigest(),
-    }
-
-
-def _check_same(run: Run, state: Mapping[str, Any]) -> None:
-    check_settings(state["settings"], run.settings.as_dict())
-    for name, value in _circumstances(run).items():
-        if state[name] != value:
+    check_settings(checkpoint.state["settings"], now["settings"])
+    for name, value in now.items():
+        if name != "settings" and checkpoint.state[name] != value:
             raise ConfigError(
-                f"--resume: the {name} are not those of the checkpoint ({state[name]!s:.12}, now "
-                f"{value!s:.12}); train without --resume, or with what was used before"
+                f"--resume: the {name} are not those of the checkpoint "
+                f"({checkpoint.state[name]!s:.12}, now {value!s:.12}); train without --resume, or "
+                "with what was used before"
             )
 
 
@@ -203,7 +169,7 @@ def check_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
+    """Return nested settings by their dotted names."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         found |= (

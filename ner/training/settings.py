@@ -23,7 +23,8 @@ from ner.options import (
     nearest,
     parameters_of,
 )
-from ner.training.optimisation import OPTIMIZERS, SCHEDULES
+from ner.training.optimisation import OPTIMIZERS
+from ner.training.schedule import SCHEDULES, Schedule
 
 POSITIVE = (
     "epochs",
@@ -221,6 +222,16 @@ class TrainingSettings:
                 raise ValueError(
                     f"{name} must be one of {', '.join(shelf)}, got {getattr(self, name)!r}"
                 )
+
+    def learning_rates(self) -> Schedule:
+        """Return the schedule of the learning rate."""
+        return Schedule(
+            self.schedule,
+            self.learning_rate,
+            self.warmup,
+            self.plateau_patience,
+            self.plateau_factor,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from ner.training.distributed import Processes
 from ner.training.optimisation import (
     BY_ROWS,
     OPTIMIZERS,
-    Average,
+    WeightAverage,
     optimizer_tensors,
     restore_optimizer,
     scale_gradients,
@@ -51,11 +51,11 @@ class Stepper:
         table: TypeTable,
         settings: TrainingSettings,
         processes: Processes,
-        rehearsal: Distillation | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         self.network = network
         self.table = table
-        self.average = Average(network, settings.average) if settings.average else None
+        self.average = WeightAverage(network, settings.average) if settings.average else None
         self._device = network.device
         by_rows = (
             settings.optimizer in BY_ROWS
@@ -70,7 +70,7 @@ class Stepper:
             settings.weight_decay,
             settings.momentum,
         )
-        self._rehearsal = rehearsal
+        self._distillation = distillation
         self._settings = settings
         self._processes = processes
 
@@ -166,7 +166,7 @@ class Stepper:
 
     def _loss_of(self, batch: Batch) -> Tensor:
         loss = self.network.loss(batch)
-        return loss if self._rehearsal is None else loss + self._rehearsal.loss(batch)
+        return loss if self._distillation is None else loss + self._distillation.loss(batch)
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
