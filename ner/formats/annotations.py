@@ -11,11 +11,14 @@ from ner.formats.offsets import Bounds, Counting, Evidence, agrees, fitting, quo
 
 Object = Mapping[str, Any]
 
-SPANS = (
-    *("spans", "entities", "label", "labels", "ents", "annotations", "annotation", "ner", "tags"),
-    *("entity_mentions", "entitymentions", "mentions", "named_entities"),
+# Where annotation is looked for; keys keep their order, and are found without looking at each.
+SPANS = dict.fromkeys(
+    (
+        *("spans", "entities", "label", "labels", "ents", "annotations", "annotation", "ner"),
+        *("tags", "entity_mentions", "entitymentions", "mentions", "named_entities"),
+    )
 )
-PREDICTED = ("predictions", "prediction")  # which count where nothing else is annotated
+PREDICTED = dict.fromkeys(("predictions", "prediction"))  # where nothing else is annotated
 _MAY_BE_WORDS = ("label", "labels", "tags", "ner")  # which tags, or labels of the whole text, are
 _START = ("start", "start_offset", "begin", "startOffset", "start_char", "offset", "start_idx")
 _END = ("end", "end_offset", "stop", "endOffset", "end_char", "end_idx")
@@ -43,14 +46,20 @@ def span_items(given: Object, chosen: str | None = None) -> list[Any] | None:
     """
     if chosen is not None:
         return _items(chosen, given.get(chosen))
+    empty = False
     for keys in (SPANS, PREDICTED):
-        found = {key: items for key in keys if (items := _items(key, given.get(key))) is not None}
+        found = {
+            key: items
+            for key in given
+            if key in keys and (items := _items(key, given[key])) is not None
+        }
         filled = {key: items for key, items in found.items() if items}
         if len(filled) > 1:
             _refuse_two(filled)
         if filled:
             return next(iter(filled.values()))
-    if any(_items(key, given.get(key)) is not None for key in SPANS):
+        empty = empty or (bool(found) and keys is SPANS)
+    if empty:
         return []
     _refuse_words(given)
     _refuse_unknown(given)
@@ -59,8 +68,8 @@ def span_items(given: Object, chosen: str | None = None) -> list[Any] | None:
 
 def predicted(given: Object) -> bool:
     """Whether the spans of an object are predictions, since there are no others."""
-    return not any(_items(key, given.get(key)) for key in SPANS) and any(
-        given.get(key) for key in PREDICTED
+    return any(given.get(key) for key in PREDICTED) and not any(
+        _items(key, given[key]) for key in given if key in SPANS
     )
 
 
@@ -162,33 +171,30 @@ def _looks_annotated(key: str, value: Any) -> bool:
 
 
 def characters(
-    given: Object,
+    items: Iterable[Any],
     text: str,
     counting: Counting,
     evidence: Evidence,
     *,
-    chosen: str | None = None,
     trusted: bool = False,
-) -> list[Characters] | None:
-    """The spans of an object, by characters.
+) -> list[Characters]:
+    """Spans as they stand in an object, by characters.
 
     Tools that run in a browser count in UTF-16, where an emoji is two; others count bytes, or
     the last character in: where such a way, and not the plain count, agrees with what every
     span says of its text, it is taken.
 
     Args:
-        given: The object.
-        text: Its text.
-        counting: How its offsets are counted.
+        items: The spans.
+        text: What they are spans of.
+        counting: How their offsets are counted.
         evidence: Where spans are noted whose offsets may be counted in another way.
-        chosen: The key the spans stand under, where the user says so.
         trusted: Whether offsets count where the text they mean is not the one that is quoted.
     """
-    items = span_items(given, chosen)
-    if items is None:
-        return None
     spans = [Bounds(*bounds(item), None if trusted else _says(item), score(item)) for item in items]
-    plain, spans = spans, counting.applied(text, spans)
+    plain = spans
+    if not counting.plain:
+        spans = counting.applied(text, spans)
     if not all(agrees(text, one) for one in spans):
         spans = quoted(text, plain) or spans
     for one in spans:

@@ -44,10 +44,12 @@ def values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -
             continue
         if bare.startswith("[") and not _is_record(bare):
             yield from _elements(number, bare[1:], lines, faults, options)
-        elif bare.startswith("{") and (stack := _brackets([], bare)):
-            bare, waiting = _gathered(bare, stack, lines)
-            yield from _parsed(number, bare, faults, options)
-        else:
+            continue
+        try:
+            yield number, parsed(bare, **options)
+        except ValueError:
+            if bare.startswith("{") and (stack := _brackets([], bare)):
+                bare, waiting = _gathered(bare, stack, lines)
             yield from _parsed(number, bare, faults, options)
 
 

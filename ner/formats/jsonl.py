@@ -159,7 +159,7 @@ def _records(
             faults.add(line, str(error))
             continue
         for sentence in sentences:
-            yield replace(sentence, line=line)
+            yield sentence if sentence.line == line else replace(sentence, line=line)
 
 
 def _in_documents(sentences: Iterable[Sentence]) -> Iterator[Sentence]:

@@ -55,6 +55,11 @@ class Counting:
     collapsed: bool = False
     bom: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Whether characters are counted, one past the last one being the end."""
+        return self.name == CHARACTERS
+
     def applied(self, text: str, spans: Iterable[Bounds]) -> list[Bounds]:
         """The same spans counted in characters; -1 is a place that no character begins at."""
         place = self._places(text)

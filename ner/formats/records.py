@@ -38,7 +38,9 @@ _LATER = 1  # where a record does not say its place, it goes on with the documen
 MISSING = "_"  # the tag of a token nobody has annotated
 
 TOKENS = ("tokens", "words")
-TAGS = ("tags", "ner_tags", "ner", "labels", "label", "tag", "bio_tags", "ner_labels")
+TAGS = dict.fromkeys(
+    ("tags", "ner_tags", "ner", "labels", "label", "tag", "bio_tags", "ner_labels")
+)
 _CHOOSE = "choose the key that counts, for example annotation: tags"
 ACCEPTED = (None, "accept")  # what Prodigy's "answer" says of annotation to be trusted
 
@@ -106,7 +108,8 @@ class RecordReader:
         tags = self._words_of_tags(given, text)
         if tags is not None:
             return (self._of_tokens({**given, "tokens": text.split()}, text.split()),)
-        spans = self._characters(given, text)
+        items = span_items(given, self.annotation)
+        spans = None if items is None else self._characters(given, items, text)
         tokenize = tokenizer_named(self.tokenizer)
         found = cut(text, spans, tokenize, self.how, self.misfits)
         return in_document(found, _name(given.get("id")))
@@ -120,6 +123,7 @@ class RecordReader:
             columns=columns_in(given, len(tokens)),
             document=Document((tokens,), _name(given["document"])) if "document" in given else None,
             position=given["position"] if type(given.get("position")) is int else _LATER,
+            line=self.misfits.line,
             text=text if offsets else None,
             offsets=offsets,
         )
@@ -130,13 +134,18 @@ class RecordReader:
             if spans and spans != found.spans:
                 raise ValueError("there are tags and spans, and they differ: " + _CHOOSE)
             return found
-        return replace(sentence, unknown=_unknown(given, len(tokens)), spans=spans)
+        unknown = _unknown(given, len(tokens))
+        if spans is None and not unknown:
+            return sentence
+        return replace(sentence, unknown=unknown, spans=spans)
 
     def _spans(
         self, given: Object, sentence: Sentence, items: list[Any], text: str | None, tagged: bool
     ) -> tuple[Span, ...] | None:
         """The spans of an object that has tokens."""
-        if tagged and (self.annotation or not any(_filled(given, key) for key in SPANS)):
+        if tagged and (
+            self.annotation or not any(_filled(given, key) for key in given if key in SPANS)
+        ):
             return None
         found = span_items(given, self.annotation)
         if found is None:
@@ -146,20 +155,14 @@ class RecordReader:
             return align_tokens(sentence.tokens, found, self.misfits, inclusive=last)
         if sentence.offsets is None:
             raise ValueError("the tokens are not those of the text, whose characters spans count")
-        placed = self._characters(given, text) or ()
+        placed = self._characters(given, found, text)
         return align(text, sentence.offsets, placed, self.how, self.misfits)
 
-    def _characters(self, given: Object, text: str) -> list[Characters] | None:
+    def _characters(self, given: Object, items: list[Any], text: str) -> list[Characters]:
         if self.annotation is None and predicted(given):
             self.remarks["records with nothing but predictions, which were read"] += 1
-        return characters(
-            given,
-            text,
-            self._counting(given),
-            self._evidence,
-            chosen=self.annotation,
-            trusted=self.trusted,
-        )
+        counting = self._counting(given)
+        return characters(items, text, counting, self._evidence, trusted=self.trusted)
 
     def _counting(self, given: Object) -> Counting:
         """How the offsets of an object are counted: as it says, if nobody says otherwise."""
@@ -262,6 +265,8 @@ def joined(tokens: Sequence[str]) -> tuple[str, Offsets]:
 
 def _words(items: Sequence[Any]) -> tuple[str, ...]:
     """Tokens given as words, or as objects with a ``text``."""
+    if set(map(type, items)) == {str} and "" not in items:
+        return tuple(items)
     words: list[str] = []
     for place, item in enumerate(items):
         word = item.get("text") if isinstance(item, dict) else item
@@ -307,10 +312,11 @@ def _filled(given: Object, key: str) -> bool:
 def _tag_lists(given: Object, chosen: str | None = None) -> dict[str, list[Any]]:
     """What may be tags: lists that hold no spans, by their keys; the filled ones, if there are."""
     found = {
-        key: given[key]
-        for key in ((chosen,) if chosen else TAGS)
-        if isinstance(given.get(key), list)
-        and not any(isinstance(one, list | dict) for one in given[key])
+        key: tags
+        for key, tags in given.items()
+        if (key == chosen if chosen else key in TAGS)
+        and isinstance(tags, list)
+        and not any(isinstance(one, list | dict) for one in tags)
     }
     return {key: tags for key, tags in found.items() if tags} or found
 
@@ -347,7 +353,7 @@ def columns_in(given: Object, length: int) -> dict[str, tuple[str, ...]]:
     if not isinstance(columns, dict):
         raise ValueError(f"'columns' should be an object of lists, found {kind(columns)}")
     for name, column in columns.items():
-        if not isinstance(column, list) or not all(isinstance(one, str) for one in column):
+        if not isinstance(column, list) or set(map(type, column)) - {str}:
             raise ValueError(f"the column {name!r} should be a list of words, found {kind(column)}")
         if len(column) != length:
             raise ValueError(f"the column {name!r} should hold {length} words, holds {len(column)}")
