@@ -19,8 +19,11 @@ from pathlib import Path
 
 import atheris
 
-FORMATS = ("conll", "conllu", "conll2012", "jsonl", "brackets", "brat", "sgml", "slots")
-RAW = ("jsonl", "brat", "sgml")  # whose text is cut into tokens
+FORMATS = (
+    *("conll", "conllu", "conll2012", "jsonl", "brackets", "brat", "sgml", "slots"),
+    *("csv", "webanno", "pubtator", "bioc", "i2b2"),
+)
+RAW = ("jsonl", "brat", "sgml", "pubtator", "bioc", "i2b2")  # whose text is cut into tokens
 
 with atheris.instrument_imports(include=["ner"]):
     from ner.checks import check
@@ -49,6 +52,18 @@ SEEDS = {
         '\t   <b_enamex type="X">a<b_timex type="Y">b<e_timex><e_enamex> 3 < 4 &#65;\n',
     ],
     "slots": ["-DOCSTART- d\nto:O New:B-City York:I-City <=> flight\na:_ 5:30:O\n"],
+    "csv": ["sentence,token,tag\n1,Ada,B-PER\n,left,O\n"],
+    "webanno": [
+        "#FORMAT=WebAnno TSV 3.3\n#T_SP=x.NamedEntity|value\n\n#Text=a b\n"
+        "1-1\t0-1\ta\tX[1]\t\n1-2\t2-3\tb\tX[1]|*\t\n"
+    ],
+    "pubtator": ["1|t|Ada left\n1|a|Rome\n1\t0\t3\tAda\tPER\tD1\n"],
+    "bioc": [
+        "<collection><document><id>d</id><passage><offset>0</offset><text>Ada</text>"
+        '<annotation id="1"><infon key="type">X</infon><location offset="0" length="3"/>'
+        "</annotation></passage></document></collection>"
+    ],
+    "i2b2": ['<deIdi2b2><TEXT>Ada</TEXT><TAGS><A start="0" end="3" TYPE="X"/></TAGS></deIdi2b2>'],
     "brat": ["T1\tPER 0 7\tAda Obi\nT2\tORG 15 22;23 28\tKestrel Foods\n#1\tx\n"],
 }
 TEXT = "Ada Obi joined\nKestrel Foods in Accra.\n"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ner
+from ner.errors import ConfigError
 from ner.formats import DataError, DataWarning
 from ner.sentence import Sentence
 
@@ -38,6 +39,25 @@ SEEDS = {
         '<DOC>\n<DOCNO> d </DOCNO>\n<TEXT>\n<p><ENAMEX TYPE="PER">Ada\nObi</ENAMEX> &amp;</p>\n'
         "&#65;</TEXT>\n</DOC>\n",
         '\t   <b_enamex type="X">a<b_timex type="Y">b<e_timex><e_enamex> 3 < 4\n\n<p>c\n',
+    ],
+    "csv": [
+        'Sentence #,Word,POS,Tag\nSentence: 1,Ada,NNP,B-per\n,left,VBD,O\n2,",",x,_\n',
+        ";sentence;token;tag\r\n0;1;Ada;S-X\r\n1;2;b;O\r\n",
+    ],
+    "webanno": [
+        "#FORMAT=WebAnno TSV 3.3\n#T_SP=x.NamedEntity|identifier|value\n\n\n#Text=Ada Obi \\\\\n"
+        "1-1\t0-3\tAda\t*[1]\tPER[1]|X\\|Y[2]\t\n1-2\t4-7\tObi\t*[1]\tPER[1]\t\n1-2.1\t4-5\tO\t_\t*\t\n",
+    ],
+    "pubtator": ["1|t|Ada left\n1|a|Rome\n1\t0\t3\tAda\tPER\tD1\n1\tCID\tD1\tD2\n\n2|t|a\n"],
+    "bioc": [
+        '<?xml version="1.0"?><collection><document><id>d</id><passage><offset>0</offset>'
+        '<text>Ada &amp; Obi</text><annotation id="1"><infon key="type">X</infon>'
+        '<location offset="0" length="3"/><text>Ada</text></annotation></passage></document>'
+        "</collection>\n"
+    ],
+    "i2b2": [
+        '<?xml version="1.0"?>\n<deIdi2b2>\n<TEXT><![CDATA[Dr Ada\nleft]]></TEXT>\n<TAGS>\n'
+        '<NAME id="P0" start="3" end="6" text="Ada" TYPE="X" />\n</TAGS>\n</deIdi2b2>\n'
     ],
     "slots": ["-DOCSTART- d\nto:O New:B-City York:I-City <=> flight\na:_ 5:30:O\n\nx:S-X\n"],
     "jsonl": [
@@ -72,6 +92,11 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "conll2012": [{}, {"encoding": "utf-16-le"}],
     "brackets": [{}, {"encoding": "utf-16"}],
     "sgml": [{"tokenizer": "blanks"}, {"tokenizer": "plain", "align": "expand"}],
+    "csv": [{}, {"delimiter": ";"}, {"tag": "POS"}],
+    "webanno": [{}, {"layer": "Entity"}, {"feature": "identifier"}],
+    "pubtator": [{"tokenizer": "blanks"}, {"tokenizer": "plain", "offsets": "bytes"}],
+    "bioc": [{"tokenizer": "blanks"}, {"tokenizer": "plain", "trust_offsets": True}],
+    "i2b2": [{"tokenizer": "blanks"}, {"tokenizer": "plain", "offsets": "utf-16"}],
     "slots": [{}, {"separator": "O"}, {"scheme": "BIO"}],
     "jsonl": [{"tokenizer": "plain"}, {"tokenizer": "plain", "align": "contract"}],
 }
@@ -112,6 +137,8 @@ def read_or_complain(path: Path, name: str, **options: Any) -> list[Sentence]:
         return list(ner.read(path, format=name, **options))
     except DataError as error:
         told = str(error)
+    except ConfigError:  # such as a column that a spoiled header does not have
+        return []
     assert told.startswith(str(path))
     return []
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import ner
-from ner.formats import FORMATS, format_of, format_to_read
-from ner.formats.sniffing import sniff
+from ner.formats import FORMATS, DataError, format_of, format_to_read
+from ner.formats.kinds import sniff
 from ner.sentence import Sentence, Span
 
 ADA = Sentence(("Ada", "Obi", "left"), (Span(0, 2, "PER"),))
@@ -51,9 +51,20 @@ def test_the_beginning_tells_some_formats(text: str, expected: str | None, tmp_p
     assert format_of(path).name == "conll"  # what is to be written does not depend on what was
 
 
-def test_a_telling_name_goes_before_the_beginning(tmp_path: Path) -> None:
+def test_json_under_a_name_of_columns_is_an_error_unless_its_format_is_given(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "x.txt"
     path.write_text('{"tokens": ["a"], "tags": ["O"]}\n')
+    with pytest.raises(DataError, match="this is JSON"):
+        format_to_read(path)
+    assert format_to_read(path, "brackets").name == "brackets"
+    assert format_to_read(path, "jsonl").name == "jsonl"
+
+
+def test_a_telling_name_goes_before_the_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("to:O Rome:B-City <=> flight\n")
     assert format_to_read(path).name == "conll"
     assert format_to_read(path, "brackets").name == "brackets"
     assert format_to_read("-").name == "conll"

@@ -71,7 +71,7 @@ HOMONYMS = {
 }
 CIRCLES = {"cli": 1}  # circles of modules within one room
 REPEATED = {"_object"}
-MODULES = 240
+MODULES = 231  # beside the formats, each of which is a file on its shelf
 WAYS_TO_SUM = 4
 
 
@@ -99,7 +99,7 @@ def test_every_sum_over_paths_is_known_and_counted():
 
 
 def test_the_house_does_not_grow_rooms_without_end():
-    assert len(house.modules()) <= MODULES
+    assert len(house.modules()) - len(FORMATS) <= MODULES
 
 
 def test_circles_are_found():

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ner.errors import DataError, DataWarning
+from ner.formats import kinds
 from ner.formats.compression import COMPRESSED
 from ner.formats.faults import STREAM
 from ner.formats.lines import check_encoding, compressing, expand
-from ner.formats.sniffing import sniff
 from ner.options import check_options, lookup, parameters_of
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, atomic_write
@@ -156,6 +156,11 @@ FORMATS: dict[str, Format] = {
         _format(
             "sgml", ".sgml .sgm .xml", 'inline: <ENAMEX TYPE="PER">Ada Obi</ENAMEX> (MUC, IE-ER)'
         ),
+        _format("csv", ".csv", "a table with a header: sentence, token, tag", columns=None),
+        _format("webanno", ".webanno", "WebAnno and INCEpTION TSV 3"),
+        _format("pubtator", ".pubtator", "PubTator: titles and abstracts with annotation"),
+        _format("bioc", ".bioc", "BioC XML"),
+        _format("i2b2", ".i2b2 .con", "i2b2 2010 (.con beside .txt) and 2014 (XML)"),
         _format("slots", ".slots", "inline: to:O Rome:B-City <=> intent", columns=("intent",)),
     )
 }
@@ -183,11 +188,24 @@ def format_to_read(path: str | Path, name: str | None = None) -> Format:
     """As `format_of`; where no ending tells the format, the beginning of the file may.
 
     Raises:
+        DataError: The file is of a kind that no format reads, or other than its name says.
         ValueError: No format is called so.
     """
-    if name is None and path != STREAM and not format_by_ending(path) and Path(path).is_file():
-        name = sniff(path)
+    if path == STREAM or not Path(path).is_file():
+        return format_of(path, name)
+    kind = kinds.kind_of(path, text=name is None)
+    if kind is not None and kind.format in kinds.OWN:
+        name = kind.format
+    elif kind is not None and not _reads(kind, path):
+        kinds.refuse(path, kind)
+    elif name is None and not format_by_ending(path):
+        name = kinds.sniff(path)
     return format_of(path, name)
+
+
+def _reads(kind: kinds.FileKind, path: str | Path) -> bool:
+    """Whether a file of a kind has a name that says so, or that says nothing."""
+    return kind.format is not None and format_by_ending(path) in (kind.format, None)
 
 
 def format_by_ending(path: str | Path) -> str | None:

@@ -191,7 +191,25 @@ def characters(
         evidence: Where spans are noted whose offsets may be counted in another way.
         trusted: Whether offsets count where the text they mean is not the one that is quoted.
     """
-    spans = [Bounds(*bounds(item), None if trusted else _says(item), score(item)) for item in items]
+    spans = [Bounds(*bounds(item), _says(item), score(item)) for item in items]
+    return placed(spans, text, counting, evidence, trusted=trusted)
+
+
+def placed(
+    spans: list[Bounds],
+    text: str,
+    counting: Counting,
+    evidence: Evidence,
+    *,
+    trusted: bool = False,
+) -> list[Characters]:
+    """Spans as a file gives them, by characters; see `characters`.
+
+    Raises:
+        ValueError: A span leaves the text, or quotes another.
+    """
+    if trusted:
+        spans = [one._replace(says=None) for one in spans]
     plain = spans
     if not counting.plain:
         spans = counting.applied(text, spans)

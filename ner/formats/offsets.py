@@ -117,7 +117,7 @@ def fits(text: str, one: Bounds) -> bool:
     if not 0 <= start < end <= len(text):
         return False
     if one.says is not None:
-        return agrees(text, one)
+        return agrees(text, one) and _edges(text[start:end]) == _edges(one.says)
     if text[start].isspace() or text[end - 1].isspace():
         return False
     return _parts(text, start) and _parts(text, end)
@@ -148,6 +148,11 @@ def fitting(text: str, spans: Sequence[Bounds]) -> str | None:
         if all(fits(text, one) for one in counting.applied(text, spans)):
             return counting.name
     return None
+
+
+def _edges(text: str) -> tuple[bool, bool]:
+    """Whether a text begins and ends with white space."""
+    return text[:1].isspace(), text[-1:].isspace()
 
 
 def _parts(text: str, place: int) -> bool:

@@ -185,10 +185,12 @@ class _Markup:
         self._boundary: Boundary | None = None  # of a document of which no text has been seen
         self._left_out = 0
         self._strange: Counter[str] = Counter()
+        self._entities = self._line = 0
 
     def parsed(self, lines: Iterable[tuple[int, str]]) -> Iterator[Parsed | Boundary]:
         """The paragraphs, and the boundaries between documents."""
         for number, line in lines:
+            self._line = number
             ends = not line.strip() or line.startswith(("\t", "  "))
             if ends and not self._paragraph.open:
                 yield from self._flush()
@@ -199,14 +201,23 @@ class _Markup:
                 yield from self._tag(found, number)
             self._paragraph.add(_plain(line[place:]) + " ", number)
         yield from self._flush()
+        if self._strange and not self._entities:
+            self._faults.add(
+                self._line,
+                "no element marks an entity; if some of these do, name them, for example "
+                f"elements='{' '.join(list(self._strange)[:4])}': {self._named()}",
+            )
+
+    def _named(self) -> str:
+        return ", ".join(f"{name} ({count})" for name, count in self._strange.most_common(8))
 
     def warn(self) -> None:
         """Tell what was left out and what was taken for structure."""
         told = []
         if self._left_out:
             told.append(f"left out {self._left_out} entities in elements that are no text")
-        if self._strange:
-            named = ", ".join(f"{name} ({count})" for name, count in self._strange.most_common(8))
+        if self._strange and self._entities:
+            named = self._named()
             told.append(f"took unknown elements for structure: {named}")
         for one in told:
             warnings.warn(DataWarning(one, path=self._faults.path), stacklevel=3)
@@ -224,6 +235,7 @@ class _Markup:
     def _mark(self, name: str, attributes: str, line: int, *, closes: bool) -> None:
         """An entity begins or ends."""
         paragraph = self._paragraph
+        self._entities += 1
         if not closes:
             given = {
                 found[1].casefold(): next((one for one in found.groups()[1:] if one), "")

@@ -1,0 +1,279 @@
+"""CSV and TSV with a header: a row a token, as spreadsheets, pandas and Kaggle have them.
+
+The header says which column holds what: the sentence (``Sentence #``, often filled only where
+one begins), the token (``Word``) and its tag (``Tag``). A row without a single value ends a
+sentence too.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from ner.formats.detection import Repairs, TagCounts, complaint
+from ner.formats.faults import Faults
+from ner.formats.lines import read_texts, rereadable
+from ner.formats.shapes import tags_of
+from ner.options import lookup
+from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.sentence import Sentence
+
+DELIMITERS = (",", ";", "\t", "|")
+REMEMBERED = 100_000  # sentences whose names are remembered
+MISSING = "_"
+NAMES = {
+    "sentence": (
+        *("sentence #", "sentence", "sentence_id", "sentence id", "sentence_idx", "sent_id"),
+        *("sentenceid", "sent_idx", "sentence number", "sentence_number", "sentence_no", "sent"),
+    ),
+    "token": ("token", "word", "tokens", "words", "form", "text"),
+    "tag": (
+        *("tag", "ner_tag", "ner", "tags", "ner_tags", "label", "labels", "ner tag", "iob", "bio"),
+        *("ne", "entity", "iob_tag", "bio_tag", "named entity", "ne-tag"),
+    ),
+}
+
+
+class Row(NamedTuple):
+    """A row that is no header: its line, whether it begins a sentence, and its fields."""
+
+    line: int
+    begins: bool
+    fields: list[str]
+
+
+@dataclass
+class Piece:
+    """The rows of a sentence: their lines and their fields."""
+
+    lines: list[int] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
+    source: str | Path,
+    *,
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
+    sentence: str | None = None,
+    token: str | None = None,
+    tag: str | None = None,
+    scheme: str | None = None,
+) -> Iterator[Sentence]:
+    """Read the sentences of a file.
+
+    Args:
+        source: A path or ``"-"``.
+        encoding: Of the file.
+        delimiter: What separates the columns; without it the header tells.
+        sentence: The name of the column that says where a sentence begins.
+        token: The name of the column of tokens.
+        tag: The name of the column of tags.
+        scheme: Of the tags; without it, they tell.
+
+    Raises:
+        DataError: The file has no such columns, or rows are not what they should be.
+        ValueError: There is no such scheme.
+    """
+    chosen = None if scheme is None else scheme_named(scheme)
+    names = {"sentence": sentence, "token": token, "tag": tag}
+    with rereadable(source) as path:
+        faults, counts, met = Faults(source), TagCounts(MISSING), {MISSING: 0}
+        table = _Table(path, encoding, delimiter, names, faults)
+        for piece in table.pieces():
+            tags = table.tags(piece)
+            counts.add(tags)
+            for line, one in zip(piece.lines, tags, strict=True):
+                met.setdefault(one, line)
+        found = counts.detect(chosen)
+        for one, line in met.items():
+            if line and (wrong := complaint(one, found.scheme)):
+                faults.add(line, wrong)
+        faults.check()
+        repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
+        for piece in _Table(path, encoding, delimiter, names, faults).pieces():
+            repairs.note(piece.lines, table.tags(piece))
+            yield table.sentence(piece, found.scheme)
+        repairs.warn()
+
+
+def write(
+    file: TextIO, sentences: Iterable[Sentence], *, delimiter: str = ",", scheme: str = "BIO"
+) -> None:
+    """Write a row a token, with the columns ``sentence``, ``token``, the others, and ``tag``.
+
+    Args:
+        file: An open text.
+        sentences: What to write.
+        delimiter: What separates the columns.
+        scheme: Of the tags; ``_`` is the tag of a token nobody has annotated.
+
+    Raises:
+        ValueError: A sentence has other columns than the first one, or there is no such scheme.
+    """
+    chosen = scheme_named(scheme)
+    table = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    names: tuple[str, ...] | None = None
+    for number, one in enumerate(sentences, 1):
+        if names is None:
+            names = tuple(one.columns)
+            table.writerow(["sentence", "token", *names, "tag"])
+        if tuple(one.columns) != names:
+            raise ValueError(f"sentence {number} has other columns than those before it")
+        columns = [one.tokens, *(one.columns[name] for name in names), tags_of(one, chosen)]
+        table.writerows([number, *row] for row in zip(*columns, strict=True))
+
+
+class _Table:
+    """The sentences of a table.
+
+    Args:
+        path: Of the file.
+        encoding: Of the file.
+        delimiter: What separates the columns, where that is known.
+        names: The columns of sentence, token and tag, where they are known.
+        faults: Where bad rows are noted.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        encoding: str,
+        delimiter: str | None,
+        names: dict[str, str | None],
+        faults: Faults,
+    ) -> None:
+        self._path, self._encoding, self._faults = path, encoding, faults
+        self._delimiter, self._names = delimiter, names
+        self._places: dict[str, int | None] = {}
+        self._header: list[str] = []
+        self._seen: set[str] = set()
+        self._name = ""
+
+    def pieces(self) -> Iterator[Piece]:
+        """The rows of each sentence."""
+        piece = Piece()
+        for row in self._rows():
+            if row.begins and piece.rows:
+                yield piece
+                piece = Piece()
+            if row.fields:
+                piece.lines.append(row.line)
+                piece.rows.append(row.fields)
+        if piece.rows:
+            yield piece
+
+    def tags(self, piece: Piece) -> list[str]:
+        """The tags of a sentence; an empty one is missing."""
+        place = self._places["tag"]
+        return [row[place or 0].strip() or MISSING for row in piece.rows]
+
+    def sentence(self, piece: Piece, scheme: Scheme) -> Sentence:
+        """The sentence of some rows."""
+        columns = tuple(zip(*piece.rows, strict=True))
+        places = set(self._places.values())
+        others = {
+            name: columns[place]
+            for place, name in enumerate(self._header)
+            if place not in places and name
+        }
+        tags = self.tags(piece)
+        unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
+        tokens, line = columns[self._places["token"] or 0], piece.lines[0]
+        if len(unknown) == len(tags):
+            return Sentence(tokens, columns=others, line=line)
+        spans = scheme.decode([OUTSIDE if tag == MISSING else tag for tag in tags])
+        return Sentence(tokens, spans, others, unknown, line=line)
+
+    def _rows(self) -> Iterator[Row]:
+        """The rows after the header; one without fields only ends a sentence."""
+        lines = self._lines()
+        first = next(lines, "")
+        delimiter = self._delimiter or max(DELIMITERS, key=first.count)
+        self._settle(next(csv.reader([first], delimiter=delimiter), []))
+        rows = csv.reader(lines, delimiter=delimiter)
+        line = 2
+        while True:
+            try:
+                fields = next(rows, None)
+            except csv.Error as error:
+                self._faults.refuse(rows.line_num + 1, f"not a row of a table: {error}")
+            if fields is None:
+                return
+            if not any(fields):
+                yield Row(line, begins=True, fields=[])
+            elif self._good(line, fields):
+                yield Row(line, begins=self._begins(line, fields), fields=fields)
+            line = rows.line_num + 2
+
+    def _good(self, line: int, fields: list[str]) -> bool:
+        """Whether a row is a token's; if not, that is noted."""
+        if any("\n" in one for one in fields):
+            told = f"a field goes on over a line end; is a quote not closed? {fields!r:.100}"
+        elif len(fields) != len(self._header):
+            told = f"expected {len(self._header)} columns, found {len(fields)}: {fields!r:.100}"
+        elif not fields[self._places["token"] or 0]:
+            told = f"the token is empty; was a word such as 'NA' or 'null' lost? {fields!r:.100}"
+        else:
+            return True
+        self._faults.add(line, told)
+        return False
+
+    def _begins(self, line: int, fields: list[str]) -> bool:
+        """Whether a sentence begins with a row."""
+        place = self._places["sentence"]
+        name = "" if place is None else fields[place].strip()
+        if name in ("", self._name):
+            return False
+        if name in self._seen:
+            self._faults.add(
+                line, f"the sentence {name!r} goes on after another; sort the rows by sentence"
+            )
+        self._name = name
+        if len(self._seen) < REMEMBERED:
+            self._seen.add(name)
+        return True
+
+    def _settle(self, header: list[str]) -> None:
+        """Find out from the header which column holds what."""
+        self._header = [name.strip() for name in header]
+        for what, given in self._names.items():
+            self._places[what] = self._place(what, given)
+        for what in ("token", "tag"):
+            if self._places[what] is None:
+                self._faults.refuse(
+                    1,
+                    f"no column of the header is known to hold the {what}: set {what} to one of "
+                    + (", ".join(map(repr, self._header))[:200] or "none, since it is empty"),
+                )
+
+    def _place(self, what: str, given: str | None) -> int | None:
+        """Where the column of something stands."""
+        if given is not None:
+            lookup(dict.fromkeys(self._header), given, of="column")
+            return self._header.index(given)
+        names = [name.casefold() for name in self._header]
+        return next((names.index(name) for name in NAMES[what] if name in names), None)
+
+    def _lines(self) -> Iterator[str]:
+        for text in read_texts(self._path, encoding=self._encoding, faults=self._faults):
+            for line in text.split("\n")[: -1 if text.endswith("\n") else None]:
+                yield line + "\n"
+
+
+def is_header(line: str) -> bool:
+    """Whether a line names columns as a table with sentences, tokens and tags has them."""
+    return any(
+        _is_known(line.rstrip("\r\n").split(delimiter), delimiter) for delimiter in DELIMITERS
+    )
+
+
+def _is_known(names: Sequence[str], delimiter: str) -> bool:
+    if len(names) < 2:
+        return False
+    found = {name.strip(' "').casefold() for name in names}
+    wanted = ["token", "tag"] + ["sentence"] * (delimiter == "\t")
+    return all(found & set(NAMES[what]) for what in wanted)
