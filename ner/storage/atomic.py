@@ -238,10 +238,13 @@ def _keep_mode(fresh: Path, mode: int) -> None:
 
 def _flush_path(path: Path) -> None:
     """Make the content of a file, or the names in a directory, durable."""
-    windows = os.name != "posix"
-    if path.is_dir() and windows:
-        return  # Windows flushes no directories
-    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)  # Windows flushes writers alone
+    how = os.O_RDONLY if os.name == "posix" else os.O_RDWR  # Windows flushes what may be written
+    try:
+        handle = os.open(path, how)
+    except PermissionError:
+        if path.is_dir():
+            return  # Windows opens no directories
+        raise
     try:
         _flush(handle, path)
     finally:
