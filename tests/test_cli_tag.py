@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from ner.cli import main
-from ner.cli.tag import add_arguments, chunks
+from ner.cli.tag import add_arguments
+from ner.cli.tag_job import chunks
 from ner.cli.tag_processes import Workers, _Worker
 from ner.network import build
 from ner.sentence import Sentence
@@ -344,7 +345,7 @@ def test_the_folder_of_the_inputs_is_no_folder_for_outputs(model, tmp_path, caps
 
 def test_several_processes_write_what_one_writes(tag, monkeypatch):
     monkeypatch.setattr(readers, "HELD", 300)
-    monkeypatch.setattr("ner.cli.tag.CHUNK", 50)
+    monkeypatch.setattr("ner.cli.tag_job.CHUNK", 50)
     lines = [f"Word{n % 9} O\n" + "\n" * (n % 7 == 0) for n in range(400)]
     endless = [f"Kestrel{n % 5} O\n" for n in range(700)]
     text = "".join([*lines, "\n", *endless, "\n", *lines])
@@ -468,3 +469,31 @@ def test_a_reader_that_leaves_is_no_error(model):
         errors = process.communicate(b"Ada O\n\n" * 11_000)[1]
     assert process.returncode in (128 + signal.SIGPIPE, -signal.SIGPIPE)
     assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.pdf"], "cannot infer the format of a.pdf from its extension; pass --from text, conll"),
+        (["a.brackets"], "a.brackets is brackets by its extension; convert it with `ner convert`"),
+        (["--output", "a.pdf"], "cannot infer the format of a.pdf from its extension; pass --to"),
+        (["--output", "."], "--output .: is a folder; name a file"),
+        (["--reader", "encodng=latin-1"], "`ner tag` has no option 'encodng'; did you mean 'enc"),
+        (["--reader", "encoding=5"], "option encoding of the reader of `ner tag` wants text"),
+        (["--reader", "tokenizer=spacy:xq"], "spaCy has no language 'xq'"),
+    ],
+)
+def test_files_and_options_are_refused_before_the_model_is_loaded(tag, arguments, message):
+    status, out, err = tag("Ada\n", *arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_the_extension_of_the_output_says_its_format(tag, tmp_path):
+    for name, beginning in (("a.conll", "Ada "), ("a.jsonl.gz", ""), ("a", "{"), ("a.html", "<")):
+        assert (
+            tag("Ada\n", "--output", str(tmp_path / name), "--reader", "encoding=latin-1")[0] == 0
+        )
+        if beginning:
+            assert (tmp_path / name).read_text().startswith(beginning)

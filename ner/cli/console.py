@@ -13,7 +13,7 @@ from ner.cli.printing import printable
 from ner.storage.atomic import write_text
 
 
-class Step(Protocol):
+class Advance(Protocol):
     """Takes how much more is done, and figures to show beside the bar."""
 
     def __call__(self, count: int, /, **figures: str) -> None: ...
@@ -41,7 +41,7 @@ class Progress:
             self._bar.refresh()
 
     @contextlib.contextmanager
-    def bar(self, total: int | None, title: str, unit: str, *, done: int = 0) -> Iterator[Step]:
+    def bar(self, total: int | None, title: str, unit: str, *, done: int = 0) -> Iterator[Advance]:
         """A bar on standard error while the block runs; its value takes how much is done.
 
         ``done`` is how much was, before it began.

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ner.cli.console import Progress, Step
+from ner.cli.console import Advance, Progress
 from ner.cli.parents import (
     add_quiet,
     add_reading,
@@ -121,7 +121,7 @@ class Counts:
     nested: int = 0
     columns: set[str] = field(default_factory=set)
 
-    def through(self, sentences: Iterable[Sentence], step: Step) -> Iterator[Sentence]:
+    def through(self, sentences: Iterable[Sentence], step: Advance) -> Iterator[Sentence]:
         """The same sentences without overlapping spans, counted as they pass."""
         for sentence in sentences:
             if sentence.spans:

@@ -15,30 +15,16 @@ from io import StringIO
 from multiprocessing.connection import wait
 from threading import Thread
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 from ner.cli.loading import loaded_either
-from ner.cli.tag import Job
+from ner.cli.tag_job import Job, Written
 from ner.streaming.readers import TagRequest, UnboundedSentence
 from ner.streaming.source import Idle
 from ner.streaming.writers import WRITERS
 
 Some = TypeVar("Some")
 AHEAD = 2  # parts waiting for each process, so that none is idle and memory stays flat
-
-
-class Written(NamedTuple):
-    """What became of a part of a stream.
-
-    Attributes:
-        text: What is to be written.
-        sentences: How many were tagged.
-        tokens: How many they had.
-    """
-
-    text: str
-    sentences: int
-    tokens: int
 
 
 class Workers:

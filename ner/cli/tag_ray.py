@@ -18,8 +18,7 @@ from typing import Any
 from ner.cli.console import Progress
 from ner.cli.loading import loaded
 from ner.cli.remote import exists
-from ner.cli.shards import Shard
-from ner.cli.tag import tag_shard
+from ner.cli.tag_job import Shard, tag_shard
 from ner.errors import ConfigError
 from ner.runtime import is_exported
 
@@ -96,11 +95,18 @@ def _tagged(
         Worker,
         fn_constructor_args=(tagger, arguments),
         num_cpus=arguments.threads,
-        num_gpus=None if arguments.device == "cpu" else 1,
+        num_gpus=_gpus(ray, arguments),
         compute=ray.data.ActorPoolStrategy(size=min(_workers(ray, arguments), len(rows))),
     )
     rows_told: Iterator[dict[str, Any]] = told.iter_rows()
     return rows_told
+
+
+def _gpus(ray: Any, arguments: argparse.Namespace) -> int | None:
+    """How many GPUs a worker has; where the device is ``auto``, one if the cluster has any."""
+    if arguments.device == "auto":
+        return 1 if ray.cluster_resources().get("GPU") else None
+    return None if arguments.device == "cpu" else 1
 
 
 def _workers(ray: Any, arguments: argparse.Namespace) -> int:

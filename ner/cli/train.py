@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.console import Progress, write_json
-from ner.cli.console import Step as Bar
+from ner.cli.console import Advance, Progress, write_json
 from ner.cli.runs import add_outcome, add_settings, assignments_of, scores_line
 from ner.config import ConfigError, load
 from ner.evaluation.tables import percent
@@ -207,7 +206,7 @@ def _train(training: Run, show: Progress, board: RunWriter | None) -> None:
 class _Watch:
     """Shows the steps of an epoch: the mean loss so far, and the score of the epoch before."""
 
-    def __init__(self, training: Run, bar: Bar, board: RunWriter | None) -> None:
+    def __init__(self, training: Run, bar: Advance, board: RunWriter | None) -> None:
         self.training = training
         self.bar = bar
         self.board = board

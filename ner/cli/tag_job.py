@@ -1,0 +1,322 @@
+"""The work of ``ner tag``: what is tagged into what, and how a stream is tagged."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ner.cli.console import Advance, Progress
+from ner.cli.loading import loaded_either, tokenizer_of
+from ner.cli.parents import STREAM
+from ner.cli.printing import note
+from ner.cli.remote import exists, is_remote, joined, nearby
+from ner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ner.runtime import ExportedTagger
+    from ner.streaming.readers import Item, TagRequest, UnboundedSentence
+    from ner.streaming.source import Idle, Source
+    from ner.streaming.writers import JsonlWriter
+    from ner.tagger import Tagger
+
+KINDS = ("text", "conll", "jsonl")  # of input; the readers of ner.streaming.readers
+TARGETS = ("conll", "jsonl", "html")  # of output; the writers of ner.streaming.writers
+CHUNK = 20_000  # tokens tagged at a time, and at least one sentence
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file to tag, and the file that takes its name when it is whole."""
+
+    path: str
+    target: str
+
+
+def shards_of(arguments: argparse.Namespace, paths: list[str]) -> list[Shard]:
+    """What this machine is to tag and is not there yet.
+
+    Raises:
+        ConfigError: The arguments do not go together.
+    """
+    if STREAM in paths or arguments.output != STREAM:
+        raise ConfigError("--output-dir takes files, and goes without --output")
+    names = [f"{bare(path).stem}.{arguments.to}" for path in paths]
+    if len(set(names)) < len(names):
+        raise ConfigError("--output-dir: two inputs have the same name")
+    if not is_remote(arguments.output_dir):
+        Path(arguments.output_dir).mkdir(parents=True, exist_ok=True)
+    shards = [
+        Shard(path, joined(arguments.output_dir, name))
+        for path, name in zip(paths, names, strict=True)
+    ]
+    inputs = {_place(path) for path in paths}
+    for shard in shards:
+        if _place(shard.target) in inputs:
+            raise ConfigError(f"--output-dir: {shard.target} is an input; name another folder")
+    first, count = _share(arguments.shard or "1/1")
+    return [shard for shard in shards[first - 1 :: count] if not exists(shard.target)]
+
+
+def bare(path: str) -> Path:
+    """A path without the ending of its compression."""
+    name = Path(path.partition("?")[0] if is_remote(path) else path)
+    return name.with_suffix("") if name.suffix.lower() in PACKED else name
+
+
+def _place(path: str) -> str:
+    """A path such that no other means the same file."""
+    return path if is_remote(path) else os.path.realpath(path)
+
+
+def _share(text: str) -> tuple[int, int]:
+    first, slash, count = text.partition("/")
+    if slash and first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count):
+        return int(first), int(count)
+    raise ConfigError(f"--shard is I/N with 1 <= I <= N, got {text!r}")
+
+
+class Written(NamedTuple):
+    """What became of a part of a stream.
+
+    Attributes:
+        text: What is to be written.
+        sentences: How many were tagged.
+        tokens: How many they had.
+    """
+
+    text: str
+    sentences: int
+    tokens: int
+
+
+class Pool(Protocol):
+    """What tags parts of a stream elsewhere."""
+
+    def tagged(
+        self, parts: Iterable[list[str | TagRequest] | UnboundedSentence | Idle]
+    ) -> Iterator[Written | UnboundedSentence | Idle]:
+        """What becomes of each part, in their order; what is none to tag there is given back."""
+
+
+def tag_shard(
+    tagger: Tagger | ExportedTagger | None,
+    arguments: argparse.Namespace,
+    shard: Shard,
+    pool: Pool | None = None,
+) -> Job:
+    """Tag a file into one of its own, wherever they are."""
+    with nearby(shard.path, shard.target) as (path, target):
+        job = Job.of(tagger, arguments, [path], pool)
+        job.run(target)
+    return job
+
+
+@dataclass(slots=True)
+class Job:
+    """Some sources tagged into one target.
+
+    Attributes:
+        tagger: What tags; where that is for others to do, it is loaded when it is needed after all.
+    """
+
+    tagger: Tagger | ExportedTagger | None
+    arguments: argparse.Namespace
+    sources: list[Source]
+    pool: Pool | None = None
+    sentences: int = 0
+    tokens: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        tagger: Tagger | ExportedTagger | None,
+        arguments: argparse.Namespace,
+        paths: Sequence[str],
+        pool: Pool | None = None,
+    ) -> Job:
+        """The job of tagging some files."""
+        from ner.streaming.source import Source
+
+        skip, encoding = arguments.skip_bad, arguments.encoding
+        tokenizer = tokenizer_of(arguments)
+        sources = [Source(path, skip, tokenizer, encoding) for path in paths]
+        return cls(tagger, arguments, sources, pool)
+
+    def skipped(self) -> str:
+        """What was left out, or nothing."""
+        return "; ".join(source.told() for source in self.sources if source.skipped)
+
+    def run(self, target: str) -> None:
+        """Read, tag and write."""
+        from ner.streaming.writers import WRITERS
+
+        shown = target == STREAM and sys.stdout.isatty()  # a bar would be drawn between the lines
+        progress = Progress(quiet=self.arguments.quiet or shown)
+        began = time.perf_counter()
+        self._invite()
+        with _opened(target) as file, progress.bar(None, "tagging", "tokens") as done:
+            writer = WRITERS[self.arguments.to](file)
+            for source in self.sources:
+                self._read(source, writer, done)
+            writer.end()
+        took = max(time.perf_counter() - began, 1e-9)
+        if not self.arguments.quiet:
+            rate = f"{self.tokens / took:,.0f} tokens/s"
+            counts = f"{self.sentences:,} sentences, {self.tokens:,} tokens"
+            note(f"{counts}, {took:,.1f} s, {rate}")
+
+    def _invite(self) -> None:
+        """Say that the input is to be typed, which looks as if nothing happened."""
+        typed = any(source.path == STREAM for source in self.sources) and sys.stdin.isatty()
+        if typed and not self.arguments.quiet:
+            note("reading standard input; Ctrl-D ends it")
+
+    def _read(self, source: Source, writer: JsonlWriter, done: Advance) -> None:
+        from ner.streaming.readers import READERS, UnboundedSentence
+        from ner.streaming.source import Idle
+
+        kind = kind_of(source.path, self.arguments)
+        parts = chunks(READERS[kind](source))
+        for part in parts if self.pool is None else self.pool.tagged(parts):
+            if isinstance(part, list):
+                done(self.tag(part, writer))
+            elif isinstance(part, Idle):
+                writer.file.flush()
+            elif isinstance(part, UnboundedSentence):
+                self._stream(part, writer, done)
+            else:
+                writer.file.write(part.text)
+                self.sentences += part.sentences
+                self.tokens += part.tokens
+                done(part.tokens)
+
+    def tag(self, items: list[str | TagRequest], writer: JsonlWriter) -> int:
+        """Tag some sentences and write them, the lines between them at their places."""
+        from ner.streaming.writers import Tagged
+
+        sentences = [item.sentence for item in items if not isinstance(item, str)]
+        tagger, count = self._loaded(), self.arguments.alternatives
+        found = iter(tagger.predict(sentences))
+        readings = iter(tagger.alternatives(sentences, count) if count else ())
+        for item in items:
+            if isinstance(item, str):
+                writer.aside(item)
+            else:
+                writer.write(
+                    Tagged(item.sentence, next(found), item.lines, item.extra, next(readings, ()))
+                )
+        tokens = sum(map(len, sentences))
+        self.sentences += len(sentences)
+        self.tokens += tokens
+        return tokens
+
+    def _loaded(self) -> Tagger | ExportedTagger:
+        if self.tagger is None:
+            self.tagger = loaded_either(self.arguments)
+        return self.tagger
+
+    def _stream(self, endless: UnboundedSentence, writer: JsonlWriter, done: Advance) -> None:
+        """Tag a sentence that is too long to be held."""
+        from ner.sentence import Sentence
+        from ner.streaming.writers import Tagged
+
+        for tokens, spans in self._loaded().stream(endless.tokens()):
+            lines = [endless.waiting.popleft() for _ in tokens]
+            writer.write(Tagged(Sentence(tokens), spans, lines, ends=False))
+            self.tokens += len(tokens)
+            done(len(tokens))
+        self.sentences += 1
+
+
+def chunks(items: Iterable[Item]) -> Iterator[list[str | TagRequest] | UnboundedSentence | Idle]:
+    """The items, some thousand tokens at a time, or those before a time in which none come.
+
+    What is too long to be held comes by itself.
+    """
+    from ner.streaming.readers import UnboundedSentence
+    from ner.streaming.source import Idle
+
+    some: list[str | TagRequest] = []
+    size = 0
+    for item in items:
+        if isinstance(item, UnboundedSentence | Idle):
+            if some:
+                yield some
+            yield item
+            some, size = [], 0
+            continue
+        some.append(item)
+        size += 1 if isinstance(item, str) else len(item.sentence)
+        if size >= CHUNK:
+            yield some
+            some, size = [], 0
+    yield some
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[IO[Any]]:
+    """Where the output goes: compressed as its ending says, as inputs are."""
+    if path == STREAM:
+        yield sys.stdout
+        return
+    from ner.formats.lines import compressing
+    from ner.storage.atomic import atomic_write
+
+    with atomic_write(Path(path), "wb") as file, compressing(file, path) as packed:
+        text = TextIOWrapper(packed, encoding="utf-8", newline="\n")
+        try:
+            yield text
+            text.flush()
+        finally:
+            text.detach()
+
+
+def kind_of(path: str, arguments: argparse.Namespace) -> str:
+    """What an input is: as the arguments say, or by its ending.
+
+    Raises:
+        ConfigError: It is in a format that is not tagged as a stream.
+    """
+    if arguments.source is not None:
+        return str(arguments.source)
+    name = bare(path)
+    if path == STREAM or name.suffix.lower() in ("", ".txt"):
+        return "text"
+    from ner.formats import format_by_ending
+
+    kind = format_by_ending(name)
+    if kind in KINDS:
+        return kind
+    if kind is not None:
+        raise ConfigError(f"{path} is {kind} by its extension; convert it with `ner convert` first")
+    raise ConfigError(
+        f"cannot infer the format of {path} from its extension; pass --from {', '.join(KINDS)}"
+    )
+
+
+def target_of(path: str) -> str:
+    """The format to write a file in, by its extension; JSON lines where it has none.
+
+    Raises:
+        ConfigError: Its extension is that of another format, or of none.
+    """
+    from ner.formats import ending_of, format_by_ending
+
+    ending = ending_of(path)
+    kind = "html" if ending in (".html", ".htm") else format_by_ending(path)
+    if path == STREAM or not ending:
+        return "jsonl"
+    if kind not in TARGETS:
+        raise ConfigError(
+            f"cannot infer the format of {path} from its extension; pass --to {', '.join(TARGETS)}"
+        )
+    return str(kind)
