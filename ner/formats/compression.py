@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from typing import IO, Any
 
-CHUNK = 1 << 14  # compressed bytes taken at a time, which may be thousands of times as many
+CHUNK = 1 << 10  # compressed bytes taken at a time, which may be 30,000 times as many
 
 
 def _zstandard() -> Any:

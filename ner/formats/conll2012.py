@@ -16,7 +16,7 @@ from ner.errors import DataError
 from ner.formats.columns import split
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks
+from ner.formats.lines import MAX_SENTENCE, read_blocks
 from ner.formats.parentheses import Losses, parse, spell
 from ner.sentence import Document, Sentence
 
@@ -68,6 +68,8 @@ def _groups(source: str | Path, encoding: str, faults: Faults) -> Iterator[Rows 
     rows: Rows = []
     number = 0
     for block in read_blocks(source, encoding=encoding, faults=faults):
+        if len(rows) > MAX_SENTENCE:
+            faults.refuse(number, f"no empty line in {MAX_SENTENCE:,} lines")
         for line in block:
             number += 1
             fields = split(line)

@@ -6,6 +6,7 @@ reads such a file as a whole, so unlike other formats it is held in memory.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,31 +14,38 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ner.errors import DataError
 from ner.formats.faults import title
-from ner.formats.lines import opened
+from ner.formats.lines import BLOCK, opened
 from ner.sentence import Sentence, Span, in_document
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
+MAX_SIZE = 1 << 27  # bytes of a DocBin unpacked, some three million tokens
 _NAME = "document"  # the key of a document's name in `Doc.user_data`
 _ATTRIBUTES = ("ORTH", "SPACY", "SENT_START", "ENT_IOB", "ENT_TYPE")
 
 
-def read(source: str | Path, *, language: str = "xx") -> Iterator[Sentence]:
+def read(
+    source: str | Path, *, language: str = "xx", max_size: int = MAX_SIZE
+) -> Iterator[Sentence]:
     """Read the sentences of a file.
 
     Args:
         source: A path or ``"-"``.
         language: The language whose vocabulary the documents are read into.
+        max_size: The bytes that it may have when it is unpacked.
 
     Raises:
-        DataError: The file is no DocBin, or a damaged one.
+        DataError: The file is no DocBin, a damaged one, or one that unpacks to too much.
     """
     from spacy.tokens import DocBin  # a second, and only this format needs it
 
     vocab = _vocabulary(language)
     with opened(source) as file:
-        raw = file.read()
+        raw = file.read(max_size + 1)
+    if _is_larger(raw, max_size):
+        told = f"the file unpacks to more than {max_size:,} bytes; if that is right, set max_size"
+        raise DataError.of(title(source), told)
     try:
         for doc in DocBin(store_user_data=True).from_bytes(raw).get_docs(vocab):
             yield from _sentences(doc)
@@ -47,6 +55,18 @@ def read(source: str | Path, *, language: str = "xx") -> Iterator[Sentence]:
             title(source),
             f"this is no spaCy DocBin, or a damaged one ({type(error).__name__}: {reason})",
         ) from error
+
+
+def _is_larger(packed: bytes, size: int) -> bool:
+    """Whether bytes unpack to more than that, without holding them all."""
+    unpacker, total = zlib.decompressobj(), 0
+    try:
+        while packed and total <= size:
+            total += len(unpacker.decompress(packed, BLOCK))
+            packed = unpacker.unconsumed_tail
+    except zlib.error:
+        return False  # whoever reads it says what is wrong
+    return total > size
 
 
 def _vocabulary(language: str) -> Any:

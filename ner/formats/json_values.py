@@ -20,6 +20,10 @@ _BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BLANKS = re.compile(r"\s*")
 _TOO_DEEP = "it is nested too deep"
+_DEEPEST = 200  # brackets that may be open over several lines
+MAX_LINE = 1 << 25  # bytes of a line, or of a value over several lines
+_LINE_COST = 64  # bytes a line takes beside its characters
+_SHORTEST = 16  # bytes a value may take at least, on average, of a large text
 
 
 def values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -> Iterator[Value]:
@@ -49,7 +53,7 @@ def values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -
             yield number, parsed(bare, **options)
         except ValueError:
             if bare.startswith("{") and (stack := _brackets([], bare)):
-                bare, waiting = _gathered(bare, stack, lines)
+                bare, waiting = _gathered(bare, stack, lines, faults)
             yield from _parsed(number, bare, faults, options)
 
 
@@ -85,14 +89,18 @@ def _several(number: int, text: str, faults: Faults, options: dict[str, Any]) ->
         start = following
 
 
-def _gathered(first: str, stack: list[str], lines: Lines) -> tuple[str, tuple[int, str] | None]:
+def _gathered(
+    first: str, stack: list[str], lines: Lines, faults: Faults
+) -> tuple[str, tuple[int, str] | None]:
     """The text of an object that goes on over several lines, and a line that cannot belong to it.
 
     A line that cannot follow the one before it shows that the object was cut off there.
     """
-    held, before = [first], first
+    held, before, size = [first], first, len(first)
     for number, text in lines:
         bare = text.strip()
+        size += len(bare) + _LINE_COST
+        _check_size(number, size, len(stack), faults)
         if bare and not _may_follow(before, bare, stack):
             return "\n".join(held), (number, text)
         held.append(bare)
@@ -101,6 +109,14 @@ def _gathered(first: str, stack: list[str], lines: Lines) -> tuple[str, tuple[in
             if not _brackets(stack, bare):
                 break
     return "\n".join(held), None
+
+
+def _check_size(line: int, size: int, depth: int, faults: Faults) -> None:
+    """Refuse a value that goes on and on, or is nested without end."""
+    if depth > _DEEPEST:
+        faults.refuse(line, f"nested deeper than {_DEEPEST} brackets")
+    if size > MAX_LINE:
+        faults.refuse(line, f"the value that goes on here is longer than {MAX_LINE:,} bytes")
 
 
 def _may_follow(before: str, bare: str, stack: list[str]) -> bool:
@@ -148,8 +164,11 @@ def _elements(
     first: int, opening: str, lines: Lines, faults: Faults, options: dict[str, Any]
 ) -> Iterator[Value]:
     """The elements of an array, as soon as the lines so far hold whole ones."""
-    depth, held, number, text = 0, [], first, opening
+    held: list[str] = []
+    depth, size, number, text = 0, 0, first, opening
     while True:
+        size = size + len(text) + _LINE_COST if held else len(text)
+        _check_size(number, size, depth, faults)
         bare = _without_strings(text)
         depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
         held.append(text)
@@ -194,6 +213,8 @@ def parsed(text: str, **options: Any) -> Any:
     Raises:
         ValueError: It is none, is nested too deep, or holds half a character.
     """
+    if len(text) > MAX_LINE // _SHORTEST and _SHORTEST * sum(map(text.count, ",[{")) > MAX_LINE:
+        raise ValueError(f"it holds more than {MAX_LINE // _SHORTEST:,} values")
     try:
         value = json.loads(text, **options)
     except RecursionError as error:
@@ -217,7 +238,7 @@ def _check_characters(text: str, value: Any) -> None:
 
 def _numbered(source: str | Path, encoding: str, faults: Faults) -> Lines:
     number = 0
-    for block in read_blocks(source, encoding=encoding, faults=faults):
+    for block in read_blocks(source, encoding=encoding, faults=faults, max_line=MAX_LINE):
         for text in block:
             number += 1
             yield number, text

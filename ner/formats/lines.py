@@ -12,13 +12,15 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ner.errors import DataError
 from ner.formats.compression import COMPRESSORS, broken
 from ner.formats.faults import STREAM, Faults
 
 BLOCK = 1 << 20  # bytes read at a time
+MAX_LINE = 1 << 22  # bytes of a line; a longer one, as a bomb unpacks to, is refused
+MAX_SENTENCE = 500_000  # tokens of a sentence, likewise
 SAMPLED = 1000  # bytes by which something other than text is told
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -108,10 +110,14 @@ def rereadable(source: str | Path) -> Iterator[str | Path]:
 
 
 def read_blocks(
-    source: str | Path, *, encoding: str = "utf-8", faults: Faults | None = None
+    source: str | Path,
+    *,
+    encoding: str = "utf-8",
+    faults: Faults | None = None,
+    max_line: int = MAX_LINE,
 ) -> Iterator[list[str]]:
     """Read a file as blocks of lines, without their ends; see `read_texts`."""
-    for text in read_texts(source, encoding=encoding, faults=faults):
+    for text in read_texts(source, encoding=encoding, faults=faults, max_line=max_line):
         lines = text.split("\n")
         if not lines[-1]:
             lines.pop()  # what comes after the last line's end
@@ -119,7 +125,11 @@ def read_blocks(
 
 
 def read_texts(
-    source: str | Path, *, encoding: str = "utf-8", faults: Faults | None = None
+    source: str | Path,
+    *,
+    encoding: str = "utf-8",
+    faults: Faults | None = None,
+    max_line: int = MAX_LINE,
 ) -> Iterator[str]:
     """Read a file as texts of whole lines that end in LF; a BOM at its start is dropped.
 
@@ -130,16 +140,18 @@ def read_texts(
         source: A path or ``"-"``.
         encoding: Of the file.
         faults: Where undecodable lines are noted; without it they are raised at the end.
+        max_line: The bytes of the longest line that is read.
 
     Raises:
-        DataError: The file is in another encoding altogether, or its compression is broken.
+        DataError: The file is in another encoding altogether, its compression is broken, or a
+            line is too long.
         ValueError: There is no such encoding.
     """
     noted = Faults(source) if faults is None else faults
     check_encoding(encoding)
     cut = _cut_bytes if "\n".encode(encoding) == b"\n" else _cut_text
     with opened(source) as file:
-        for number, text in enumerate(cut(_chunks(file, noted.path), encoding, noted)):
+        for number, text in enumerate(cut(_chunks(file, noted.path), encoding, noted, max_line)):
             yield text if number else text.removeprefix("\ufeff")
     if faults is None:
         noted.check()
@@ -160,7 +172,9 @@ def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
         yield chunk
 
 
-def _cut_bytes(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterator[str]:
+def _cut_bytes(
+    chunks: Iterable[bytes], encoding: str, faults: Faults, max_line: int
+) -> Iterator[str]:
     """Texts of whole lines, in an encoding whose line feed is the byte of ASCII."""
     line, rest = 1, [b""]
     for number, chunk in enumerate(chunks):
@@ -171,6 +185,7 @@ def _cut_bytes(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterat
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r", 0, -1)) + 1
         if not end:
             rest.append(chunk)
+            _check_line(line, rest, max_line, faults)
             continue
         text = _lf(_decoded(b"".join((*rest, chunk[:end])), encoding, line, faults))
         rest = [chunk[end:]]
@@ -179,6 +194,12 @@ def _cut_bytes(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterat
     last = b"".join(rest)
     if last:
         yield _lf(_decoded(last, encoding, line, faults))
+
+
+def _check_line(line: int, parts: list[Any], longest: int, faults: Faults) -> None:
+    """Refuse a line that goes on and on, before it fills the memory."""
+    if sum(map(len, parts)) > longest:
+        faults.refuse(line, f"the line is longer than {longest:,} bytes, the most that is read")
 
 
 def _refuse_foreign(start: bytes, encoding: str, faults: Faults) -> None:
@@ -205,7 +226,9 @@ def _wide(start: bytes) -> str | None:
     return None
 
 
-def _cut_text(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterator[str]:
+def _cut_text(
+    chunks: Iterable[bytes], encoding: str, faults: Faults, max_line: int
+) -> Iterator[str]:
     """Texts of whole lines, in an encoding such as UTF-16, whose line feed is several bytes."""
     decoder = codecs.getincrementaldecoder(encoding)()
     line, rest = 1, [""]
@@ -218,6 +241,7 @@ def _cut_text(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterato
         end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
         if not end:
             rest.append(text)
+            _check_line(line, rest, max_line, faults)
             continue
         whole = _lf("".join((*rest, text[:end])))
         rest = [text[end:]]

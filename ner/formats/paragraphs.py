@@ -9,7 +9,7 @@ looks at each line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ner.formats.columns import BOUNDARY, CACHED, Fields
 
@@ -18,7 +18,12 @@ REMEMBERED = 1 << 25  # characters of text whose fields are remembered
 _HOLLOW = re.compile(r"^[ \t]+$", re.MULTILINE)
 
 
-def paragraphs(texts: Iterable[str], *, hollow: bool = True) -> Iterator[list[str]]:
+def paragraphs(
+    texts: Iterable[str],
+    *,
+    hollow: bool = True,
+    check: Callable[[int, int], None] = lambda lines, characters: None,
+) -> Iterator[list[str]]:
     """The paragraphs of a file, as many as each text completes.
 
     A paragraph has no line end at its end, and one empty line follows it. Where there are more,
@@ -27,14 +32,19 @@ def paragraphs(texts: Iterable[str], *, hollow: bool = True) -> Iterator[list[st
     Args:
         texts: What the file holds, each text whole lines.
         hollow: Whether lines of nothing but blanks and TABs are empty.
+        check: Is given the lines and characters of a paragraph whose end has not come yet.
     """
     begun: list[str] = []  # of a paragraph whose end is still to come
+    lines = characters = 0
     for text in texts:
         if hollow and ("\n " in text or "\n\t" in text or text.startswith((" ", "\t"))):
             text = _HOLLOW.sub("", text)
         if "\n\n" not in text and not (begun and text.startswith("\n")):
             begun.append(text)
+            lines, characters = lines + text.count("\n"), characters + len(text)
+            check(lines, characters)
             continue
+        lines = characters = 0
         whole = "".join((*begun, text)).split("\n\n")
         begun = [whole.pop()]
         yield whole

@@ -25,7 +25,7 @@ from ner.formats.columns import (
     usual_width,
 )
 from ner.formats.faults import Faults
-from ner.formats.lines import read_texts
+from ner.formats.lines import MAX_LINE, MAX_SENTENCE, read_texts
 from ner.formats.paragraphs import Cutter, paragraphs, telling
 from ner.options import suggestion
 
@@ -63,6 +63,8 @@ class TableOptions:
             none: ``refuse`` (an error), or ``missing``: its token is kept, its annotation counts
             as missing, and a warning tells. Columns beyond the usual number are taken for parts
             of a token that holds blanks.
+        max_line: The bytes of the longest line that is read.
+        max_sentence: The tokens of the longest sentence that is read.
 
     Raises:
         ValueError: ``bad_lines`` is something else.
@@ -82,6 +84,8 @@ class TableOptions:
     ragged: bool = False
     sentence_end: str | None = None
     bad_lines: str = REFUSE
+    max_line: int = MAX_LINE
+    max_sentence: int = MAX_SENTENCE
 
     def __post_init__(self) -> None:
         if self.bad_lines not in (REFUSE, PARDON):
@@ -152,8 +156,17 @@ class Table:
         options, line = self._options, 1
         prefixes = (options.comment_prefix or "", options.document_prefix or "")
         hollow = not any(prefix.startswith((" ", "\t")) for prefix in prefixes)
-        texts = read_texts(path, encoding=options.encoding, faults=faults)
-        for text in chain.from_iterable(paragraphs(self._settled(texts), hollow=hollow)):
+        texts = read_texts(
+            path, encoding=options.encoding, faults=faults, max_line=options.max_line
+        )
+
+        def check(lines: int, characters: int) -> None:
+            if lines > options.max_sentence or characters > 16 * options.max_line:
+                told = f"no empty line in {lines:,} lines; if that is right, set max_sentence"
+                faults.refuse(line, told)
+
+        blocks = paragraphs(self._settled(texts), hollow=hollow, check=check)
+        for text in chain.from_iterable(blocks):
             cut = self._cutter.cut(text) if self._cutter else None
             if cut is not None:
                 after = line + len(cut[0])

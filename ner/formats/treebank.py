@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ner.errors import DataError
 from ner.formats.documents import Boundary
 from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks
+from ner.formats.lines import MAX_LINE, MAX_SENTENCE, read_blocks
 from ner.sentence import Origin
 
 NAMES = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
@@ -33,6 +33,8 @@ class TreebankOptions:
         named: Whether to take only entities that hold a proper noun and, where the file has
             such a thing, an identity: GUM marks every mention of everything.
         encoding: Of the file.
+        max_line: The bytes of the longest line that is read.
+        max_sentence: The lines of the longest sentence that is read.
     """
 
     entities: str | None = None
@@ -40,6 +42,8 @@ class TreebankOptions:
     scheme: str | None = None
     named: bool = False
     encoding: str = "utf-8"
+    max_line: int = MAX_LINE
+    max_sentence: int = MAX_SENTENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +95,21 @@ class Groups:
         self.names = tuple(options.columns or NAMES)
         self.attributes: tuple[str, ...] = ()
         self._title = title
-        self._encoding = options.encoding
+        self._options = options
         self._check_names()
 
     def read(self, path: str | Path, faults: Faults) -> Iterator[Group | Boundary]:
         """The sentences of a file, and the boundaries between its documents."""
         group, number = Group([], [], [], []), 0
-        for block in read_blocks(path, encoding=self._encoding, faults=faults):
+        options = self._options
+        blocks = read_blocks(
+            path, encoding=options.encoding, faults=faults, max_line=options.max_line
+        )
+        for block in blocks:
+            held = len(group.comments) + len(group.rows) + len(group.asides)
+            if held > options.max_sentence:
+                told = f"no empty line in {options.max_sentence:,} lines"
+                faults.refuse(number, f"{told}; if that is right, set max_sentence")
             for line in block:
                 number += 1
                 if not line.strip(" \t"):

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from ner.errors import BAD_LINE
 from ner.formats.faults import STREAM, Faults
+from ner.formats.json_values import MAX_LINE
 from ner.formats.lines import read_blocks
 
 PATIENCE = 0.05  # seconds without a line after which what was read is to be answered
@@ -60,7 +61,9 @@ class Source:
     def lines(self) -> Iterator[tuple[int, str] | Idle]:
         """The lines that can be decoded, and their numbers from 1; `Idle` where it waits."""
         number = 0
-        blocks = read_blocks(self.path, encoding=self.encoding, faults=self._faults)
+        blocks = read_blocks(
+            self.path, encoding=self.encoding, faults=self._faults, max_line=MAX_LINE
+        )
         while True:
             if self.path == STREAM and _is_silent(sys.stdin):
                 yield Idle()
