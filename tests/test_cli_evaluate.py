@@ -209,7 +209,7 @@ def model(monkeypatch):
     monkeypatch.setattr(tagger, "load", lambda path, device: Lowercase())
 
 
-def test_a_model_is_scored_on_spoiled_text_too(files, capsys, model, tmp_path):
+def test_a_model_is_scored_on_perturbed_text_too(files, capsys, model, tmp_path):
     (gold,) = files(gold_conll="Ada B-PER\n, O\nwaits O\n")
     page, plots = tmp_path / "report.html", tmp_path / "plots"
     status, said, _ = evaluate(
@@ -217,7 +217,7 @@ def test_a_model_is_scored_on_spoiled_text_too(files, capsys, model, tmp_path):
         "--plots", str(plots), "--train", gold,
     )  # fmt: skip
     assert status == 0
-    rows = [line.split() for line in said[said.index("On spoiled text") :].splitlines()]
+    rows = [line.split() for line in said[said.index("Robustness") :].splitlines()]
     assert [row[:4] for row in rows[2:]] == [
         ["as", "it", "is", "100.00"],
         ["lower", "n/a", "0.00", "0.00"],

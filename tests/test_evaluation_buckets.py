@@ -5,7 +5,7 @@ from evaluation_samples import random_pair
 
 import ner
 from ner.evaluation import Score, Settings, evaluate
-from ner.evaluation.buckets import FAMILIES, Context, Known, bucket_scores
+from ner.evaluation.buckets import FAMILIES, Context, SeenInTraining, bucket_scores
 from ner.evaluation.pairs import pair_up
 from ner.sentence import Sentence, Span, in_document
 
@@ -28,7 +28,7 @@ def place(family, tokens, span, *, position=0, document=True):
     sentence = Sentence(tuple(tokens), (span,))
     if document:
         sentence = in_document([Sentence(("x",))] * position + [sentence])[-1]
-    return FAMILIES[family].place(sentence, span, Context(Known.of(TRAIN)))
+    return FAMILIES[family].place(sentence, span, Context(SeenInTraining.of(TRAIN)))
 
 
 @pytest.mark.parametrize(

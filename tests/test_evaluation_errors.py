@@ -91,7 +91,7 @@ def test_the_errors_as_text():
     gold = [[Span(0, 2, PER), Span(3, 4, ORG)], [Span(0, 1, ORG)]]
     found = find_errors(pair_up(gold, [[Span(0, 2, ORG), Span(3, 5, ORG)], []]))
     assert [line.rstrip() for line in found.lines()] == [
-        "What goes wrong",
+        "Errors",
         "  matched   0    right",
         "  label     1    right boundaries, wrong label",
         "  boundary  1    right label, wrong boundaries",

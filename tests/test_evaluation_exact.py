@@ -18,8 +18,9 @@ import ner
 from ner.evaluation import Score, evaluate
 from ner.evaluation.exact import surface_score
 from ner.evaluation.pairs import pair_up
+from ner.evaluation.score import score_table
 from ner.evaluation.tags import strict_spans, token_accuracy
-from ner.evaluation.text import conlleval_report, seqeval_report
+from ner.evaluation.text import conlleval_report
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span
 
@@ -53,7 +54,7 @@ def _agrees_with_seqeval(report, one, other):
     for digits in (2, 4):
         said = classification_report(one, other, digits=digits, zero_division=0)
         zero = f"{0:.{digits}f}"
-        undefined = seqeval_report(report, digits=digits).replace(
+        undefined = score_table(report.labels, digits=digits).replace(
             " " * (len(zero) - 3) + "n/a", zero
         )
         assert undefined == said
@@ -151,7 +152,7 @@ def test_a_full_report_never_raises(case):
         report = evaluate(gold, predicted)
         json.dumps(report.as_json(full=True), allow_nan=False)
         assert all(section.lines() for section in report.sections().values())
-        assert seqeval_report(report)
+        assert score_table(report.labels)
         assert conlleval_report(report, tokens=report.tokens, accuracy=0.0)
 
 
@@ -391,3 +392,16 @@ def test_a_label_nobody_looked_for_is_neither_right_nor_wrong():
     gold = Sentence(("Ada", "saw", "Lima"), (Span(0, 1, "PER"),), labels=frozenset({"PER"}))
     found = evaluate([gold], [(Span(0, 1, "PER"), Span(1, 2, "PER"), Span(2, 3, "LOC"))]).exact
     assert (found.correct, found.predicted, found.gold) == (1, 2, 1)
+
+
+def test_reports_and_their_sections_read_well():
+    gold, predicted = random_pair(3)
+    report = evaluate(gold, predicted)
+    assert repr(report).startswith(f"<Report: F1 {100 * report.exact.f1:.2f} (precision ")
+    assert str(report) == score_table(report.labels).rstrip("\n")
+    for name, section in report.sections().items():
+        assert len(repr(section)) < 100, name
+        assert str(section) == "\n".join(section.lines())
+    assert repr(evaluate([[]], [[]])).startswith(
+        "<Report: F1 n/a (precision n/a, recall n/a; 0 gold"
+    )

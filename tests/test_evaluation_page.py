@@ -102,10 +102,11 @@ def test_white_space_is_kept_where_it_is_known():
     assert data["sentences"][0][1] == [0, 2]
 
 
-def test_spoiled_text_has_its_table(report):
+def test_perturbed_text_has_its_table(report):
     text = page(report, perturbed={"lower": with_scores(2)})
-    assert "all letters small" in text
-    assert "all letters small" not in page(report)
+    assert "<h2>Robustness</h2>" in text
+    assert "lower case" in text
+    assert "<h2>Robustness</h2>" not in page(report)
 
 
 def test_plots_are_whole_svg_files(report, tmp_path):
@@ -174,6 +175,59 @@ def test_a_browser_filters_by_score_bucket_and_text(report, browser):
     dom = browser(text, "kind=any&bucket=mention_length:2")
     lengths = [(c.gold or c.predicted) for c in report.errors.cases]
     assert status(dom)[0] == str(sum(span.end - span.start == 2 for span in lengths))
+
+
+def links(text, path):
+    """The addresses of the links inside an element, and their words."""
+    part = re.search(rf"<{path}.*?</table>", text, re.DOTALL).group()
+    found = re.findall(r'<a href="#([^"]*)">([^<]*)</a>', part)
+    return [(html.unescape(address), int(words.replace(",", ""))) for address, words in found]
+
+
+def test_the_cells_of_the_confusion_matrix_open_their_cases(report, browser):
+    text = page(report)
+    cells = links(text, 'table class="confusion"')
+    assert sum(number for _, number in cells) == len(report.errors.cases)
+    wrong = [cell for cell in cells if "none" in cell[0]][:1]
+    for address, number in [cells[0], *wrong]:
+        assert status(browser(text, address))[0] == str(number)
+
+
+def test_the_rows_of_subgroups_open_their_cases(report, browser):
+    text = page(report)
+    family, bucket = "mention_length", "2"
+    address = f"kind=any&amp;bucket={family}%3A{bucket}"
+    assert f'<th><a href="#{address}">{bucket}</a></th>' in text
+    lengths = [c.gold or c.predicted for c in report.errors.cases]
+    expected = sum(span.end - span.start == 2 for span in lengths)
+    assert status(browser(text, html.unescape(address)))[0] == str(expected)
+
+
+AFTER = """<script>
+URL.createObjectURL = (blob) => {
+  blob.text().then((text) => { document.title = text; });
+  return "#";
+};
+%s
+</script></body>"""
+
+
+def test_the_cases_that_are_shown_can_be_saved(report, browser):
+    text = page(report).replace("</body>", AFTER % "document.getElementById('save').click();")
+    dom = browser(text, "kind=missed")
+    saved = html.unescape(re.search(r"<title>(.*?)</title>", dom, re.DOTALL).group(1))
+    cases = [json.loads(line) for line in saved.splitlines()]
+    missed = [case for case in report.errors.cases if case.kind == "missed"]
+    assert [case["gold"]["label"] for case in cases] == [case.gold.label for case in missed]
+    assert cases[0]["tokens"] == list(report.pairs[missed[0].sentence].tokens)
+    assert {(case["kind"], case["predicted"]) for case in cases} == {("missed", None)}
+
+
+def test_a_change_event_filters_as_input_does(report, browser):
+    act = "const f = document.getElementById('filters'); f.kind.value = 'missed';"
+    act += "f.dispatchEvent(new Event('change'));"
+    dom = browser(page(report).replace("</body>", AFTER % act))
+    assert status(dom)[0] == str(report.errors.counts["missed"])
 
 
 def test_a_browser_runs_nothing_that_the_text_says(browser):

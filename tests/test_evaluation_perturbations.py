@@ -1,4 +1,4 @@
-"""Spoiled sentences keep their gold spans on what is left of them."""
+"""Perturbed sentences keep their gold spans on what is left of them."""
 
 import pytest
 from evaluation_samples import random_pair

@@ -12,8 +12,8 @@ from seqeval.metrics import classification_report
 import ner
 from ner.cli import main
 from ner.evaluation import evaluate
+from ner.evaluation.score import score_table
 from ner.evaluation.seqeval import AVERAGES, seqeval_text
-from ner.evaluation.text import seqeval_report
 from ner.formats import DataWarning
 from ner.sentence import Sentence, Span
 
@@ -33,7 +33,7 @@ def test_our_exact_counts_agree_with_seqeval_on_random_pairs():
             expected = {"precision": ours.precision, "recall": ours.recall, "f1-score": ours.f1}
             assert theirs == pytest.approx(expected | {"support": ours.gold}, abs=1e-15)
         table = seqeval_text(report.pairs)
-        assert seqeval_report(report).replace("   n/a", "0.0000") == table or not report.labels
+        assert score_table(report.labels).replace("   n/a", "0.0000") == table or not report.labels
         assert figures == report.seqeval("strict"), "spans of sentences without tags: well-formed"
 
 

@@ -115,7 +115,7 @@ class _Task:
         gold: The sentences with gold spans.
         predicted: The sentences with predicted spans.
         report: Of the two.
-        perturbed: The reports on spoiled text.
+        perturbed: The reports on perturbed text.
     """
 
     gold: Sequence[Sentence]
@@ -151,21 +151,19 @@ class _Task:
 
     def seqeval(self, mode: str) -> str:
         """Return the table that seqeval prints."""
-        from ner.evaluation import Report
+        from ner.evaluation.score import score_table
         from ner.evaluation.seqeval import seqeval_text
-        from ner.evaluation.text import seqeval_report
 
-        table = seqeval_text(self.report.pairs, mode) or seqeval_report(Report((), {}))
-        return table.rstrip("\n")
+        return (seqeval_text(self.report.pairs, mode) or score_table({})).rstrip("\n")
 
     def lines(self, *, brief: bool) -> list[str]:
         """What is printed."""
-        from ner.evaluation.text import headline, seqeval_report
+        from ner.evaluation.text import headline
 
-        said = [*self.notes(), "", seqeval_report(self.report)]
+        said = [*self.notes(), "", str(self.report)]
         if brief:
-            return [*said[:-1], said[-1].rstrip("\n")]
-        said += headline(self.report)
+            return said
+        said += ["", *headline(self.report)]
         said.append(self._strict_line())
         sections = self.report.sections()
         if "document_intervals" in sections:
@@ -226,7 +224,7 @@ def _task(arguments: argparse.Namespace, show: Progress) -> _Task:
     model = Model.load(arguments.model, arguments.device, show)
     predicted = model.predict(gold)
     report = _report(arguments, gold, predicted, settings)
-    return _Task(gold, predicted, report, _spoiled(gold, model, names, settings))
+    return _Task(gold, predicted, report, _perturbed(gold, model, names, settings))
 
 
 def _report(
@@ -260,14 +258,14 @@ def _perturbations(arguments: argparse.Namespace) -> list[str]:
     """The perturbations asked for.
 
     Raises:
-        ValueError: There is no such, or no model to tag spoiled text with.
+        ValueError: There is no such, or no model to tag perturbed text with.
     """
     from ner.evaluation.perturbations import PERTURBATIONS
 
     if not arguments.perturb:
         return []
     if not arguments.model:
-        raise ValueError("--perturb needs --model: spoiled text must be tagged anew")
+        raise ValueError("--perturb needs --model: perturbed text must be tagged")
     if arguments.perturb == "all":
         return list(PERTURBATIONS)
     names = [name.strip() for name in arguments.perturb.split(",") if name.strip()]
@@ -278,7 +276,7 @@ def _perturbations(arguments: argparse.Namespace) -> list[str]:
     return names
 
 
-def _spoiled(
+def _perturbed(
     gold: Sequence[Sentence], model: Model, names: Sequence[str], settings: Any
 ) -> dict[str, Report]:
     from ner.evaluation import evaluate

@@ -1,4 +1,4 @@
-"""Where a tagger is good: scores of the spans that have something in common.
+"""Scores by subgroup: spans that have something in common.
 
 A family of buckets puts every span, gold or predicted, into one bucket by looking at the span
 alone, so that a right span is in the same bucket on both sides and the counts of each family add
@@ -14,14 +14,14 @@ from typing import Any
 
 from ner.evaluation.pairs import Pair
 from ner.evaluation.score import Score
-from ner.evaluation.tables import percent, table
+from ner.evaluation.tables import Section, percent, table
 from ner.sentence import Sentence, Span
 
 SMALL = 30  # gold spans below which the figures of a bucket say little
 
 
 @dataclass(frozen=True)
-class Known:
+class SeenInTraining:
     """What the training sentences hold.
 
     Attributes:
@@ -35,7 +35,7 @@ class Known:
     labels: Mapping[str, int]
 
     @classmethod
-    def of(cls, sentences: Iterable[Sentence]) -> Known:
+    def of(cls, sentences: Iterable[Sentence]) -> SeenInTraining:
         """Look through training sentences."""
         tokens: set[str] = set()
         mentions: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
@@ -58,7 +58,7 @@ class Context:
         gold: How many gold spans each label has.
     """
 
-    known: Known | None
+    known: SeenInTraining | None
     gold: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -187,8 +187,8 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Buckets:
+@dataclass(frozen=True, slots=True, repr=False)
+class Buckets(Section):
     """The scores of each bucket of each family.
 
     Attributes:
@@ -216,7 +216,7 @@ class Buckets:
                 said = score.as_json()
                 shown = [percent(said[name]) for name in ("precision", "recall", "f1")]
                 rows.append([bucket, *shown, f"{score.gold}{'*' if score.gold < SMALL else ' '}"])
-        lines = ["Where it is good"]
+        lines = ["Scores by subgroup"]
         for number, line in enumerate(table(rows, indent=4)):
             if number in titles:
                 lines.append(f"  {titles[number]}")
@@ -237,7 +237,7 @@ def bucket_scores(pairs: Sequence[Pair], train: Iterable[Sentence] | None = None
         train: The training sentences; without them, two families are left out.
     """
     gold = Counter(span.label for pair in pairs for span in pair.gold)
-    context = Context(None if train is None else Known.of(train), gold)
+    context = Context(None if train is None else SeenInTraining.of(train), gold)
     chosen = {
         name: family
         for name, family in FAMILIES.items()

@@ -12,7 +12,7 @@ from typing import Any
 
 from ner.evaluation.pairs import Pair
 from ner.evaluation.score import Score
-from ner.evaluation.tables import percent, table
+from ner.evaluation.tables import Section, percent, table
 
 BINS = 10
 POINTS = 200  # of a curve, at most, in reports
@@ -45,9 +45,9 @@ class Point:
     score: Score
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What the scores of predicted spans are worth.
+@dataclass(frozen=True, slots=True, repr=False)
+class Calibration(Section):
+    """How well the scores of predicted spans are calibrated.
 
     Attributes:
         bins: The reliability diagram.
@@ -123,7 +123,7 @@ class Calibration:
                 rows.append([f"{one.low:.1f}-{one.high:.1f}", one.spans, *shown])
         best, area = self.best, UNKNOWN_AREA if self.auc is None else f"{self.auc:.4f}"
         said = [
-            "What the scores are worth",
+            "Calibration",
             *table(rows),
             f"  expected calibration error {percent(self.error)}, Brier score {self.brier:.4f}, "
             f"ROC AUC of right against wrong {area}",

@@ -28,7 +28,7 @@ from ner.evaluation.intervals import (
 )
 from ner.evaluation.pairs import Pair
 from ner.evaluation.score import Score
-from ner.evaluation.tables import percent, table
+from ner.evaluation.tables import Section, percent, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,8 +74,8 @@ class Difference:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Section):
     """Two sets of predictions, side by side.
 
     Attributes:

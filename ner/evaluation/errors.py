@@ -1,4 +1,4 @@
-"""What goes wrong: each gold and each predicted span is accounted for, exactly once."""
+"""Errors: each gold and each predicted span is accounted for, exactly once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.tables import table
+from ner.evaluation.tables import Section, table
 from ner.sentence import Span
 
 KINDS: Mapping[str, str] = {
@@ -40,8 +40,8 @@ class Case:
     predicted: Span | None
 
 
-@dataclass(frozen=True)
-class Errors:
+@dataclass(frozen=True, repr=False)
+class Errors(Section):
     """All cases, right ones too.
 
     ``matched + label + boundary + both`` and ``missed`` make the gold spans, the same four and
@@ -98,7 +98,7 @@ class Errors:
         counts = [[kind, self.counts[kind], "", KINDS[kind]] for kind in KINDS]
         width = max(map(len, KINDS.values()))
         rows = [[*row[:-1], str(row[-1]).ljust(width)] for row in counts]
-        said = ["What goes wrong", *table(rows)]
+        said = ["Errors", *table(rows)]
         if self.labels:
             names = [*self.labels, NOTHING]
             matrix = [[name, *numbers] for name, numbers in zip(names, self.matrix(), strict=True)]

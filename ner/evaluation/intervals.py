@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.tables import percent, table
+from ner.evaluation.tables import Section, percent, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,8 +40,8 @@ class Interval:
         return [self.low, self.high]
 
 
-@dataclass(frozen=True, slots=True)
-class Intervals:
+@dataclass(frozen=True, slots=True, repr=False)
+class Intervals(Section):
     """The intervals of a report.
 
     Attributes:

@@ -32,6 +32,10 @@
 
   fill(form.kind, [["", "all errors"], ...data.kinds.map((kind) => [kind, kind]), ["any", "all, right ones too"]]);
   fill(form.label, [["", "any"], ...data.labels.map((label) => [label, label])]);
+  const NO_SPAN = "(none)";
+  for (const select of [form.gold, form.predicted]) {
+    fill(select, [["", "any"], ...data.labels.map((label) => [label, label]), [NO_SPAN, "none"]]);
+  }
   fill(form.bucket, [["", "any"], ...data.families.flatMap(([family, title, buckets]) =>
     buckets.map((bucket) => [`${family}:${bucket}`, bucket, title]))]);
 
@@ -47,6 +51,8 @@
   const filter = () => {
     const kind = data.kinds.indexOf(form.kind.value);
     const label = data.labels.indexOf(form.label.value);
+    const sides = [[GOLD, form.gold.value], [PREDICTED, form.predicted.value]].filter(([, name]) => name)
+      .map(([side, name]) => [side, name === NO_SPAN ? -1 : data.labels.indexOf(name)]);
     const at = form.bucket.value.indexOf(":");
     const family = data.families.findIndex(([name]) => name === form.bucket.value.slice(0, at));
     const bucket = family < 0 ? -1 : data.families[family][2].indexOf(form.bucket.value.slice(at + 1));
@@ -56,6 +62,7 @@
       if (kind >= 0 ? item[KIND] !== kind : form.kind.value !== "any" && item[KIND] === MATCHED) return false;
       if (label >= 0 && !((item[GOLD] && item[GOLD][2] === label)
         || (item[PREDICTED] && item[PREDICTED][2] === label))) return false;
+      if (!sides.every(([side, wanted]) => (item[side] ? item[side][2] : -1) === wanted)) return false;
       if (family >= 0 && item[BUCKETS][family] !== bucket) return false;
       const score = scoreOf(item);
       return !byScore || (score !== null && score >= low && score <= high);
@@ -131,6 +138,19 @@
     return element("div", { class: "row" }, element("span", {}, title), text);
   };
 
+  const span = (side) => side && {
+    token_start: side[0], token_end: side[1], label: data.labels[side[2]], score: side[3] ?? null,
+  };
+
+  const save = () => {
+    const lines = found.flatMap(([[tokens, , where], hits]) => [...hits].map((item) => JSON.stringify({
+      where, tokens, kind: data.kinds[item[KIND]], gold: span(item[GOLD]), predicted: span(item[PREDICTED]),
+    })));
+    const address = URL.createObjectURL(new Blob([lines.map((line) => `${line}\n`).join("")]));
+    element("a", { href: address, download: "cases.jsonl" }).click();
+    setTimeout(() => URL.revokeObjectURL(address));
+  };
+
   const fromAddress = () => {
     const wanted = new URLSearchParams(location.hash.slice(1));
     const known = [...wanted.keys()].filter((key) => form.elements[key]);
@@ -147,10 +167,13 @@
   };
 
   let waiting = 0;
-  form.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { toAddress(); update(); }, 120);
-  });
+  for (const event of ["input", "change"]) {
+    form.addEventListener(event, () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => { toAddress(); update(); }, 120);
+    });
+  }
+  document.getElementById("save").addEventListener("click", save);
   form.addEventListener("reset", () => setTimeout(() => { toAddress(); update(); }));
   form.addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", showMore);

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ner.evaluation.report import Report
 
+NO_SPAN = "(none)"  # in addresses: there is no gold, or no predicted span
 HERE = Path(__file__).parent
 
 
@@ -40,7 +41,7 @@ def write_page(
         report: What to show.
         title: What the page is called.
         notes: What was read, in lines that are shown under the title.
-        perturbed: Reports on spoiled text.
+        perturbed: Reports on perturbed text.
     """
     write_text(path, page(report, title=title, notes=notes, perturbed=perturbed))
 
@@ -92,6 +93,7 @@ def _confusion(report: Report) -> dict[str, Any]:
     matrix = report.errors.matrix()
     return {
         "names": [*report.errors.labels, NOTHING],
+        "addresses": [*report.errors.labels, NO_SPAN],
         "rows": [[(cell, cell / max(sum(row), 1)) for cell in row] for row in matrix],
     }
 

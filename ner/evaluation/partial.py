@@ -14,7 +14,7 @@ from typing import Any
 
 from ner.evaluation.pairs import Pair
 from ner.evaluation.score import harmonic, ratio
-from ner.evaluation.tables import percent, table
+from ner.evaluation.tables import Section, percent, table
 from ner.sentence import Span
 
 LEAST_OVERLAP = 0.01  # of the gold span, for two spans to have to do with each other (nervaluate)
@@ -113,8 +113,8 @@ MODES: Mapping[str, Mode] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+@dataclass(frozen=True, slots=True, repr=False)
+class Partial(Section):
     """The tallies of each mode.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""How a tagger bears text that is written otherwise: the same sentences, spoiled on purpose.
+"""Robustness: the same sentences, perturbed on purpose.
 
 A perturbation changes or takes away tokens and keeps the gold spans on what is left of them.
 """
@@ -21,7 +21,7 @@ Rewrite = Callable[[str, Random], str]
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:
-    """A way to spoil sentences.
+    """A way to change sentences.
 
     Attributes:
         summary: What it does.
@@ -63,27 +63,27 @@ def _is_punctuation(token: str) -> bool:
 
 
 PERTURBATIONS: Mapping[str, Perturbation] = {
-    "lower": Perturbation("all letters small", lambda token, rng: token.lower()),
-    "upper": Perturbation("all letters large", lambda token, rng: token.upper()),
+    "lower": Perturbation("lower case", lambda token, rng: token.lower()),
+    "upper": Perturbation("upper case", lambda token, rng: token.upper()),
     "title": Perturbation(
-        "the first letter of each token large",
+        "title case: the first letter of each token upper, the others lower",
         lambda token, rng: token[:1].upper() + token[1:].lower(),
     ),
     "typos": Perturbation(f"a typing error in {TYPO_SHARE:.0%} of the longer words", _typo),
     "no-punctuation": Perturbation(
-        "no tokens of punctuation", lambda token, rng: "" if _is_punctuation(token) else token
+        "punctuation tokens removed", lambda token, rng: "" if _is_punctuation(token) else token
     ),
 }
 
 
 def perturb(sentences: Iterable[Sentence], name: str, *, seed: int = 0) -> list[Sentence]:
-    """The same sentences in the same documents, spoiled.
+    """Return the same sentences in the same documents, perturbed.
 
     A span is kept on what is left of its tokens; where nothing would be left of it, its tokens
     stay as they are. Text and offsets are no longer known.
 
     Args:
-        sentences: What to spoil; it is not changed.
+        sentences: What to perturb; it is not changed.
         name: A key of ``PERTURBATIONS``.
         seed: The same seed gives the same errors.
 
@@ -95,25 +95,25 @@ def perturb(sentences: Iterable[Sentence], name: str, *, seed: int = 0) -> list[
             f"no perturbation is called {name!r}; there are {', '.join(PERTURBATIONS)}"
         )
     rewrite, rng = PERTURBATIONS[name].rewrite, Random(seed)
-    spoiled: list[Sentence] = []
+    perturbed: list[Sentence] = []
     documents: dict[Document, list[int]] = {}
     for sentence in sentences:
         if sentence.document is not None:
-            documents.setdefault(sentence.document, []).append(len(spoiled))
-        spoiled.append(_rewritten(sentence, rewrite, rng))
+            documents.setdefault(sentence.document, []).append(len(perturbed))
+        perturbed.append(_rewritten(sentence, rewrite, rng))
     for document, numbers in documents.items():
-        _rejoin(spoiled, document, numbers)
-    return spoiled
+        _rejoin(perturbed, document, numbers)
+    return perturbed
 
 
-def _rejoin(spoiled: list[Sentence], document: Document, numbers: list[int]) -> None:
+def _rejoin(perturbed: list[Sentence], document: Document, numbers: list[int]) -> None:
     """Let sentences know the new tokens of their document; those not given stay as they are."""
     tokens = list(document.tokens)
     for number in numbers:
-        tokens[spoiled[number].position] = spoiled[number].tokens
+        tokens[perturbed[number].position] = perturbed[number].tokens
     changed = Document(tuple(tokens), document.id)
     for number in numbers:
-        spoiled[number] = replace(spoiled[number], document=changed)
+        perturbed[number] = replace(perturbed[number], document=changed)
 
 
 def _rewritten(sentence: Sentence, rewrite: Rewrite, rng: Random) -> Sentence:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ner.evaluation.exact import label_scores, surface_score
 from ner.evaluation.pairs import Annotated, Pair, pair_up
-from ner.evaluation.score import Average, Score, macro, weighted
+from ner.evaluation.score import Average, Score, macro, score_table, weighted
+from ner.evaluation.tables import Section, percent
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
     from ner.evaluation.partial import Partial
 
 SECTIONS = ("intervals", "document_intervals", "partial", "errors", "buckets", "calibration")
-
-
-class Section(Protocol):
-    """A part of a report that is more than one score."""
-
-    def as_json(self) -> dict[str, Any]:
-        """What it found, as JSON holds it."""
-        ...
-
-    def lines(self) -> list[str]:
-        """What it found, as text."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +50,9 @@ class Settings:
             raise ValueError(f"level is between 0 and 1, got {self.level}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """How good predictions are.
+    """How good predictions are. ``print`` shows the table of scores by label.
 
     Attributes:
         pairs: The gold and predicted spans of each sentence.
@@ -76,6 +65,17 @@ class Report:
     labels: Mapping[str, Score]
     scheme: str | None = None
     settings: Settings = field(default_factory=Settings)
+
+    def __repr__(self) -> str:
+        figures = self.exact.as_json()
+        shown = ", ".join(f"{name} {percent(figures[name])}" for name in ("precision", "recall"))
+        return (
+            f"<Report: F1 {percent(figures['f1'])} ({shown}; {self.exact.gold:,} gold, "
+            f"{self.exact.predicted:,} predicted spans in {self.sentences:,} sentences)>"
+        )
+
+    def __str__(self) -> str:
+        return score_table(self.labels).rstrip("\n")
 
     @cached_property
     def exact(self) -> Score:
@@ -159,7 +159,7 @@ class Report:
 
     @cached_property
     def errors(self) -> Errors:
-        """What goes wrong, span by span."""
+        """The errors, span by span."""
         from ner.evaluation.errors import find_errors
 
         return find_errors(self.pairs)
@@ -173,7 +173,7 @@ class Report:
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What the scores of spans are worth; ``None`` where they have none."""
+        """How well the scores are calibrated; ``None`` where no predicted span has a score."""
         from ner.evaluation.calibration import calibrate
 
         return calibrate(self.pairs)

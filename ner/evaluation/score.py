@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ner.evaluation.tables import UNDEFINED
+
 
 def ratio(part: float, whole: float) -> float | None:
     """``part / whole``, or ``None`` where there is nothing to divide by."""
@@ -133,3 +135,31 @@ def _mean(scores: Iterable[Score], weights: list[float]) -> Average:
         mean(score.f1 for score in held),
         sum(score.gold for score in held),
     )
+
+
+COLUMNS = ("precision", "recall", "f1-score", "support")
+
+
+def score_table(labels: Mapping[str, Score], *, digits: int = 4) -> str:
+    """Return what ``seqeval.metrics.classification_report`` prints, ``n/a`` where undefined.
+
+    Unlike seqeval's own it does not fail where there is no entity at all.
+    """
+    averages: dict[str, Score | Average] = {
+        "micro avg": sum(labels.values(), Score()),
+        "macro avg": macro(labels),
+        "weighted avg": weighted(labels),
+    }
+    width = max([digits, *map(len, [*averages, *labels])])
+    lines = [" " * width + " " + "".join(f" {name:>9}" for name in COLUMNS), ""]
+    lines += [_row(label, score, width, digits) for label, score in labels.items()]
+    lines.append("")
+    lines += [_row(name, average, width, digits) for name, average in averages.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, score: Score | Average, width: int, digits: int) -> str:
+    figures = score.as_json()
+    shown = (figures["precision"], figures["recall"], figures["f1"])
+    cells = [UNDEFINED if figure is None else f"{figure:.{digits}f}" for figure in shown]
+    return f"{name:>{width}} " + "".join(f" {cell:>9}" for cell in (*cells, score.gold))

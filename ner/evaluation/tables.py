@@ -1,9 +1,11 @@
-"""Figures and tables as plain text."""
+"""Figures, tables and sections of a report as plain text."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 UNDEFINED = "n/a"
 
@@ -27,3 +29,23 @@ def table(rows: Sequence[Sequence[object]], *, indent: int = 2) -> list[str]:
         )
         lines.append((" " * indent + "  ".join([first, *others])).rstrip())
     return lines
+
+
+class Section(ABC):
+    """A part of a report that is more than one score: ``print`` shows it as text."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def as_json(self) -> dict[str, Any]:
+        """Return its figures as JSON holds them."""
+
+    @abstractmethod
+    def lines(self) -> list[str]:
+        """Return its figures as text."""
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: print() shows it, as_json() has its figures>"

@@ -1,4 +1,4 @@
-"""The exact scores as text: the tables of seqeval and of conlleval, to the letter."""
+"""A report as text: the table of conlleval to the letter, the headline, robustness."""
 
 from __future__ import annotations
 
@@ -6,34 +6,8 @@ from collections.abc import Mapping
 
 from ner.evaluation.perturbations import PERTURBATIONS
 from ner.evaluation.report import Report
-from ner.evaluation.score import Average, Score
-from ner.evaluation.tables import UNDEFINED, percent, table
-
-COLUMNS = ("precision", "recall", "f1-score", "support")
-AVERAGES = ("micro avg", "macro avg", "weighted avg")
-
-
-def seqeval_report(report: Report, *, digits: int = 4) -> str:
-    """What ``seqeval.metrics.classification_report`` prints, with ``n/a`` where it is undefined.
-
-    Unlike seqeval's own it does not fail where there is no entity at all.
-    """
-    width = max([len(AVERAGES[-1]), digits, *map(len, report.labels)])
-    lines = [" " * width + " " + "".join(f" {name:>9}" for name in COLUMNS), ""]
-    lines += [_row(label, score, width, digits) for label, score in report.labels.items()]
-    lines.append("")
-    averages: tuple[Score | Average, ...] = (report.micro, report.macro, report.weighted)
-    lines += [
-        _row(name, average, width, digits) for name, average in zip(AVERAGES, averages, strict=True)
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _row(name: str, score: Score | Average, width: int, digits: int) -> str:
-    figures = score.as_json()
-    shown = (figures["precision"], figures["recall"], figures["f1"])
-    cells = [UNDEFINED if figure is None else f"{figure:.{digits}f}" for figure in shown]
-    return f"{name:>{width}} " + "".join(f" {cell:>9}" for cell in (*cells, score.gold))
+from ner.evaluation.score import Score
+from ner.evaluation.tables import percent, table
 
 
 def conlleval_report(report: Report, *, tokens: int, accuracy: float) -> str:
@@ -89,13 +63,13 @@ def headline(report: Report) -> list[str]:
 
 
 def perturbation_lines(report: Report, perturbed: Mapping[str, Report]) -> list[str]:
-    """The scores on spoiled text beside those on the text as it is."""
+    """Return the scores on perturbed text beside those on the text as it is."""
     rows: list[list[object]] = [["", "precision", "recall", "F1", "difference", ""]]
     width = max(len(one.summary) for one in PERTURBATIONS.values())
-    for name, spoiled in {"as it is": report, **perturbed}.items():
-        said = spoiled.exact.as_json()
+    for name, one in {"as it is": report, **perturbed}.items():
+        said = one.exact.as_json()
         figures = [percent(said[figure]) for figure in ("precision", "recall", "f1")]
-        change = f"{100 * (spoiled.exact.f1 - report.exact.f1):+.2f}"
+        change = f"{100 * (one.exact.f1 - report.exact.f1):+.2f}"
         summary = PERTURBATIONS[name].summary if name in PERTURBATIONS else ""
         rows.append([name, *figures, change, f"  {summary.ljust(width)}"])
-    return ["On spoiled text", *table(rows)]
+    return ["Robustness", *table(rows)]
