@@ -41,8 +41,7 @@ from ner.embeddings import TypeEmbedding
 from ner.embeddings.characters import CharacterEmbedding
 from ner.embeddings.words import WordEmbedding
 from ner.indexers import Arrays
-from ner.indexers.affixes import shape
-from ner.indexers.characters import HEAD, LONGEST, TAIL
+from ner.indexers.characters import HEAD, LONGEST, TAIL, shape
 from ner.indexers.words import normalise
 from ner.inference import FastEngine
 from ner.inference.batch_engine import ROWS

@@ -9,7 +9,7 @@ import torch
 
 from ner.config import ConfigError
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, TypeEmbedding
-from ner.indexers.affixes import case, shape
+from ner.indexers.characters import case, shape
 from ner.indexers.topic import HEADLINE, TOPIC
 from ner.indexers.words import normalise
 from ner.network import build

@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 from training_runs import config
 
 import ner
-from ner.embeddings.columns import ColumnEmbedding
-from ner.embeddings.gazetteers import GazetteerEmbedding
+from ner.embeddings.columns import ColumnEmbedding, GazetteerEmbedding
 from ner.embeddings.pretrained import PretrainedEmbedding, read
 from ner.formats import DataWarning
 from ner.network import build

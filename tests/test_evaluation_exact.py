@@ -16,9 +16,8 @@ from seqeval.scheme import BILOU, IOB2, IOBES, Entities
 
 import ner
 from ner.evaluation import Score, evaluate
-from ner.evaluation.exact import surface_score
 from ner.evaluation.pairs import pair_up
-from ner.evaluation.score import score_table
+from ner.evaluation.score import score_table, surface_score
 from ner.evaluation.tags import strict_spans, token_accuracy
 from ner.evaluation.text import conlleval_report
 from ner.schemes import SCHEMES

@@ -13,7 +13,7 @@ import ner
 from ner.cli import main
 from ner.evaluation import evaluate
 from ner.evaluation.score import score_table
-from ner.evaluation.seqeval import AVERAGES, seqeval_text
+from ner.evaluation.tags import AVERAGES, seqeval_text
 from ner.formats import DataWarning
 from ner.sentence import Sentence, Span
 

@@ -19,10 +19,9 @@ from ner.indexers import (
     GivenIndexer,
     TopicIndexer,
     TypeIndexer,
-    remembered,
+    base,
 )
-from ner.indexers.affixes import case
-from ner.indexers.characters import LONGEST, CharacterIndexer
+from ner.indexers.characters import LONGEST, CharacterIndexer, case
 from ner.indexers.document import CLASSES, OTHERS, is_name_like
 from ner.indexers.words import normalise, normalised
 from ner.sentence import Document, Sentence, in_document
@@ -191,7 +190,7 @@ def test_the_memory_of_tokens_is_bounded_and_nothing_depends_on_it(kind, monkeyp
         in_document([Sentence(("Obi", f"W{n}")), Sentence((f"w{n}", "OBI"))]) for n in range(9)
     ]
     expected = [kind(WORDS).index_all(document) for document in documents]
-    monkeypatch.setattr(remembered, "TOKENS", 4)
+    monkeypatch.setattr(base, "TOKENS", 4)
     indexer = kind(WORDS)
     memory = "_facts" if kind is DocumentIndexer else "_numbers"
     for document, arrays in zip(documents, expected, strict=True):

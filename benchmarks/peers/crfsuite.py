@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pycrfsuite
 
-from ner.indexers.affixes import case, shape
+from ner.indexers.characters import case, shape
 from ner.indexers.words import normalise
 from ner.schemes import scheme_named
 from ner.sentence import Sentence, Span

@@ -152,7 +152,7 @@ class _Task:
     def seqeval(self, mode: str) -> str:
         """Return the table that seqeval prints."""
         from ner.evaluation.score import score_table
-        from ner.evaluation.seqeval import seqeval_text
+        from ner.evaluation.tags import seqeval_text
 
         return (seqeval_text(self.report.pairs, mode) or score_table({})).rstrip("\n")
 
@@ -234,8 +234,8 @@ def _report(
     settings: Any,
 ) -> Report:
     from ner.evaluation import Report
-    from ner.evaluation.exact import label_scores
     from ner.evaluation.pairs import pair_up
+    from ner.evaluation.score import label_scores
     from ner.evaluation.tags import scheme_of
 
     pairs = pair_up(

@@ -6,18 +6,12 @@ in ``EMBEDDINGS`` and a test.
 
 from __future__ import annotations
 
-from ner.embeddings.affixes import AffixEmbedding
 from ner.embeddings.base import ContextEmbedding, Embedding, TypeEmbedding
-from ner.embeddings.characters import CharacterCNN, CharacterLSTM
-from ner.embeddings.columns import ColumnEmbedding
-from ner.embeddings.document import DocumentEmbedding
-from ner.embeddings.gazetteers import GazetteerEmbedding
-from ner.embeddings.given import GivenEmbedding
-from ner.embeddings.pairs import PairEmbedding
+from ner.embeddings.characters import AffixEmbedding, CharacterCNN, CharacterLSTM, PairEmbedding
+from ner.embeddings.columns import ColumnEmbedding, GazetteerEmbedding
+from ner.embeddings.document import DocumentEmbedding, TopicEmbedding
 from ner.embeddings.pretrained import PretrainedEmbedding
-from ner.embeddings.topic import TopicEmbedding
-from ner.embeddings.vectors import VectorEmbedding
-from ner.embeddings.words import WordEmbedding
+from ner.embeddings.words import GivenEmbedding, VectorEmbedding, WordEmbedding
 
 EMBEDDINGS: dict[str, type[Embedding]] = {
     "words": WordEmbedding,

@@ -1,16 +1,31 @@
-"""A vector per token, read off its characters."""
+"""Vectors of what a token is written with: characters, pairs of them, affixes and shape."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ner.embeddings.base import TypeEmbedding, check_shares, check_widths, spread, vectors_of
-from ner.indexers.characters import CharacterIndexer
+from ner.embeddings.base import (
+    ContextEmbedding,
+    TypeEmbedding,
+    check_shares,
+    check_widths,
+    spread,
+    vectors_of,
+)
+from ner.indexers.characters import (
+    FEATURES,
+    AffixIndexer,
+    CharacterIndexer,
+    PairIndexer,
+    form,
+    pairs_of,
+)
 from ner.sentence import Sentence
 from ner.vocabulary import PADDING, UNKNOWN, frequent
 
@@ -203,4 +218,129 @@ class CharacterLSTM(CharacterEmbedding):
         tokens = torch.arange(len(last), device=last.device)
         return torch.cat(
             [self.ahead(characters)[0][tokens, last], self.back(backwards)[0][tokens, last]], dim=1
+        )
+
+
+class PairEmbedding(ContextEmbedding):
+    """The vectors of the token with the one before it, and with the one after it.
+
+    Where tokens are characters, a pair of them is often the word: the pairs before and after a
+    character tell the networks of Chinese what bigrams told its CRFs (Zhang and Yang 2018).
+
+    Args:
+        pairs: The pairs it knows, each as two normalised tokens with a tabulator between them.
+        width: The width of either vector.
+        pair_dropout: How often a pair becomes the unknown pair in training.
+
+    Raises:
+        ValueError: The width is below 1, or the dropout no share.
+    """
+
+    tokenwise = True
+
+    def __init__(self, pairs: Sequence[str], *, width: int = 50, pair_dropout: float = 0.1) -> None:
+        super().__init__()
+        check_widths(width=width)
+        check_shares(pair_dropout=pair_dropout)
+        self.indexer = PairIndexer(pairs)
+        self.pair_width = width
+        self.pair_dropout = pair_dropout
+        self.width = 2 * width
+        self.vectors = spread(nn.Embedding(len(self.indexer.vocabulary), width))
+
+    @classmethod
+    def fit(
+        cls,
+        sentences: Iterable[Sentence],
+        *,
+        min_count: int = 2,
+        width: int = 50,
+        pair_dropout: float = 0.1,
+    ) -> Self:
+        """Build it for the pairs seen at least ``min_count`` times."""
+        pairs = (pair for sentence in sentences for pair in pairs_of(sentence.tokens))
+        return cls(frequent(pairs, min_count=min_count), width=width, pair_dropout=pair_dropout)
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            **self.indexer.settings(),
+            "width": self.pair_width,
+            "pair_dropout": self.pair_dropout,
+        }
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """Vectors of the tokens, ``(batch, length, width)``."""
+        if self.training and self.pair_dropout > 0.0:
+            lost = torch.rand(indices.shape, device=indices.device) < self.pair_dropout
+            indices = indices.masked_fill(lost, UNKNOWN)
+        return vectors_of(self.vectors, indices).flatten(2)
+
+
+DEFAULT = ("prefix3", "suffix3", "shape", "case", "form")
+
+
+class AffixEmbedding(TypeEmbedding):
+    """A learned vector for each value of each feature of a token's spelling.
+
+    Args:
+        values: For each feature the values it knows.
+        width: The width of the vectors of one feature.
+
+    Raises:
+        ValueError: There is no feature, or the width is below 1.
+    """
+
+    def __init__(self, values: Mapping[str, Sequence[str]], *, width: int = 20) -> None:
+        super().__init__()
+        check_widths(width=width)
+        if not values:
+            raise ValueError(f"features must name at least one of {', '.join(FEATURES)}")
+        self.indexer = AffixIndexer(values)
+        self.feature_width = width
+        self.width = width * len(values)
+        self.vectors = nn.ModuleDict(
+            {
+                name: spread(nn.Embedding(len(known), width))
+                for name, known in self.indexer.vocabularies.items()
+            }
+        )
+
+    @classmethod
+    def fit(
+        cls,
+        sentences: Iterable[Sentence],
+        *,
+        features: Sequence[str] = DEFAULT,
+        min_count: int = 2,
+        width: int = 20,
+    ) -> Self:
+        """Build it for the values that at least ``min_count`` distinct tokens have.
+
+        Of forms, whose values are all but the tokens themselves, occurrences are counted.
+        """
+        for name in features:
+            if name not in FEATURES:
+                raise ValueError(f"no feature is called {name!r}; there are {', '.join(FEATURES)}")
+        counts = Counter(token for sentence in sentences for token in sentence.tokens)
+        values = {
+            name: frequent(
+                (form(token) for token in counts.elements())
+                if name == "form"
+                else map(FEATURES[name], counts),
+                min_count=min_count,
+            )
+            for name in features
+        }
+        return cls(values, width=width)
+
+    def settings(self) -> dict[str, Any]:
+        return {**self.indexer.settings(), "width": self.feature_width}
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """Vectors of the tokens, ``(tokens, width)``."""
+        columns = indices.unbind(1)
+        tables = self.vectors.values()
+        return torch.cat(
+            [vectors_of(table, column) for table, column in zip(tables, columns, strict=True)],
+            dim=1,
         )

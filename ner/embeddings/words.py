@@ -1,18 +1,26 @@
-"""A vector per word."""
+"""Vectors of words: learned, from a list, or brought along by a sentence."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ner.embeddings.base import TypeEmbedding, check_shares, check_widths, spread, vectors_of
-from ner.indexers.words import WordIndexer, normalise
+from ner.embeddings.base import (
+    ContextEmbedding,
+    TypeEmbedding,
+    check_shares,
+    check_widths,
+    spread,
+    vectors_of,
+)
+from ner.indexers.words import GivenIndexer, VectorIndexer, WordIndexer, normalise
 from ner.sentence import Sentence
 from ner.vocabulary import PADDING, UNKNOWN, frequent
 
@@ -143,3 +151,85 @@ def _documents(sentences: Iterable[Sentence]) -> Counter[str]:
         key = number if sentence.document is None else id(sentence.document)
         documents.setdefault(key, set()).update(map(normalise, sentence.tokens))
     return Counter(word for words in documents.values() for word in words)
+
+
+class VectorEmbedding(TypeEmbedding):
+    """A given vector for each word of a list; 0 for other words. Training leaves it as it is.
+
+    A token is looked up as it is written, then in lower case.
+
+    Args:
+        words: The words of the list.
+        rows: Which vector each of them has, counted from 0; several words may share one.
+        count: How many vectors there are.
+        width: The width of the vectors.
+
+    Raises:
+        ValueError: The width is below 1.
+    """
+
+    def __init__(
+        self, words: Sequence[str], rows: Sequence[int], *, count: int = 0, width: int = 1
+    ) -> None:
+        super().__init__()
+        check_widths(width=width)
+        self.indexer = VectorIndexer(words, rows, count=count)
+        self.width = width
+        self.vectors = nn.Embedding(count + 1, width)
+        self.vectors.weight.requires_grad_(False).zero_()
+
+    @classmethod
+    def fit(cls, sentences: Iterable[Sentence], *, table: Mapping[str, Any] | None = None) -> Self:
+        """Take the vectors of a table, whatever the sentences are.
+
+        Args:
+            sentences: Not looked at: words may be met that training does not have.
+            table: ``words``, ``rows`` and ``vectors (count, width)``; without it no word has one.
+        """
+        if table is None:
+            return cls((), ())
+        vectors = np.asarray(table["vectors"], dtype=np.float32)
+        count, width = vectors.shape
+        part = cls(table["words"], table["rows"], count=count, width=width)
+        with torch.no_grad():
+            part.vectors.weight[1:] = torch.from_numpy(vectors)
+        return part
+
+    def settings(self) -> dict[str, Any]:
+        return {**self.indexer.settings(), "width": self.width}
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """Vectors of the tokens, ``(tokens, width)``."""
+        return vectors_of(self.vectors, indices)
+
+
+class GivenEmbedding(ContextEmbedding):
+    """The vectors that a sentence brings along, as they are.
+
+    In a spaCy pipeline they are those of a ``tok2vec``, which the network's gradient reaches.
+
+    Args:
+        width: The width of the vectors; 0 where sentences bring none.
+
+    Raises:
+        ValueError: The width is negative.
+    """
+
+    def __init__(self, width: int = 0) -> None:
+        super().__init__()
+        if width < 0:
+            raise ValueError(f"width must be at least 0, got {width}")
+        self.indexer = GivenIndexer(width)
+        self.width = width
+
+    @classmethod
+    def fit(cls, sentences: Iterable[Sentence], *, width: int = 0) -> Self:
+        """Build it for vectors of this width."""
+        return cls(width)
+
+    def settings(self) -> dict[str, Any]:
+        return self.indexer.settings()
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """The vectors of the tokens, ``(batch, length, width)``."""
+        return vectors

@@ -8,9 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.evaluation.exact import label_scores, surface_score
 from ner.evaluation.pairs import Annotated, Pair, pair_up
-from ner.evaluation.score import Average, Score, macro, score_table, weighted
+from ner.evaluation.score import (
+    Average,
+    Score,
+    label_scores,
+    macro,
+    score_table,
+    surface_score,
+    weighted,
+)
 from ner.evaluation.tables import Section, percent
 from ner.sentence import Sentence
 
@@ -134,7 +141,7 @@ class Report:
         Raises:
             ValueError: There is no such mode, or spans of one sentence overlap.
         """
-        from ner.evaluation.seqeval import seqeval_figures
+        from ner.evaluation.tags import seqeval_figures
 
         return seqeval_figures(self.pairs, mode)
 

@@ -6,18 +6,12 @@ one, and a model that was exported has them alone.
 
 from __future__ import annotations
 
-from ner.indexers.affixes import AffixIndexer
 from ner.indexers.base import Arrays, ContextIndexer, Indexer, TypeIndexer
-from ner.indexers.characters import CharacterIndexer
-from ner.indexers.columns import ColumnIndexer
+from ner.indexers.characters import AffixIndexer, CharacterIndexer, PairIndexer
+from ner.indexers.columns import ColumnIndexer, GazetteerIndexer
 from ner.indexers.document import DocumentIndexer
-from ner.indexers.gazetteers import GazetteerIndexer
-from ner.indexers.given import GivenIndexer
-from ner.indexers.pairs import PairIndexer
-from ner.indexers.pretrained import PretrainedIndexer
 from ner.indexers.topic import TopicIndexer
-from ner.indexers.vectors import VectorIndexer
-from ner.indexers.words import WordIndexer
+from ner.indexers.words import GivenIndexer, PretrainedIndexer, VectorIndexer, WordIndexer
 
 INDEXERS: dict[str, type[Indexer]] = {
     "words": WordIndexer,

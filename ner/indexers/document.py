@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.indexers.affixes import case
-from ner.indexers.base import Arrays, ContextIndexer
-from ner.indexers.remembered import OfDocuments, TokenNumbers
+from ner.indexers.base import Arrays, ContextIndexer, OfDocuments, TokenNumbers
+from ner.indexers.characters import case
 from ner.indexers.words import normalise
 from ner.sentence import Document, Sentence
 from ner.vocabulary import Vocabulary

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.indexers.base import Arrays, ContextIndexer
-from ner.indexers.remembered import OfDocuments, TokenNumbers
+from ner.indexers.base import Arrays, ContextIndexer, OfDocuments, TokenNumbers
 from ner.indexers.words import normalise
 from ner.sentence import Document, Sentence
 from ner.vocabulary import UNKNOWN, Vocabulary

@@ -1,15 +1,16 @@
-"""A number per word."""
+"""Numbers of words: of a vocabulary, of a file or list of vectors; vectors of a sentence."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from ner.indexers.base import Arrays, TypeIndexer
-from ner.vocabulary import Vocabulary
+from ner.indexers.base import Arrays, ContextIndexer, TypeIndexer
+from ner.sentence import Sentence
+from ner.vocabulary import UNKNOWN, Vocabulary
 
 _DIGIT = re.compile(r"\d")
 
@@ -42,3 +43,92 @@ class WordIndexer(TypeIndexer):
         """The number of each token's word, ``(tokens,)``."""
         known = map(self.vocabulary.__getitem__, normalised(tokens))
         return (np.fromiter(known, np.int64, len(tokens)),)
+
+
+class PretrainedIndexer(TypeIndexer):
+    """The row of each token's vector.
+
+    A token is looked up as it is written, then in lower case, then with every digit a 0.
+
+    Args:
+        words: The words that have a vector.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.vocabulary = Vocabulary(words)
+
+    def settings(self) -> dict[str, Any]:
+        return {"words": self.vocabulary.items}
+
+    def place(self, token: str) -> int:
+        """The row of a token's vector."""
+        known = (self.vocabulary[form] for form in forms(token) if form in self.vocabulary)
+        return next(known, UNKNOWN)
+
+    def index(self, tokens: Sequence[str]) -> Arrays:
+        """The row of each token's vector, ``(tokens,)``."""
+        return (np.fromiter(map(self.place, tokens), np.int64, len(tokens)),)
+
+
+def forms(token: str) -> tuple[str, str, str]:
+    """How a token is looked up, one after the other."""
+    return token, token.lower(), normalise(token)
+
+
+class VectorIndexer(TypeIndexer):
+    """The row of each token's vector; a token is looked up as it is, then in lower case.
+
+    Args:
+        words: The words of the list.
+        rows: Which vector each of them has, counted from 0; several words may share one.
+        count: How many vectors there are.
+    """
+
+    def __init__(self, words: Sequence[str], rows: Sequence[int], *, count: int = 0) -> None:
+        self.vocabulary = Vocabulary(words)
+        self.rows = tuple(rows)
+        self.count = count
+        if len(self.rows) != len(words) or not all(0 <= row < count for row in self.rows):
+            raise ValueError(f"each word needs a row from 0 to {count - 1}")
+        self._places = np.array([0, 0, *(row + 1 for row in self.rows)], dtype=np.int64)
+
+    def settings(self) -> dict[str, Any]:
+        return {"words": self.vocabulary.items, "rows": self.rows, "count": self.count}
+
+    def index(self, tokens: Sequence[str]) -> Arrays:
+        """The place of each token's vector, ``(tokens,)``; 0 for tokens without one."""
+        known = self.vocabulary
+        found = (known[token if token in known else token.lower()] for token in tokens)
+        return (self._places[np.fromiter(found, np.int64, len(tokens))],)
+
+
+class GivenIndexer(ContextIndexer):
+    """The vectors of each token that its sentence brings along, as they are.
+
+    Args:
+        width: Their width.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def settings(self) -> dict[str, Any]:
+        return {"width": self.width}
+
+    def index(self, sentence: Sentence) -> Arrays:
+        """The vectors, ``(tokens, width)``, the only numbers of an indexer that are float32.
+
+        Raises:
+            ValueError: The sentence brings none, or others.
+        """
+        if not self.width:
+            return cast("Arrays", (np.zeros((len(sentence), 0), dtype=np.float32),))
+        expected = (len(sentence), self.width)
+        found = None if sentence.vectors is None else np.asarray(sentence.vectors, np.float32)
+        if found is None or found.shape != expected:
+            raise ValueError(
+                f"this model reads vectors that come with a sentence, of shape {expected}; got "
+                f"{'none' if found is None else found.shape}; in a spaCy pipeline its tok2vec "
+                "gives them, elsewhere Sentence(tokens, vectors=...)"
+            )
+        return cast("Arrays", (found,))
