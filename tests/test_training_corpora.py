@@ -10,8 +10,7 @@ from ner.formats import DataWarning
 from ner.network import build
 from ner.sentence import Sentence, Span, in_document
 from ner.training import DataSettings, Run, read_settings
-from ner.training.corpora import Corpora, hold_out, read_corpora, recased
-from ner.training.inspection import inspect
+from ner.training.corpora import Corpora, hold_out, inspect, read_corpora, recased
 
 
 def documents(count, size):

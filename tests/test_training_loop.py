@@ -19,8 +19,7 @@ from ner.sample import path as sample_path
 from ner.sentence import Sentence, Span
 from ner.training import Run, TrainingSettings, read_settings, score_tagger
 from ner.training.batching import automatic_sizes
-from ner.training.corpora import Corpora
-from ner.training.inspection import inspect
+from ner.training.corpora import Corpora, inspect
 
 
 def run_of(sentences, development=None, **training):

@@ -8,9 +8,8 @@ from training_runs import config
 from ner.evaluation import Score
 from ner.sentence import Sentence, Span
 from ner.training import Epoch, Run, read_settings
-from ner.training.corpora import Corpora
-from ner.training.inspection import inspect
-from ner.training.plot import plot
+from ner.training.corpora import Corpora, inspect
+from ner.training.results import plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 

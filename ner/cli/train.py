@@ -164,7 +164,7 @@ def _begin(
 ) -> Run:
     """Make the run, and tell what it learns from."""
     from ner.training import Run
-    from ner.training.inspection import inspect
+    from ner.training.corpora import inspect
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)

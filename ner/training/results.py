@@ -1,18 +1,81 @@
-"""What a run leaves behind: the model, scored as it lies on disk, and how it came about."""
+"""How a run scores: epochs on the development sentences, and the model as it lies on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ner.evaluation import evaluate
+from ner.evaluation import Score, evaluate
+from ner.evaluation.charts import Axis, Chart, Dot, side_by_side
 from ner.evaluation.tables import percent
+from ner.inference import Decoding, engine_for
+from ner.scorer import Scorer
 from ner.sentence import Sentence
 from ner.tagger import Tagger, model_card
 from ner.training.corpora import Corpora
 from ner.training.distillation import forgetting_report
+from ner.training.distributed import Processes
 from ner.training.history import Epoch, best_of, history
-from ner.training.plot import plot
+from ner.training.optimisation import WeightAverage
+
+
+def score_development(
+    network: Scorer,
+    sentences: Sequence[Sentence],
+    decoding: Decoding,
+    average: WeightAverage | None,
+    processes: Processes,
+) -> Mapping[str, Score] | None:
+    """The score of each label, ``None`` where there are no sentences to score by.
+
+    Args:
+        network: The network as the last step left it.
+        sentences: The development sentences, all of them in every process.
+        decoding: How spans are chosen.
+        average: The weights that would be saved, where they are not the network's own.
+        processes: Those that train together; each tags its share.
+    """
+    if not sentences:
+        return None
+    own = processes.share(sentences)
+    with _averaged(network, average):
+        predicted = engine_for(network.eval(), decoding).predict(own)
+    labels = evaluate(own, predicted).labels
+    gold = {span.label for sentence in sentences for span in sentence.spans or ()}
+    return _summed(labels, gold.union(network.labels), processes)
+
+
+@contextlib.contextmanager
+def _averaged(network: Scorer, average: WeightAverage | None) -> Iterator[None]:
+    """While the block runs, the network has its averaged weights, where there are such."""
+    if average is None:
+        yield
+        return
+    own = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.load_state_dict(average.weights)
+    try:
+        yield
+    finally:
+        network.load_state_dict(own)
+
+
+def _summed(
+    labels: Mapping[str, Score], names: Collection[str], processes: Processes
+) -> Mapping[str, Score]:
+    """The scores of all processes added up.
+
+    Args:
+        labels: The scores of this one.
+        names: The labels that some process may have met, the same in all.
+        processes: The processes.
+    """
+    if processes.count == 1:
+        return labels
+    ordered = sorted(names)
+    own = [labels.get(label, Score()) for label in ordered]
+    rows = processes.sum_counts([[s.correct, s.predicted, s.gold] for s in own])
+    return {label: Score(*row) for label, row in zip(ordered, rows, strict=True) if any(row)}
 
 
 def score_tagger(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
@@ -88,3 +151,45 @@ def _how_trained(epochs: Sequence[Epoch], corpora: Corpora, seed: int) -> list[s
         shown = " | ".join(percent(figure) for figure in figures)
         lines.append(f"| {label} | {shown} | {score.gold} |")
     return [*lines, *(["", "The table is of the development sentences."] if scores else [])]
+
+
+BESIDE = 84  # pixels for the names of the lines
+
+
+def plot(epochs: Sequence[Epoch]) -> str:
+    """Draw the run; what is undefined in an epoch is left out of its line."""
+    loss = [(float(epoch.number), epoch.loss) for epoch in epochs]
+    most = max([value for _, value in loss if value == value] + [1e-9])
+    charts = [_chart("Loss per sentence", Axis.of("nats", 0.0, most), {"loss": loss}, epochs)]
+    f1: dict[str, list[Dot]] = {}
+    for epoch in epochs:
+        scores = {"all": epoch.score} if epoch.score is not None else {}
+        for label, score in {**scores, **dict(sorted(epoch.labels.items()))}.items():
+            f1.setdefault(label, []).append((epoch.number, 100.0 * score.f1))
+    if f1:
+        charts.append(_chart("Development F1", Axis.of("%", 0.0, 100.0), f1, epochs))
+    return side_by_side(charts) + "\n"
+
+
+def _chart(
+    title: str, up: Axis, lines: Mapping[str, Sequence[Dot]], epochs: Sequence[Epoch]
+) -> Chart:
+    last = len(epochs)
+    chart = Chart(title, _epochs(last), up, right=BESIDE)
+    colours = chart.palette.lines
+    named = [(name, colours[number % len(colours)]) for number, name in enumerate(lines)]
+    for (_, colour), line in zip(named, lines.values(), strict=True):
+        chart.line(line, colour)
+        chart.dots(line[-1:], colour, [2])
+    chart.legend(named, "beside")
+    best = [epoch.number for epoch in epochs if epoch.best]
+    if best:
+        chart.mark(best[-1], f"best: epoch {best[-1]}")
+    return chart
+
+
+def _epochs(last: int) -> Axis:
+    """An axis of whole epochs from 1."""
+    axis = Axis.of("epoch", 0.0, float(max(last, 2)))
+    ticks = [(value, text) for value, text in axis.ticks if value >= 1 and value == int(value)]
+    return Axis("epoch", 1.0, axis.high, [(1.0, "1"), *(tick for tick in ticks if tick[0] > 1)])

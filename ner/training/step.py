@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ner.batch import Batch
 from ner.indexed import Indexed, TypeTable
 from ner.scorer import Scorer
-from ner.training.autocast import autocast_bfloat16
 from ner.training.distillation import Distillation
 from ner.training.distributed import Processes
 from ner.training.optimisation import (
@@ -182,3 +182,39 @@ def restore_random_states(states: Mapping[str, Any], device: torch.device) -> No
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
+
+
+@contextlib.contextmanager
+def autocast_bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """While the block runs, the network computes in bfloat16 where that is safe (autocast).
+
+    The LSTMs of processors that have no bfloat16 for them compute in float32.
+    """
+    with torch.autocast(device.type, torch.bfloat16), contextlib.ExitStack() as hooks:
+        if device.type == "cpu" and not _has_bfloat16():
+            for module in network.modules():
+                if isinstance(module, nn.LSTM):
+                    before, after = _float32(module)
+                    hooks.callback(before.remove)
+                    hooks.callback(after.remove)
+        yield
+
+
+def _has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _float32(
+    module: nn.LSTM,
+) -> tuple[torch.utils.hooks.RemovableHandle, torch.utils.hooks.RemovableHandle]:
+    """Make a module leave autocast while it computes."""
+    outside = torch.autocast("cpu", enabled=False)
+
+    def leave(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        outside.__enter__()  # type: ignore[no-untyped-call]
+        return tuple(tensor.float() for tensor in given)
+
+    def come_back(module: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> None:
+        outside.__exit__(None, None, None)
+
+    return module.register_forward_pre_hook(leave), module.register_forward_hook(come_back)
