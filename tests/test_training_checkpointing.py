@@ -316,7 +316,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(number, tmp_path, ca
     assert "stopped after step 3; --resume goes on" in capsys.readouterr().out
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
     assert main(["train", "run.yaml", "--device", "cpu", "--resume"]) == 0
-    assert "going on after step 3" in capsys.readouterr().out
+    assert "continuing after step 3" in capsys.readouterr().out
     assert not (tmp_path / "model.run").exists()
 
 

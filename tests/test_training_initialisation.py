@@ -103,7 +103,7 @@ def test_seeds_follow_one_another_and_their_spread_is_told():
 def chain_losses(run):
     """The loss of the annotation and of the rehearsal in a step of all sentences."""
     batch = run.network.collate(run._data.pieces, run._stepper.table)
-    return run.network.loss(batch), run._rehearsal.loss(batch)
+    return run.network.loss(batch), run._stepper._distillation.loss(batch)
 
 
 def rehearsing(model, sentences, development=(), **training):
@@ -125,7 +125,7 @@ def test_the_loss_of_rehearsal_is_the_cross_entropy_written_out(model):
     run = rehearsing(model, NEW)
     run.network.eval()
     batch = run.network.collate(run._data.pieces, run._stepper.table)
-    old = run._rehearsal.old
+    old = run._stepper._distillation.old
     wanted, found = old(batch).marginals(), run.network(batch).marginals()
     expected = 0.0
     for row, sentence in enumerate(run._data.pieces):
