@@ -18,7 +18,6 @@ from ner.config import ConfigError, dump, parse
 from ner.evaluation.tables import percent
 from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
-from ner.inference.n_best import alternatives
 from ner.inference.span_decoder import NBestParse
 from ner.model_directory import ModelError
 from ner.scorer import Scorer
@@ -82,12 +81,7 @@ class Tagger:
             TypeError: The tokens are a text.
         """
         refuse_text(tokens)
-        engine = self.engine()
-        if isinstance(engine, FastEngine):
-            yield from engine.stream(tokens)
-        else:
-            own = Sentence(tuple(tokens))
-            yield own.tokens, engine.predict([own])[0]
+        yield from self.engine().stream(tokens)
 
     def alternatives(
         self, sentences: Iterable[Sentence | Sequence[str]], count: int
@@ -102,8 +96,7 @@ class Tagger:
             TypeError: A text is given in place of a list of tokens.
             ValueError: ``count`` is below 1.
         """
-        given = as_sentences(sentences)
-        return alternatives(self.network, given, count, temperature=self.decoding.temperature)
+        return self.engine().alternatives(as_sentences(sentences), count)
 
     def engine(self) -> FastEngine | PlainEngine:
         """What tags with the network as it is now; the same one as long as it fits."""

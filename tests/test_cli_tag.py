@@ -122,6 +122,7 @@ def test_a_document_is_one_for_all_its_sentences(tag, model, toy):
 def test_a_sentence_too_long_to_be_held_is_written_as_it_is_read(tag, monkeypatch):
     monkeypatch.setattr(readers, "HELD", 500)
     monkeypatch.setattr("ner.inference.batch_engine.PIECE", 600)
+    monkeypatch.setattr("ner.inference.batch_engine.WHOLE", 600)
     lines = [f"Word{number % 9} O" for number in range(3000)]
     text = "\n".join(["Ada O", "", *lines, "", "Obi O"]) + "\n"
     status, out, _ = tag(text, "--from", "conll", "--to", "conll")

@@ -1,6 +1,7 @@
 """The fast road gives what the plain one gives, for any network, text, length and thread."""
 
 import gc
+import random
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -249,10 +250,26 @@ def test_a_long_sentence_keeps_its_document(toy):
 @pytest.mark.parametrize("length", [0, 1, 700, 955, 956, 957, 1700])
 def test_a_stream_gives_every_token_once_in_order(toy, monkeypatch, length):
     monkeypatch.setattr(batch_engine, "PIECE", 700)
+    monkeypatch.setattr(batch_engine, "WHOLE", 500)
     tokens = [f"Word{number % 7}" for number in range(length)]
     pieces = list(FastEngine(network_of(toy)).stream(tokens))
     assert [token for kept, _ in pieces for token in kept] == tokens
     assert all(span.end <= len(kept) for kept, spans in pieces for span in spans)
+
+
+@pytest.mark.parametrize("whole", [500, 100_000])
+def test_a_stream_is_tagged_as_predict_tags_it(toy, monkeypatch, whole):
+    """What a part knows of documents is the same on both ways."""
+    monkeypatch.setattr(batch_engine, "PIECE", 600)
+    monkeypatch.setattr(batch_engine, "WHOLE", whole)
+    engine, found, place = FastEngine(network_of(toy)), [], 0
+    assert {"document", "topic"} <= engine.network.named_embeddings().keys()
+    words = random.Random(1).choices([token for s in toy for token in s.tokens], k=2500)
+    for kept, spans in engine.stream(iter(words)):
+        found += [(s.start + place, s.end + place, s.label, s.score) for s in spans]
+        place += len(kept)
+    (wanted,) = engine.predict([Sentence(tuple(words))])
+    assert found == [(s.start, s.end, s.label, s.score) for s in wanted]
 
 
 @given(st.data(), st.sampled_from(["BIO", "BIOES", "BILOU", "BMES"]))

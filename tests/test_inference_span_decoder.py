@@ -17,7 +17,6 @@ from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.crf.core.viterbi import viterbi
 from ner.inference import Decoding, FastEngine, PlainEngine
 from ner.inference.decoding import WAYS
-from ner.inference.n_best import alternatives
 from ner.inference.span_decoder import Moves, SpanDecoder
 from ner.inference.span_extraction import SpanExtractor
 from ner.inference.windows import DecodingChunk
@@ -170,7 +169,7 @@ def test_other_readings_are_those_of_the_network(toy):
     network, sentences = network_of(toy), texts(toy, 24)
     engine = FastEngine(network, Decoding(temperature=1.5))
     found = engine.alternatives(sentences, 4)
-    right = alternatives(network, sentences, 4, temperature=1.5)
+    right = PlainEngine(network, engine.decoding).alternatives(sentences, 4)
     for own, expected in zip(found, right, strict=True):
         assert [reading.spans for reading in own] == [reading.spans for reading in expected]
         given_ = [reading.probability for reading in own]

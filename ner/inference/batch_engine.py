@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -172,14 +172,19 @@ class BatchEngine(Generic[Table]):
         return found
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
-        """Tag one sentence of any length in bounded memory.
+        """Tag one sentence of any length in bounded memory, as ``predict`` tags it.
 
         Yields:
             Some next tokens of the sentence, and the spans among them, counted from the first of
             these. Only a span of more than ten thousand tokens is cut.
         """
-        for stretch, kept, spans in self._pieces(self.emitter(), _Read(tokens)):
-            yield stretch.tokens[kept], spans
+        source = iter(tokens)
+        held = tuple(islice(source, WHOLE + 1))
+        if 0 < len(held) <= WHOLE:
+            yield held, self.predict([Sentence(held)])[0]
+        elif held:
+            for stretch, kept, spans in self._pieces(self.emitter(), _Read(chain(held, source))):
+                yield stretch.tokens[kept], spans
 
     def _pieces(
         self, emitter: Emitter[Table], stretch_of: Callable[[int, int], Sentence]

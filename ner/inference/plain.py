@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -11,6 +11,7 @@ from ner.crf import DECODERS, LinearChain, Paths, posterior
 from ner.indexed import Indexed, TypeTable
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
+from ner.inference.span_decoder import NBestParse
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
 
@@ -62,12 +63,57 @@ class PlainEngine:
                 found[number] = spans
         return found
 
+    @torch.inference_mode()
+    def alternatives(
+        self, sentences: Sequence[Sentence], count: int
+    ) -> list[tuple[NBestParse, ...]]:
+        """Return the most probable readings of each sentence, the best first.
+
+        In the schemes a network uses, different legal tag sequences are different readings.
+
+        Args:
+            sentences: The sentences.
+            count: The most readings of a sentence; a short one may not have so many.
+
+        Raises:
+            ValueError: ``count`` is below 1.
+        """
+        if count < 1:
+            raise ValueError(f"the number of readings must be at least 1, got {count}")
+        network = self.network
+        found: list[tuple[NBestParse, ...]] = [(NBestParse((), 1.0),)] * len(sentences)
+        filled = [number for number, sentence in enumerate(sentences) if len(sentence)]
+        lengths = [len(sentences[number]) for number in filled]
+        for group in group_by_length(lengths, sentences=32, tokens=2048):
+            numbers = [filled[place] for place in group]
+            batch = network.batch([bare(sentences[number]) for number in numbers])
+            chain = self.decoding.tempered(network(batch.to(network.device)))
+            paths = chain.n_best(count)
+            probabilities = (paths.scores - chain.log_partition().unsqueeze(1)).exp().tolist()
+            for number, rows, own in zip(numbers, paths.tags.tolist(), probabilities, strict=True):
+                length = len(sentences[number])
+                found[number] = tuple(
+                    NBestParse(self._decoded(row[:length]), probability)
+                    for row, probability in zip(rows, own, strict=True)
+                    if probability > 0.0
+                )
+        return found
+
+    def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
+        """Yield the tokens of one sentence and its spans, all at once."""
+        own = Sentence(tuple(tokens))
+        yield own.tokens, self.predict([own])[0]
+
+    def _decoded(self, path: Sequence[int]) -> tuple[Span, ...]:
+        """The spans that tags, given by their numbers, spell."""
+        return self.network.scheme.decode([self.network.tags[number] for number in path])
+
     def _spans(self, chain: LinearChain) -> list[tuple[Span, ...]]:
         """The spans of the chosen paths through a chain."""
         network = self.network
         paths = paths_of(chain, network, self.decoding).tags.tolist()
         decoded = [
-            network.scheme.decode([network.tags[number] for number in path[:length]])
+            self._decoded(path[:length])
             for path, length in zip(paths, chain.lengths.tolist(), strict=True)
         ]
         places = [(row, span) for row, spans in enumerate(decoded) for span in spans]
