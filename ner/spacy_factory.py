@@ -1,4 +1,4 @@
-"""What spaCy finds by entry points: the factory ``ner_crf``, its architecture, a reader, a batcher.
+"""What spaCy finds by entry points: the factory ``ner_crf``, its architecture, readers and more.
 
 spaCy imports the factories of every installed package whenever a pipeline is made, so this
 module imports nothing but spaCy; the component and torch follow when ``ner_crf`` is added.
@@ -111,6 +111,17 @@ def make_corpus(
     from ner.spacy_component.corpus import Corpus
 
     return Corpus(path, format=format, limit=limit, sentences=sentences)
+
+
+def make_seqeval_scorer(mode: str = "default") -> Callable[..., dict[str, Any]]:
+    """The scorer ``ner_crf.seqeval.v1``: figures that seqeval computes.
+
+    Args:
+        mode: ``default``, or ``strict``, in which spans with ill-formed tags do not count.
+    """
+    from ner.spacy_component.scoring import score_by_seqeval
+
+    return partial(score_by_seqeval, mode=mode)
 
 
 def make_batcher(

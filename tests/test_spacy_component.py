@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.tokens import Span as DocSpan
+from spacy.training import Example
 
 import ner
 from ner.batch import batched
@@ -525,7 +526,45 @@ def test_it_works_in_a_memory_zone(nlp):
 def test_a_component_with_a_tagger_scores_examples(nlp):
     doc = nlp(TEXT)
     gold = {"entities": [(0, 7, "PER"), (15, 28, "ORG"), (32, 37, "PER")]}
-    scores = nlp.evaluate([spacy.training.Example.from_dict(nlp.make_doc(TEXT), gold)])
+    scores = nlp.evaluate([Example.from_dict(nlp.make_doc(TEXT), gold)])
     correct = len({(e.start_char, e.end_char, e.label_) for e in doc.ents} & set(gold["entities"]))
     assert scores["ents_p"] == pytest.approx(correct / len(doc.ents))
     assert scores["ents_r"] == pytest.approx(correct / 3)
+
+
+@pytest.mark.parametrize("mode", ["default", "strict"])
+def test_scores_of_seqeval_are_those_that_seqeval_computes(path, toy, mode):
+    """The oracle is seqeval on tags; some entities are moved so that not all are found."""
+    from seqeval.metrics import classification_report
+    from seqeval.scheme import IOB2
+
+    scorer = {"@scorers": "ner_crf.seqeval.v1", "mode": mode}
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_crf", config={"model": str(path), "scorer": scorer})
+    examples, rows = [], []
+    for number, sentence in enumerate(toy):
+        reference = Doc(nlp.vocab, words=sentence.tokens)
+        ents = [DocSpan(reference, s.start, s.end, s.label) for s in sentence.spans]
+        reference.set_ents(ents[number % 2 :])
+        examples.append(Example(Doc(nlp.vocab, words=sentence.tokens), reference))
+        pair = (reference, nlp(Doc(nlp.vocab, words=sentence.tokens)))
+        rows.append([_bio(doc) for doc in pair])
+    options = {"mode": "strict", "scheme": IOB2} if mode == "strict" else {}
+    gold, predicted = zip(*rows, strict=True)
+    exact = classification_report(
+        list(gold), list(predicted), output_dict=True, zero_division=0, **options
+    )
+    found = nlp.evaluate(examples)
+    assert found["ents_f"] == pytest.approx(exact["micro avg"]["f1-score"])
+    assert 0.0 < found["ents_f"] < 1.0
+    assert found["ents_macro_r"] == pytest.approx(exact["macro avg"]["recall"])
+    labels = {label for label in exact if not label.endswith("avg")}
+    assert found["ents_per_type"].keys() == labels
+    for label, row in found["ents_per_type"].items():
+        assert row["p"] == pytest.approx(exact[label]["precision"])
+    bare = Example(Doc(nlp.vocab, words=["Ada"]), Doc(nlp.vocab, words=["Ada"]))
+    assert nlp.get_pipe("ner_crf").score([bare])["ents_f"] is None
+
+
+def _bio(doc):
+    return [f"{t.ent_iob_}-{t.ent_type_}" if t.ent_type_ else "O" for t in doc]

@@ -14,7 +14,7 @@ from ner.evaluation.active_learning import Uncertainty
 from ner.evaluation.label_errors import Opinion
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
-from ner.inference.plain import SENTENCES, TOKENS, paths_of
+from ner.inference.plain import SENTENCES, TOKENS, chosen_spans
 from ner.schemes import OUTSIDE
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
@@ -44,7 +44,7 @@ class Doubts:
             for s in sentences
         ]
         for numbers, chain in self._chains(sentences):
-            predicted = self._predicted(chain)
+            predicted = chosen_spans(chain, self.network, self.decoding)
             gold = [list(sentences[number].spans or ()) for number in numbers]
             sure = self._probabilities(chain, gold)
             own = self._probabilities(chain, predicted)
@@ -88,14 +88,6 @@ class Doubts:
                     batch = self.network.collate([indexed[place] for place in group], table)
                     chain = self.decoding.tempered(self.network(batch.to(device)))
                     yield [numbers[place] for place in group], chain
-
-    def _predicted(self, chain: LinearChain) -> list[list[Span]]:
-        network = self.network
-        paths = paths_of(chain, network, self.decoding).tags.tolist()
-        return [
-            list(network.scheme.decode([network.tags[tag] for tag in path[:length]]))
-            for path, length in zip(paths, chain.lengths.tolist(), strict=True)
-        ]
 
     def _probabilities(
         self, chain: LinearChain, spans: Sequence[Sequence[Span]]

@@ -29,7 +29,6 @@ class PlainEngine:
     def __init__(self, network: Scorer, decoding: Decoding = VITERBI) -> None:
         self.network = network
         self.decoding = decoding
-        self._label_numbers = {label: number for number, label in enumerate(network.labels)}
 
     def fits(self) -> bool:
         """Whether no other engine would serve the network better, as it is now."""
@@ -59,7 +58,8 @@ class PlainEngine:
             numbers = [filled[place] for place in group]
             batch = self.network.collate([indexed[number] for number in numbers], table)
             chain = self.decoding.tempered(self.network(batch.to(device)))
-            for number, spans in zip(numbers, self._spans(chain), strict=True):
+            chosen = spans_of(chain, self.network, self.decoding)
+            for number, spans in zip(numbers, chosen, strict=True):
                 found[number] = spans
         return found
 
@@ -93,7 +93,7 @@ class PlainEngine:
             for number, rows, own in zip(numbers, paths.tags.tolist(), probabilities, strict=True):
                 length = len(sentences[number])
                 found[number] = tuple(
-                    NBestParse(self._decoded(row[:length]), probability)
+                    NBestParse(spelled(network, row[:length]), probability)
                     for row, probability in zip(rows, own, strict=True)
                     if probability > 0.0
                 )
@@ -104,35 +104,41 @@ class PlainEngine:
         own = Sentence(tuple(tokens))
         yield own.tokens, self.predict([own])[0]
 
-    def _decoded(self, path: Sequence[int]) -> tuple[Span, ...]:
-        """The spans that tags, given by their numbers, spell."""
-        return self.network.scheme.decode([self.network.tags[number] for number in path])
 
-    def _spans(self, chain: LinearChain) -> list[tuple[Span, ...]]:
-        """The spans of the chosen paths through a chain."""
-        network = self.network
-        paths = paths_of(chain, network, self.decoding).tags.tolist()
-        decoded = [
-            self._decoded(path[:length])
-            for path, length in zip(paths, chain.lengths.tolist(), strict=True)
-        ]
-        places = [(row, span) for row, spans in enumerate(decoded) for span in spans]
-        if not places:
-            return decoded
-        scores = chain.span_probability(
-            torch.tensor([row for row, _ in places]),
-            torch.tensor([span.start for _, span in places]),
-            torch.tensor([span.end for _, span in places]),
-            torch.tensor([self._label_numbers[span.label] for _, span in places]),
-            network.span_tags,
-        )
-        rest = iter(scores.tolist())
-        scored = [
-            [Span(span.start, span.end, span.label, next(rest)) for span in spans]
-            for spans in decoded
-        ]
-        least = self.decoding.min_score
-        return [tuple(span for span in spans if (span.score or 0.0) >= least) for spans in scored]
+def spans_of(chain: LinearChain, network: Scorer, decoding: Decoding) -> list[tuple[Span, ...]]:
+    """Return the chosen spans of each sentence with their probabilities."""
+    found = chosen_spans(chain, network, decoding)
+    places = [(row, span) for row, spans in enumerate(found) for span in spans]
+    if not places:
+        return found
+    numbers = {label: number for number, label in enumerate(network.labels)}
+    scores = chain.span_probability(
+        torch.tensor([row for row, _ in places]),
+        torch.tensor([span.start for _, span in places]),
+        torch.tensor([span.end for _, span in places]),
+        torch.tensor([numbers[span.label] for _, span in places]),
+        network.span_tags,
+    )
+    rest = iter(scores.tolist())
+    scored = [
+        [Span(span.start, span.end, span.label, next(rest)) for span in spans] for spans in found
+    ]
+    least = decoding.min_score
+    return [tuple(span for span in spans if (span.score or 0.0) >= least) for spans in scored]
+
+
+def chosen_spans(chain: LinearChain, network: Scorer, decoding: Decoding) -> list[tuple[Span, ...]]:
+    """Return the spans of the chosen path through each sentence."""
+    paths = paths_of(chain, network, decoding).tags.tolist()
+    return [
+        spelled(network, path[:length])
+        for path, length in zip(paths, chain.lengths.tolist(), strict=True)
+    ]
+
+
+def spelled(network: Scorer, path: Sequence[int]) -> tuple[Span, ...]:
+    """Return the spans that tags, given by their numbers, spell."""
+    return network.scheme.decode([network.tags[number] for number in path])
 
 
 def paths_of(chain: LinearChain, network: Scorer, decoding: Decoding) -> Paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,19 +11,20 @@ from torch import Tensor
 from ner.analysis.alternatives import SpanWithAlternatives, with_alternatives
 from ner.batch import group_by_length
 from ner.indexed import Indexed, TypeTable
-from ner.inference import Decoding, PlainEngine
+from ner.inference import Decoding
 from ner.inference.batch_engine import WHOLE
+from ner.inference.plain import spans_of
 from ner.inference.windows import windows
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
-from ner.spacy_component.documents import Piece, moved, without
+from ner.spacy_component.documents import DocSentence, moved, without
 from ner.tagger import Tagger
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch
 LONG = TOKENS // 2  # a sentence of more tokens is alone in its batch, and read in windows
 
 
-class ClampedEngine(PlainEngine):
+class ClampedEngine:
     """Finds the spans of sentences of which some tokens' annotation is known.
 
     The path of a sentence is the best of those that keep to its annotation, and the score of a
@@ -36,7 +37,8 @@ class ClampedEngine(PlainEngine):
     """
 
     def __init__(self, network: Scorer, decoding: Decoding, *, alternatives: int = 0) -> None:
-        super().__init__(network, decoding)
+        self.network = network
+        self.decoding = decoding
         self.alternatives = alternatives
 
     @torch.inference_mode()
@@ -56,7 +58,7 @@ class ClampedEngine(PlainEngine):
                 emissions = self.network.emissions(batch)
             chain = self.network.chain(emissions, batch.lengths, candidates=batch.candidates)
             chain = self.decoding.tempered(chain)
-            chosen: Sequence[tuple[Span, ...]] = self._spans(chain)
+            chosen = spans_of(chain, self.network, self.decoding)
             if self.alternatives:
                 chosen = with_alternatives(self.network, chain, chosen, self.alternatives)
             for number, spans in zip(group, chosen, strict=True):
@@ -89,7 +91,7 @@ def clampable(network: Scorer) -> tuple[str, ...]:
 
 
 def tag_pieces(
-    tagger: Tagger, rows: Sequence[Sequence[Piece]], *, alternatives: int = 0
+    tagger: Tagger, rows: Sequence[Sequence[DocSentence]], *, alternatives: int = 0
 ) -> list[tuple[Span, ...]]:
     """The spans of documents in their own tokens, without those that are given.
 
@@ -102,8 +104,10 @@ def tag_pieces(
     free = [sentence for sentence in sentences if sentence.spans is None]
     bound = [sentence for sentence in sentences if sentence.spans is not None]
     found = iter(tagger.predict(free))
-    engine = ClampedEngine(tagger.network, tagger.decoding, alternatives=alternatives)
-    around = iter(engine.predict(bound) if bound else ())
+    around: Iterator[tuple[Span, ...]] = iter(())
+    if bound:
+        engine = ClampedEngine(tagger.network, tagger.decoding, alternatives=alternatives)
+        around = iter(engine.predict(bound))
     own = iter(sentences)
     return [
         tuple(

@@ -23,7 +23,7 @@ UNSET = 0  # of spaCy's ENT_IOB; the odd 1 and 3 are inside and begin, which may
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DocSentence:
     """A sentence of a document without its white space.
 
     Attributes:
@@ -35,7 +35,7 @@ class Piece:
     places: Sequence[int]
 
 
-def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
+def pieces(doc: Doc, *, use_sents: bool = True) -> list[DocSentence]:
     """The sentences of a document, where they are known and wanted; else all of it as one.
 
     A stretch that is all white space is no sentence. What ``part_of`` made knows of the rest of
@@ -53,12 +53,12 @@ def pieces(doc: Doc, *, use_sents: bool = True) -> list[Piece]:
     own = Document(tuple(tuple(map(words.__getitem__, row)) for row in places))
     document, first = doc.user_data.get(WHOLE, (own, 0))
     return [
-        Piece(Sentence(tokens, document=document, position=number), row)
+        DocSentence(Sentence(tokens, document=document, position=number), row)
         for number, (tokens, row) in enumerate(zip(own.tokens, places, strict=True), first)
     ]
 
 
-def part_of(doc: Doc, number: int, part: Piece) -> Doc:
+def part_of(doc: Doc, number: int, part: DocSentence) -> Doc:
     """A sentence of a document as a document of its own, with the entities that lie within it.
 
     Args:
@@ -71,7 +71,7 @@ def part_of(doc: Doc, number: int, part: Piece) -> Doc:
     return alone
 
 
-def with_vectors(parts: Sequence[Piece], vectors: NDArray[np.float32]) -> list[Piece]:
+def with_vectors(parts: Sequence[DocSentence], vectors: NDArray[np.float32]) -> list[DocSentence]:
     """The pieces of a document, whose sentences bring along the vectors of their tokens.
 
     Args:
@@ -79,7 +79,7 @@ def with_vectors(parts: Sequence[Piece], vectors: NDArray[np.float32]) -> list[P
         vectors: Of all tokens of the document, ``(tokens, width)``.
     """
     return [
-        Piece(replace(part.sentence, vectors=vectors[list(part.places)]), part.places)
+        DocSentence(replace(part.sentence, vectors=vectors[list(part.places)]), part.places)
         for part in parts
     ]
 
@@ -127,7 +127,7 @@ def _iob(doc: Doc) -> NDArray[np.int64]:
     return np.asarray(doc.to_array("ENT_IOB"), dtype=np.int64)
 
 
-def clamped(doc: Doc, parts: Sequence[Piece], labels: Iterable[str]) -> list[Piece]:
+def clamped(doc: Doc, parts: Sequence[DocSentence], labels: Iterable[str]) -> list[DocSentence]:
     """The pieces with what is set before as their annotation; the other tokens are unknown.
 
     Where nothing is set they stay as they are, without annotation. Entities of none of the
@@ -231,7 +231,7 @@ if not DocSpan.has_extension("alternatives"):
     DocSpan.set_extension("alternatives", getter=_alternatives, setter=_set_alternatives)
 
 
-def gold(example: Example, parts: Sequence[Piece]) -> list[Piece]:
+def gold(example: Example, parts: Sequence[DocSentence]) -> list[DocSentence]:
     """The pieces of the predicted document, annotated with what is known of its entities.
 
     Tokens whose annotation is missing, or does not fit the tokens, are unknown; so are those of
@@ -250,7 +250,7 @@ def gold(example: Example, parts: Sequence[Piece]) -> list[Piece]:
     return _annotated(parts, ents, reference.to_array("ENT_IOB") == UNSET)
 
 
-def check_labels(parts: Iterable[Piece], labels: Sequence[str], name: str) -> None:
+def check_labels(parts: Iterable[DocSentence], labels: Sequence[str], name: str) -> None:
     """Refuse annotation with labels that the component of that name does not have.
 
     Raises:
@@ -275,8 +275,8 @@ def labels_of(examples: Iterable[Example]) -> list[str]:
 
 
 def _annotated(
-    parts: Sequence[Piece], ents: Sequence[tuple[int, int, str]], free: NDArray[np.bool_]
-) -> list[Piece]:
+    parts: Sequence[DocSentence], ents: Sequence[tuple[int, int, str]], free: NDArray[np.bool_]
+) -> list[DocSentence]:
     """The pieces with entities of the document as their spans, and free tokens as unknown.
 
     Args:
@@ -300,7 +300,7 @@ def _annotated(
         else:
             free[start:end] = True
     return [
-        Piece(_known(part.sentence, found, free[list(part.places)]), part.places)
+        DocSentence(_known(part.sentence, found, free[list(part.places)]), part.places)
         for part, found in zip(parts, spans, strict=True)
     ]
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ner.batch import Batch, pad
 from ner.embeddings import GivenEmbedding
 from ner.scorer import Scorer
-from ner.spacy_component.documents import Piece, pieces, with_vectors
+from ner.spacy_component.documents import DocSentence, pieces, with_vectors
 from ner.spacy_component.shim import Layer, NetworkShim, network_of, shim_of
 
 
@@ -36,7 +36,7 @@ class Scored:
         lengths: Their tokens, ``(sentences,)``.
     """
 
-    pieces: tuple[tuple[Piece, ...], ...]
+    pieces: tuple[tuple[DocSentence, ...], ...]
     emissions: Tensor
     lengths: Tensor
 
@@ -71,14 +71,16 @@ def tok2vec_of(model: Layer) -> Layer | None:
     return model.layers[0] if model.layers else None
 
 
-def read(model: Layer, docs: Sequence[Doc]) -> list[list[Piece]]:
+def read(model: Layer, docs: Sequence[Doc]) -> list[list[DocSentence]]:
     """The sentences of documents, with the vectors of their tokens where the layer has such."""
     rows = [pieces(doc, use_sents=model.attrs["use_sents"]) for doc in docs]
     tok2vec = tok2vec_of(model)
     return rows if tok2vec is None else _with_vectors(rows, tok2vec.predict(docs))
 
 
-def _with_vectors(rows: Sequence[Sequence[Piece]], vectors: Sequence[Any]) -> list[list[Piece]]:
+def _with_vectors(
+    rows: Sequence[Sequence[DocSentence]], vectors: Sequence[Any]
+) -> list[list[DocSentence]]:
     to_numpy = get_current_ops().to_numpy
     return [
         with_vectors(row, to_numpy(own))  # type: ignore[no-untyped-call]
@@ -86,7 +88,7 @@ def _with_vectors(rows: Sequence[Sequence[Piece]], vectors: Sequence[Any]) -> li
     ]
 
 
-def loss(network: Scorer, scored: Scored, gold: Sequence[Piece]) -> tuple[float, Tensor]:
+def loss(network: Scorer, scored: Scored, gold: Sequence[DocSentence]) -> tuple[float, Tensor]:
     """The loss of scored documents, in nats a sentence, and its gradient.
 
     The gradient of the CRF's own weights is added to them; that of the emissions is given back.
@@ -175,7 +177,7 @@ def _given(network: Scorer, batch: Batch) -> Tensor | None:
 
 
 def _by_document(
-    docs: Sequence[Doc], rows: Sequence[Sequence[Piece]], gradient: Tensor
+    docs: Sequence[Doc], rows: Sequence[Sequence[DocSentence]], gradient: Tensor
 ) -> list[Any]:
     """The gradient of the vectors of each document's tokens, ``(tokens, width)``; 0 at blanks."""
     ops = get_current_ops()
