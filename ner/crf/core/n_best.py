@@ -38,7 +38,7 @@ def n_best(scores: ChainScores, n: int) -> tuple[Integers, Doubles]:
     for t in range(length - 1, -1, -1):
         followed = moves.T[kept] + ending[:, :, None]  # (batch, n, tags)
         last = (scores.lengths == t + 1)[:, None, None]
-        endings = np.where(last, first_end, followed).reshape(batch, -1)
+        endings = np.where(last, first_end, followed).reshape(batch, n * tags)
         best = np.tile(beginnings[t], n) + endings
         place = np.argsort(-best, axis=1, kind="stable")[:, :n]
         tag, before = place % tags, place // tags
