@@ -100,6 +100,16 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         repairs.warn()
 
 
+def _check_delimiter(given: str) -> None:
+    """Refuse what cannot separate columns.
+
+    Raises:
+        ValueError: It is not one character, or it is one that means something else.
+    """
+    if len(given) != 1 or given in '"\r\n\0':
+        raise ValueError(f"delimiter must be one character, such as ',', got {given!r}")
+
+
 def write(
     file: TextIO, sentences: Iterable[Sentence], *, delimiter: str = ",", scheme: str = "BIO"
 ) -> None:
@@ -115,6 +125,7 @@ def write(
         ValueError: A sentence has other columns than the first one, or there is no such scheme.
     """
     chosen = scheme_named(scheme)
+    _check_delimiter(delimiter)
     table = csv.writer(file, delimiter=delimiter, lineterminator="\n")
     names: tuple[str, ...] | None = None
     for number, one in enumerate(sentences, 1):
@@ -147,6 +158,8 @@ class _Table:
         faults: Faults,
     ) -> None:
         self._path, self._encoding, self._faults = path, encoding, faults
+        if delimiter is not None:
+            _check_delimiter(delimiter)
         self._delimiter, self._names = delimiter, names
         self._places: dict[str, int | None] = {}
         self._header: list[str] = []
