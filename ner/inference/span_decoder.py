@@ -168,7 +168,7 @@ class SpanDecoder:
         rows, of = np.unique(found.rows, return_inverse=True)
         some = replace(chain, emissions=chain.emissions[rows], lengths=chain.lengths[rows])
         some, there = self.decoding.tempered(some), replace(found, rows=of)
-        messages = forward_backward(some).messages()
+        messages = forward_backward(some).lookup()
         listed: list[float] = span_probability(some, messages, there, self.table).tolist()
         return listed
 

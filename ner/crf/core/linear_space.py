@@ -144,8 +144,25 @@ class LinearSpace:
         places[tokens[self.packing.reverse]] = np.arange(n)
         return np.take(rows, places, axis=0).reshape(self.shape)
 
+    def lookup(self) -> PackedMessages:
+        """Return the messages where only those at some tokens are wanted."""
+        packing, (batch, length, _) = self.packing, self.shape
+        places = np.zeros(batch * length, np.int64)
+        places[packing.tokens] = np.arange(len(packing.tokens))
+        return PackedMessages(self, *self._divided(), places.reshape(batch, length))
+
     def messages(self) -> Messages:
         """Return the messages in logs, ``(batch, length, tags)``."""
+        messages, packing, (batch, length, tags) = self.lookup(), self.packing, self.shape
+        log_alpha, log_beta = np.zeros((2, batch * length, tags))
+        places = np.arange(len(packing.tokens))
+        log_alpha[packing.tokens] = messages.alpha_of(places)
+        log_beta[packing.tokens[packing.reverse]] = messages.beta_of(places)
+        shape = self.shape
+        return Messages(log_alpha.reshape(shape), log_beta.reshape(shape), self.log_partition)
+
+    def _divided(self) -> tuple[Doubles, Doubles]:
+        """Return the logs of what each alpha, and the reverse's beta, were divided by, ``(n,)``."""
         packing, potentials = self.packing, self.potentials
         step, row, rows = packing.step, packing.row, len(packing.lengths)
         steps = len(packing.counts)
@@ -165,12 +182,46 @@ class LinearSpace:
         before = divided[0, step + 1, row] + passed[step + 1, row] + moved + potentials.start_log
         behind = divided[1, step, row] + passed[length, row] - passed[length - step, row]
         behind += moved + potentials.end_log
-        log_alpha, log_beta = np.zeros((2, self.shape[0] * self.shape[1], self.shape[2]))
+        return before, behind
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMessages:
+    """Messages in log space, computed where they are asked for; see ``Messages``.
+
+    before: the log of what alpha of each packed token was divided by, ``(n,)``.
+    behind: the same of beta of the reverse of each packed token, ``(n,)``.
+    places: the packed token of each token, ``(batch, length)``.
+    """
+
+    sums: LinearSpace
+    before: Doubles
+    behind: Doubles
+    places: Integers
+
+    @property
+    def log_partition(self) -> Doubles:
+        """The log of the sum over all paths, ``(batch,)``."""
+        return self.sums.log_partition
+
+    def alpha_at(self, rows: Integers, tokens: Integers) -> Doubles:
+        """Return log alpha at some tokens of sentences, ``(n, tags)``."""
+        return self.alpha_of(self.places[rows, tokens])
+
+    def beta_at(self, rows: Integers, tokens: Integers) -> Doubles:
+        """Return log beta at some tokens of sentences, ``(n, tags)``."""
+        return self.beta_of(self.sums.packing.reverse[self.places[rows, tokens]])
+
+    def alpha_of(self, places: Integers) -> Doubles:
+        """Return log alpha of packed tokens."""
+        values = self.sums.values[self.sums.packing.forwards[places]]
         with np.errstate(divide="ignore"):
-            log_alpha[packing.tokens] = np.log(self.values[packing.forwards]) + before[:, None]
-            log_beta[packing.tokens[packing.reverse]] = np.log(self.beta) + behind[:, None]
-        shape = self.shape
-        return Messages(log_alpha.reshape(shape), log_beta.reshape(shape), self.log_partition)
+            return np.asarray(np.log(values) + self.before[places, None])
+
+    def beta_of(self, places: Integers) -> Doubles:
+        """Return log beta of the reverse of packed tokens."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.sums.beta[places]) + self.behind[places, None])
 
 
 def _walk(

@@ -124,6 +124,10 @@ class LogSpace:
             start, end = nodes[:, 0].sum(0), nodes[np.arange(len(nodes)), last].sum(0)
         return ScoreGradient(*(part.astype(dtype) for part in (nodes, moves, start, end)))
 
+    def lookup(self) -> Messages:
+        """Return the messages, as ``LinearSpace.lookup`` does."""
+        return self.messages()
+
     def messages(self) -> Messages:
         """Return the messages, ``(batch, length, tags)``."""
         return Messages(self.log_alpha, self.log_beta, self.log_partition)

@@ -128,6 +128,14 @@ class Messages:
     log_beta: Doubles
     log_partition: Doubles
 
+    def alpha_at(self, rows: Integers, tokens: Integers) -> Doubles:
+        """Return log alpha at some tokens of sentences, ``(n, tags)``."""
+        return self.log_alpha[rows, tokens]
+
+    def beta_at(self, rows: Integers, tokens: Integers) -> Doubles:
+        """Return log beta at some tokens of sentences, ``(n, tags)``."""
+        return self.log_beta[rows, tokens]
+
     def marginals(self) -> Doubles:
         """Return the probability of each tag at each token, ``(batch, length, tags)``."""
         # p(y_t | x) = alpha(t) beta(t) / Z, where Z is the sum over the tags of any token

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ner.crf.core.linear_space import PackedMessages
 from ner.crf.core.log_space import logsumexp
 from ner.crf.core.scores import ChainScores, Doubles, Integers, Messages
+
+AnyMessages = Messages | PackedMessages
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +74,7 @@ class SpanBatch:
 
 
 def span_probability(
-    scores: ChainScores, messages: Messages, spans: SpanBatch, table: SpanTable
+    scores: ChainScores, messages: AnyMessages, spans: SpanBatch, table: SpanTable
 ) -> Doubles:
     """Return the exact probabilities of spans, ``(spans,)``.
 
@@ -90,7 +93,7 @@ def span_probability(
     rows, labels, count = spans.rows, spans.labels, spans.ends - spans.starts
     first = np.where(count == 1, table.single[labels], table.first[labels])
     last = np.where(count == 1, table.single[labels], table.last[labels])
-    weight = messages.log_alpha[rows, spans.starts, first]
+    weight = messages.alpha_at(rows, spans.starts)[np.arange(len(rows)), first]
     pair = np.flatnonzero(count == 2)
     if len(pair):
         weight[pair] += moves[first[pair], last[pair]]
@@ -127,7 +130,7 @@ def _along(scores: ChainScores, spans: SpanBatch, inside: Integers) -> Doubles:
 
 
 def _after(
-    scores: ChainScores, messages: Messages, spans: SpanBatch, last: Integers, no: Integers
+    scores: ChainScores, messages: AnyMessages, spans: SpanBatch, last: Integers, no: Integers
 ) -> Doubles:
     """Return the log of the weight of all endings after spans' last tags, ``(spans,)``.
 
@@ -139,12 +142,12 @@ def _after(
         no: The tags that must not follow, or -1.
     """
     rows, ends = spans.rows, spans.ends
-    weight = messages.log_beta[rows, ends - 1, last]
+    weight = messages.beta_at(rows, ends - 1)[np.arange(len(rows)), last]
     open_ = np.flatnonzero((no >= 0) & (ends < scores.lengths[rows]))
     if len(open_):
         row, token = rows[open_], ends[open_]
         following = scores.transitions[last[open_]].astype(np.float64)
-        following += scores.emissions[row, token] + messages.log_beta[row, token]
+        following += scores.emissions[row, token] + messages.beta_at(row, token)
         if scores.candidates is not None:
             following[~scores.candidates[row, token]] = -np.inf
         following[np.arange(len(open_)), no[open_]] = -np.inf
