@@ -77,7 +77,7 @@ class RunFolder:
         remove_stale(self.path)
         if strange := {path.name for path in self.path.iterdir()} - {CHECKPOINTS, HISTORY}:
             raise ConfigError(
-                f"{self.path} holds {min(strange)}, which does not belong to an interrupted run "
+                f"{self.path}: holds {min(strange)}, which does not belong to an interrupted run "
                 "and would be removed; move it, or give another output"
             )
         lost = any(self.checkpoints.glob("step-*"))
