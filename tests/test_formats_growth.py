@@ -20,7 +20,7 @@ import pytest
 
 import ner.formats
 from ner.errors import DataError
-from ner.formats import FORMATS, sniffing
+from ner.formats import FORMATS, kinds
 
 SMALL, TIMES = 1_000, 8
 MOST = 3 * TIMES  # between 8, linear, and 64, quadratic
@@ -32,12 +32,16 @@ def patterns() -> dict[str, Callable[..., object]]:
     found: dict[str, Callable[..., object]] = {}
     for info in pkgutil.iter_modules(ner.formats.__path__):
         module = importlib.import_module(f"ner.formats.{info.name}")
-        compiled = {name: one for name, one in vars(module).items() if isinstance(one, re.Pattern)}
+        compiled = {
+            name: one
+            for name, one in vars(module).items()
+            if isinstance(one, re.Pattern) and isinstance(one.pattern, str)
+        }
         for name, use in re.findall(r"(\b_[A-Z_]+)\.(\w+)\(", inspect.getsource(module)):
             if name in compiled:
                 found[f"{info.name}.{name}.{use}"] = getattr(compiled[name], use)
-    for name, begins in sniffing._BEGINNINGS.items():
-        found[f"sniffing.{name}"] = re.compile(begins).match
+    for name, begins in kinds._BEGINNINGS.items():
+        found[f"kinds.{name}"] = re.compile(begins).match
     return found
 
 
@@ -106,6 +110,11 @@ FAMILIES: dict[str, Callable[[int], str]] = {
     ),
     "digits.json": lambda n: '{"text": "' + "1" * n + "1." * n + '"}',
     "slots.slots": lambda n: "a:B-a:" * n + "\n",
+    "quotes.csv": lambda n: 'token,tag\n"' + '""' * n,
+    "fields.webanno": lambda n: "#Text=" + "a " * n + "\n1-1\t0-1\t" + "_|" * n + "\n",
+    "lines.pubtator": lambda n: "1|t|" + "a " * n + "\n1|a|\n" + "1\t0\t1\ta\tX\n" * n,
+    "open.bioc": lambda n: "<collection>" + "<document>" * n,
+    "spans.i2b2": lambda n: 'c="' + "a " * n + '" 1:0 1:1||t="x"\n',
     "sniffed": lambda n: "a:B-a:B-x " * n + "!\n",
     "wide.conll": lambda n: "a " * n + "\n",
     "long.conll": lambda n: "a O\n" * n,
