@@ -7,6 +7,7 @@ from that table, so a new scheme is a new row in ``SCHEMES``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from ner.sentence import Span
 
 OUTSIDE = "O"
 REMEMBERED = 10_000  # tags whose meaning a scheme keeps, and spans
+_PREFIXED = re.compile("[BIESMLU]-")
 UNTYPED = "_"  # the label of entities in a file that says only B, I and O
 
 
@@ -165,13 +167,17 @@ class Scheme:
     def _meaning(self, tag: str) -> tuple[Role, str]:
         if tag == OUTSIDE:
             return EDGE, ""
+        if self.name == "IO" and tag and not _PREFIXED.match(tag):
+            return self.roles["I"], tag
         prefix, hyphen, label = tag.partition("-")
         if prefix not in self.roles or (hyphen and not label):
             raise ValueError(f"{tag!r} is no {self.name} tag; its prefixes are {self._prefixes()}")
         return self.roles[prefix], label or UNTYPED
 
     def _spell(self, tags: list[str]) -> tuple[str, ...]:
-        """IOB1 writes B- only where a span of the same label touches the one before."""
+        """IOB1 writes B- only where a span of the same label touches the one before; IO never."""
+        if self.name == "IO":
+            return tuple([_unprefixed(tag) for tag in tags])
         if self.name != "IOB1":
             return tuple(tags)
         spelled = list(tags)
@@ -183,6 +189,12 @@ class Scheme:
 
     def _prefixes(self) -> str:
         return ", ".join(self.roles)
+
+
+def _unprefixed(tag: str) -> str:
+    """A tag of IO as a label alone, unless that would be read as something else."""
+    label = tag[2:]
+    return tag if tag == OUTSIDE or label == OUTSIDE or _PREFIXED.match(label) else label
 
 
 def _refuse_text(given: Iterable[str], expected: str) -> None:
@@ -216,6 +228,9 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("BMES", _table(B=(True, False), M=(False, False), E=(False, True), S=(True, True))),
     )
 }
+# In files only: the label alone is the tag, neighbours of one label are one span, and so what it
+# writes may be read back as fewer spans.
+IO = Scheme("IO", _table(I=(None, None)))
 ALIASES = {"IOB2": "BIO", "IOB": "BIO", "IOBES": "BIOES", "BILUO": "BILOU", "BMESO": "BMES"}
 
 
@@ -246,6 +261,15 @@ def distinct_labels(labels: Iterable[Any]) -> tuple[str, ...]:
         if any(category(character) == "Cc" for character in label):
             raise ValueError(f"the label {label!r} contains a control character")
     return found
+
+
+def file_scheme_named(name: str) -> Scheme:
+    """The scheme of that name that a file may be written in: as `scheme_named`, or ``IO``.
+
+    Raises:
+        ValueError: No scheme is called so.
+    """
+    return IO if name.upper() == IO.name else scheme_named(name)
 
 
 def scheme_named(name: str) -> Scheme:

@@ -16,7 +16,7 @@ from ner.formats.columns import Aside, ColumnLayout, Numbering
 from ner.formats.detection import Detection, TagCounts, complaint
 from ner.formats.faults import Faults
 from ner.formats.records import MISSING
-from ner.formats.table import Table, TableOptions, refuse_empty
+from ner.formats.table import Table, options_from, refuse_empty
 from ner.schemes import OUTSIDE, Role, Scheme
 from ner.sentence import Document, Span
 
@@ -176,7 +176,7 @@ class Source:
 
     def _columns(self, findings: Findings | None) -> Iterator[Item]:
         """The sentences of a file of columns, without its bad lines."""
-        table = Table(self.name, TableOptions(**self._options))
+        table = Table(self.name, options_from(**self._options))
         faults = Collected(self.name, findings)
         numbering = Numbering()
         decoded = Decoded(self.missing)

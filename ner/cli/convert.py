@@ -25,7 +25,7 @@ from ner.formats import (
     read,
     write,
 )
-from ner.schemes import SCHEMES, outermost, scheme_named
+from ner.schemes import SCHEMES, file_scheme_named, outermost
 from ner.sentence import Sentence
 
 EXAMPLE = """\
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scheme",
-        help=f"how tags are written: {', '.join(SCHEMES)}; without it as in INPUT, or BIO",
+        help=f"how tags are written: {', '.join(SCHEMES)}, IO; without it as in INPUT, or BIO",
     )
     parser.add_argument(
         "--writer",
@@ -154,7 +154,7 @@ def _scheme(scheme: str | None, target: Format) -> str | None:
     """The scheme asked for, where the format to be written has tags."""
     if scheme is None:
         return None
-    name = scheme_named(scheme).name
+    name = file_scheme_named(scheme).name
     if "scheme" in options_of(target.name, "write"):
         return name
     note(f"warning: {target.name} has no tags, and so no scheme; {name} is ignored")

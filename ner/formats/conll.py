@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ner.errors import BAD_TAG, DataError, DataWarning
+from ner.formats.advice import SAMPLED, Sample, advise, remarks, sample
 from ner.formats.columns import (
     BOUNDARY,
     Aside,
@@ -31,14 +32,24 @@ from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.faults import Faults, title
 from ner.formats.lines import rereadable
-from ner.formats.table import FATE, REFUSE, Piece, Table, TableOptions, comment_hint, refuse_empty
+from ner.formats.table import (
+    FATE,
+    REFUSE,
+    Piece,
+    Table,
+    TableOptions,
+    comment_hint,
+    options_from,
+    refuse_empty,
+)
 from ner.options import check_options, parameters_of
-from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.schemes import IO, OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence, check_column
 
 OPTIONS = TableOptions
 SAME, PLAIN = "same", "plain"  # layouts that can be written
 NONE: frozenset[int] = frozenset()  # of tokens whose annotation is missing
+MERGED = "scheme IO does not part neighbours of one label: they are read as one entity"
 HELD = 500_000  # tokens of a file that is cut into lines only once
 
 _FILLING = {"-X-", "X", "O", "_", "-", "", BOUNDARY}  # in the columns of a boundary line
@@ -79,14 +90,16 @@ class Reader:
 
     def __init__(self, source: str | Path, **options: Any) -> None:
         check_options(options, parameters_of(TableOptions), "the conll reader")
-        self.options = TableOptions(**options)
+        self.options = options_from(**options)
         self._source = source
         self._table = Table(title(source), self.options)
         self._detection: Detection | None = None
         self._illegal: frozenset[tuple[str, str]] = frozenset()
         # what the first pass saw of a file of modest size
         self._held: deque[Piece | Aside] = deque()
-        self._scheme = None if self.options.scheme is None else scheme_named(self.options.scheme)
+        self._scheme: Scheme | None = None
+        if self.options.scheme is not None:
+            self._scheme = file_scheme_named(self.options.scheme)
         self._tag_map = dict(self.options.tag_map)
         self._bad: dict[str, str] = {}  # tags that are none, to be read as missing
 
@@ -129,10 +142,41 @@ class Reader:
                 self._meet(piece, tags, met, faults)
                 tags = [self._bad.get(tag, tag) for tag in tags]
             counts.add(tags)
-        self._detection = found = self._settled(counts, met, faults)
-        if remark := numbering.remark():
-            warnings.warn(DataWarning(remark, path=faults.path), stacklevel=2)
+        found = self._settled(counts, met, faults)
+        self._check(path, faults)
+        self._detection = found
+        faults.warn(FATE)
+        self._tag_map |= self._bad
+        self._illegal = counts.illegal_pairs(found.scheme)
+        remark = numbering.remark()
+        for told in filter(None, (remark, *self._remarks(path))):
+            warnings.warn(DataWarning(told, path=faults.path), stacklevel=2)
         return found
+
+    def _sample(self, path: str | Path, lines: int = SAMPLED) -> Sample | None:
+        """The first lines, where columns are told by their numbers."""
+        options = self.options
+        token, tag = options.token_column, options.tag_column
+        if isinstance(token, str) or isinstance(tag, str) or options.header or options.columns:
+            return None
+        aside = (options.comment_prefix, options.document_prefix)
+        return sample(path, options.encoding, aside, (token, tag), lines)
+
+    def _check(self, path: str | Path, faults: Faults) -> None:
+        """Raise what is wrong with the file: in one line where that shows what to set."""
+        if not faults.lines:
+            return
+        given = self._sample(path) if self.options.bad_lines == REFUSE else None
+        if given is not None and self._scheme is None and (found := advise(given)):
+            Faults(self._source).refuse(*found)
+        faults.check()
+
+    def _remarks(self, path: str | Path) -> Iterable[str]:
+        """What to say of a file in which nothing is wrong."""
+        if self._detection is not None and self._detection.scheme is IO:
+            yield MERGED
+        if not self.options.token_prefix and (given := self._sample(path, 300)):
+            yield from remarks(given, chosen=self.options.tag_column != -1)
 
     def _settled(self, counts: TagCounts, met: dict[str, int], faults: Faults) -> Detection:
         """The scheme of all tags; those it has not are told, with all else that is wrong."""
@@ -140,10 +184,6 @@ class Reader:
         for tag, line in met.items():
             if line and (wrong := complaint(tag, found.scheme)):
                 self._fault(tag, line, wrong, faults, found.tags[tag])
-        faults.check()
-        faults.warn(FATE)
-        self._tag_map |= self._bad
-        self._illegal = counts.illegal_pairs(found.scheme)
         return found
 
     def _kept(self, pieces: Iterable[Piece | Aside]) -> Iterator[Piece]:
@@ -165,7 +205,7 @@ class Reader:
         for line, row, tag in zip(piece.lines, rows, tags, strict=True):
             if tag in met:
                 continue
-            wrong = complaint(tag)
+            wrong = complaint(tag, self._scheme if self._scheme is IO else None)
             if wrong is None:
                 met[tag] = line
             else:
@@ -263,14 +303,14 @@ def write(
     """
     if layout not in (SAME, PLAIN):
         raise ValueError(f"layout is {SAME} or {PLAIN}, got {layout!r}")
-    chosen, lines = scheme_named(scheme or "BIO"), Lines(separator or "\t")
+    chosen, lines = file_scheme_named(scheme or "BIO"), Lines(separator or "\t")
     first: ColumnLayout | None = None
     document: Document | None = None
     for number, sentence in enumerate(sentences, 1):
         own = _layout(sentence, separator, plain=layout == PLAIN)
         if first is None:
             first, lines = own, Lines(own.separator)
-            chosen = scheme_named(scheme or own.scheme or "BIO")
+            chosen = file_scheme_named(scheme or own.scheme or "BIO")
             if own.header:
                 target.write(lines[own.names] + "\n")
         try:

@@ -18,7 +18,7 @@ from ner.formats.faults import Faults
 from ner.formats.lines import read_texts, rereadable
 from ner.formats.shapes import tags_of
 from ner.options import lookup
-from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Sentence
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -78,7 +78,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         DataError: The file has no such columns, or rows are not what they should be.
         ValueError: There is no such scheme.
     """
-    chosen = None if scheme is None else scheme_named(scheme)
+    chosen = None if scheme is None else file_scheme_named(scheme)
     names = {"sentence": sentence, "token": token, "tag": tag}
     with rereadable(source) as path:
         faults, counts, met = Faults(source), TagCounts(MISSING), {MISSING: 0}
@@ -124,7 +124,7 @@ def write(
     Raises:
         ValueError: A sentence has other columns than the first one, or there is no such scheme.
     """
-    chosen = scheme_named(scheme)
+    chosen = file_scheme_named(scheme)
     _check_delimiter(delimiter)
     table = csv.writer(file, delimiter=delimiter, lineterminator="\n")
     names: tuple[str, ...] | None = None

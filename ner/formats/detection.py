@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
 from ner.errors import DataWarning
-from ner.schemes import OUTSIDE, SCHEMES, Scheme
+from ner.schemes import IO, OUTSIDE, SCHEMES, Scheme
 
 PREFIXES = frozenset(prefix for scheme in SCHEMES.values() for prefix in scheme.roles)
 
@@ -17,6 +17,13 @@ FIRST = 3  # repaired tags that a warning shows
 TOGETHER = 100_000  # tags counted at a time
 STRAY = 10  # a scheme is not taken for tags that so many times as many speak against
 
+# Hyphens and dashes that word processors write, and Cyrillic and Greek letters that look Latin.
+_LOOK_ALIKE: dict[int, int | str] = {
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"), "-"),
+    **str.maketrans(
+        "\u0412\u0406\u0415\u0405\u041c\u041e\u0392\u0399\u0395\u039c\u039f", "BIESMOBIEMO"
+    ),
+}
 _INNER = frozenset("IMEL")  # prefixes of tags that go on with a span
 
 
@@ -199,6 +206,8 @@ class Repairs:
 def is_tag(tag: str, scheme: Scheme) -> bool:
     """Whether a scheme has such a tag."""
     prefix, hyphen, label = tag.partition("-")
+    if scheme.name == IO.name:
+        return bool(tag) and (prefix not in PREFIXES or prefix in scheme.roles or not hyphen)
     return tag == OUTSIDE or (prefix in scheme.roles and (bool(label) or not hyphen))
 
 
@@ -209,6 +218,8 @@ def complaint(tag: str, scheme: Scheme | None = None) -> str | None:
         tag: As the file has it.
         scheme: The scheme it should be of; without it, any.
     """
+    if scheme is not None and is_tag(tag, scheme):
+        return None
     prefixes = sorted(PREFIXES) if scheme is None else list(scheme.roles)
     prefix, hyphen, label = tag.partition("-")
     if tag == OUTSIDE or (prefix in prefixes and (label or not hyphen)):
@@ -219,6 +230,8 @@ def complaint(tag: str, scheme: Scheme | None = None) -> str | None:
         own = _translated(prefix, scheme) + hyphen + label
         return f"{tag!r} is no {of}; {listed}; {_question(tag, own)}"
     meant = _meant(tag, prefixes)
+    if meant is None and tag.isidentifier() | any(map(str.isalpha, tag)):
+        return f"{tag!r} is no {of}; {listed}; if it is a label without a prefix, set scheme: IO"
     if meant is None:
         return (
             f"{tag!r} is no {of}; {listed} (if it marks missing annotation, set missing: {tag!r})"
@@ -241,6 +254,9 @@ def _meant(tag: str, prefixes: Sequence[str]) -> str | None:
     """The tag somebody who wrote this one had in mind, if that can be told."""
     if tag in ("o", "0", "Ο", "О", "OUT", "Other", "OTHER", "other"):  # a Greek and a Cyrillic O
         return OUTSIDE
+    plain = tag.translate(_LOOK_ALIKE)
+    if plain != tag and complaint(plain) is None:
+        return plain
     if tag[:1].upper() in prefixes and tag[1:2] in ("-", "_", ".", ":") and tag[2:]:
         return f"{tag[0].upper()}-{tag[2:]}"
     if tag[-2:-1] in ("-", "_") and tag[-1] in prefixes and tag[:-2]:

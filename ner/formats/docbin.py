@@ -26,17 +26,24 @@ _ATTRIBUTES = ("ORTH", "SPACY", "SENT_START", "ENT_IOB", "ENT_TYPE")
 
 
 def read(
-    source: str | Path, *, language: str = "xx", max_size: int = MAX_SIZE
+    source: str | Path,
+    *,
+    language: str = "xx",
+    spans_key: str | None = None,
+    max_size: int = MAX_SIZE,
 ) -> Iterator[Sentence]:
     """Read the sentences of a file.
 
     Args:
         source: A path or ``"-"``.
         language: The language whose vocabulary the documents are read into.
+        spans_key: The group of ``doc.spans`` that is read in place of ``doc.ents``; of nested
+            spans the outermost.
         max_size: The bytes that it may have when it is unpacked.
 
     Raises:
-        DataError: The file is no DocBin, a damaged one, or one that unpacks to too much.
+        DataError: The file is no DocBin, a damaged one, or one that unpacks to too much; or its
+            documents have spans in ``doc.spans`` alone and nobody said which are meant.
     """
     from spacy.tokens import DocBin  # a second, and only this format needs it
 
@@ -48,7 +55,10 @@ def read(
         raise DataError.of(title(source), told)
     try:
         for doc in DocBin(store_user_data=True).from_bytes(raw).get_docs(vocab):
+            _settle(doc, spans_key, title(source))
             yield from _sentences(doc)
+    except DataError:
+        raise
     except Exception as error:  # msgpack, zlib and numpy each raise their own
         reason = str(error).splitlines()[0] if str(error) else ""
         raise DataError.of(
@@ -106,6 +116,26 @@ def write(file: IO[bytes], sentences: Iterable[Sentence], *, language: str = "xx
                 doc.user_data[_NAME] = document.id
             found.add(doc)
     file.write(found.to_bytes())
+
+
+def _settle(doc: Doc, key: str | None, name: str) -> None:
+    """Make the entities of a document those of a group of its spans.
+
+    Raises:
+        DataError: There is no such group, or there are spans in groups alone and none is chosen.
+    """
+    from spacy.util import filter_spans
+
+    groups = {group: spans for group, spans in doc.spans.items() if len(spans)}
+    if key is not None:
+        if key not in doc.spans:
+            there = ", ".join(map(repr, doc.spans)) or "none"
+            raise DataError.of(name, f"no group of doc.spans is called {key!r}; there are {there}")
+        doc.set_ents(filter_spans(doc.spans[key]), default="outside")
+    elif groups and not doc.has_annotation("ENT_IOB"):
+        named = ", ".join(map(repr, groups))
+        told = f"the spans stand in doc.spans alone, in {named}; set spans_key to the one meant"
+        raise DataError.of(name, told)
 
 
 def _sentences(doc: Doc) -> tuple[Sentence, ...]:

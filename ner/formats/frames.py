@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ner.errors import DataError
+from ner.errors import DataError, DataWarning
 from ner.formats.detection import TagCounts, complaint
 from ner.formats.records import MISSING
 from ner.formats.shapes import tags_of
-from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Sentence, in_document
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def to_dataframe(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> DataF
         the sentences' other columns by name, and ``tag``.
     """
     pandas = _extra("pandas")
-    chosen = scheme_named(scheme)
+    chosen = file_scheme_named(scheme)
     rows: list[dict[str, Any]] = []
     document, before = -1, None
     for number, sentence in enumerate(sentences):
@@ -80,7 +81,9 @@ def from_dataframe(
     others = [name for name in frame.columns if name not in (*_OURS, sentence, token, tag)]
     starts = frame[sentence].where(frame[sentence].notna()).ffill()
     first = (starts != starts.shift()).cumsum()
+    _check_words(frame, token)
     groups = [group for _, group in frame.groupby(first, sort=False)]
+    _warn_of_turns(frame, starts, first)
     tags = [[str(one) for one in group[tag]] for group in groups]
     chosen = _detect(tags, scheme)
     found: list[Sentence] = []
@@ -93,6 +96,40 @@ def from_dataframe(
     return _in_documents(found, [_document(group["document"].iloc[0]) for group in groups])
 
 
+def _check_words(frame: DataFrame, token: str) -> None:
+    """Refuse tokens that are missing.
+
+    Raises:
+        DataError: One is.
+    """
+    missing = frame.index[frame[token].isna()]
+    if len(missing):
+        raise DataError(
+            f"row {missing[0]}: the token is missing ({len(missing)} in all); pandas takes words "
+            "such as NA and null for missing values: read the file with keep_default_na=False"
+        )
+
+
+def _warn_of_turns(frame: DataFrame, starts: Any, first: Any) -> None:
+    """Warn of sentences whose rows do not stand together."""
+    names = (
+        starts
+        if "document" not in frame.columns
+        else list(zip(frame["document"], starts, strict=True))
+    )
+    pandas = _extra("pandas")
+    seen = pandas.DataFrame({"name": pandas.Series(names, index=frame.index), "run": first})
+    turns = seen.drop_duplicates().groupby("name", dropna=False).size()
+    again = int((turns > 1).sum())
+    if again:
+        told = (
+            f"{again} value{'s' * (again > 1)} of the column of sentences come back after another; "
+            "each time a new sentence begins. If their rows belong together, sort the table first "
+            '(sort_values(..., kind="stable"))'
+        )
+        warnings.warn(DataWarning(told), stacklevel=3)
+
+
 def to_dataset(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> Dataset:
     """A row for each sentence: ``id``, ``tokens``, and ``ner_tags`` as numbers with names.
 
@@ -101,7 +138,7 @@ def to_dataset(sentences: Iterable[Sentence], *, scheme: str = "BIO") -> Dataset
         scheme: Of the tags; ``_`` is the tag of tokens nobody has annotated.
     """
     datasets = _extra("datasets")
-    chosen = scheme_named(scheme)
+    chosen = file_scheme_named(scheme)
     tokens, tags = [], []
     for sentence in sentences:
         tokens.append(list(sentence.tokens))
@@ -146,6 +183,9 @@ def from_dataset(
         DataError: A column or the names are missing, or a tag is none; with the number of the
             row, from 0.
     """
+    if isinstance(rows, Mapping):
+        splits = ", ".join(map(repr, rows))
+        raise DataError(f"expected one split of a dataset, got several: {splits}; choose one")
     known = _names(rows, tags) if names is None else names
     read: list[tuple[tuple[str, ...], list[str]]] = []
     for number, row in enumerate(rows):
@@ -200,7 +240,7 @@ def _detect(rows: Iterable[Sequence[str]], scheme: str | None) -> Scheme:
     counts = TagCounts(MISSING)
     for tags in rows:
         counts.add(tags)
-    return counts.detect(None if scheme is None else scheme_named(scheme)).scheme
+    return counts.detect(None if scheme is None else file_scheme_named(scheme)).scheme
 
 
 def _sentence(

@@ -28,7 +28,7 @@ from ner.formats.offsets import counting_named
 from ner.formats.records import MISSING, RecordReader, given_tags
 from ner.formats.shapes import SHAPES, WHOLE
 from ner.formats.tokenization import DEFAULT, tokenizer_named
-from ner.schemes import SCHEMES, Scheme, scheme_named
+from ner.schemes import SCHEMES, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence
 
 
@@ -76,7 +76,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         counting_named(offsets)
     noted = Faults(source) if faults is None else faults
     unfit = Misfits(noted.path) if misfits is None else misfits
-    known = scheme_named(scheme or "BIO")
+    known = file_scheme_named(scheme or "BIO")
     reading = RecordReader(tokenizer, align, known, unfit, offsets, annotation, trust_offsets)
     with rereadable(source) as path:
         yield from _sentences(path, encoding, reading, noted, detected=scheme is None)
@@ -136,7 +136,7 @@ def write(
     """
     if shape not in SHAPES:
         raise ValueError(f"shape is one of {', '.join(SHAPES)}, got {shape!r}")
-    chosen = SCHEMES["BIO"] if scheme is None else scheme_named(scheme)
+    chosen = SCHEMES["BIO"] if scheme is None else file_scheme_named(scheme)
     for sentence in sentences:
         if shape in WHOLE and sentence.unknown:
             raise ValueError(

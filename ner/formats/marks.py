@@ -11,13 +11,14 @@ from ner.formats.detection import Detection, TagCounts, complaint
 from ner.formats.faults import Faults
 from ner.formats.parentheses import parse
 from ner.formats.treebank import MISC, Group, Groups, TreebankOptions, values_at
-from ner.schemes import OUTSIDE, scheme_named
+from ner.schemes import OUTSIDE, file_scheme_named
 
 LIKELY = ("NER", "NE", "ENTITY", "ENTITIES")  # columns or keys of MISC, the likeliest first
 EMPTY = "_"
 OUTSIDE_TOO = ("*", None)  # how a token outside any entity is written, besides O
 
 _KEY = re.compile(r"(?:^|\|)(" + "|".join(LIKELY) + r")=", re.IGNORECASE)
+_OTHER_KEY = re.compile(r"(?:^|\|)([^=|]+)=[BS]-[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class EntitySurvey:
         self._groups = groups
         self._options = options
         self._tallies: dict[str, _Tally] = {}
+        self._others: dict[str, int] = {}  # other keys of MISC with tags, and where first
 
     def add(self, group: Group) -> None:
         """Look at a sentence."""
@@ -98,6 +100,7 @@ class EntitySurvey:
         """What has been found; what is wrong with it is noted."""
         used = [place for place, tally in self._tallies.items() if tally.used]
         if not used:
+            self._refuse_others(faults)
             return Marks(self._options.entities, attributes=self._groups.attributes)
         place = min(used, key=self._rank)
         tally = self._tallies[place]
@@ -107,10 +110,18 @@ class EntitySurvey:
             return Marks(place, attributes=self._groups.attributes)
         return self._tagged(place, tally, faults)
 
+    def _refuse_others(self, faults: Faults) -> None:
+        """Refuse a file whose tags stand under keys that are not known."""
+        if self._others and self._options.entities is None:
+            keys = ", ".join(map(repr, self._others))
+            told = f"no entity is marked under {', '.join(LIKELY)}, but MISC has tags under {keys}"
+            key, line = next(iter(self._others.items()))
+            faults.add(line, f"{told}; set entities, for example entities: {key}")
+
     def _tagged(self, place: str, tally: _Tally, faults: Faults) -> Marks:
         counts = tally.counts()
         given = self._options.scheme
-        found = counts.detect(scheme_named(given) if given else None)
+        found = counts.detect(file_scheme_named(given) if given else None)
         for tag, line in tally.met.items():
             wrong = None if tag == EMPTY else complaint(tag, found.scheme)
             if wrong:
@@ -126,7 +137,16 @@ class EntitySurvey:
         if MISC in names:
             column = names.index(MISC)
             keys = {match[1] for row in group.rows for match in _KEY.finditer(row[column])}
+            if not self._tallies and not keys:
+                self._look_elsewhere(group, column)
             yield from (keys | self._tallies.keys()) - set(names)
+
+    def _look_elsewhere(self, group: Group, column: int) -> None:
+        """Note other keys of MISC that hold tags."""
+        for line, row in zip(group.lines, group.rows, strict=True):
+            if "-" in row[column]:
+                for found in _OTHER_KEY.finditer(row[column]):
+                    self._others.setdefault(found[1], line)
 
     def _rank(self, place: str) -> tuple[bool, int]:
         tail = _tail(place)

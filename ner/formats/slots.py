@@ -18,7 +18,7 @@ from ner.formats.faults import Faults
 from ner.formats.lines import read_blocks, rereadable
 from ner.formats.records import MISSING
 from ner.formats.shapes import tags_of
-from ner.schemes import OUTSIDE, Scheme, scheme_named
+from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Document, Origin, Sentence
 
 BOUNDARY = "-DOCSTART-"
@@ -54,7 +54,7 @@ def read(
         ValueError: There is no such scheme.
     """
     noted = Faults(source) if faults is None else faults
-    chosen = None if scheme is None else scheme_named(scheme)
+    chosen = None if scheme is None else file_scheme_named(scheme)
     counts = TagCounts(MISSING)
     with rereadable(source) as path:
         for item in _lines(path, encoding, separator, Faults(source)):
@@ -134,7 +134,7 @@ def write(
     Raises:
         ValueError: A sentence has no tokens, or would not be read back the same.
     """
-    chosen = scheme_named(scheme or "BIO")
+    chosen = file_scheme_named(scheme or "BIO")
     before: Document | None = None
     for number, sentence in enumerate(sentences):
         document = sentence.document

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import chain, count, groupby
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from ner.errors import DataError
 from ner.formats.columns import (
@@ -21,20 +21,21 @@ from ner.formats.columns import (
     Row,
     Rows,
     Whole,
+    columns_of,
     named,
     usual_width,
 )
 from ner.formats.faults import Faults
 from ner.formats.lines import MAX_LINE, MAX_SENTENCE, read_texts
 from ner.formats.paragraphs import Cutter, paragraphs, telling
-from ner.options import suggestion
+from ner.options import lookup, suggestion
 
 Column = int | str
 
 REFUSE, PARDON = "refuse", "missing"
 FATE = "their tokens are kept, their annotation counts as missing"
 
-_LIKE_COMMENT = re.compile(r"(#+|//|%%?|--)(?=\s)[ \t]?")
+_LIKE_COMMENT = re.compile(r"(###\w+:|#{2,} ?|(?:#+|//|%%?|--)(?=\s)[ \t]?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class TableOptions:
             of a token that holds blanks.
         max_line: The bytes of the longest line that is read.
         max_sentence: The tokens of the longest sentence that is read.
+        token_prefix: What is stripped from the beginning of every token, such as ``en:``; ``*:``
+            is whatever stands before the first colon.
+        sentence_column: The column whose value changes where a sentence begins.
+        preset: The name of a well-known corpus, whose options are set unless they are given.
 
     Raises:
         ValueError: ``bad_lines`` is something else.
@@ -86,6 +91,9 @@ class TableOptions:
     bad_lines: str = REFUSE
     max_line: int = MAX_LINE
     max_sentence: int = MAX_SENTENCE
+    token_prefix: str | None = None
+    sentence_column: Column | None = None
+    preset: str | None = None
 
     def __post_init__(self) -> None:
         if self.bad_lines not in (REFUSE, PARDON):
@@ -94,6 +102,37 @@ class TableOptions:
 
 VOTING = 10_000  # lines that settle how many columns a file has
 SHOWN = 100  # characters of a line that a message repeats
+
+
+# Options of well-known corpora, as their publishers distribute them.
+PRESETS: dict[str, dict[str, Any]] = {
+    "btc": {},
+    "few-nerd": {"scheme": "IO"},
+    "germeval": {"comment_prefix": "#\t", "token_column": 1, "tag_column": 2, "ragged": True},
+    "hipe": {
+        "header": True,
+        "tag_column": "NE-COARSE-LIT",
+        "comment_prefix": "# ",
+        "document_prefix": "# hipe2022:document_id = ",
+        "sentence_end": "EndOfSentence",
+    },
+    "jnlpba": {"document_prefix": "###MEDLINE:"},
+    "klue": {"comment_prefix": "## "},
+    "multiconer": {"comment_prefix": "# "},
+    "uner": {"comment_prefix": "# ", "token_column": 1, "tag_column": 2},
+    "wikiann": {"token_prefix": "*:"},
+}
+
+
+def options_from(**given: Any) -> TableOptions:
+    """Return options, those of a preset among them unless others are given.
+
+    Raises:
+        ValueError: There is no such preset.
+    """
+    preset = given.get("preset")
+    known = {} if preset is None else lookup(PRESETS, preset, of="preset")
+    return TableOptions(**{**known, **given})
 
 
 class Piece(NamedTuple):
@@ -188,13 +227,36 @@ class Table:
             if self._cutter and set(map(len, piece)) == {self._width}:
                 yield self._piece(range(first + start, first + end), cast("list[Fields]", piece))
             elif piece:
-                yield from self._sift(first + start, lines[start:end], piece, faults)
+                sifted = self._sift(first + start, lines[start:end], piece, faults)
+                yield from sifted if self._options.sentence_column is None else self._cut(sifted)
             start = end + 1
+
+    def _cut(self, pieces: Iterable[Piece | Aside]) -> Iterator[Piece | Aside]:
+        """Pieces cut where the value of the column of sentences changes."""
+        place = self._place(self._options.sentence_column or 0, self.layout.names)
+        for piece in pieces:
+            if isinstance(piece, Aside):
+                yield piece
+                continue
+            rows = list(zip(*columns_of(piece.whole), strict=True))
+            told = zip(piece.lines, rows, strict=True)
+            for _, group in groupby(told, lambda pair: pair[1][place]):
+                lines, chosen = zip(*group, strict=True)
+                yield self._piece(lines, list(chosen))
 
     def _piece(self, lines: Sequence[int], rows: list[Fields]) -> Piece:
         columns, layout = tuple(zip(*rows, strict=True)), self.layout
+        if self._options.token_prefix:
+            stripped = tuple(map(self._stripped, columns[layout.token]))
+            columns = (*columns[: layout.token], stripped, *columns[layout.token + 1 :])
         tags = () if layout.tag is None else columns[layout.tag]
         return Piece(lines, columns[layout.token], tags, columns)
+
+    def _stripped(self, token: str) -> str:
+        """A token without the prefix that all tokens have."""
+        prefix = self._options.token_prefix or ""
+        bare = token.partition(":")[2] if prefix == "*:" else token.removeprefix(prefix)
+        return bare or token
 
     def _settled(self, texts: Iterable[str]) -> Iterator[str]:
         """The same texts; before the first that has lines of columns is given, all is settled."""
@@ -247,6 +309,8 @@ class Table:
         """What cuts the paragraphs of this file, if all its columns are the same on every line."""
         options = self._options
         if options.ragged or options.sentence_end or options.header:
+            return None
+        if options.token_prefix or options.sentence_column is not None:
             return None
         special = (BOUNDARY, options.comment_prefix, options.document_prefix)
         return Cutter(self._width, token, tag, filter(None, special))
@@ -347,7 +411,9 @@ def refuse_empty(piece: Piece, faults: Faults) -> None:
     if "" in piece.tokens:
         for line, token in zip(piece.lines, piece.tokens, strict=True):
             if not token:
-                faults.add(line, "the token is empty")
+                faults.add(
+                    line, "the token is empty; if it was a blank or a word such as NA, put it back"
+                )
 
 
 def comment_hint(line: str) -> str:

@@ -208,11 +208,24 @@ def _records(source: Source) -> Iterator[tuple[int, Mapping[str, Any]] | Idle]:
         except ValueError as error:
             source.bad(number, f"no JSON: {error}")
             continue
+        record = _as_words(record)
         wrong = complaint(record)
         if wrong:
             source.bad(number, wrong)
         else:
             yield number, record
+
+
+def _as_words(record: Any) -> Any:
+    """A record as other tools write it, with its tokens as words and its text as a text."""
+    if not isinstance(record, dict):
+        return record
+    if isinstance(record.get("data"), dict) and "text" not in record and "tokens" not in record:
+        return {**record, "text": record["data"].get("text")}
+    tokens = record.get("tokens")
+    if isinstance(tokens, list) and tokens and all(isinstance(one, dict) for one in tokens):
+        return {**record, "tokens": [one.get("text") for one in tokens]}
+    return record
 
 
 def _given(record: Mapping[str, Any]) -> Sentence:
@@ -246,7 +259,7 @@ def complaint(record: Any) -> str | None:
     if "tokens" in record:
         if isinstance(tokens, list) and all(isinstance(t, str) and t for t in tokens):
             return None
-        return "tokens: expected a list of strings, none of them empty"
+        return "tokens: expected a list of strings, none of them empty (or of objects with text)"
     if not isinstance(text, str):
         return "expected text, a string, or tokens, a list of strings"
     return None

@@ -1,0 +1,236 @@
+"""What to set for a file of columns that is not as the reader was told, from its first lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ner.formats.columns import BOUNDARY, Fields, split
+from ner.formats.csv import NAMES
+from ner.formats.detection import is_any_tag
+from ner.formats.faults import Faults
+from ner.formats.lines import read_texts
+from ner.schemes import OUTSIDE
+
+SAMPLED = 2_000  # lines looked at
+MOSTLY = 0.9  # of the values of a column of tags are tags
+
+_LABEL = re.compile(r"[^\W\d_][\w&/.+'\u2019-]*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}:(?=.)")
+_NO_BREAK = re.compile("[\u00a0\u2007\u202f\u3000]")
+_HEADS = {name for names in NAMES.values() for name in names} | {"pos", "chunk", "lemma", "id"}
+_CHUNKS = frozenset(
+    ["NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The first lines of a file that have columns.
+
+    Attributes:
+        lines: Where they stand.
+        texts: The lines.
+        rows: Their fields.
+        token: The column of tokens, from 0; negative from the end.
+        tag: The column of tags.
+    """
+
+    lines: Sequence[int]
+    texts: Sequence[str]
+    rows: Sequence[Fields]
+    token: int
+    tag: int
+
+    def column(self, place: int) -> list[str]:
+        """The values of a column, of the lines that have it."""
+        return [row[place] for row in self.rows if -len(row) <= place < len(row)]
+
+
+def sample(
+    path: str | Path,
+    encoding: str,
+    aside: Iterable[str | None],
+    columns: tuple[int, int],
+    most: int = SAMPLED,
+) -> Sample:
+    """The first lines of a file that have columns, without comments and boundaries.
+
+    Args:
+        path: Of the file.
+        encoding: Of the file.
+        aside: How lines begin that have no columns.
+        columns: Those of the token and of the tag.
+        most: How many lines are looked at.
+    """
+    prefixes = (BOUNDARY, *filter(None, aside))
+    lines: list[int] = []
+    texts: list[str] = []
+    for number, text in enumerate(_lines(path, encoding), 1):
+        if number > most:
+            break
+        bare = text.strip(" \t")
+        if bare and not text.startswith(prefixes):
+            lines.append(number)
+            texts.append(text)
+    return Sample(lines, texts, [split(text) for text in texts], *columns)
+
+
+def _lines(path: str | Path, encoding: str) -> Iterator[str]:
+    for text in read_texts(path, encoding=encoding, faults=Faults(path)):
+        yield from text.split("\n")
+
+
+def advise(given: Sample) -> tuple[int, str] | None:
+    """What to do about a file in which something is wrong, and the line that shows it."""
+    if not given.rows:
+        return None
+    for find in (_no_break, _header, _blank_in_label, _other_column, _unprefixed):
+        if found := find(given):
+            return found
+    return None
+
+
+def _no_break(given: Sample) -> tuple[int, str] | None:
+    """Columns that are separated by what does not separate."""
+    for line, text, row in zip(given.lines, given.texts, given.rows, strict=True):
+        parts = _NO_BREAK.sub(" ", text).split()
+        if len(row) == 1 and len(parts) > 1 and is_any_tag(parts[-1]):
+            found = _NO_BREAK.findall(text)[-1]
+            return line, (
+                f"the columns are separated by no-break spaces (U+{ord(found):04X}), which do not "
+                "separate columns; replace them by blanks or TABs"
+            )
+    return None
+
+
+def _header(given: Sample) -> tuple[int, str] | None:
+    """A first line that names the columns."""
+    first, others = given.rows[0], given.rows[1:]
+    names = [name.strip("#").casefold() for name in first]
+    tags = [row[given.tag] for row in others if -len(row) <= given.tag < len(row)]
+    if len(first) < 2 or not others or len(first) != len(others[0]):
+        return None
+    if any(map(is_any_tag, first)):
+        return None
+    if sum(name in _HEADS for name in names) < 2 or not _mostly(tags):
+        return None
+    return given.lines[
+        0
+    ], f"the first line names the columns ({', '.join(first)}); set header: true"
+
+
+def _blank_in_label(given: Sample) -> tuple[int, str] | None:
+    """Labels that hold a blank, which separates columns."""
+    width = min(map(len, given.rows))
+    for line, row in zip(given.lines, given.rows, strict=True):
+        cut = row[width - 1 :]
+        if len(cut) > 1 and cut[0][1:2] == "-" and is_any_tag(cut[0]) and not is_any_tag(cut[-1]):
+            whole = " ".join(cut)
+            return line, (
+                f"the label of {whole!r} holds a blank, which separates columns; separate them by "
+                f"TABs and replace the blank, for example {'_'.join(cut)!r}"
+            )
+    return None
+
+
+def _other_column(given: Sample) -> tuple[int, str] | None:
+    """Tags that stand in another column."""
+    if _mostly(given.column(given.tag), 0.5):
+        return None
+    places = tag_columns(given)
+    if not places:
+        return None
+    found = ", ".join(map(str, places))
+    if len(places) > 1:
+        told = f"the columns {found} (counted from 0) hold tags; set tag_column to the one meant"
+    else:
+        told = f"the tags seem to stand in column {found} (counted from 0); set tag_column: {found}"
+    if given.token in places:
+        told += f" and token_column: {next(n for n in range(len(places) + 1) if n not in places)}"
+    return given.lines[0], told
+
+
+def tag_columns(given: Sample) -> list[int]:
+    """The columns that hold tags of entities, counted from 0."""
+    width = min(map(len, given.rows), default=0)
+    return [place for place in range(width) if _tags_entities(given.column(place))]
+
+
+def _tags_entities(values: Sequence[str]) -> bool:
+    labels = {one.partition("-")[2] for one in values if one[1:2] == "-" and is_any_tag(one)}
+    return _mostly(values) and bool(labels) and not labels <= _CHUNKS
+
+
+def _unprefixed(given: Sample) -> tuple[int, str] | None:
+    """Labels without a prefix."""
+    values = given.column(given.tag)
+    labels = {one: line for one, line in zip(values, given.lines, strict=False) if one != OUTSIDE}
+    if OUTSIDE not in values or not labels or len(labels) > max(3, len(values) // 2):
+        return None
+    if len(set(map(len, given.rows))) > 1:
+        return None
+    if any(one[1:2] == "-" and is_any_tag(one) for one in labels):
+        return None
+    if not all(_LABEL.fullmatch(one) for one in labels) or any(len(one) < 2 for one in labels):
+        return None
+    shown = ", ".join(map(repr, list(labels)[:3]))
+    return min(labels.values()), (
+        f"the tags are labels without a prefix ({shown}); set scheme: IO, with which neighbours of "
+        "one label are one entity"
+    )
+
+
+def _mostly(values: Sequence[str], share: float = MOSTLY) -> bool:
+    return bool(values) and sum(map(is_any_tag, values)) >= share * len(values)
+
+
+def remarks(given: Sample, *, chosen: bool) -> Iterator[str]:
+    """What to say of a file in which nothing is wrong, but which may mean something else.
+
+    Args:
+        given: Its first lines.
+        chosen: Whether the user has said which column holds the tags.
+    """
+    if not chosen and (told := _several(given)):
+        yield told
+    tokens = given.column(given.token)
+    starts = {found[0] if (found := _LANGUAGE.match(token)) else "" for token in tokens}
+    if len(tokens) > 2 and len(starts) == 1 and (start := starts.pop()):
+        yield (f"every token begins with {start!r}; set token_prefix: {start!r} to strip it")
+    if given.token == 0 and _sentence_numbers(tokens):
+        yield (
+            "the first column holds numbers that are the same for several lines; if they are those "
+            "of sentences, set sentence_column: 0 and token_column: 1"
+        )
+
+
+def _sentence_numbers(values: Sequence[str]) -> bool:
+    """Whether values are numbers that do not fall, some of them several times."""
+    if len(values) < 3 or not all(one.isascii() and one.isdigit() for one in values):
+        return False
+    numbers = [int(one[:9]) for one in values]
+    return sorted(numbers) == numbers and len(set(numbers)) < len(numbers)
+
+
+def _several(given: Sample) -> str | None:
+    """What to say of a file with several columns of tags, of which the last one is read."""
+    width = min(map(len, given.rows), default=0)
+    last = width - 1
+    others = [place for place in tag_columns(given) if place not in (last, given.token)]
+    if not others or not _mostly(given.column(last)) or _alike(given, others[-1], last):
+        return None
+    found = ", ".join(map(str, [*others, last]))
+    return (
+        f"the columns {found} (counted from 0) hold tags; column {last} is read; set tag_column "
+        f"to the one that is meant, for example tag_column: {others[0]}"
+    )
+
+
+def _alike(given: Sample, one: int, other: int) -> bool:
+    """Whether two columns mostly say the same, as gold and predicted tags do."""
+    pairs = [(row[one], row[other]) for row in given.rows if len(row) > max(one, other)]
+    telling = [pair for pair in pairs if pair != (OUTSIDE, OUTSIDE)]
+    return 3 * sum(left == right for left, right in telling) >= len(telling)
