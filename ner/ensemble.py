@@ -84,10 +84,13 @@ class Ensemble(Scorer):
 def _shared(parts: Sequence[Sequence[Part]]) -> tuple[list[Part], list[tuple[int, ...]]]:
     """Parts that index differently, and which of them each member's parts agree with."""
     distinct: list[Part] = []
-    known: list[tuple[type[Indexer], dict[str, Any]]] = []
+    known: list[tuple[type[Indexer], dict[str, Any], int]] = []
     places = []
     for own in parts:
-        indexers = [(type(part.indexer), part.indexer.settings()) for part in own]
+        indexers = [
+            (type(part.indexer), part.indexer.settings(), 0 if part.shared else id(part))
+            for part in own
+        ]
         for part, indexer in zip(own, indexers, strict=True):
             if indexer not in known:
                 known.append(indexer)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from tiny_transformers import transformer_settings
 
 from ner.config import ConfigError
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, TypeEmbedding
@@ -27,9 +28,10 @@ def vectors_of(part, sentence):
 
 
 @pytest.fixture(params=EMBEDDINGS)
-def part(request, toy):
+def part(request, toy, tmp_path_factory):
     torch.manual_seed(0)
-    return EMBEDDINGS[request.param].fit(toy).eval()
+    own = transformer_settings(request.param, tmp_path_factory)
+    return EMBEDDINGS[request.param].fit(toy, **own).eval()
 
 
 def test_its_settings_pass_through_json_and_make_it_again(part, toy):

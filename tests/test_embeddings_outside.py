@@ -255,6 +255,8 @@ def test_several_sets_stand_side_by_side(tmp_path):
     network = build([Sentence(("the", "Üä"), (Span(1, 2, "X"),))],
                     embeddings={"words": False, "document": False, "topic": False,
                                 "characters": False, "affixes": False, **sets})  # fmt: skip
-    vectors = network.eval().vectors(network.batch([Sentence(("the", "Üä"))]))
+    network.eval()
+    (stack,) = network.stacks
+    vectors = stack.vectors(network.batch([Sentence(("the", "Üä"))]))
     assert vectors.shape == (1, 2, 3 + 2)
     np.testing.assert_array_equal(vectors[0, :, :3].detach().numpy(), ROWS[[0, 2]])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_transformers import transformer_settings
 
 from ner.embeddings import EMBEDDINGS, TypeEmbedding
 from ner.indexers import (
@@ -18,6 +19,7 @@ from ner.indexers import (
     DocumentIndexer,
     GivenIndexer,
     TopicIndexer,
+    TransformerIndexer,
     TypeIndexer,
     base,
 )
@@ -27,10 +29,13 @@ from ner.indexers.words import normalise, normalised
 from ner.sentence import Document, Sentence, in_document
 from ner.vocabulary import PADDING, UNKNOWN
 
+FLOATS = (GivenIndexer, TransformerIndexer)
+
 
 @pytest.fixture(params=INDEXERS)
-def part(request, toy):
-    return EMBEDDINGS[request.param].fit(toy)
+def part(request, toy, tmp_path_factory):
+    own = transformer_settings(request.param, tmp_path_factory)
+    return EMBEDDINGS[request.param].fit(toy, **own)
 
 
 def test_there_is_one_for_each_embedding():
@@ -47,11 +52,15 @@ def test_its_settings_are_some_of_its_embeddings_and_make_it_again(part, toy):
     settings = part.indexer.settings()
     assert settings.items() <= part.settings().items()
     again = type(part.indexer)(**json.loads(json.dumps(settings)))
+    if isinstance(again, TransformerIndexer):
+        again.reader = part._states
     for sentence in (*toy, Sentence(("", "Unheard", "of", "x" * 1000))):
         given = sentence.tokens if isinstance(again, TypeIndexer) else sentence
         for one, other in zip(again.index(given), part.index(given), strict=True):
             np.testing.assert_array_equal(one, other)
-            assert one.dtype == (np.float32 if type(again) is GivenIndexer else np.int64)
+            assert one.dtype == (
+                np.float32 if type(again) in (GivenIndexer, TransformerIndexer) else np.int64
+            )
             assert len(one) == len(sentence)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from test_inference_fast import SMALL, assert_same, network_of, texts
+from tiny_transformers import transformer_settings
 
 from ner.embeddings import EMBEDDINGS
 from ner.ensemble import Ensemble
@@ -63,7 +64,7 @@ def test_every_embedding_has_its_drawing():
 
 
 @pytest.mark.parametrize("kind", EMBEDDINGS)
-def test_every_embedding_gives_the_same_spans(toy, tmp_path, kind):
+def test_every_embedding_gives_the_same_spans(toy, tmp_path, tmp_path_factory, kind):
     places = {"Ada Obi": 0, "Accra": 1}
     files = {"gazetteers": {"files": {"people": "names.txt"}},
              "pretrained": {"file": str(tmp_path / "v.txt"), "projection": 5},
@@ -72,7 +73,8 @@ def test_every_embedding_gives_the_same_spans(toy, tmp_path, kind):
     (tmp_path / "names.txt").write_text("Ada Obi\nGhana\n", "utf-8")
     (tmp_path / "v.txt").write_text("Accra 1 2 3\nobi 0.5 1 0\n", "utf-8")
     files["gazetteers"]["files"]["people"] = str(tmp_path / "names.txt")
-    own = {kind: {**WITH.get(kind, {}), **files.get(kind, {})}}
+    more = {**files.get(kind, {}), **transformer_settings(kind, tmp_path_factory)}
+    own = {kind: {**WITH.get(kind, {}), **more}}
     network = network_of(toy, embeddings={**NONE, "words": {"width": 8}, **own})
     sentences = annotated(toy)
     tagger = exported(network, tmp_path)

@@ -11,6 +11,7 @@ from ner.embeddings.characters import AffixEmbedding, CharacterCNN, CharacterLST
 from ner.embeddings.columns import ColumnEmbedding, GazetteerEmbedding
 from ner.embeddings.document import DocumentEmbedding, TopicEmbedding
 from ner.embeddings.pretrained import PretrainedEmbedding
+from ner.embeddings.transformer import TransformerEmbedding
 from ner.embeddings.words import GivenEmbedding, VectorEmbedding, WordEmbedding
 
 EMBEDDINGS: dict[str, type[Embedding]] = {
@@ -26,6 +27,7 @@ EMBEDDINGS: dict[str, type[Embedding]] = {
     "columns": ColumnEmbedding,
     "gazetteers": GazetteerEmbedding,
     "given": GivenEmbedding,
+    "transformer": TransformerEmbedding,
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "PairEmbedding",
     "PretrainedEmbedding",
     "TopicEmbedding",
+    "TransformerEmbedding",
     "TypeEmbedding",
     "VectorEmbedding",
     "WordEmbedding",

@@ -26,9 +26,12 @@ class Embedding(nn.Module, ABC):
 
     Attributes:
         width: The width of its vectors.
+        shared: Whether members of an ensemble may share its numbers where their indexers are
+            equal; not where its weights take part in them.
     """
 
     width: int
+    shared: bool = True
 
     @classmethod
     @abstractmethod

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
+from ner.embeddings import ContextEmbedding, Embedding, TransformerEmbedding, TypeEmbedding
 from ner.errors import ConfigError
 from ner.indexers import INDEXERS
 from ner.inference.cpu_network import moves_of
-from ner.runtime.directory import EMISSIONS, MANIFEST, TYPES
+from ner.runtime.directory import EMISSIONS, MANIFEST, TRANSFORMERS, TYPES
 from ner.scorer import Scorer
 from ner.storage.atomic import atomic_directory
 from ner.tagger import Tagger, model_card
@@ -21,6 +21,7 @@ def write_onnx(tagger: Tagger, path: Path, *, int8: bool) -> None:
     """Write a tagger as graphs of ONNX, and what is needed beside them."""
     try:
         from ner.export.network import emissions_graph, types_graph
+        from ner.export.transformer import transformer_graph
     except ImportError as error:
         if error.name is None or not error.name.startswith("onnx"):
             raise
@@ -30,6 +31,9 @@ def write_onnx(tagger: Tagger, path: Path, *, int8: bool) -> None:
         TYPES: types_graph(network, int8=int8),
         EMISSIONS: emissions_graph(network, int8=int8),
     }
+    for name, part in zip(TRANSFORMERS, network.context_embeddings, strict=False):
+        if isinstance(part, TransformerEmbedding):
+            graphs[name] = transformer_graph(part, int8=int8)
     with atomic_directory(path, holds=MANIFEST.name) as folder:
         for name, graph in graphs.items():
             (folder / name).write_bytes(graph)

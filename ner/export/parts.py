@@ -25,6 +25,7 @@ from ner.embeddings import (
     PairEmbedding,
     PretrainedEmbedding,
     TopicEmbedding,
+    TransformerEmbedding,
     VectorEmbedding,
     WordEmbedding,
 )
@@ -113,6 +114,23 @@ def _bag(graph: Graph, table: nn.EmbeddingBag, words: str) -> str:
     return graph.op("ReduceSum", weighted, axis, keepdims=0)
 
 
+def _transformer(graph: Graph, part: TransformerEmbedding, indices: Sequence[str]) -> str:
+    """States, standardised; with a mixture the weighted sum of those of each layer."""
+    rows = len(part.mean)
+    weights = np.ones((rows, 1)) if part.mixture is None else numbers(part.mixture)[:, None]
+    shares = np.exp(weights - weights.max()) / np.exp(weights - weights.max()).sum()
+    scale = numbers(part.scale) * (shares if part.mixture is not None else 1.0)
+    centred = graph.op("Sub", indices[0], graph.constant(numbers(part.mean).ravel(), np.float32))
+    scaled = graph.op("Mul", centred, graph.constant(scale.ravel(), np.float32))
+    if rows == 1:
+        return scaled
+    layers = graph.split(scaled, 1, [part.width] * rows)
+    total = layers[0]
+    for layer in layers[1:]:
+        total = graph.op("Add", total, layer)
+    return total
+
+
 def _is_real(graph: Graph, indices: str) -> str:
     return graph.op("Not", graph.op("Equal", indices, graph.constant(PADDING)))
 
@@ -188,4 +206,5 @@ DRAWINGS: Mapping[type[Embedding], Drawing] = {
     ColumnEmbedding: _tables,
     GazetteerEmbedding: _tables,
     GivenEmbedding: _as_they_are,
+    TransformerEmbedding: _transformer,
 }

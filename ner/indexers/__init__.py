@@ -11,6 +11,7 @@ from ner.indexers.characters import AffixIndexer, CharacterIndexer, PairIndexer
 from ner.indexers.columns import ColumnIndexer, GazetteerIndexer
 from ner.indexers.document import DocumentIndexer
 from ner.indexers.topic import TopicIndexer
+from ner.indexers.transformer import TransformerIndexer
 from ner.indexers.words import GivenIndexer, PretrainedIndexer, VectorIndexer, WordIndexer
 
 INDEXERS: dict[str, type[Indexer]] = {
@@ -26,6 +27,7 @@ INDEXERS: dict[str, type[Indexer]] = {
     "columns": ColumnIndexer,
     "gazetteers": GazetteerIndexer,
     "given": GivenIndexer,
+    "transformer": TransformerIndexer,
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "PairIndexer",
     "PretrainedIndexer",
     "TopicIndexer",
+    "TransformerIndexer",
     "TypeIndexer",
     "VectorIndexer",
     "WordIndexer",

@@ -25,8 +25,11 @@ from ner.schemes import Scheme, distinct_labels, scheme_named
 from ner.storage.manifest import EXPORTED, Manifest, read_consistently
 
 TYPES, EMISSIONS = "types.onnx", "emissions.onnx"
+TRANSFORMERS = tuple(f"transformer{place}.onnx" for place in range(20))  # by their context part
 SAID = ("scheme", "labels", "types", "contexts", "crf", "decoding")
-MANIFEST = Manifest(EXPORTED, 1, frozenset(SAID), frozenset({TYPES, EMISSIONS}))
+MANIFEST = Manifest(
+    EXPORTED, 1, frozenset(SAID), frozenset({TYPES, EMISSIONS}), frozenset(TRANSFORMERS)
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +75,11 @@ def _read(path: Path) -> Exported:
             _indexers(description["contexts"], ContextIndexer),
             _moves(description["crf"], len(scheme.tags(labels))),
             Decoding.read(description["decoding"]),
-            {name: _graph(path / name) for name in (TYPES, EMISSIONS)},
+            {
+                name: _graph(path / name)
+                for name in (TYPES, EMISSIONS, *TRANSFORMERS)
+                if name in description["files"]
+            },
         )
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

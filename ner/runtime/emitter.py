@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ner.errors import ConfigError, ModelError
 from ner.indexers import Arrays, ContextIndexer, TypeIndexer
+from ner.indexers.transformer import TransformerIndexer
 from ner.inference.batch_engine import GateBatch
 from ner.inference.token_cache import CACHE, TokenCache, capacity_of
-from ner.runtime.directory import EMISSIONS, TYPES, Exported
+from ner.runtime.directory import EMISSIONS, TRANSFORMERS, TYPES, Exported
 from ner.sentence import Sentence
 
 Integers = NDArray[np.int64]
@@ -36,6 +37,9 @@ class OnnxEmitter:
     def __init__(self, exported: Exported, *, threads: int = 1, cache: int = CACHE) -> None:
         self.moves = exported.moves
         self._indexers: Sequence[ContextIndexer] = exported.contexts
+        for place, indexer in enumerate(exported.contexts):
+            if isinstance(indexer, TransformerIndexer):
+                indexer.reader = _reader(exported, place, threads, indexer.state_width)
         self._types = _Session(exported.graphs[TYPES], TYPES, threads)
         self._emissions = _Session(exported.graphs[EMISSIONS], EMISSIONS, threads)
         width = self._types.width_of("gates")
@@ -127,6 +131,23 @@ class _Session:
 
     def _unusable(self, error: Exception) -> ModelError:
         return ModelError(f"{self._name}: onnxruntime cannot run it: {str(error).splitlines()[0]}")
+
+
+def _reader(
+    exported: Exported, place: int, threads: int, width: int
+) -> Callable[[Integers, Integers], Floats]:
+    """What computes the states of a transformer, that of a context indexer.
+
+    Raises:
+        ModelError: There is no graph of it, or it gives states of another width.
+    """
+    name = TRANSFORMERS[place]
+    if name not in exported.graphs:
+        raise ModelError(f"{name} is missing, the transformer of the model")
+    session = _Session(exported.graphs[name], name, threads)
+    if session.width_of("states") != width:
+        raise ModelError(f"{name}: does not give states of width {width}")
+    return lambda ids, mask: session.run({"ids": ids, "mask": mask})
 
 
 def _gates(types: _Session, indexers: Sequence[TypeIndexer], tokens: list[str]) -> Floats:

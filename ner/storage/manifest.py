@@ -48,6 +48,7 @@ class Manifest:
         version: The newest format that is read, and the one that is written.
         needs: Names it must hold.
         files: Files of numbers it must know: weights, graphs.
+        more: Such files that it may know.
         migrations: What makes a description of a format one of the next, by the older's number.
     """
 
@@ -55,6 +56,7 @@ class Manifest:
     version: int
     needs: frozenset[str]
     files: frozenset[str]
+    more: frozenset[str] = frozenset()
     migrations: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = field(
         default_factory=dict
     )
@@ -112,7 +114,7 @@ class Manifest:
             if not is_file_name(name):
                 raise ModelError(f"{folder / self.name}: {name!r} is no name of a file beside it")
             size = _size(folder / name)
-            texts += size if name not in self.files else 0
+            texts += size if name not in self.files | self.more else 0
         if texts > TEXTS:
             raise ModelError(f"{folder}: its texts are larger than any model's")
         return description
@@ -169,7 +171,7 @@ class Manifest:
 
     def _allowance(self, folder: Path) -> int:
         """How many bytes the description may have: what it lists has numbers in other files."""
-        files = (folder / name for name in self.files)
+        files = (folder / name for name in self.files | self.more)
         return SPARE + 2 * sum(file.stat().st_size for file in files if file.is_file())
 
 

@@ -1,0 +1,362 @@
+"""States of a pretrained transformer, frozen or tuned.
+
+Which layers are read matters: models made for sentences turn their last layer away from words, and
+the middle ones know most about them. Neighbouring sentences of the document stand in the same
+window (Schweter and Akbik 2020 on what document context is worth).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ner.batch import batched
+from ner.embeddings import transformer_files as files
+from ner.embeddings.base import ContextEmbedding
+from ner.errors import ConfigError
+from ner.indexers.base import Arrays
+from ner.indexers.features import Features, default_folder
+from ner.indexers.transformer import Registry, SubwordBatch, TransformerIndexer, grouped
+from ner.sentence import Sentence
+
+Floats = NDArray[np.float32]
+Numbers = NDArray[np.int64]
+SCALE = 0.25  # of standardised states: about as large as the vectors of other embeddings
+UNREAD = ("id2label", "label2id", "auto_map")  # of a configuration
+_TOP = re.compile(r"top-([1-9][0-9]?)")
+
+
+class TransformerEmbedding(ContextEmbedding):
+    """The mean, or a learned mixture, of some layers' states at the subwords of a word.
+
+    A frozen transformer stays outside the model, which refers to it by name and SHA-256, unless it
+    is included. A tuned one is part of the model.
+
+    Args:
+        model: The name or folder it came from.
+        config: Its configuration, as ``config.json`` holds it.
+        tokenizer: The text of its ``tokenizer.json``; read from ``model`` if it is ``None``.
+        checksum: The SHA-256 of the files of ``model``, checked before they are used.
+        revision: The version of a model of the Hugging Face hub.
+        layers: The layers to read: 0 is the input, 1 the first layer.
+        mix: Learn the weights of the layers instead of taking their mean.
+        pooling: The state of a word: the ``mean`` over its subwords, or that of the ``first``.
+        tune: What training changes: nothing (``false``), everything but the input embeddings
+            (``true``), or the last N of the layers that are read (``top-N``).
+        include: Keep the transformer's weights in the model even if it is frozen.
+        window: The most subwords of the words of a window.
+        context: How many subwords of the neighbouring text to read on either side of a window.
+        precision: What a frozen transformer computes in.
+        positions, padding, state_width, states: As for ``TransformerIndexer``.
+
+    Raises:
+        ConfigError: The configuration is not that of a transformer, or its files are missing.
+        ValueError: The transformer does not have these layers, or cannot read such windows.
+    """
+
+    tokenwise = True
+    indexer: TransformerIndexer
+
+    def __init__(  # noqa: PLR0913 - what a model's directory says
+        self,
+        *,
+        model: str,
+        config: Mapping[str, Any],
+        positions: int,
+        padding: int,
+        state_width: int,
+        states: str,
+        tokenizer: str | None = None,
+        checksum: str = "",
+        revision: str | None = None,
+        layers: Sequence[int] = (),
+        mix: bool = False,
+        pooling: Literal["mean", "first"] = "mean",
+        tune: bool | str = False,
+        include: bool = False,
+        window: int = 160,
+        context: int = 0,
+        precision: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
+        super().__init__()
+        self.model, self.revision, self.checksum = model, revision, checksum
+        self.config, self.layers, self.mix = dict(config), tuple(layers), mix
+        self.tune, self.include, self.precision = tune, include, precision
+        if tokenizer is None:
+            tokenizer = (self._folder() / files.TOKENIZER).read_text(encoding="utf-8")
+        self.indexer = TransformerIndexer(
+            tokenizer,
+            window=window,
+            context=context,
+            positions=positions,
+            padding=padding,
+            pooling=pooling,
+            state_width=state_width,
+            states=states,
+        )
+        rows = len(self.layers) if mix else 1
+        self.width = state_width // rows
+        self.mean = nn.Parameter(torch.zeros(rows, self.width), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(rows, self.width), requires_grad=False)
+        self.mixture = nn.Parameter(torch.zeros(rows)) if mix else None
+        self.network: nn.Module | None = None
+        if include or tune is not False:
+            self.network = files.make(config, max(self.layers))
+            files.tune_last(self.network, _tuned(tune, max(self.layers)))
+        self.shared = tune is False
+        self._outside: list[nn.Module] = []  # the network, where it is no part of the model
+        self._registry = Registry()
+
+    @classmethod
+    def fit(  # noqa: PLR0913 - what a configuration may set
+        cls,
+        sentences: Iterable[Sentence],
+        *,
+        model: str,
+        revision: str | None = None,
+        layers: list[int] | None = None,
+        mix: bool = False,
+        pooling: Literal["mean", "first"] = "mean",
+        tune: bool | str = False,
+        include: bool = False,
+        window: int = 160,
+        context: int = 0,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        cache: str | None = None,
+    ) -> Self:
+        """Read a transformer, and standardise its states on the training tokens.
+
+        Args:
+            sentences: The training sentences.
+            model: A folder, ``package:NAME/FOLDER`` in an installed package, or a name on the
+                Hugging Face hub, which is downloaded once.
+            revision: The commit, tag or branch of a model of the hub.
+            layers: The layers to read: 0 is the input, 1 the first layer. Without them the upper
+                half but the last one, which knows least about words.
+            mix: Learn the weights of the layers instead of taking their mean.
+            pooling: The state of a word: the ``mean`` over its subwords, or that of the ``first``.
+            tune: What training changes: nothing (``false``), everything but the input embeddings
+                (``true``), or the last N of the layers that are read (``top-N``).
+            include: Keep the transformer's weights in the model even if it is frozen.
+            window: The most subwords of the words of a window.
+            context: How many subwords of the neighbouring text to read on either side of a window.
+            precision: What a frozen transformer computes in.
+            cache: The folder in which the states of frozen transformers are kept between runs;
+                without it ``ner/features`` in the user's cache folder.
+
+        Raises:
+            ConfigError: There is no such transformer, or a setting cannot be used.
+        """
+        folder = files.folder_of(model, revision, download=True)
+        config = files.read_config(folder)
+        depth = files.depth_of(config)
+        chosen = _checked_layers(layers or list(range((depth + 1) // 2, depth)) or [depth], depth)
+        checksum = files.checksum(folder)
+        width, positions = files.shape_of(config)
+        part = cls(
+            model=model,
+            config={key: value for key, value in config.items() if key not in UNREAD},
+            positions=positions,
+            padding=config.get("pad_token_id") or 0,
+            state_width=width * (len(chosen) if mix else 1),
+            states=_states(checksum, chosen, mix, precision),
+            tokenizer=(folder / files.TOKENIZER).read_text(encoding="utf-8"),
+            checksum=checksum,
+            revision=revision,
+            layers=chosen,
+            mix=mix,
+            pooling=pooling,
+            tune=tune,
+            include=include,
+            window=window,
+            context=context,
+            precision=precision,
+        )
+        if part.network is not None:
+            part.network.load_state_dict(files.load(folder, max(chosen)).state_dict())
+        if tune is False:
+            base = default_folder() if cache is None else Path(cache)
+            kind = f"{part.indexer.settings()['states']}-{pooling}"
+            part.indexer.features = Features(base / kind)
+        part._standardise(list(sentences))
+        return part
+
+    def settings(self) -> dict[str, Any]:
+        own = self.indexer.settings()
+        return {
+            **own,
+            "tokenizer": own["tokenizer"] if self.network is not None else None,
+            "model": self.model,
+            "config": self.config,
+            "checksum": self.checksum,
+            "revision": self.revision,
+            "layers": list(self.layers),
+            "mix": self.mix,
+            "tune": self.tune,
+            "include": self.include,
+            "precision": self.precision,
+        }
+
+    def index(self, sentence: Sentence) -> Arrays:
+        return self.index_all([sentence])[0]
+
+    def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
+        """What the indexer says; while it is tuned, which word of which window each word is."""
+        if self.training and self.tune is not False:
+            return [
+                (self._registry.slots(list(self.indexer.stretches(sentence))),)
+                for sentence in sentences
+            ]
+        self.indexer.reader = self._states
+        self.indexer.memory.at(self._weights_state())
+        return self.indexer.index_all(sentences)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """The vectors of the words, ``(batch, length, width)``."""
+        if numbers.is_floating_point():
+            states = numbers.view(*numbers.shape[:-1], -1, self.width)
+        else:
+            states = self._live(numbers)
+        states = (states - self.mean) * self.scale
+        if self.mixture is None:
+            vectors: Tensor = states.squeeze(-2)
+            return vectors
+        mixed: Tensor = (states * torch.softmax(self.mixture, 0).unsqueeze(1)).sum(-2)
+        return mixed
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.network is not None and self.tune is False:
+            self.network.eval()  # its states are the same in training
+        return self
+
+    def _apply(self, *args: Any, **settings: Any) -> Self:
+        for outside in self._outside:
+            outside._apply(*args, **settings)  # type: ignore[no-untyped-call]
+        super()._apply(*args, **settings)  # type: ignore[no-untyped-call]
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_registry": Registry(), "_outside": []}
+
+    def _live(self, slots: Tensor) -> Tensor:
+        """The states of words that are being tuned, ``(batch, length, rows, width)``."""
+        assert self.network is not None, "what is tuned is part of the model"
+        places = slots.nonzero(as_tuple=True)
+        windows, rows = self._registry.windows(slots[places].cpu().numpy())
+        groups = grouped(windows, lambda window: len(window.ids))
+        read = [self._tuned(self.network, self.indexer.batch(group)) for group in groups]
+        states = torch.cat(read)[torch.from_numpy(rows).to(slots.device)].to(self.mean.dtype)
+        states = states.view(len(rows), -1, self.width)
+        return states.new_zeros(*slots.shape, *states.shape[1:]).index_put(places, states)
+
+    def _tuned(self, network: nn.Module, batch: SubwordBatch) -> Tensor:
+        """The states of the words of windows, ``(words, state_width)``."""
+        flat = self._read(network, batch.ids, batch.mask).flatten(0, 1)
+        pieces, firsts, counts = (
+            torch.from_numpy(array).to(flat.device)
+            for array in (batch.pieces, batch.firsts, batch.counts)
+        )
+        if self.indexer.pooling == "first":
+            return flat[pieces[firsts]]
+        words = torch.repeat_interleave(torch.arange(len(counts), device=flat.device), counts)
+        total = flat.new_zeros(len(counts), flat.shape[1]).index_add(0, words, flat[pieces])
+        return total / counts.unsqueeze(1)
+
+    @torch.inference_mode()
+    def _states(self, ids: Numbers, mask: Numbers) -> Floats:
+        """The states of subwords, ``(windows, length, state_width)``."""
+        found: Floats = self._read(self.transformer(), ids, mask).float().cpu().numpy()
+        return found
+
+    def _read(self, network: nn.Module, ids: Numbers, mask: Numbers) -> Tensor:
+        """The layers' states side by side, or their mean, ``(windows, length, state_width)``."""
+        hidden = network(
+            input_ids=torch.from_numpy(ids).to(self.mean.device),
+            attention_mask=torch.from_numpy(mask).to(self.mean.device),
+            output_hidden_states=True,
+        ).hidden_states
+        chosen = torch.stack([hidden[layer] for layer in self.layers], 2)
+        return chosen.flatten(2) if self.mix else chosen.float().mean(2)
+
+    def transformer(self) -> nn.Module:
+        """The transformer, read from its files where it is no part of the model."""
+        if self.network is not None:
+            return self.network
+        if not self._outside:
+            dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+            network = files.load(self._folder(), max(self.layers))
+            self._outside = [network.to(self.mean.device, dtype).requires_grad_(False)]
+        return self._outside[0]
+
+    def _folder(self) -> Path:
+        """The folder of the transformer outside, which holds what it held in training."""
+        folder = files.folder_of(self.model, self.revision, download=False)
+        if self.checksum and files.checksum(folder) != self.checksum:
+            raise ConfigError(
+                f"the transformer in {folder} is not the one that the model was trained with "
+                f"({self.model}); put that one in its place"
+            )
+        return folder
+
+    def _weights_state(self) -> tuple[int, ...]:
+        """What changes when the weights of the transformer do."""
+        own = () if self.network is None else self.network.parameters()
+        return tuple(weight._version for weight in own)
+
+    def _standardise(self, sentences: Sequence[Sentence]) -> None:
+        """Shift and scale states so that each has mean 0 and the same size on these words."""
+        count, size = 0, self.mean.numel()
+        total, squares = np.zeros(size), np.zeros(size)
+        training = self.training
+        self.eval()
+        for some in batched(sentences, 500):
+            for (states,) in self.index_all(some):
+                values = states.astype(np.float64)
+                count += len(values)
+                total += values.sum(0)
+                squares += (values**2).sum(0)
+        self.train(training)
+        mean = total / max(count, 1)
+        deviation = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1e-12))
+        for weights, values in ((self.mean, mean), (self.scale, SCALE / deviation)):
+            weights.data.copy_(torch.from_numpy(np.asarray(values)).view(weights.shape))
+
+
+def _checked_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
+    """Layers of a transformer of that depth.
+
+    Raises:
+        ValueError: It does not have them.
+    """
+    chosen = tuple(layers)
+    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(depth + 1)):
+        raise ValueError(f"layers must be distinct numbers from 0 to {depth}, got {list(chosen)}")
+    return chosen
+
+
+def _states(checksum: str, layers: Sequence[int], mix: bool, precision: str) -> str:
+    """What tells states from those of another transformer, or of its other layers."""
+    return hashlib.sha256(repr((checksum, list(layers), mix, precision)).encode()).hexdigest()[:32]
+
+
+def _tuned(tune: bool | str, layers: int) -> int:
+    """How many of the layers that are read are tuned.
+
+    Raises:
+        ValueError: Not a choice that there is.
+    """
+    if isinstance(tune, bool):
+        return layers if tune else 0
+    found = _TOP.fullmatch(tune)
+    if found is None:
+        raise ValueError(f"tune must be true, false or top-N, such as top-2; got {tune!r}")
+    return min(int(found[1]), layers)

