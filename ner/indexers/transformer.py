@@ -233,8 +233,7 @@ class SubwordBatch:
         if pooling == "first":
             return flat[self.pieces[self.firsts]]
         total: Floats = np.add.reduceat(flat[self.pieces], self.firsts, axis=0)
-        mean: Floats = total / self.counts[:, None].astype(np.float32)
-        return mean
+        return np.asarray(total / self.counts[:, None], np.float32)
 
 
 def grouped(items: Sequence[Item], length: Callable[[Item], int]) -> Iterator[list[Item]]:
