@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ner.evaluation import Report, Score, evaluate
     from ner.formats import read, write
+    from ner.models import load
     from ner.schemes import SCHEMES, Scheme
     from ner.sentence import Document, Sentence, Span
-    from ner.tagger import Tagger, load
+    from ner.tagger import Tagger
+    from ner.texts import Entity, TaggedText
     from ner.training import Epoch, train
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Document": "ner.sentence",
+    "Entity": "ner.texts",
     "Epoch": "ner.training",
     "Report": "ner.evaluation",
     "SCHEMES": "ner.schemes",
@@ -28,9 +31,10 @@ _HOMES = {
     "Score": "ner.evaluation",
     "Sentence": "ner.sentence",
     "Span": "ner.sentence",
+    "TaggedText": "ner.texts",
     "Tagger": "ner.tagger",
     "evaluate": "ner.evaluation",
-    "load": "ner.tagger",
+    "load": "ner.models",
     "read": "ner.formats",
     "train": "ner.training",
     "write": "ner.formats",
@@ -38,6 +42,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022 - the types first, then what is done with them
     "Document",
+    "Entity",
     "Epoch",
     "Report",
     "SCHEMES",
@@ -45,6 +50,7 @@ __all__ = [  # noqa: RUF022 - the types first, then what is done with them
     "Score",
     "Sentence",
     "Span",
+    "TaggedText",
     "Tagger",
     "evaluate",
     "load",
@@ -61,4 +67,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__version__", "__doc__"])

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SHOWN = 12  # tokens, and entities, of a sentence in its repr
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class Span:
@@ -38,6 +40,10 @@ class Span:
             raise ValueError(
                 f"a span needs 0 <= start < end, got start={self.start}, end={self.end}"
             )
+
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", score={self.score:.4f}"
+        return f"Span({self.start}, {self.end}, {self.label!r}{score})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +162,17 @@ class Sentence:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __repr__(self) -> str:
+        words = " ".join(self.tokens[:SHOWN])
+        more = f" ... ({len(self)} tokens)" if len(self) > SHOWN else ""
+        if self.spans is None:
+            return f"<Sentence {words!r}{more}, not annotated>"
+        found = ", ".join(
+            f"{' '.join(self.tokens[one.start : one.end])} ({one.label})"
+            for one in self.spans[:SHOWN]
+        )
+        return f"<Sentence {words!r}{more}: {found or 'no entities'}>"
 
     def line_of(self, place: int) -> int:
         """The line a token stands on, or else its sentence; 0 where that is not known."""

@@ -20,12 +20,15 @@ from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.span_decoder import NBestParse
 from ner.model_directory import ModelError
+from ner.schemes import Scheme
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span, as_sentences, refuse_text
 from ner.storage.manifest import is_file_name, parse_json, read_consistently
+from ner.streaming.tokenizers import BUILTIN, checked_name
+from ner.texts import TagsTexts
 
 
-class Tagger:
+class Tagger(TagsTexts):
     """Finds entities.
 
     Args:
@@ -33,6 +36,7 @@ class Tagger:
         metrics: What is known of how good it is, as JSON holds it.
         config: The settings it was trained with.
         decoding: How spans are chosen.
+        tokenizer: The tokenizer of raw texts: ``builtin``, ``spacy`` or ``spacy:LANGUAGE``.
     """
 
     def __init__(
@@ -42,17 +46,37 @@ class Tagger:
         metrics: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         decoding: Decoding | None = None,
+        tokenizer: str = BUILTIN,
     ) -> None:
         self.network = network
+        self.tokenizer = tokenizer
         self.decoding = decoding or Decoding()
         self._engine: FastEngine | PlainEngine | None = None
         self.metrics = dict(metrics or {})
         self.config = dict(config or {})
 
+    def __repr__(self) -> str:
+        parts = ", ".join(self.network.named_embeddings())
+        return (
+            f"<Tagger of {', '.join(self.labels)}: {parts} embeddings, "
+            f"{weights_of(self.network):,} weights, {self.network.scheme.name}, "
+            f"{self.decoding.decode} decoding, {self.tokenizer} tokenizer>"
+        )
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the entities it finds."""
         return self.network.labels
+
+    @property
+    def embeddings(self) -> tuple[str, ...]:
+        """The names of its embeddings."""
+        return tuple(self.network.named_embeddings())
+
+    @property
+    def scheme(self) -> Scheme:
+        """How its spans are written as tags."""
+        return self.network.scheme
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -123,7 +147,10 @@ class Tagger:
         }
         files = {**own, **(texts or {})}
         model_directory.write(
-            Path(path), self.network, texts=files, more={"decoding": asdict(self.decoding)}
+            Path(path),
+            self.network,
+            texts=files,
+            more={"decoding": asdict(self.decoding), "tokenizer": self.tokenizer},
         )
 
     def to_bytes(self) -> bytes:
@@ -189,9 +216,15 @@ def _load(folder: Path) -> Tagger:
             metrics=known if isinstance(known, dict) else None,
             config=parse(config),
             decoding=Decoding.read(description.get("decoding", {})),
+            tokenizer=checked_name(description.get("tokenizer", BUILTIN)),
         )
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{folder}: not a usable model: {error}") from error
+
+
+def weights_of(network: Scorer) -> int:
+    """Return the number of weights."""
+    return sum(weight.numel() for weight in network.parameters())
 
 
 def pick_device(name: str) -> torch.device:

@@ -49,6 +49,13 @@ class Score:
                 f"predicted={self.predicted}, gold={self.gold}"
             )
 
+    def __repr__(self) -> str:
+        figures = f"f1={self.f1:.4f}, precision={self.precision:.4f}, recall={self.recall:.4f}"
+        return (
+            f"Score({figures}, correct={self.correct}, predicted={self.predicted}, "
+            f"gold={self.gold})"
+        )
+
     def __add__(self, other: Score) -> Score:
         if not isinstance(other, Score):
             return NotImplemented

@@ -11,7 +11,7 @@ from ner.embeddings import ContextEmbedding, Embedding, TransformerEmbedding, Ty
 from ner.errors import ConfigError
 from ner.indexers import INDEXERS
 from ner.inference.cpu_network import moves_of
-from ner.runtime.directory import EMISSIONS, MANIFEST, TRANSFORMERS, TYPES
+from ner.runtime.directory import EMISSIONS, MANIFEST, SPLITS, TRANSFORMERS, TYPES
 from ner.scorer import Scorer
 from ner.storage.atomic import atomic_directory
 from ner.tagger import Tagger, model_card
@@ -37,7 +37,7 @@ def write_onnx(tagger: Tagger, path: Path, *, int8: bool) -> None:
     with atomic_directory(path, holds=MANIFEST.name) as folder:
         for name, graph in graphs.items():
             (folder / name).write_bytes(graph)
-        (folder / "README.md").write_text(_card(tagger), encoding="utf-8", newline="\n")
+        (folder / "README.md").write_text(model_card(tagger), encoding="utf-8", newline="\n")
         MANIFEST.write(folder, _described(tagger, int8=int8))
 
 
@@ -72,6 +72,8 @@ def _described(tagger: Tagger, *, int8: bool) -> dict[str, Any]:
         "contexts": [_indexer(part) for part in network.context_embeddings],
         "crf": _scores(network),
         "decoding": asdict(tagger.decoding),
+        "tokenizer": tagger.tokenizer,
+        "metrics": {name: tagger.metrics[name] for name in SPLITS if name in tagger.metrics},
     }
 
 
@@ -92,8 +94,3 @@ def _listed(scores: list[Any]) -> list[Any]:
         _listed(one) if isinstance(one, list) else None if one == float("-inf") else one
         for one in scores
     ]
-
-
-def _card(tagger: Tagger) -> str:
-    used = 'import ner.runtime\n\ntagger = ner.runtime.load("PATH")'
-    return model_card(tagger).replace('import ner\n\ntagger = ner.load("PATH")', used)

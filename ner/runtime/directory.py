@@ -23,9 +23,11 @@ from ner.inference.span_decoder import Moves
 from ner.runtime.graph_check import check_graph
 from ner.schemes import Scheme, distinct_labels, scheme_named
 from ner.storage.manifest import EXPORTED, Manifest, read_consistently
+from ner.streaming.tokenizers import BUILTIN, checked_name
 
 TYPES, EMISSIONS = "types.onnx", "emissions.onnx"
 TRANSFORMERS = tuple(f"transformer{place}.onnx" for place in range(20))  # by their context part
+SPLITS = ("development", "test")
 SAID = ("scheme", "labels", "types", "contexts", "crf", "decoding")
 MANIFEST = Manifest(
     EXPORTED, 1, frozenset(SAID), frozenset({TYPES, EMISSIONS}), frozenset(TRANSFORMERS)
@@ -44,6 +46,8 @@ class Exported:
         moves: The scores of the CRF.
         decoding: How spans are chosen.
         graphs: The graphs by their file's name.
+        tokenizer: The tokenizer of raw texts.
+        metrics: The scores of development and test, where they are known.
     """
 
     scheme: Scheme
@@ -53,6 +57,14 @@ class Exported:
     moves: Moves
     decoding: Decoding
     graphs: Mapping[str, bytes]
+    tokenizer: str
+    metrics: Mapping[str, Any]
+
+    @property
+    def embeddings(self) -> tuple[str, ...]:
+        """The names of its embeddings."""
+        kinds = {kind: name for name, kind in INDEXERS.items()}
+        return tuple(kinds[type(indexer)] for indexer in (*self.types, *self.contexts))
 
 
 def read(path: Path) -> Exported:
@@ -80,10 +92,16 @@ def _read(path: Path) -> Exported:
                 for name in (TYPES, EMISSIONS, *TRANSFORMERS)
                 if name in description["files"]
             },
+            checked_name(description.get("tokenizer", BUILTIN)),
+            _metrics(description.get("metrics", {})),
         )
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a usable model: {reason}") from error
+
+
+def _metrics(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: described[name] for name in SPLITS if isinstance(described.get(name), dict)}
 
 
 def _graph(file: Path) -> bytes:

@@ -12,9 +12,10 @@ from ner.inference.span_decoder import NBestParse, SpanDecoder
 from ner.runtime.directory import Exported, read
 from ner.runtime.emitter import Floats, OnnxEmitter
 from ner.sentence import Sentence, Span, as_sentences, refuse_text
+from ner.texts import TagsTexts
 
 
-class ExportedTagger:
+class ExportedTagger(TagsTexts):
     """Finds entities as ``ner.Tagger`` does, without torch. Threads may share it.
 
     Args:
@@ -32,9 +33,18 @@ class ExportedTagger:
     ) -> None:
         self.labels = exported.labels
         self.columns = columns_of(exported.contexts)
-        self._scheme = exported.scheme
+        self.scheme = exported.scheme
+        self.tokenizer = exported.tokenizer
+        self.metrics = dict(exported.metrics)
+        self.embeddings = exported.embeddings
         self._emitter = OnnxEmitter(exported, threads=threads)
         self.decoding = decoding or exported.decoding
+
+    def __repr__(self) -> str:
+        return (
+            f"<ExportedTagger of {', '.join(self.labels)}: {self.scheme.name}, "
+            f"{self.decoding.decode} decoding, {self.tokenizer} tokenizer>"
+        )
 
     @property
     def decoding(self) -> Decoding:
@@ -43,7 +53,7 @@ class ExportedTagger:
 
     @decoding.setter
     def decoding(self, decoding: Decoding) -> None:
-        self._engine = _Engine(self._emitter, SpanDecoder(self._scheme, self.labels, decoding))
+        self._engine = _Engine(self._emitter, SpanDecoder(self.scheme, self.labels, decoding))
 
     def predict(self, sentences: Iterable[Sentence | Sequence[str]]) -> list[tuple[Span, ...]]:
         """The spans of each sentence, each with its probability as ``score``.

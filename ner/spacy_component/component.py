@@ -114,6 +114,10 @@ class NerCrf(SavedPipe):
         if not later:
             self._read_directory()
 
+    def __repr__(self) -> str:
+        labels = ", ".join(self.labels) or "no labels yet"
+        return f"<NerCrf {self.name!r}: {labels}>"
+
     @property
     def shim(self) -> NetworkShim:
         """What holds the network inside the layer."""

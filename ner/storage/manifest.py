@@ -26,8 +26,8 @@ Read = TypeVar("Read")
 LARGEST = 1 << 28  # bytes of a description
 EXPORTED = "runtime.json"  # the name of that of an exported model
 OTHERS = {  # what a directory without the description looked for may be, by a file in it
-    EXPORTED: "an exported model; use `ner.runtime.load` or `ner tag`, or what it was made from",
-    "tagger.json": "a model that is not exported; use `ner.load`, or export it by `ner export`",
+    EXPORTED: "an exported model, which cannot be trained; use the model it was made from",
+    "tagger.json": "a model that is not exported; use `ner.load`, or export it with `ner export`",
     "config.cfg": "a pipeline of spaCy; use `spacy.load`, or the folder of its component in it",
 }
 SPARE = 4 << 20  # bytes a description may have, and twice as many as the weights it describes

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from ner.errors import ConfigError
@@ -13,6 +14,8 @@ from ner.tokenizer import Offsets, tokenize
 
 BUILTIN, SPACY = "builtin", "spacy"
 WORDS = 100_000  # distinct ones that spaCy's tokenizer remembers, about 50 MiB
+
+_NAME = re.compile(rf"{BUILTIN}|{SPACY}(:[a-z]{{2,3}})?")
 
 TextTokenizer = Callable[[str], Sentence]
 
@@ -23,6 +26,18 @@ def text_tokenizer(name: str) -> TextTokenizer:
     For one thread at a time.
 
     Args:
+        name: As for ``tokenizer_named``.
+
+    Raises:
+        ConfigError: There is no such tokenizer.
+    """
+    return partial(tokenized, cut=tokenizer_named(name))
+
+
+def tokenizer_named(name: str) -> Callable[[str], Offsets]:
+    """Return a function from a text to the characters of its tokens, for one thread at a time.
+
+    Args:
         name: ``builtin``, ``spacy`` (for English) or ``spacy:LANGUAGE``.
 
     Raises:
@@ -30,12 +45,33 @@ def text_tokenizer(name: str) -> TextTokenizer:
     """
     kind, _, language = name.partition(":")
     if name == BUILTIN:
-        return partial(tokenized, cut=tokenize)
+        return tokenize
     if kind == SPACY:
-        return partial(tokenized, cut=SpacyTokenizer(language or "en"))
-    raise ConfigError(
+        return _spacy_tokenizer(language or "en")
+    raise _unknown(name)
+
+
+def checked_name(name: object) -> str:
+    """Return the name of a tokenizer as the description of a model gives it.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise _unknown(name)
+
+
+def _unknown(name: object) -> ConfigError:
+    return ConfigError(
         f"there is no tokenizer {name!r}; expected {BUILTIN}, {SPACY} or {SPACY}:LANGUAGE"
     )
+
+
+def of_reader(option: object) -> str:
+    """Return the tokenizer that cuts texts as the option ``tokenizer`` of a reader did."""
+    name = f"{SPACY}:{option}"
+    return name if _NAME.fullmatch(name) else BUILTIN
 
 
 def spacy_language(name: str) -> str:
@@ -48,6 +84,11 @@ def tokenized(text: str, cut: Callable[[str], Offsets]) -> Sentence:
     """Return a text as one sentence."""
     offsets = tuple(cut(text))
     return Sentence(tuple(text[start:end] for start, end in offsets), text=text, offsets=offsets)
+
+
+@lru_cache(4)
+def _spacy_tokenizer(language: str) -> SpacyTokenizer:
+    return SpacyTokenizer(language)
 
 
 class SpacyTokenizer:

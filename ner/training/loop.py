@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from ner.evaluation import Score
+from ner.evaluation.tables import percent
 from ner.indexers.columns import columns_of
 from ner.model_directory import DESCRIPTION
 from ner.scorer import Scorer
 from ner.storage.locks import RunLock
+from ner.streaming.tokenizers import of_reader
 from ner.tagger import Tagger, load, pick_device
 from ner.training.batching import Group, describe, training_set
 from ner.training.checkpointing import Checkpoint
@@ -146,6 +148,14 @@ class Run(Iterator[Epoch]):
         )
         return remarks
 
+    def __repr__(self) -> str:
+        best = self.best
+        score = "" if best is None or best.score is None else f", best F1 {percent(best.score.f1)}"
+        return (
+            f"<Run of {len(self.epochs)}/{self._planned} epochs on {self.sentences:,} sentences"
+            f"{score}; labels {', '.join(self.network.labels)}>"
+        )
+
     @property
     def best(self) -> Epoch | None:
         """The best epoch so far."""
@@ -157,8 +167,14 @@ class Run(Iterator[Epoch]):
         network = copy.deepcopy(self.network)
         if self._best_weights is not None:
             network.load_state_dict(self._best_weights)
-        known = {"metrics": self.metrics(), "config": self.settings.as_dict()}
-        return Tagger(network.eval(), **known, decoding=self.settings.decoding)
+        settings = self.settings
+        return Tagger(
+            network.eval(),
+            metrics=self.metrics(),
+            config=settings.as_dict(),
+            decoding=settings.decoding,
+            tokenizer=of_reader(settings.data.reader.get("tokenizer")),
+        )
 
     @property
     def sentences(self) -> int:

@@ -1,0 +1,36 @@
+"""Load a model of either kind: one of torch, or an exported one, which needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ner import runtime
+from ner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ner.tagger import Tagger
+
+
+def load(
+    path: Path | str, *, device: str = "cpu", threads: int = 1
+) -> Tagger | runtime.ExportedTagger:
+    """Read a model directory, exported or not: offline, without pickle, without running its code.
+
+    Args:
+        path: The directory.
+        device: Where to put the network: ``auto`` is CUDA where there is a GPU. Exported models
+            run on the CPU.
+        threads: The threads that run a graph of an exported model; torch has its own setting.
+
+    Raises:
+        ConfigError: There is no such device, or onnxruntime is not installed.
+        ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
+    """
+    if not runtime.is_exported(path):
+        from ner import tagger
+
+        return tagger.load(path, device=device)
+    if device not in ("cpu", "auto"):
+        raise ConfigError(f"device {device}: exported models run on the CPU")
+    return runtime.load(path, threads=threads)
