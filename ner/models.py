@@ -7,9 +7,25 @@ from typing import TYPE_CHECKING
 
 from ner import runtime
 from ner.errors import ConfigError
+from ner.storage.manifest import EXPORTED, read_json
+from ner.streaming.tokenizers import BUILTIN, checked_name
 
 if TYPE_CHECKING:
     from ner.tagger import Tagger
+
+
+def tokenizer_of(path: Path | str) -> str:
+    """Return the tokenizer that a model directory names, without loading the model.
+
+    Raises:
+        ConfigError: It names none that there is.
+        ModelError: The description of the model cannot be read.
+    """
+    names = (Path(path) / name for name in (EXPORTED, "tagger.json"))
+    found = next((file for file in names if file.is_file()), None)
+    description = None if found is None else read_json(found)
+    known = description if isinstance(description, dict) else {}
+    return checked_name(known.get("tokenizer", BUILTIN))
 
 
 def load(

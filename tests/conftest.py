@@ -82,6 +82,18 @@ def small_model(toy, tmp_path_factory) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="session")
+def exported_model(small_model, tmp_path_factory) -> str:
+    """The directory of the small tagger as an exported model."""
+    pytest.importorskip("onnx")
+    from ner.export import write
+    from ner.tagger import load
+
+    path = tmp_path_factory.mktemp("model") / "exported"
+    write(load(small_model), path)
+    return str(path)
+
+
 def parse_line(line: str) -> Sentence:
     """A sentence with its entities in brackets, in the plainest form."""
     tokens: list[str] = []

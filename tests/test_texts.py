@@ -17,18 +17,10 @@ from ner.texts import TaggedText
 TEXT = "Ada Obi joined Kestrel Foods in Accra. It rained in Lima.\n\nThe Harbour Cup\n\nObi left."
 
 
-@pytest.fixture(scope="module")
-def exported(small_model, tmp_path_factory) -> str:
-    pytest.importorskip("onnx")
-    path = tmp_path_factory.mktemp("texts") / "exported"
-    export(ner.tagger.load(small_model), path)
-    return str(path)
-
-
 @pytest.fixture(scope="module", params=["torch", "exported"])
 def tagger(request, small_model):
     return ner.load(
-        small_model if request.param == "torch" else request.getfixturevalue("exported")
+        small_model if request.param == "torch" else request.getfixturevalue("exported_model")
     )
 
 
@@ -108,16 +100,16 @@ def test_taggers_read_well(tagger, small_model):
     assert isinstance(ner.load(small_model), Tagger)
 
 
-def test_an_exported_model_tags_a_text_without_torch_or_spacy(exported):
+def test_an_exported_model_tags_a_text_without_torch_or_spacy(exported_model):
     code = (
         "import sys, ner\n"
-        f"doc = ner.load({exported!r}).tag('Ada Obi left. She is in Accra.')\n"
+        f"doc = ner.load({exported_model!r}).tag('Ada Obi left. She is in Accra.')\n"
         "assert len(doc.sentences) == 2\n"
         "assert not {'torch', 'spacy', 'yaml'} & set(sys.modules), sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_exported_model_is_refused_where_training_is_needed(exported, capsys):
-    assert main(["calibrate", exported, "x.conll"]) == 2
+def test_an_exported_model_is_refused_where_training_is_needed(exported_model, capsys):
+    assert main(["calibrate", exported_model, "x.conll"]) == 2
     assert "exported model" in capsys.readouterr().err

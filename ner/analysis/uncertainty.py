@@ -4,22 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ner.batch import group_by_length
 from ner.crf import LinearChain
+from ner.crf.core.scores import ChainScores
+from ner.crf.spans import SpanTags
 from ner.evaluation.active_learning import Uncertainty
 from ner.evaluation.label_errors import Opinion
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import SENTENCES, TOKENS, chosen_spans
-from ner.schemes import OUTSIDE
+from ner.schemes import OUTSIDE, Scheme
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
 
 CHUNK = 4_000  # sentences indexed at a time
+
+
+class GivesChains(Protocol):
+    """An exported model."""
+
+    @property
+    def scheme(self) -> Scheme:
+        """How spans are written as tags."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of their tags."""
+
+    def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
+        """Yield the distributions of some sentences, and which sentences those are."""
+
+
+class ExportedScorer:
+    """An exported model as what scores tags.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: GivesChains) -> None:
+        self.chains = model.chains
+        self.scheme, self.labels = model.scheme, model.labels
+        self.tags = model.scheme.tags(model.labels)
+        spelling = model.scheme.spelling(model.labels)
+        self.span_tags = SpanTags(**{name: torch.tensor(tags) for name, tags in spelling.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +60,18 @@ class Doubts:
     """What a network is not sure of.
 
     Args:
-        network: The network, in evaluation mode.
+        network: The network, in evaluation mode, or an exported model.
         decoding: How spans are chosen, and how sure the network is taken to be.
     """
 
-    network: Scorer
+    network: Scorer | ExportedScorer
     decoding: Decoding = VITERBI
+
+    @classmethod
+    def of(cls, tagger: Any) -> Doubts:
+        """Return those of a tagger of either kind."""
+        network = getattr(tagger, "network", None) or ExportedScorer(tagger)
+        return cls(network, tagger.decoding)
 
     def opinions(self, sentences: Sequence[Sentence]) -> list[Opinion]:
         """What the network thinks of annotated sentences; it does not look at their spans.
@@ -75,18 +114,30 @@ class Doubts:
 
     def _chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], LinearChain]]:
         """The distributions of groups of sentences, and which sentences those are."""
-        device = self.network.device
+        if isinstance(self.network, ExportedScorer):
+            for numbers, scores in self.network.chains(list(map(bare, sentences))):
+                arrays = (scores.emissions, scores.transitions, scores.start, scores.end)
+                chain = LinearChain(*map(torch.from_numpy, (*arrays, scores.lengths)))
+                yield numbers, self.decoding.tempered(chain)
+            return
+        yield from self._trained(self.network, sentences)
+
+    def _trained(
+        self, network: Scorer, sentences: Sequence[Sentence]
+    ) -> Iterator[tuple[list[int], LinearChain]]:
+        """The same of a network of torch."""
+        device = network.device
         for start in range(0, len(sentences), CHUNK):
             numbers = [
                 n for n in range(start, min(start + CHUNK, len(sentences))) if len(sentences[n])
             ]
-            table = self.network.type_table()
-            indexed = self.network.index([bare(sentences[n]) for n in numbers], table)
+            table = network.type_table()
+            indexed = network.index([bare(sentences[n]) for n in numbers], table)
             lengths = [len(sentences[n]) for n in numbers]
             for group in group_by_length(lengths, sentences=SENTENCES, tokens=TOKENS):
                 with torch.inference_mode():
-                    batch = self.network.collate([indexed[place] for place in group], table)
-                    chain = self.decoding.tempered(self.network(batch.to(device)))
+                    batch = network.collate([indexed[place] for place in group], table)
+                    chain = self.decoding.tempered(network(batch.to(device)))
                     yield [numbers[place] for place in group], chain
 
     def _probabilities(

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, write_json
-from ner.cli.loading import check_threads
+from ner.cli.loading import check_threads, model_of
 from ner.cli.parents import add_device, add_reading, add_report, add_threads, reading_of
 from ner.config import ConfigError
 
 if TYPE_CHECKING:
+    from ner.runtime import ExportedTagger
     from ner.sentence import Sentence
     from ner.tagger import Tagger
 
@@ -47,13 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_threads(arguments.threads)
     if arguments.rounds < 1:
         raise ConfigError(f"--rounds must be at least 1, got {arguments.rounds}")
-    import torch
-
     from ner.formats import read
-    from ner.tagger import load
 
-    torch.set_num_threads(arguments.threads)
-    tagger = load(arguments.model, device=arguments.device)
+    tagger = model_of(arguments)
     sentences = [s for s in read(arguments.file, **reading_of(arguments)) if len(s)]
     if not sentences:
         raise ConfigError(f"{arguments.file}: holds no sentence to tag")
@@ -68,7 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def measure(tagger: Tagger, sentences: list[Sentence], rounds: int) -> dict[str, Any]:
+def measure(
+    tagger: Tagger | ExportedTagger, sentences: list[Sentence], rounds: int
+) -> dict[str, Any]:
     """Wall-clock figures of tagging these sentences; the first pass is the cold one."""
     tokens = sum(map(len, sentences))
     times = [_seconds(tagger, sentences) for _ in range(rounds + 1)]
@@ -84,7 +83,7 @@ def measure(tagger: Tagger, sentences: list[Sentence], rounds: int) -> dict[str,
     }
 
 
-def _seconds(tagger: Tagger, sentences: list[Sentence]) -> float:
+def _seconds(tagger: Tagger | ExportedTagger, sentences: list[Sentence]) -> float:
     began = time.perf_counter()
     tagger.predict(sentences)
     return time.perf_counter() - began

@@ -34,7 +34,7 @@ def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--tokenizer",
         metavar="NAME",
-        help="tokenizer of texts: builtin (default), spacy or spacy:LANGUAGE",
+        help="tokenizer of texts: builtin, spacy or spacy:LANGUAGE (default: the model's)",
     )
     add("--language", metavar="CODE", help="the same as --tokenizer spacy:CODE")
     add_device(parser)
@@ -56,14 +56,20 @@ def check_loading(arguments: argparse.Namespace) -> None:
     check_threads(arguments.threads)
 
 
-def tokenizer_of(arguments: argparse.Namespace) -> str:
-    """Return the name of the tokenizer of texts.
+def tokenizer_of(
+    arguments: argparse.Namespace, tagger: Tagger | ExportedTagger | None = None
+) -> str:
+    """Return the name of the tokenizer of texts: the one given, or else the model's.
 
     Raises:
         ConfigError: Two are given.
     """
+    if arguments.language is None and arguments.tokenizer is None:
+        from ner import models
+
+        return tagger.tokenizer if tagger else models.tokenizer_of(arguments.model)
     if arguments.language is None:
-        return arguments.tokenizer or "builtin"
+        return str(arguments.tokenizer)
     if arguments.tokenizer not in (None, "spacy"):
         raise ConfigError("--language and --tokenizer name two tokenizers; give one of them")
     return f"spacy:{arguments.language}"
@@ -80,7 +86,7 @@ def check_threads(count: int) -> None:
 
 
 def loaded(arguments: argparse.Namespace) -> Tagger:
-    """The tagger, set as the arguments say."""
+    """The tagger of a model that is not exported, set as the arguments say."""
     import torch
 
     from ner.tagger import load
@@ -90,15 +96,20 @@ def loaded(arguments: argparse.Namespace) -> Tagger:
 
 
 def loaded_either(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
-    """The tagger, exported or not; an exported one never waits for torch."""
-    from ner import runtime
+    """The tagger, exported or not, set as the arguments say."""
+    return decoding_as(model_of(arguments), arguments)
 
-    if not runtime.is_exported(arguments.model):
-        return loaded(arguments)
-    if arguments.device not in ("cpu", "auto"):
-        raise ConfigError(f"--device {arguments.device}: exported models run on the CPU")
-    tagger = runtime.load(arguments.model, threads=arguments.threads)
-    return decoding_as(tagger, arguments)
+
+def model_of(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
+    """The tagger, exported or not; an exported one never waits for torch."""
+    from ner.models import load
+    from ner.runtime import is_exported
+
+    if not is_exported(arguments.model):
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+    return load(arguments.model, device=arguments.device, threads=arguments.threads)
 
 
 def decoding_as(tagger: Some, arguments: argparse.Namespace) -> Some:

@@ -98,6 +98,9 @@ def parse_options(given: Iterable[str], *, option: str) -> dict[str, Any]:
     Raises:
         ConfigError: One is not of that form.
     """
+    given = list(given)
+    if not given:
+        return {}  # an exported model needs no YAML
     from ner.config import read_assignments
 
     return {key.replace("-", "_"): value for key, value in read_assignments(given, option=option)}

@@ -12,6 +12,7 @@ from ner.cli.console import Progress
 from ner.cli.parents import add_reading, reading_of
 from ner.formats import read
 from ner.sentence import Sentence, Span
+from ner.storage.manifest import EXPORTED
 
 CHUNK = 2_000  # sentences tagged at a time, so that progress can be shown
 
@@ -39,8 +40,8 @@ def read_predictions(path: str, arguments: argparse.Namespace) -> list[Sentence]
 
 
 def is_model(path: str) -> bool:
-    """Whether a path is a model directory."""
-    return (Path(path) / "tagger.json").is_file()
+    """Whether a path is a model directory, exported or not."""
+    return any((Path(path) / name).is_file() for name in ("tagger.json", EXPORTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Model:
     @classmethod
     def load(cls, path: str, device: str, progress: Progress) -> Model:
         """Load a model directory."""
-        from ner.tagger import load
+        from ner.models import load
 
         return cls(load(path, device=device), progress)
 

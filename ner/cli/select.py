@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Choose."""
     from ner.analysis.uncertainty import Doubts
     from ner.evaluation.active_learning import choose_sentences
-    from ner.tagger import load
+    from ner.models import load
 
     show = Progress(quiet=arguments.quiet or "-" in (arguments.json, arguments.output))
     if arguments.output:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     sentences = list(read(arguments.file, **reading_of(arguments)))
     choose_sentences([], arguments.budget, unit=arguments.unit)  # refuses before the work begins
     tagger = load(arguments.model, device=arguments.device)
-    doubts = Doubts(tagger.network, tagger.decoding)
+    doubts = Doubts.of(tagger)
     uncertain = []
     with show.bar(len(sentences), "looking", "sentences") as done:
         for start in range(0, len(sentences), CHUNK):

@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 from pathlib import Path
 
-from ner.cli.loading import add_loading_arguments, check_loading, loaded, tokenizer_of
+from ner.cli.loading import add_loading_arguments, check_loading, loaded_either, tokenizer_of
 from ner.cli.printing import note
 from ner.config import ConfigError
 
@@ -59,10 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     given = {limit: getattr(arguments, limit) for limit, *_ in OPTIONS.values()}
     limits = Limits.of(**{limit: value for limit, value in given.items() if value is not None})
     with listen(arguments.host, arguments.port) as listening:
+        tagger = loaded_either(arguments)
         app = application(
-            loaded(arguments),
+            tagger,
             limits=limits,
-            tokenizer=tokenizer_of(arguments),
+            tokenizer=tokenizer_of(arguments, tagger),
             name=Path(arguments.model).resolve().name,
             hosts=_hosts(arguments),
         )

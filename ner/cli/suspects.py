@@ -69,10 +69,10 @@ def _opinions(
 
     found: list[Opinion] = []
     if arguments.folds is None:
-        from ner.tagger import load
+        from ner.models import load
 
         tagger = load(arguments.model, device=arguments.device)
-        doubts = Doubts(tagger.network, tagger.decoding)
+        doubts = Doubts.of(tagger)
         with show.bar(len(sentences), "looking", "sentences") as done:
             for start in range(0, len(sentences), CHUNK):
                 found += doubts.opinions(sentences[start : start + CHUNK])

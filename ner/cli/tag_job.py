@@ -147,7 +147,7 @@ class Job:
         from ner.streaming.source import Source
 
         skip, encoding = arguments.skip_bad, arguments.encoding
-        tokenizer = tokenizer_of(arguments)
+        tokenizer = tokenizer_of(arguments, tagger)
         sources = [Source(path, skip, tokenizer, encoding) for path in paths]
         return cls(tagger, arguments, sources, pool)
 
@@ -172,7 +172,12 @@ class Job:
         if not self.arguments.quiet:
             rate = f"{self.tokens / took:,.0f} tokens/s"
             counts = f"{self.sentences:,} sentences, {self.tokens:,} tokens"
-            note(f"{counts}, {took:,.1f} s, {rate}")
+            note(f"{counts}, {took:,.1f} s, {rate}{self._tokenizer()}")
+
+    def _tokenizer(self) -> str:
+        """Say which tokenizer was used, where texts were cut."""
+        cut = [one for one in self.sources if kind_of(one.path, self.arguments) != "conll"]
+        return f"; tokenizer: {cut[0].tokenizer}" if cut else ""
 
     def _invite(self) -> None:
         """Say that the input is to be typed, which looks as if nothing happened."""

@@ -73,6 +73,7 @@ def _described(tagger: Tagger, *, int8: bool) -> dict[str, Any]:
         "crf": _scores(network),
         "decoding": asdict(tagger.decoding),
         "tokenizer": tagger.tokenizer,
+        "embeddings": list(tagger.embeddings),
         "metrics": {name: tagger.metrics[name] for name in SPLITS if name in tagger.metrics},
     }
 

@@ -15,8 +15,9 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ner.crf.core.scores import ChainScores
 from ner.indexers import Arrays
-from ner.inference.span_decoder import LONG, Moves, NBestParse, SpanDecoder
+from ner.inference.span_decoder import LONG, Moves, NBestParse, SpanDecoder, padded
 from ner.inference.windows import MARGIN, OVERLAP, PIECE, WINDOW, DecodingChunk, Window, windows
 from ner.sentence import Sentence, Span
 
@@ -170,6 +171,19 @@ class BatchEngine(Generic[Table]):
                 lengths = np.array([len(sentence)])
                 (found[number],) = self.decoder.readings(emitter.moves, emissions, lengths, count)
         return found
+
+    def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
+        """Yield the distributions over the tags of some sentences, and which sentences those are.
+
+        Empty sentences have none.
+        """
+        emitter = self.emitter()
+        for numbers, emissions, lengths in _emitted(emitter, sentences, FEW):
+            yield numbers, emitter.moves.chain(padded(emissions, lengths), lengths)
+        for number, sentence in enumerate(sentences):
+            if len(sentence) > LONG:
+                emissions = self._windowed(emitter, bare(sentence))[None]
+                yield [number], emitter.moves.chain(emissions, np.array([len(sentence)]))
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
         """Tag one sentence of any length in bounded memory, as ``predict`` tags it.

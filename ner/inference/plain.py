@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
+from ner.crf.spans import SpanTags
 from ner.indexed import Indexed, TypeTable
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.span_decoder import NBestParse
+from ner.schemes import Scheme
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
 
@@ -127,7 +130,17 @@ def spans_of(chain: LinearChain, network: Scorer, decoding: Decoding) -> list[tu
     return [tuple(span for span in spans if (span.score or 0.0) >= least) for spans in scored]
 
 
-def chosen_spans(chain: LinearChain, network: Scorer, decoding: Decoding) -> list[tuple[Span, ...]]:
+class Spelling(Protocol):
+    """The tags of a network, by their numbers."""
+
+    scheme: Scheme
+    tags: tuple[str, ...]
+    span_tags: SpanTags
+
+
+def chosen_spans(
+    chain: LinearChain, network: Spelling, decoding: Decoding
+) -> list[tuple[Span, ...]]:
     """Return the spans of the chosen path through each sentence."""
     paths = paths_of(chain, network, decoding).tags.tolist()
     return [
@@ -136,12 +149,12 @@ def chosen_spans(chain: LinearChain, network: Scorer, decoding: Decoding) -> lis
     ]
 
 
-def spelled(network: Scorer, path: Sequence[int]) -> tuple[Span, ...]:
+def spelled(network: Spelling, path: Sequence[int]) -> tuple[Span, ...]:
     """Return the spans that tags, given by their numbers, spell."""
     return network.scheme.decode([network.tags[number] for number in path])
 
 
-def paths_of(chain: LinearChain, network: Scorer, decoding: Decoding) -> Paths:
+def paths_of(chain: LinearChain, network: Spelling, decoding: Decoding) -> Paths:
     """The chosen tags of each sentence; the chain is as hot as ``decoding.tempered`` makes it."""
     if decoding.decode == "posterior":
         return posterior(chain, network.span_tags, threshold=decoding.threshold)

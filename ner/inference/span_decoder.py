@@ -87,7 +87,7 @@ class SpanDecoder:
 
     def spans(self, moves: Moves, emissions: Floats, lengths: Integers) -> list[tuple[Span, ...]]:
         """The spans of sentences, longest first, given their emissions in flat order."""
-        chain = moves.chain(_padded(emissions, lengths), lengths)
+        chain = moves.chain(padded(emissions, lengths), lengths)
         tags = self._tags(chain)
         found = self.extractor.find(tags[0] if len(tags) == 1 else tags[chain.mask], lengths)
         return self._listed(found, self.probabilities(chain, found), len(lengths))
@@ -103,7 +103,7 @@ class SpanDecoder:
             lengths: The tokens of each sentence.
             count: The most readings of a sentence.
         """
-        chain = self.decoding.tempered(moves.chain(_padded(emissions, lengths), lengths))
+        chain = self.decoding.tempered(moves.chain(padded(emissions, lengths), lengths))
         totals = forward_backward(chain).log_partition
         tags, scores = n_best(chain, count)
         probabilities = np.exp(scores - totals[:, None])
@@ -202,11 +202,11 @@ def is_short(chain: ChainScores) -> bool:
     return len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
 
 
-def _padded(flat: Floats, lengths: Integers) -> Floats:
+def padded(flat: Floats, lengths: Integers) -> Floats:
     """What the tokens of sentences have, longest first, ``(batch, length, ...)``; else 0."""
     if len(lengths) == 1:
         return flat[None]
     inside = np.arange(lengths[0]) < lengths[:, None]
-    padded = np.zeros((*inside.shape, flat.shape[1]), flat.dtype)
-    padded[inside] = flat
-    return padded
+    found = np.zeros((*inside.shape, flat.shape[1]), flat.dtype)
+    found[inside] = flat
+    return found

@@ -48,6 +48,7 @@ class Exported:
         graphs: The graphs by their file's name.
         tokenizer: The tokenizer of raw texts.
         metrics: The scores of development and test, where they are known.
+        embeddings: The names of its embeddings, where they are known.
     """
 
     scheme: Scheme
@@ -59,12 +60,7 @@ class Exported:
     graphs: Mapping[str, bytes]
     tokenizer: str
     metrics: Mapping[str, Any]
-
-    @property
-    def embeddings(self) -> tuple[str, ...]:
-        """The names of its embeddings."""
-        kinds = {kind: name for name, kind in INDEXERS.items()}
-        return tuple(kinds[type(indexer)] for indexer in (*self.types, *self.contexts))
+    embeddings: tuple[str, ...]
 
 
 def read(path: Path) -> Exported:
@@ -94,6 +90,7 @@ def _read(path: Path) -> Exported:
             },
             checked_name(description.get("tokenizer", BUILTIN)),
             _metrics(description.get("metrics", {})),
+            tuple(map(str, description.get("embeddings", ()))),
         )
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

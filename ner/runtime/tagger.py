@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ner.crf.core.scores import ChainScores
 from ner.indexers.columns import columns_of
 from ner.inference.batch_engine import BatchEngine
 from ner.inference.decoding import Decoding
@@ -80,6 +81,13 @@ class ExportedTagger(TagsTexts):
             ValueError: ``count`` is below 1.
         """
         return self._engine.alternatives(as_sentences(sentences), count)
+
+    def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
+        """Yield the distributions over the tags of some sentences, and which sentences those are.
+
+        Empty sentences have none.
+        """
+        return self._engine.chains(sentences)
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
         """Tag one sentence of any length in bounded memory.

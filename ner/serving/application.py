@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
@@ -21,7 +21,7 @@ from ner.serving.batching import Batcher
 from ner.serving.limits import Limits, RefusedError
 from ner.serving.metrics import CONTENT_TYPE, Metrics
 from ner.serving.middleware import Middleware
-from ner.serving.page import page
+from ner.serving.page import page, reference
 from ner.serving.request import TagBody, read
 from ner.serving.spacy_worker import SpacyWorker
 from ner.streaming.tokenizers import (
@@ -31,7 +31,10 @@ from ner.streaming.tokenizers import (
     text_tokenizer,
     tokenized,
 )
-from ner.tagger import Tagger
+
+if TYPE_CHECKING:
+    from ner.runtime import ExportedTagger
+    from ner.tagger import Tagger
 
 
 class SpanRecord(BaseModel):
@@ -84,7 +87,9 @@ class Service:
         ConfigError: There is no such tokenizer.
     """
 
-    def __init__(self, tagger: Tagger, limits: Limits, *, tokenizer: str, name: str) -> None:
+    def __init__(
+        self, tagger: Tagger | ExportedTagger, limits: Limits, *, tokenizer: str, name: str
+    ) -> None:
         text_tokenizer(tokenizer)  # an unknown one is said at once
         self.tagger, self.limits, self.name, self.tokenizer = tagger, limits, name, tokenizer
         self.language = spacy_language(tokenizer)
@@ -160,13 +165,12 @@ class Service:
 
     def about(self) -> dict[str, Any]:
         """What the model is."""
-        network = self.tagger.network
         return {
             "model": self.name,
             "version": __version__,
             "labels": list(self.tagger.labels),
-            "embeddings": list(network.named_embeddings()),
-            "scheme": network.scheme.name,
+            "embeddings": list(self.tagger.embeddings),
+            "scheme": self.tagger.scheme.name,
             "tokenizer": self.tokenizer,
             "language": self.language,
             "decoding": asdict(self.tagger.decoding),
@@ -180,7 +184,7 @@ class Service:
 
 
 def application(
-    tagger: Tagger,
+    tagger: Tagger | ExportedTagger,
     *,
     limits: Limits | None = None,
     tokenizer: str = BUILTIN,
@@ -205,7 +209,7 @@ def application(
         title="ner",
         version=__version__,
         description="Finds the entities in texts.",
-        docs_url=None,  # these pages would load scripts from elsewhere
+        docs_url=None,  # these pages would load scripts from elsewhere; /docs is our own
         redoc_url=None,
         lifespan=service.running,
     )
@@ -254,6 +258,11 @@ def _add_telling(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        described = reference(app.openapi())
+        return Response(described.html, media_type="text/html", headers=described.headers)
+
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
         return Response(start.html, media_type="text/html", headers=start.headers)
@@ -275,5 +284,5 @@ async def _not_served(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "it handles no other"
     message = str(error.detail)
     if error.status_code == 404:
-        message = "there are POST /tag and GET /, /health, /metrics, /model, /openapi.json"
+        message = "there are POST /tag and GET /, /docs, /health, /metrics, /model, /openapi.json"
     return _answer(error.status_code, message, dict(error.headers or {}))

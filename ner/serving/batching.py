@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Thread
+from typing import TYPE_CHECKING
 
 from ner.sentence import Sentence, Span
 from ner.serving.limits import Limits, RefusedError
@@ -16,7 +17,10 @@ from ner.serving.metrics import Metrics
 from ner.serving.request import TagBody, sentences_of
 from ner.streaming.tokenizers import BUILTIN, TextTokenizer, text_tokenizer
 from ner.streaming.writers import Tagged, as_record
-from ner.tagger import Tagger
+
+if TYPE_CHECKING:
+    from ner.runtime import ExportedTagger
+    from ner.tagger import Tagger
 
 BATCH = 4096  # tokens tagged together, or one sentence more
 SHARE = 256  # of these, a request gets at least so many when it is its turn
@@ -30,11 +34,13 @@ class Pending:
 
     Attributes:
         sentences: Those that are still to be tagged.
+        min_score: The least probability of spans that are wanted.
         records: The JSON of those that are.
         answer: Takes the records, or what went wrong.
     """
 
     sentences: Iterator[Sentence]
+    min_score: float = 0.0
     records: list[bytes] = field(default_factory=list)
     answer: Future[list[bytes]] = field(default_factory=Future)
 
@@ -65,7 +71,7 @@ class Batcher:
         metrics: Where it is counted.
     """
 
-    def __init__(self, tagger: Tagger, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, tagger: Tagger | ExportedTagger, limits: Limits, metrics: Metrics) -> None:
         self._tagger, self._limits, self._metrics = tagger, limits, metrics
         self._waiting: deque[Pending] = deque()
         self._changed = Condition()
@@ -103,7 +109,8 @@ class Batcher:
         Raises:
             RefusedError: The server is going down.
         """
-        pending = Pending(sentences_of(asked, cut or self._builtin, self._limits))
+        sentences = sentences_of(asked, cut or self._builtin, self._limits)
+        pending = Pending(sentences, asked.min_score)
         with self._changed:
             if self._closing:
                 raise RefusedError(503, "the server is shutting down")
@@ -164,7 +171,10 @@ class Batcher:
 
     def _tag(self, shares: list[Share]) -> None:
         found = iter(self._tagger.predict([s for _, some, _ in shares for s in some]))
-        written = [[_record(sentence, next(found)) for sentence in some] for _, some, _ in shares]
+        written = [
+            [_record(sentence, next(found), pending.min_score) for sentence in some]
+            for pending, some, _ in shares
+        ]
         for (pending, some, last), records in zip(shares, written, strict=True):
             pending.records += records
             self._metrics.tagged(len(some), sum(map(len, some)))
@@ -178,6 +188,7 @@ class Batcher:
             share[0].fail(error)
 
 
-def _record(sentence: Sentence, spans: tuple[Span, ...]) -> bytes:
-    """What ``ner tag --to jsonl`` writes of a sentence."""
-    return json.dumps(as_record(Tagged(sentence, spans)), ensure_ascii=False).encode()
+def _record(sentence: Sentence, spans: tuple[Span, ...], min_score: float) -> bytes:
+    """What ``ner tag --to jsonl`` writes of a sentence and its spans, the improbable left out."""
+    kept = tuple(span for span in spans if span.score is None or span.score >= min_score)
+    return json.dumps(as_record(Tagged(sentence, kept)), ensure_ascii=False).encode()

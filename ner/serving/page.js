@@ -13,10 +13,17 @@ function element(name, content, label) {
 
 const known = Array.from(at("labels").children);
 const names = known.map((child) => child.textContent);
-const hue = (label) => String((210 + 137.5 * names.indexOf(label)) % 360); // far from its neighbours
+const hue = (label) => String((137 * names.indexOf(label)) % 360); // as in the report of ner evaluate
 for (const child of known) child.style.setProperty("--hue", hue(child.textContent));
 
 const percent = (score) => (score === null ? "" : `${(100 * score).toFixed(1)} %`);
+
+const request = () => {
+  const body = { text: at("text").value };
+  const language = at("language").value.trim();
+  if (language) body.language = language;
+  return body;
+};
 
 function show() {
   const least = Number(at("least").value);
@@ -51,19 +58,16 @@ function row(span) {
 
 async function ask() {
   const number = ++asked;
-  const button = document.querySelector("button");
+  const button = document.querySelector("#form button");
   button.disabled = true;
   at("error").textContent = "";
   at("status").textContent = "…";
   try {
-    const body = { text: at("text").value };
-    const language = at("language").value.trim();
-    if (language) body.language = language;
     const began = performance.now();
     const response = await fetch("tag", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
+      body: JSON.stringify(request()),
     });
     const got = await response.json();
     if (number !== asked) return;
@@ -87,6 +91,30 @@ at("form").addEventListener("submit", (event) => {
 });
 at("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) ask();
+});
+async function copy(button, text) {
+  const said = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Copying is not allowed here";
+  }
+  setTimeout(() => (button.textContent = said), 1500);
+}
+
+const least = () => Number(at("least").value) / 100;
+const enough = (span) => span.score === null || span.score >= least();
+at("json").addEventListener("click", (event) => {
+  const { took, ...record } = answer;
+  const kept = { ...record, spans: record.spans.filter(enough) };
+  copy(event.target, JSON.stringify(kept, null, 2));
+});
+at("curl").addEventListener("click", (event) => {
+  const body = JSON.stringify(least() ? { ...request(), min_score: least() } : request());
+  const quoted = body.replaceAll("'", "'\\''");
+  const url = new URL("tag", location.href).href.split("#")[0];
+  copy(event.target, `curl -H 'Content-Type: application/json' ${url} -d '${quoted}'`);
 });
 at("least").addEventListener("input", show);
 

@@ -7,10 +7,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HERE = Path(__file__).parent
+NOTHING = "'none'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +25,34 @@ class Page:
 
 def page(model: str, labels: Sequence[str], language: str) -> Page:
     """The page of a model."""
-    style, script = ((HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    script = (HERE / "page.js").read_text("utf-8")
+    return _rendered("page.html", script, model=model, labels=labels, language=language)
+
+
+def reference(schema: Mapping[str, Any]) -> Page:
+    """The reference of what the server answers, from its OpenAPI schema.
+
+    Args:
+        schema: As ``/openapi.json`` gives it.
+    """
+    calls = [
+        (method.upper(), path, told)
+        for path, methods in schema["paths"].items()
+        for method, told in methods.items()
+    ]
+    return _rendered("docs.html", "", schema=schema, calls=calls)
+
+
+def _rendered(name: str, script: str, **values: Any) -> Page:
+    """A page with the style of all, which may run this script alone."""
+    style = (HERE / "page.css").read_text("utf-8")
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined
     )
-    html = environment.get_template("page.html").render(
-        model=model, labels=labels, language=language, style=style, script=script
-    )
+    html = environment.get_template(name).render(style=style, script=script, **values)
     policy = (
-        f"default-src 'none'; style-src {_known(style)}; script-src {_known(script)}; "
+        f"default-src 'none'; style-src {_known(style)}; "
+        f"script-src {_known(script) if script else NOTHING}; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return Page(html, {"Content-Security-Policy": policy})

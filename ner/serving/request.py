@@ -24,6 +24,10 @@ KINDS: Mapping[type, str] = {
 WANTED = {
     "string_type": "a string",
     "list_type": "a list",
+    "float_type": "a number",
+    "greater_than_equal": "a number from 0 to 1",
+    "less_than_equal": "a number from 0 to 1",
+    "finite_number": "a number from 0 to 1",
     "bool_type": "true or false",
     "model_type": "an object",
 }
@@ -52,6 +56,9 @@ class TagBody(BaseModel):
     sentences: list[list[Token]] = _absent("the tokens of several sentences", [["Hello", "Accra"]])
     language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] = Field(
         default="", description="of spaCy's tokenizer; without, the server's own", examples=["de"]
+    )
+    min_score: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=0.0, description="leave out spans less probable than this", examples=[0.5]
     )
     document: bool = Field(
         default=False, description="whether these are, in this order, one document"
