@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
-    Some = TypeVar("Some", Tagger, ExportedTagger)
+    Some = TypeVar("Some", bound=Tagger | ExportedTagger)
 
 CHOICES = ("decode", "threshold", "min_score")
 
