@@ -118,6 +118,15 @@ class Scorer(nn.Module, ABC):
     def stacks(self) -> Sequence[Stack]:
         """What it averages; at least one."""
 
+    def learning_rates(self) -> dict[nn.Parameter, float]:
+        """Return the highest learning rate of those weights that have one of their own."""
+        return {
+            weight: rate
+            for stack in self.stacks
+            for part in stack.embeddings.values()
+            for weight, rate in part.learning_rates()
+        }
+
     @property
     def device(self) -> torch.device:
         """Where its weights are."""

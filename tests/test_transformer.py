@@ -305,3 +305,29 @@ def test_members_of_an_ensemble_read_their_own_states(toy, toy_file, folders, tm
     shared = len(tagger.network.context_embeddings) == 3  # document and topic are shared anyway
     assert shared == (not chosen)
     assert [tagger.predict([sentence])[0] for sentence in toy] == tagger.predict(toy)
+
+
+def test_each_tuned_layer_has_its_learning_rate(toy, folders, tmp_path):
+    part = fitted(folders["wordpiece"], tmp_path, tune=True, learning_rate=1e-3, layer_decay=0.5)
+    rates = dict(part.learning_rates())
+    layers = files.layers_of(part.network)
+    assert {rates[weight] for weight in layers[1].parameters()} == {1e-3}
+    assert {rates[weight] for weight in layers[0].parameters()} == {5e-4}
+    assert part.mean not in rates
+
+
+def test_a_run_that_tunes_is_resumed_to_the_same_bytes(toy_file, folders, tmp_path):
+    def run(name):
+        own = config(toy_file, folders["wordpiece"], tmp_path, tune=True)
+        own["training"] = {"epochs": 3, "checkpoint_steps": 2}
+        return {**own, "output": str(tmp_path / name)}
+
+    for _ in ner.train(run("whole")):
+        pass
+    for epoch in ner.train(run("cut")):
+        if epoch.number == 1:
+            break
+    for _ in ner.train(run("cut"), resume=True):
+        pass
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import torch
@@ -40,6 +40,10 @@ class Embedding(nn.Module, ABC):
 
         Its keyword arguments are what a configuration may set (there are no other ``args``).
         """
+
+    def learning_rates(self) -> Iterator[tuple[nn.Parameter, float]]:
+        """Give those weights that have a learning rate of their own, with it."""
+        yield from ()
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

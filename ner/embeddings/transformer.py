@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ner.batch import batched
 from ner.embeddings import transformer_files as files
-from ner.embeddings.base import ContextEmbedding
+from ner.embeddings.base import ContextEmbedding, check_shares
 from ner.errors import ConfigError
 from ner.indexers.base import Arrays
 from ner.indexers.features import Features, default_folder
@@ -55,6 +55,9 @@ class TransformerEmbedding(ContextEmbedding):
         window: The most subwords of the words of a window.
         context: How many subwords of the neighbouring text to read on either side of a window.
         precision: What a frozen transformer computes in.
+        learning_rate: The highest learning rate of the last tuned layer; the schedule is that of
+            training.
+        layer_decay: What the learning rate is multiplied by from each layer to the one below.
         positions, padding, state_width, states: As for ``TransformerIndexer``.
 
     Raises:
@@ -85,11 +88,17 @@ class TransformerEmbedding(ContextEmbedding):
         window: int = 160,
         context: int = 0,
         precision: Literal["float32", "bfloat16"] = "float32",
+        learning_rate: float = 1e-4,
+        layer_decay: float = 1.0,
     ) -> None:
         super().__init__()
         self.model, self.revision, self.checksum = model, revision, checksum
         self.config, self.layers, self.mix = dict(config), tuple(layers), mix
         self.tune, self.include, self.precision = tune, include, precision
+        check_shares(layer_decay=layer_decay)
+        if not learning_rate > 0.0:
+            raise ValueError(f"learning_rate must be more than 0, got {learning_rate}")
+        self.learning_rate, self.layer_decay = learning_rate, layer_decay
         if tokenizer is None:
             tokenizer = (self._folder() / files.TOKENIZER).read_text(encoding="utf-8")
         self.indexer = TransformerIndexer(
@@ -130,6 +139,8 @@ class TransformerEmbedding(ContextEmbedding):
         window: int = 160,
         context: int = 0,
         precision: Literal["float32", "bfloat16"] = "float32",
+        learning_rate: float = 1e-4,
+        layer_decay: float = 1.0,
         cache: str | None = None,
     ) -> Self:
         """Read a transformer, and standardise its states on the training tokens.
@@ -149,6 +160,9 @@ class TransformerEmbedding(ContextEmbedding):
             window: The most subwords of the words of a window.
             context: How many subwords of the neighbouring text to read on either side of a window.
             precision: What a frozen transformer computes in.
+            learning_rate: The highest learning rate of the last tuned layer; the schedule is that
+                of training.
+            layer_decay: What the learning rate is multiplied by from each layer to the one below.
             cache: The folder in which the states of frozen transformers are kept between runs;
                 without it ``ner/features`` in the user's cache folder.
 
@@ -179,6 +193,8 @@ class TransformerEmbedding(ContextEmbedding):
             window=window,
             context=context,
             precision=precision,
+            learning_rate=learning_rate,
+            layer_decay=layer_decay,
         )
         if part.network is not None:
             part.network.load_state_dict(files.load(folder, max(chosen)).state_dict())
@@ -188,6 +204,13 @@ class TransformerEmbedding(ContextEmbedding):
             part.indexer.features = Features(base / kind)
         part._standardise(list(sentences))
         return part
+
+    def learning_rates(self) -> Iterator[tuple[nn.Parameter, float]]:
+        if self.network is not None:
+            rate = self.learning_rate
+            for layer in reversed(files.layers_of(self.network)):
+                yield from ((weight, rate) for weight in layer.parameters() if weight.requires_grad)
+                rate *= self.layer_decay
 
     def settings(self) -> dict[str, Any]:
         own = self.indexer.settings()
@@ -203,6 +226,8 @@ class TransformerEmbedding(ContextEmbedding):
             "tune": self.tune,
             "include": self.include,
             "precision": self.precision,
+            "learning_rate": self.learning_rate,
+            "layer_decay": self.layer_decay,
         }
 
     def index(self, sentence: Sentence) -> Arrays:

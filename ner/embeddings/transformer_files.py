@@ -146,14 +146,20 @@ def load(folder: Path, layers: int) -> nn.Module:
     return network.eval()  # type: ignore[no-any-return]
 
 
+def layers_of(network: nn.Module) -> list[nn.Module]:
+    """The layers of a transformer, the first one first."""
+    stacks = [m for m in network.modules() if isinstance(m, nn.ModuleList) and len(m) > 0]
+    if not stacks:
+        return []
+    return list(max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters())))
+
+
 def tune_last(network: nn.Module, count: int) -> None:
     """Let training change the last layers and nothing else."""
     network.requires_grad_(False)
-    stacks = [m for m in network.modules() if isinstance(m, nn.ModuleList) and len(m) > 0]
-    if count and stacks:
-        layers = max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters()))
-        for layer in list(layers)[len(layers) - count :]:
-            layer.requires_grad_(True)
+    layers = layers_of(network)
+    for layer in layers[len(layers) - count :]:
+        layer.requires_grad_(True)
 
 
 def depth_of(config: Mapping[str, Any]) -> int:

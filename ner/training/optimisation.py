@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +28,26 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
 BY_ROWS = ("adamw", "adam")  # those that ``ner.training.rows`` can do row by row
 
 
+def parameter_groups(
+    parameters: Iterable[nn.Parameter], own: Mapping[nn.Parameter, float], rate: float
+) -> list[dict[str, Any]]:
+    """Return the groups of an optimiser: those without a learning rate of their own come first.
+
+    Args:
+        parameters: All that it optimises.
+        own: The highest learning rate of those that have one of their own.
+        rate: That of all others. The ``share`` of a group is what its rate is of this one.
+    """
+    groups: dict[float, list[nn.Parameter]] = {1.0: []}
+    for parameter in parameters:
+        groups.setdefault(own.get(parameter, rate) / rate, []).append(parameter)
+    return [{"params": some, "share": share} for share, some in groups.items() if some]
+
+
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give every group of parameters this learning rate."""
+    """Give every group of parameters its share of this learning rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
 
 
 def scale_gradients(parameters: Iterable[Tensor], length: float, *, always: bool) -> float:

@@ -20,6 +20,7 @@ from ner.training.optimisation import (
     OPTIMIZERS,
     WeightAverage,
     optimizer_tensors,
+    parameter_groups,
     restore_optimizer,
     scale_gradients,
     set_learning_rate,
@@ -65,7 +66,11 @@ class Stepper:
         averages = self.average.weights if self.average else {}
         self.rows = RowTables(network if by_rows else None, averages, shared=processes.count > 1)
         self.optimizer = OPTIMIZERS[settings.optimizer](
-            [p for name, p in network.named_parameters() if name not in self.rows.tables],
+            parameter_groups(
+                (p for name, p in network.named_parameters() if name not in self.rows.tables),
+                network.learning_rates(),
+                settings.learning_rate,
+            ),
             settings.learning_rate,
             settings.weight_decay,
             settings.momentum,
@@ -112,7 +117,8 @@ class Stepper:
                     loss.backward()  # type: ignore[no-untyped-call]
                     total += loss.item() * count
         self.rows.coalesce()
-        dense = [p for p in self.optimizer.param_groups[0]["params"] if p.requires_grad]
+        groups = self.optimizer.param_groups
+        dense = [p for group in groups for p in group["params"] if p.requires_grad]
         tables = [table.weight for table in self.rows.tables.values()]
         return self._processes.sum_gradients(dense, tables, total)
 
