@@ -148,10 +148,13 @@ def load(folder: Path, layers: int) -> nn.Module:
 
 def layers_of(network: nn.Module) -> list[nn.Module]:
     """The layers of a transformer, the first one first."""
-    stacks = [m for m in network.modules() if isinstance(m, nn.ModuleList) and len(m) > 0]
+    stacks: list[nn.ModuleList] = [
+        m for m in network.modules() if isinstance(m, nn.ModuleList) and len(m) > 0
+    ]
     if not stacks:
         return []
-    return list(max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters())))
+    largest = max(stacks, key=lambda stack: sum(p.numel() for p in stack.parameters()))
+    return list(largest)
 
 
 def tune_last(network: nn.Module, count: int) -> None:
