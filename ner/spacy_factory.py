@@ -119,7 +119,7 @@ def make_seqeval_scorer(mode: str = "default") -> Callable[..., dict[str, Any]]:
     Args:
         mode: ``default``, or ``strict``, in which spans with ill-formed tags do not count.
     """
-    from ner.spacy_component.scoring import score_by_seqeval
+    from ner.spacy_component.corpus import score_by_seqeval
 
     return partial(score_by_seqeval, mode=mode)
 

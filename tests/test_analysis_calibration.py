@@ -202,7 +202,7 @@ def test_scores_beyond_float64_have_exact_probabilities_all_the_same(network, em
 
 
 def _found(network, chain, lengths):
-    from ner.inference.span_extraction import SpanExtractor
+    from ner.inference.span_decoder import SpanExtractor
 
     tags = viterbi(chain).tags.numpy()
     inside = np.arange(tags.shape[1]) < lengths[:, None]

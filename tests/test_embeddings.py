@@ -11,7 +11,7 @@ from tiny_transformers import transformer_settings
 from ner.config import ConfigError
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, TypeEmbedding
 from ner.indexers.characters import case, shape
-from ner.indexers.topic import HEADLINE, TOPIC
+from ner.indexers.document import HEADLINE, TOPIC
 from ner.indexers.words import normalise
 from ner.network import build
 from ner.sentence import Document, Sentence, in_document

@@ -11,8 +11,8 @@ from evaluation_samples import random_pair
 from headless import dom_of, framed
 
 from ner.evaluation import Settings, evaluate
+from ner.evaluation.charts import plots, write_plots
 from ner.evaluation.page import browser_data, embedded, page, write_page
-from ner.evaluation.plots import plots, write_plots
 from ner.sentence import Sentence, Span
 
 HOSTILE = '</script><img src=x onerror="document.title=1">'

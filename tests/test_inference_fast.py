@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from ner.ensemble import Ensemble
 from ner.inference import Decoding, FastEngine, PlainEngine, batch_engine, engine_for
 from ner.inference import windows as windowing
-from ner.inference.lstm import FusedLSTM
-from ner.inference.packed_sequence import PackedSequence
-from ner.inference.span_extraction import SpanExtractor
+from ner.inference.lstm import FusedLSTM, PackedSequence
+from ner.inference.span_decoder import SpanExtractor
 from ner.network import build
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span, in_document

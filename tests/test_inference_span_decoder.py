@@ -17,8 +17,7 @@ from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.crf.core.viterbi import viterbi
 from ner.inference import Decoding, FastEngine, PlainEngine
 from ner.inference.decoding import WAYS
-from ner.inference.span_decoder import Moves, SpanDecoder
-from ner.inference.span_extraction import SpanExtractor
+from ner.inference.span_decoder import Moves, SpanDecoder, SpanExtractor
 from ner.inference.windows import DecodingChunk
 from ner.schemes import SCHEMES
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ner.crf.core.scores import ChainScores
 from ner.crf.core.short_sentence import best_path
-from ner.inference.span_extraction import SpanExtractor
+from ner.inference.span_decoder import SpanExtractor
 from ner.schemes import SCHEMES
 
 LABELS = ("PER", "ORG", "creative-work")

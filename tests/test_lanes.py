@@ -11,8 +11,7 @@ import pytest
 import ner
 from ner.inference import PlainEngine, plain
 from ner.inference.cpu_network import CPUNetwork
-from ner.inference.span_decoder import Moves, SpanDecoder
-from ner.inference.span_extraction import SpanExtractor
+from ner.inference.span_decoder import Moves, SpanDecoder, SpanExtractor
 from ner.scorer import Scorer
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora

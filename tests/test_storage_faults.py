@@ -16,8 +16,7 @@ from ner.network import build
 from ner.sample import path as sample_path
 from ner.storage import atomic
 from ner.tagger import Tagger
-from ner.training import checkpointing
-from ner.training.checkpointing import STATE, TENSORS, Checkpoint
+from ner.training.run_folder import STATE, TENSORS, Checkpoint, newest_checkpoint, write_checkpoint
 
 FULL = OSError(28, "No space left on device")
 
@@ -173,12 +172,14 @@ def test_a_model_is_the_old_or_the_new_one(faults, model, tmp_path, monkeypatch,
 
 def test_a_checkpoint_leaves_those_before_it(faults, tmp_path):
     folder = tmp_path / "checkpoints"
-    checkpointing.write(folder, 1, Checkpoint({"n": 1}, {"t": torch.ones(3)}))
-    write = checkpointing.write
+    write_checkpoint(folder, 1, Checkpoint({"n": 1}, {"t": torch.ones(3)}))
+
     for said, now, before in every_fault(
-        faults, folder, lambda: write(folder, 2, Checkpoint({"n": 2}, {"t": torch.ones(3)}))
+        faults,
+        folder,
+        lambda: write_checkpoint(folder, 2, Checkpoint({"n": 2}, {"t": torch.ones(3)})),
     ):
-        newest, remarks = checkpointing.newest(folder)
+        newest, remarks = newest_checkpoint(folder)
         assert newest is not None
         assert not remarks
         assert set(now) - set(before) in (set(), {f"step-2/{name}" for name in (STATE, TENSORS)})

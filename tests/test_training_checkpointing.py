@@ -18,9 +18,18 @@ from training_runs import config, write_config
 import ner
 from ner.cli import main
 from ner.config import ConfigError
-from ner.training import Run, StoppedError, checkpointing, read_settings, rows
-from ner.training.checkpointing import KEPT, STATE, TENSORS, Checkpoint, DamagedError
+from ner.training import Run, StoppedError, read_settings, rows, run_folder
 from ner.training.corpora import Corpora
+from ner.training.run_folder import (
+    KEPT,
+    STATE,
+    TENSORS,
+    Checkpoint,
+    DamagedError,
+    newest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 OPTIMIZERS = ("adamw", "nadam", "sgd")
 
@@ -185,7 +194,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(toy, tmp_path):
 @pytest.mark.parametrize("name", [STATE, TENSORS])
 @pytest.mark.parametrize("damage", ["gone", "empty", "short", "flipped"])
 def test_any_damage_is_recognised(tmp_path, name, damage):
-    checkpointing.write(tmp_path, 3, Checkpoint({"a": 1.5}, {"t": torch.arange(100.0)}))
+    write_checkpoint(tmp_path, 3, Checkpoint({"a": 1.5}, {"t": torch.arange(100.0)}))
     file = tmp_path / "step-3" / name
     content = file.read_bytes()
     file.unlink()
@@ -195,42 +204,42 @@ def test_any_damage_is_recognised(tmp_path, name, damage):
         assert new != content
         file.write_bytes(new)
     with pytest.raises(DamagedError):
-        checkpointing.read(tmp_path / "step-3")
-    assert checkpointing.newest(tmp_path)[0] is None
+        read_checkpoint(tmp_path / "step-3")
+    assert newest_checkpoint(tmp_path)[0] is None
 
 
 @pytest.mark.parametrize("content", ["[]", "[" * 100_000, "null", "{}", '{"checksum": 1}'])
 def test_a_state_of_another_shape_is_damaged_too(tmp_path, content):
     for step in (3, 4):
-        checkpointing.write(tmp_path, step, Checkpoint({"n": step}, {"t": torch.ones(3)}))
+        write_checkpoint(tmp_path, step, Checkpoint({"n": step}, {"t": torch.ones(3)}))
     (tmp_path / "step-4" / STATE).write_text(content)
-    checkpoint, remarks = checkpointing.newest(tmp_path)
+    checkpoint, remarks = newest_checkpoint(tmp_path)
     assert checkpoint.state["n"] == 3
     assert "step-4: damaged" in remarks[0]
 
 
 def test_what_is_written_is_read_and_only_the_newest_are_kept(tmp_path):
     for step in (2, 4, 10):
-        checkpointing.write(tmp_path, step, Checkpoint({"n": step}, {"t": torch.ones(step)}))
+        write_checkpoint(tmp_path, step, Checkpoint({"n": step}, {"t": torch.ones(step)}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-10", "step-4"]
     assert len(list(tmp_path.iterdir())) == KEPT
-    checkpoint, remarks = checkpointing.newest(tmp_path)
+    checkpoint, remarks = newest_checkpoint(tmp_path)
     assert (checkpoint.state["n"], len(checkpoint.tensors["t"]), remarks) == (10, 10, [])
 
 
 @pytest.mark.parametrize("error", [SafetensorError("full (os error 28)"), OSError(28, "full")])
 def test_a_full_disk_is_a_clear_error_and_leaves_what_was_there(tmp_path, monkeypatch, error):
-    checkpointing.write(tmp_path, 1, Checkpoint({}, {"t": torch.ones(3)}))
+    write_checkpoint(tmp_path, 1, Checkpoint({}, {"t": torch.ones(3)}))
 
     def full(*_):
         raise error
 
     monkeypatch.setattr(ner.model_directory, "save_file", full)
     with pytest.raises(OSError, match=r"step-2.*cannot be written|cannot be written.*step-2"):
-        checkpointing.write(tmp_path, 2, Checkpoint({}, {"t": torch.ones(3)}))
+        write_checkpoint(tmp_path, 2, Checkpoint({}, {"t": torch.ones(3)}))
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
-    assert checkpointing.newest(tmp_path)[0] is not None
+    assert newest_checkpoint(tmp_path)[0] is not None
 
 
 def test_a_disk_full_at_the_next_checkpoint_leaves_run_and_model_whole(toy, tmp_path, monkeypatch):
@@ -285,7 +294,7 @@ def test_a_finished_model_is_replaced_with_a_word(toy, tmp_path):
 
 def test_a_checkpoint_of_another_version_is_refused_and_kept(toy, tmp_path, monkeypatch):
     run_of(toy, tmp_path).train_epoch()
-    monkeypatch.setattr(checkpointing, "FORMAT", 4)
+    monkeypatch.setattr(run_folder, "FORMAT", 4)
     with pytest.raises(ConfigError, match=r"another version of ner \(format 3, this one reads 4"):
         run_of(toy, tmp_path, resume=True)
     assert list((tmp_path / "model.run" / "checkpoints").glob("step-*"))

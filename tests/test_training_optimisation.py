@@ -7,8 +7,15 @@ import torch
 
 from ner.config import ConfigError
 from ner.training import read_settings
-from ner.training.optimisation import OPTIMIZERS, WeightAverage, scale_gradients
-from ner.training.schedule import FIRST, LAST, SCHEDULES, plateau_factor
+from ner.training.optimisation import (
+    FIRST,
+    LAST,
+    OPTIMIZERS,
+    SCHEDULES,
+    WeightAverage,
+    plateau_factor,
+    scale_gradients,
+)
 
 DATA = {"data": {"train": "x"}}
 

@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
             perturbed=task.perturbed,
         )
     if arguments.plots:
-        from ner.evaluation.plots import write_plots
+        from ner.evaluation.charts import write_plots
 
         write_plots(Path(arguments.plots), task.report)
     return 0

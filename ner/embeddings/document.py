@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
-from ner.indexers.document import FLAGS, DocumentIndexer
-from ner.indexers.topic import HEADLINE, POSITIONS, TopicIndexer
+from ner.indexers.document import FLAGS, HEADLINE, POSITIONS, DocumentIndexer, TopicIndexer
 from ner.indexers.words import normalise
 from ner.sentence import Sentence
 from ner.vocabulary import PADDING, frequent

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.evaluation.buckets import FAMILIES, SMALL
-from ner.evaluation.charts import PAGE
+from ner.evaluation.charts import PAGE, plots
 from ner.evaluation.errors import KINDS, NOTHING, Case
 from ner.evaluation.partial import MODES
 from ner.evaluation.perturbations import PERTURBATIONS
-from ner.evaluation.plots import plots
 from ner.evaluation.tables import percent
 from ner.sentence import Sentence
 from ner.storage.atomic import write_text

@@ -31,7 +31,7 @@ from ner.embeddings import (
 )
 from ner.embeddings.characters import CharacterEmbedding
 from ner.export.graph import FLOAT, INT64, Graph
-from ner.indexers.topic import HEADLINE, TOPIC
+from ner.indexers.document import HEADLINE, TOPIC
 from ner.vocabulary import PADDING
 
 Floats = NDArray[np.float32]

@@ -9,8 +9,7 @@ from __future__ import annotations
 from ner.indexers.base import Arrays, ContextIndexer, Indexer, TypeIndexer
 from ner.indexers.characters import AffixIndexer, CharacterIndexer, PairIndexer
 from ner.indexers.columns import ColumnIndexer, GazetteerIndexer
-from ner.indexers.document import DocumentIndexer
-from ner.indexers.topic import TopicIndexer
+from ner.indexers.document import DocumentIndexer, TopicIndexer
 from ner.indexers.transformer import TransformerIndexer
 from ner.indexers.words import GivenIndexer, PretrainedIndexer, VectorIndexer, WordIndexer
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ner.inference.decoding import Decoding as Decoding
-    from ner.inference.engines import engine_for as engine_for
     from ner.inference.fast import FastEngine as FastEngine
+    from ner.inference.fast import engine_for as engine_for
     from ner.inference.plain import PlainEngine as PlainEngine
 
 MOST_THREADS = 1024  # of one process: far more than help; of many more it dies
@@ -20,7 +20,7 @@ _HOMES = {
     "Decoding": "ner.inference.decoding",
     "FastEngine": "ner.inference.fast",
     "PlainEngine": "ner.inference.plain",
-    "engine_for": "ner.inference.engines",
+    "engine_for": "ner.inference.fast",
 }
 
 __all__ = ["MOST_THREADS", "Decoding", "FastEngine", "PlainEngine", "engine_for"]

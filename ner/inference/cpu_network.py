@@ -12,12 +12,10 @@ from torch import Tensor
 from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Arrays
 from ner.inference.batch_engine import GateBatch
-from ner.inference.context_gates import ContextGates
-from ner.inference.lstm import layers_of, looked_up
-from ner.inference.packed_sequence import PackedSequence, inverse
+from ner.inference.gates import ContextGates, TypeGates
+from ner.inference.lstm import PackedSequence, inverse, layers_of, looked_up
 from ner.inference.span_decoder import Moves
 from ner.inference.token_cache import CACHE, capacity_of
-from ner.inference.type_gates import TypeGates
 from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
 

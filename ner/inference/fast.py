@@ -14,6 +14,7 @@ from torch import Tensor
 from ner.inference.batch_engine import BatchEngine
 from ner.inference.cpu_network import CPUNetwork
 from ner.inference.decoding import VITERBI, Decoding
+from ner.inference.plain import PlainEngine
 from ner.inference.span_decoder import SpanDecoder
 from ner.inference.token_cache import CACHE
 from ner.scorer import Scorer
@@ -71,3 +72,14 @@ def _usual(weights: list[torch.nn.Parameter]) -> bool:
         w.dtype is torch.float32 and w.device.type == "cpu" and not w.is_inference()
         for w in weights
     )
+
+
+def engine_for(network: Scorer, decoding: Decoding | None = None) -> FastEngine | PlainEngine:
+    """The fastest engine that can tag with a network, as it is now.
+
+    Args:
+        network: The network.
+        decoding: How spans are chosen.
+    """
+    engine = FastEngine if FastEngine.serves(network) else PlainEngine
+    return engine(network, decoding or Decoding())

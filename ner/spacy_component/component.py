@@ -40,9 +40,18 @@ from ner.spacy_component.documents import (
 )
 from ner.spacy_component.fitting import fit, grow
 from ner.spacy_component.inspection import told
-from ner.spacy_component.layer import Scored, bilstm_crf, drift, loss, read, tok2vec_of
+from ner.spacy_component.layer import (
+    Layer,
+    NetworkShim,
+    Scored,
+    bilstm_crf,
+    drift,
+    loss,
+    read,
+    shim_of,
+    tok2vec_of,
+)
 from ner.spacy_component.saving import SavedPipe
-from ner.spacy_component.shim import Layer, NetworkShim, shim_of
 from ner.tagger import Tagger, load
 
 Scoring = Callable[..., dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Files of sentences as spaCy's training examples."""
+"""Files of sentences as spaCy's training examples, and their scores by seqeval."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import io
 import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from ner.batch import group_by_length
+from ner.evaluation import evaluate
 from ner.formats import docbin, read
-from ner.spacy_component.documents import part_of, pieces
+from ner.sentence import Sentence, Span
+from ner.spacy_component.documents import UNSET, part_of, pieces
+
+NAMES = {"p": "precision", "r": "recall", "f": "f1-score"}
 
 
 class Corpus:
@@ -99,3 +104,45 @@ def _bare(doc: Doc) -> Doc:
     bare = Doc(doc.vocab, words, spaces, sent_starts=[token.is_sent_start for token in doc])
     bare.user_data = dict(doc.user_data)
     return bare
+
+
+def score_by_seqeval(examples: Iterable[Example], *, mode: str = "default", **_: Any) -> Any:
+    """Score the entities of examples by seqeval.
+
+    Documents without annotation do not count, nor do predictions on tokens without it.
+
+    Args:
+        examples: The examples; predictions are counted in the tokens of their references.
+        mode: ``default`` or ``strict``, as in ``Report.seqeval``.
+
+    Returns:
+        ``ents_p``, ``ents_r`` and ``ents_f`` (micro averages), the same with ``ents_macro_``, and
+        ``ents_per_type``; ``None`` where there is nothing to score.
+    """
+    known = [one for one in examples if one.reference.has_annotation("ENT_IOB")]
+    if not known:
+        empty: dict[str, Any] = {f"ents_{name}": None for name in NAMES}
+        return empty | {f"ents_macro_{name}": None for name in NAMES} | {"ents_per_type": None}
+    gold = [_gold(example) for example in known]
+    found = evaluate(gold, [_predicted(example) for example in known]).seqeval(mode)
+    labels = {label: _row(own) for label, own in found.items() if not label.endswith(" avg")}
+    averages = {"ents": found["micro avg"], "ents_macro": found["macro avg"]}
+    means = {f"{of}_{name}": one for of, own in averages.items() for name, one in _row(own).items()}
+    return {**means, "ents_per_type": labels}
+
+
+def _row(figures: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: figures[full] for name, full in NAMES.items()}
+
+
+def _gold(example: Example) -> Sentence:
+    reference = example.reference
+    unset = [place for place, iob in enumerate(reference.to_array("ENT_IOB")) if iob == UNSET]
+    spans = tuple(Span(ent.start, ent.end, ent.label_) for ent in reference.ents)
+    words = tuple(token.text for token in reference)
+    return Sentence(words, spans, unknown=frozenset(unset))
+
+
+def _predicted(example: Example) -> tuple[Span, ...]:
+    ents = example.get_aligned_spans_x2y(example.predicted.ents)
+    return tuple(Span(ent.start, ent.end, ent.label_) for ent in ents)

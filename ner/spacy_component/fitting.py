@@ -13,8 +13,7 @@ from thinc.api import get_current_ops, get_torch_default_device
 from ner.ensemble import from_settings
 from ner.network import build
 from ner.sentence import Sentence, Span
-from ner.spacy_component.layer import tok2vec_of
-from ner.spacy_component.shim import Layer, network_of, shim_of
+from ner.spacy_component.layer import Layer, network_of, shim_of, tok2vec_of
 
 GIVEN = "tok2vec"  # the name of the network's part that reads the vectors of a tok2vec
 UNLIKELY = -10.0  # the emission with which the tags of a new label begin

@@ -11,8 +11,7 @@ from spacy import util
 from spacy.pipeline import TrainablePipe
 from thinc.api import get_torch_default_device
 
-from ner.spacy_component.layer import tok2vec_of
-from ner.spacy_component.shim import Layer
+from ner.spacy_component.layer import Layer, tok2vec_of
 from ner.tagger import Tagger, load
 
 

@@ -22,14 +22,13 @@ from ner.storage.locks import RunLock
 from ner.streaming.tokenizers import of_reader
 from ner.tagger import Tagger, load, pick_device
 from ner.training.batching import Group, describe, training_set
-from ner.training.checkpointing import Checkpoint
 from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.distillation import Distillation
 from ner.training.distributed import Processes
 from ner.training.history import Epoch, Position, Step, best_of, remarks_on
 from ner.training.initialisation import initialise, model_digest, prepare_torch
 from ner.training.results import final_metrics, model_files, score_development
-from ner.training.run_folder import RunFolder, check_place, check_same
+from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
 from ner.training.settings import RunSettings, read_settings
 from ner.training.step import DivergedError, Stepper, random_states, restore_random_states
 

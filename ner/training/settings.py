@@ -23,8 +23,7 @@ from ner.options import (
     nearest,
     parameters_of,
 )
-from ner.training.optimisation import OPTIMIZERS
-from ner.training.schedule import SCHEDULES, Schedule
+from ner.training.optimisation import OPTIMIZERS, SCHEDULES, Schedule
 
 POSITIVE = (
     "epochs",

@@ -35,8 +35,7 @@ from ner.network import build
 from ner.sample import path as sample_path
 from ner.storage.atomic import sha256
 from ner.tagger import Tagger
-from ner.training import checkpointing
-from ner.training.checkpointing import Checkpoint
+from ner.training.run_folder import Checkpoint, write_checkpoint
 
 
 def small_model(path: Path, width: int = 16) -> Tagger:
@@ -231,7 +230,7 @@ def _written(tagger: Tagger, out: Path, name: str, call: list[str]) -> str:
                 tagger.save(out)
             elif name == "checkpoint":
                 step = len(list(out.glob("step-*"))) + 1
-                checkpointing.write(out, step, Checkpoint({}, dict(tagger.network.state_dict())))
+                write_checkpoint(out, step, Checkpoint({}, dict(tagger.network.state_dict())))
             else:
                 main_of_ner(call)
         except OSError as error:
