@@ -8,7 +8,7 @@ import spacy
 from spacy import displacy
 from spacy.tokens import Doc
 
-from ner.cli.printing import printable
+from ner.cli.console import printable
 
 TEXT = """\
 ACCRA 2031-06-02. Kestrel Foods said on Monday that Ada Obi would lead its Ghanaian business \

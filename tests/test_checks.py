@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ner
-from ner.checks import KINDS, Report, check
+from ner.checks import KINDS, CorpusReport, check
 from ner.checks.characters import mended, mixed, oddities
 from ner.checks.sources import ANY
 from ner.checks.tables import Known, Mentions, Place, Seekers, Sentences
@@ -75,7 +75,7 @@ def save(folder: Path, text: str, name: str = "x.conll") -> Path:
     return path
 
 
-def places(report: Report, kind: str) -> set[int]:
+def places(report: CorpusReport, kind: str) -> set[int]:
     return {finding.line for finding in report.findings.of(kind)}
 
 

@@ -10,7 +10,7 @@ import pytest
 import spacy
 
 from ner.cli import main
-from ner.cli.printing import printable
+from ner.cli.console import printable
 from ner.network import build
 from ner.sentence import Span
 from ner.tagger import Tagger, model_card

@@ -24,7 +24,7 @@ from ner.cli.tag_processes import Workers, _Worker
 from ner.network import build
 from ner.sentence import Sentence
 from ner.streaming import readers
-from ner.streaming.source import Idle, Source
+from ner.streaming.readers import Idle, Source
 from ner.tagger import Tagger
 
 

@@ -17,9 +17,9 @@ from seqeval.scheme import BILOU, IOB2, IOBES, Entities
 import ner
 from ner.evaluation import Score, evaluate
 from ner.evaluation.pairs import pair_up
+from ner.evaluation.report import conlleval_report
 from ner.evaluation.score import score_table, surface_score
 from ner.evaluation.tags import strict_spans, token_accuracy
-from ner.evaluation.text import conlleval_report
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span
 

@@ -3,7 +3,6 @@
 import ast
 import importlib
 import re
-from collections import Counter
 from pathlib import Path
 
 import house_figures as house
@@ -64,37 +63,22 @@ def test_every_python_block_is_python(page):
         compile(block, str(page), "exec")
 
 
-# What does not hold yet. Take out what you mend; never add.
-HOMONYMS = {
-    "Columns",
-    "Fault",
-    "Options",
-    "Page",
-    "Piece",
-    "Report",
-    "Source",
-    "Survey",
-}
-CIRCLES: dict[str, int] = {}  # circles of modules within one room
-REPEATED = {"_object"}
-MODULES = 231  # beside the formats, each of which is a file on its shelf
+MOST_FILES = 200
 WAYS_TO_SUM = 4
 
 
 def test_no_class_name_has_two_meanings():
-    assert set(house.homonyms()) <= HOMONYMS, house.homonyms()
+    assert house.homonyms() == {}
 
 
 def test_modules_and_rooms_import_each_other_in_no_circle():
     """Imports for types and within functions count, too."""
-    circles = house.circles_of_modules()
-    rooms = Counter(name.split(".")[1] for circle in circles for name in circle[:1])
-    assert rooms <= Counter(CIRCLES), circles
+    assert house.circles_of_modules() == []
     assert house.circles_of_rooms() == []
 
 
 def test_no_private_helper_is_written_twice():
-    assert set(house.repeated_helpers()) <= REPEATED, house.repeated_helpers()
+    assert house.repeated_helpers() == {}
 
 
 def test_every_sum_over_paths_is_known_and_counted():
@@ -104,8 +88,8 @@ def test_every_sum_over_paths_is_known_and_counted():
     assert len(house.implementations()) <= WAYS_TO_SUM
 
 
-def test_the_house_does_not_grow_rooms_without_end():
-    assert len(house.modules()) - len(FORMATS) <= MODULES
+def test_the_house_does_not_grow_modules_without_end():
+    assert len(house.modules()) <= MOST_FILES
 
 
 def test_circles_are_found():

@@ -107,7 +107,7 @@ class CollectedMisfits(Misfits):
             self._findings.add(kind_of(misfit), self.path, line, f"{misfit.reason}: {misfit}")
 
 
-class Source:
+class CorpusFile:
     """A file, read once or, where it is too large to be held, twice.
 
     Args:

@@ -11,7 +11,7 @@ from itertools import chain, islice, pairwise
 
 from ner.checks.characters import oddities
 from ner.checks.findings import Findings
-from ner.checks.sources import Item, Source
+from ner.checks.sources import CorpusFile, Item
 from ner.checks.tables import FORMS, Form, Known, Mentions, Place, Seekers, Sentences, Use
 from ner.formats.detection import Detection, complaint
 from ner.formats.table import comment_hint
@@ -124,7 +124,7 @@ class Survey:
         }
         return [name for name, full in tables.items() if full]
 
-    def add(self, source: Source) -> Iterator[Item]:
+    def add(self, source: CorpusFile) -> Iterator[Item]:
         """Read a file; its sentences are given to whoever wants to count them."""
         facts = Facts(source.name, source.format)
         facts.overlaps = [Overlap(earlier.path) for earlier in self.files]
@@ -254,7 +254,7 @@ class Review:
         self._seekers = Seekers(self._counts)
         self._outside: dict[Form, list[Place]] = {}
 
-    def add(self, source: Source, detection: Detection | None) -> Iterator[Item]:
+    def add(self, source: CorpusFile, detection: Detection | None) -> Iterator[Item]:
         """Look at a file once more."""
         illegal = source.counts.illegal_pairs(detection.scheme) if detection else frozenset()
         met = {tag for _, tag in source.counts.pairs} - {source.missing}

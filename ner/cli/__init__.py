@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from ner import __version__
-from ner.cli.printing import note, printable
+from ner.cli.console import note, printable
 from ner.errors import DataWarning
 from ner.options import lookup
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ner.cli.console import Progress, write_json, write_out
+from ner.cli.console import Progress, note, write_json, write_out
 from ner.cli.parents import add_reading, add_report, reading_of
-from ner.cli.printing import note
+from ner.evaluation.tables import table
 
 if TYPE_CHECKING:
-    from ner.checks import Facts, Findings, Report
-    from ner.checks.sources import Item, Source
+    from ner.checks import CorpusReport, Facts, Findings
+    from ner.checks.sources import CorpusFile, Item
 
 EXAMPLE = """\
 example:
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     with _few_collections():
         report = check(arguments.files, watch=bars.watch, ignore=arguments.ignore, **options)
     if not arguments.quiet and "-" not in (arguments.json, arguments.csv):
-        page = Page(colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+        page = TextReport(colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
         for line in page.lines(report, arguments.limit):
             print(line)
     sys.stdout.flush()
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     return report.status
 
 
-def _csv(report: Report) -> str:
+def _csv(report: CorpusReport) -> str:
     """The findings as a table, the lines of each parted by blanks."""
     columns = ("severity", "kind", "path", "line", "count", "lines", "message")
     text = io.StringIO()
@@ -126,7 +126,7 @@ class Bars:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
-    def watch(self, source: Source, items: Iterable[Item]) -> Iterator[Item]:
+    def watch(self, source: CorpusFile, items: Iterable[Item]) -> Iterator[Item]:
         """The same sentences."""
         lines, before = _lines_of(source.name), 0
         with self._progress.bar(lines, f"checking {Path(source.name).name}", "lines") as step:
@@ -149,7 +149,7 @@ def _lines_of(name: str) -> int | None:
     return lines * path.stat().st_size // len(sample) if lines else None
 
 
-class Page:
+class TextReport:
     """The report as lines of text.
 
     Args:
@@ -159,7 +159,7 @@ class Page:
     def __init__(self, *, colours: bool) -> None:
         self._colours = colours
 
-    def lines(self, report: Report, limit: int) -> Iterator[str]:
+    def lines(self, report: CorpusReport, limit: int) -> Iterator[str]:
         """All lines, with so many findings of each kind; 0 is all there are."""
         files = [facts for facts in report.files if facts.sentences]
         yield from self._tables(files, _short([facts.path for facts in report.files]))
@@ -178,7 +178,7 @@ class Page:
             return
         yield from self._table(_sizes(files, names))
         yield ""
-        yield from self._table(_labels(files, names))
+        yield from self._table(_labels(files, names), left=1)
         overlaps = list(_overlaps(files, names))
         if len(overlaps) > 1:
             yield ""
@@ -187,16 +187,10 @@ class Page:
                 yield f"and {len(overlaps) - PAIRS - 1} more pairs of files, see --json"
         yield ""
 
-    def _table(self, rows: Sequence[Sequence[str]]) -> Iterator[str]:
-        """Rows as columns: the first one to the left, figures to the right."""
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for number, row in enumerate(rows):
-            cells = [
-                cell.ljust(width) if place < 2 and not cell[:1].isdigit() else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            line = "  ".join(cells).rstrip()
-            yield self._coloured(line, "head") if number == 0 else line
+    def _table(self, rows: Sequence[Sequence[str]], left: int = 2) -> Iterator[str]:
+        head, *others = table(rows, indent=0, left=left)
+        yield self._coloured(head, "head")
+        yield from others
 
     def _findings(self, findings: Findings, kind: str, limit: int) -> Iterator[str]:
         from ner.checks import KINDS
@@ -260,10 +254,10 @@ def _labels(files: Sequence[Facts], names: dict[str, str]) -> list[list[str]]:
     labels = sorted({label for facts in files for label in facts.spans})
     sums = {label: sum(facts.spans[label] for facts in files) for label in labels}
     tokens = sum(facts.tokens for facts in files)
-    head = ["label", "", *(names[facts.path] for facts in files)]
+    head = ["label", *(names[facts.path] for facts in files)]
     rows = [[*head, "all", "per 1,000"] if len(files) > 1 else [*head, "per 1,000"]]
     for label in sorted(labels, key=lambda one: -sums[one]):
-        row = [_visible(label), "", *(f"{facts.spans[label]:,}" for facts in files)]
+        row = [_visible(label), *(f"{facts.spans[label]:,}" for facts in files)]
         row += [f"{sums[label]:,}"] if len(files) > 1 else []
         rows.append([*row, f"{1000 * sums[label] / tokens:.2f}"])
     return rows

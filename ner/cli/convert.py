@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ner.cli.console import Advance, Progress
+from ner.cli.console import Advance, Progress, note
 from ner.cli.parents import (
     add_quiet,
     add_reading,
@@ -15,7 +15,6 @@ from ner.cli.parents import (
     parse_options,
     reading_of,
 )
-from ner.cli.printing import note
 from ner.formats import (
     FORMATS,
     Format,

@@ -7,8 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from ner.cli.console import Progress, write_json
-from ner.cli.parents import check_extension, output_file
-from ner.cli.runs import add_outcome, add_settings, assignments_of, scores_line
+from ner.cli.parents import (
+    add_outcome,
+    add_settings,
+    assignments_of,
+    check_extension,
+    output_file,
+    scores_line,
+)
 from ner.config import ConfigError
 
 EXAMPLE = """\

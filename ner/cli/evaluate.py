@@ -142,8 +142,8 @@ class _Task:
 
     def conlleval(self) -> str:
         """What conlleval prints."""
+        from ner.evaluation.report import conlleval_report
         from ner.evaluation.tags import tags_of, token_accuracy
-        from ner.evaluation.text import conlleval_report
 
         accuracy = token_accuracy(map(tags_of, self.gold), map(tags_of, self.predicted))
         tokens = self.report.tokens
@@ -158,7 +158,7 @@ class _Task:
 
     def lines(self, *, brief: bool) -> list[str]:
         """What is printed."""
-        from ner.evaluation.text import headline
+        from ner.evaluation.report import headline
 
         said = [*self.notes(), "", str(self.report)]
         if brief:
@@ -171,7 +171,7 @@ class _Task:
         for section in sections.values():
             said += ["", *section.lines()]
         if self.perturbed:
-            from ner.evaluation.text import perturbation_lines
+            from ner.evaluation.report import perturbation_lines
 
             said += ["", *perturbation_lines(self.report, self.perturbed)]
         return said

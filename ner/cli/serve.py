@@ -7,8 +7,8 @@ import contextlib
 import ipaddress
 from pathlib import Path
 
+from ner.cli.console import note
 from ner.cli.loading import add_loading_arguments, check_loading, loaded_either, tokenizer_of
-from ner.cli.printing import note
 from ner.config import ConfigError
 
 EXAMPLE = """\

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from ner.cli.console import note
 from ner.cli.loading import add_loading_arguments, check_loading, loaded_either
 from ner.cli.parents import STREAM, add_quiet, output_file, parse_options
-from ner.cli.printing import note
 from ner.cli.remote import expand, is_remote
 from ner.cli.tag_job import KINDS, TARGETS, Job, kind_of, shards_of, tag_shard, target_of
 from ner.errors import ConfigError

@@ -13,17 +13,15 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ner.cli.console import Advance, Progress
+from ner.cli.console import Advance, Progress, note
 from ner.cli.loading import loaded_either, tokenizer_of
 from ner.cli.parents import STREAM
-from ner.cli.printing import note
 from ner.cli.remote import exists, is_remote, joined, nearby
 from ner.errors import ConfigError
 
 if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
-    from ner.streaming.readers import Item, TagRequest, UnboundedSentence
-    from ner.streaming.source import Idle, Source
+    from ner.streaming.readers import Idle, Item, Source, TagRequest, UnboundedSentence
     from ner.streaming.writers import JsonlWriter
     from ner.tagger import Tagger
 
@@ -144,7 +142,7 @@ class Job:
         pool: Pool | None = None,
     ) -> Job:
         """The job of tagging some files."""
-        from ner.streaming.source import Source
+        from ner.streaming.readers import Source
 
         skip, encoding = arguments.skip_bad, arguments.encoding
         tokenizer = tokenizer_of(arguments, tagger)
@@ -186,8 +184,7 @@ class Job:
             note("reading standard input; Ctrl-D ends it")
 
     def _read(self, source: Source, writer: JsonlWriter, done: Advance) -> None:
-        from ner.streaming.readers import READERS, UnboundedSentence
-        from ner.streaming.source import Idle
+        from ner.streaming.readers import READERS, Idle, UnboundedSentence
 
         kind = kind_of(source.path, self.arguments)
         parts = chunks(READERS[kind](source))
@@ -247,8 +244,7 @@ def chunks(items: Iterable[Item]) -> Iterator[list[str | TagRequest] | Unbounded
 
     What is too long to be held comes by itself.
     """
-    from ner.streaming.readers import UnboundedSentence
-    from ner.streaming.source import Idle
+    from ner.streaming.readers import Idle, UnboundedSentence
 
     some: list[str | TagRequest] = []
     size = 0

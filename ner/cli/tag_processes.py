@@ -19,8 +19,7 @@ from typing import Self, TypeVar
 
 from ner.cli.loading import loaded_either
 from ner.cli.tag_job import Job, Written
-from ner.streaming.readers import TagRequest, UnboundedSentence
-from ner.streaming.source import Idle
+from ner.streaming.readers import Idle, TagRequest, UnboundedSentence
 from ner.streaming.writers import WRITERS
 
 Some = TypeVar("Some")

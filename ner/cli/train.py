@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Advance, Progress, write_json
-from ner.cli.runs import add_outcome, add_settings, assignments_of, scores_line
+from ner.cli.parents import add_outcome, add_settings, assignments_of, scores_line
 from ner.config import ConfigError, load
 from ner.evaluation.tables import percent
 from ner.formats import DataWarning

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json
-from ner.cli.parents import output_file
-from ner.cli.runs import add_outcome, add_settings, assignments_of
+from ner.cli.parents import add_outcome, add_settings, assignments_of, output_file
 from ner.config import ConfigError, dump
 from ner.evaluation.tables import percent
 from ner.storage.atomic import write_text

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ner.crf.chain import LinearChain as LinearChain
     from ner.crf.chain import Paths as Paths
+    from ner.crf.chain import SpanTags as SpanTags
     from ner.crf.decoding import DECODERS as DECODERS
     from ner.crf.decoding import Decoder as Decoder
     from ner.crf.decoding import greedy as greedy
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ner.crf.decoding import posterior as posterior
     from ner.crf.decoding import viterbi as viterbi
     from ner.crf.layer import CRF as CRF
-    from ner.crf.spans import SpanTags as SpanTags
 
 _HOMES = {
     "CRF": "ner.crf.layer",
@@ -27,7 +27,7 @@ _HOMES = {
     "Decoder": "ner.crf.decoding",
     "LinearChain": "ner.crf.chain",
     "Paths": "ner.crf.chain",
-    "SpanTags": "ner.crf.spans",
+    "SpanTags": "ner.crf.chain",
     "greedy": "ner.crf.decoding",
     "n_best": "ner.crf.decoding",
     "posterior": "ner.crf.decoding",

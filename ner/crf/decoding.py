@@ -9,13 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from ner.crf.autograd import on_gpu
-from ner.crf.chain import LinearChain, Paths
+from ner.crf.chain import LinearChain, Paths, SpanTags
 from ner.crf.core import decoding as core
 from ner.crf.core.scores import ChainScores
 from ner.crf.core.viterbi import viterbi as best_path
 from ner.crf.gpu import viterbi_on_gpu
 from ner.crf.lattice import Lattice
-from ner.crf.spans import SpanTags
 
 Decoder = Callable[[LinearChain], Paths]
 

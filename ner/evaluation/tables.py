@@ -17,17 +17,17 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     return f"{100 * fraction:.{digits}f}"
 
 
-def table(rows: Sequence[Sequence[object]], *, indent: int = 2) -> list[str]:
-    """Return rows as lines, the first column aligned left, the others right."""
+def table(rows: Sequence[Sequence[object]], *, indent: int = 2, left: int = 1) -> list[str]:
+    """Return rows as lines, the first ``left`` columns aligned left, the others right."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)] if cells else []
     lines = []
     for row in cells:
-        first, *others = (
-            cell.rjust(width) if number else cell.ljust(width)
+        aligned = (
+            cell.ljust(width) if number < left else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        lines.append((" " * indent + "  ".join([first, *others])).rstrip())
+        lines.append((" " * indent + "  ".join(aligned)).rstrip())
     return lines
 
 

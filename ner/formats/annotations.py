@@ -7,9 +7,8 @@ from typing import Any
 
 from ner.formats.alignment import Characters
 from ner.formats.detection import is_any_tag
+from ner.formats.json_values import Object, as_object
 from ner.formats.offsets import Bounds, Counting, Evidence, agrees, fitting, quoted
-
-Object = Mapping[str, Any]
 
 # Where annotation is looked for; keys keep their order, and are found without looking at each.
 SPANS = dict.fromkeys(
@@ -94,12 +93,8 @@ def _points(item: Any) -> Iterator[Any]:
         yield item
         return
     for point in points:
-        start, end, label = bounds({"label": item.get("label"), **_object(point)})
+        start, end, label = bounds({"label": item.get("label"), **as_object(point)})
         yield {"start": start, "end": end + 1, "label": label, "text": point.get("text")}
-
-
-def _object(value: Any) -> Object:
-    return value if isinstance(value, dict) else {}
 
 
 def _by_label(key: str, value: Object) -> Iterator[Any]:

@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 
 @dataclass
-class Piece:
+class SentenceRows:
     """The rows of a sentence: their lines and their fields."""
 
     lines: list[int] = field(default_factory=list)
@@ -166,25 +166,25 @@ class _Table:
         self._seen: set[str] = set()
         self._name = ""
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[SentenceRows]:
         """The rows of each sentence."""
-        piece = Piece()
+        piece = SentenceRows()
         for row in self._rows():
             if row.begins and piece.rows:
                 yield piece
-                piece = Piece()
+                piece = SentenceRows()
             if row.fields:
                 piece.lines.append(row.line)
                 piece.rows.append(row.fields)
         if piece.rows:
             yield piece
 
-    def tags(self, piece: Piece) -> list[str]:
+    def tags(self, piece: SentenceRows) -> list[str]:
         """The tags of a sentence; an empty one is missing."""
         place = self._places["tag"]
         return [row[place or 0].strip() or MISSING for row in piece.rows]
 
-    def sentence(self, piece: Piece, scheme: Scheme) -> Sentence:
+    def sentence(self, piece: SentenceRows, scheme: Scheme) -> Sentence:
         """The sentence of some rows."""
         columns = tuple(zip(*piece.rows, strict=True))
         places = set(self._places.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ner.formats.lines import read_blocks
 
 Value = tuple[int, Any]  # the line a JSON value begins on, and the value
 Lines = Iterator[tuple[int, str]]
+Object = Mapping[str, Any]
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+("?)')  # to the end of the line where it is not closed
 _BRACKET = re.compile(r"[\[\]{}]")
@@ -24,6 +25,11 @@ _DEEPEST = 200  # brackets that may be open over several lines
 MAX_LINE = 1 << 25  # bytes of a line, or of a value over several lines
 _LINE_COST = 64  # bytes a line takes beside its characters
 _SHORTEST = 16  # bytes a value may take at least, on average, of a large text
+
+
+def as_object(value: Any) -> Object:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -> Iterator[Value]:

@@ -57,20 +57,20 @@ class Record(BaseModel):
     spans: list[SpanRecord]
 
 
-class Fault(BaseModel):
+class ErrorResponse(BaseModel):
     """Why a request is not answered."""
 
     error: str
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Fault, "description": "the body is no JSON"},
-    408: {"model": Fault, "description": "the body came too slowly"},
-    413: {"model": Fault, "description": "too many bytes, texts, characters or tokens"},
-    415: {"model": Fault, "description": "not sent as application/json"},
-    422: {"model": Fault, "description": "the JSON is not what is expected"},
-    500: {"model": Fault, "description": "something went wrong here"},
-    503: {"model": Fault, "description": "too busy or too slow; see Retry-After"},
+    400: {"model": ErrorResponse, "description": "the body is no JSON"},
+    408: {"model": ErrorResponse, "description": "the body came too slowly"},
+    413: {"model": ErrorResponse, "description": "too many bytes, texts, characters or tokens"},
+    415: {"model": ErrorResponse, "description": "not sent as application/json"},
+    422: {"model": ErrorResponse, "description": "the JSON is not what is expected"},
+    500: {"model": ErrorResponse, "description": "something went wrong here"},
+    503: {"model": ErrorResponse, "description": "too busy or too slow; see Retry-After"},
 }
 
 
@@ -244,7 +244,9 @@ def _add_telling(app: FastAPI, service: Service) -> None:
     about = json.dumps(service.about())
     start = page(service.name, service.tagger.labels, service.language)
 
-    @app.get("/health", summary="Whether the server tags", responses={503: {"model": Fault}})
+    @app.get(
+        "/health", summary="Whether the server tags", responses={503: {"model": ErrorResponse}}
+    )
     async def health() -> dict[str, str]:
         if not service.batcher.alive:
             raise RefusedError(503, "the server does not tag")

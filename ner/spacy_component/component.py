@@ -38,8 +38,7 @@ from ner.spacy_component.documents import (
     labels_of,
     pieces,
 )
-from ner.spacy_component.fitting import fit, grow
-from ner.spacy_component.inspection import told
+from ner.spacy_component.fitting import fit, grow, told
 from ner.spacy_component.layer import (
     Layer,
     NetworkShim,

@@ -7,21 +7,113 @@ waits.
 
 from __future__ import annotations
 
+import select
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, TextIO
 
-from ner.errors import DataWarning
+from ner.errors import BAD_LINE, DataWarning
 from ner.formats.columns import Numbering, split
-from ner.formats.faults import title
-from ner.formats.json_values import parsed
+from ner.formats.faults import STREAM, Faults, title
+from ner.formats.json_values import MAX_LINE, parsed
+from ner.formats.lines import read_blocks
 from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
-from ner.streaming.source import Idle, Source
 from ner.streaming.tokenizers import TextTokenizer, text_tokenizer
+
+PATIENCE = 0.05  # seconds without a line after which what was read is to be answered
+
+
+class Idle:
+    """Nothing is coming for now: who types, or asks line by line, waits for the answer."""
+
+
+class SkippedLines(Faults):
+    """What is wrong with a stream, and which lines of the block at hand are to be left out.
+
+    Attributes:
+        block: Their numbers.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.block: set[int] = set()
+
+    def add(self, line: int, message: str, kind: str = BAD_LINE) -> None:
+        super().add(line, message, kind)
+        self.block.add(line)
+
+
+@dataclass(slots=True)
+class Source:
+    """Where a stream comes from, and what becomes of lines that cannot be read.
+
+    Attributes:
+        path: A path, or ``-``.
+        skip: Whether bad lines are left out, and said at the end, instead of raised.
+        tokenizer: Of texts, see ``ner.streaming.tokenizers``.
+        encoding: Of the bytes.
+        skipped: How many were left out.
+    """
+
+    path: str
+    skip: bool = False
+    tokenizer: str = "builtin"
+    encoding: str = "utf-8"
+    skipped: int = 0
+    _faults: SkippedLines = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._faults = SkippedLines(self.path)
+
+    def lines(self) -> Iterator[tuple[int, str] | Idle]:
+        """The lines that can be decoded, and their numbers from 1; `Idle` where it waits."""
+        number = 0
+        blocks = read_blocks(
+            self.path, encoding=self.encoding, faults=self._faults, max_line=MAX_LINE
+        )
+        while True:
+            if self.path == STREAM and _is_silent(sys.stdin):
+                yield Idle()
+            block = next(blocks, None)
+            if block is None:
+                break
+            if self._faults.lines and not self.skip:
+                self._faults.check()
+            for line in block:
+                number += 1
+                if number not in self._faults.block:
+                    yield number, line
+            self._faults.block.clear()
+        self.skipped = self._faults.lines
+
+    def bad(self, number: int, message: str) -> None:
+        """Note a line that cannot be tagged.
+
+        Raises:
+            DataError: Bad lines are not to be skipped.
+        """
+        self._faults.add(number, message)
+        self.skipped = self._faults.lines
+        if not self.skip:
+            self._faults.check()
+
+    def told(self) -> str:
+        """What is wrong with the lines left out, or nothing."""
+        return str(self._faults.error() or "")
+
+
+def _is_silent(stream: TextIO) -> bool:
+    """Whether nothing comes for a while; never so where that cannot be told."""
+    try:
+        return not select.select([stream], [], [], PATIENCE)[0]
+    except (OSError, ValueError):  # it has no descriptor, or is no socket, on Windows
+        return False
+
 
 HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
 TEXT = 500_000  # characters of a line of text that are cut into tokens together
