@@ -15,7 +15,6 @@ from ner.formats.alignment import Characters, Misfits, align, apart, cut, locate
 from ner.formats.annotations import (
     PREDICTED,
     SPANS,
-    Object,
     bounds,
     characters,
     first,
@@ -27,6 +26,7 @@ from ner.formats.annotations import (
 )
 from ner.formats.conventions import canonical
 from ner.formats.detection import is_any_tag
+from ner.formats.json_values import Object
 from ner.formats.offsets import CHARACTERS, Counting, Evidence, counting_named
 from ner.formats.tokenization import tokenizer_named
 from ner.schemes import Scheme
