@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ner.batch import group_by_length
 from ner.crf import LinearChain
+from ner.crf.chain import SpanTags
 from ner.crf.core.scores import ChainScores
-from ner.crf.spans import SpanTags
 from ner.evaluation.active_learning import Uncertainty
 from ner.evaluation.label_errors import Opinion
 from ner.inference.batch_engine import bare

@@ -9,7 +9,7 @@ import torch
 
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
-from ner.crf.spans import SpanTags
+from ner.crf.chain import SpanTags
 from ner.indexed import Indexed, TypeTable
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
