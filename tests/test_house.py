@@ -3,6 +3,8 @@
 import ast
 import importlib
 import re
+import runpy
+import tomllib
 from pathlib import Path
 
 import house_figures as house
@@ -90,6 +92,20 @@ def test_every_sum_over_paths_is_known_and_counted():
 
 def test_the_house_does_not_grow_modules_without_end():
     assert len(house.modules()) <= MOST_FILES
+
+
+def test_the_reference_of_settings_is_what_its_script_makes():
+    path = ROOT / "scripts" / "settings_reference.py"
+    made = runpy.run_path(str(path))["page"]()
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == made, f"run {path.name} again"
+    assert "|  |" not in made, "a setting without a description"
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == ner.__version__
+    assert "__version__" in dir(ner)
+    assert not [name for name in dir(ner) if name not in ner.__all__ and name[:2] != "__"]
 
 
 def test_circles_are_found():

@@ -23,6 +23,7 @@ from ner.errors import DataWarning
 from ner.options import lookup
 
 VERBS = {
+    "init": "look at annotated files and write a configuration for them",
     "train": "train a tagger on files and save it",
     "tune": "search for better settings",
     "cv": "cross-validate a configuration by document",

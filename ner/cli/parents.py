@@ -144,9 +144,16 @@ def check_extension(path: str, advice: str) -> None:
         raise ConfigError(f"cannot infer the format of {path} from its extension; {advice}")
 
 
-def add_settings(parser: argparse.ArgumentParser, config: str) -> None:
-    """Say how a configuration is given, for every verb that trains; ``config`` describes it."""
-    parser.add_argument("config", metavar="CONFIG.yaml", help=config)
+def add_settings(parser: argparse.ArgumentParser, config: str, *, needed: bool = True) -> None:
+    """Say how a configuration is given, for every verb that trains.
+
+    Args:
+        parser: The parser of the verb.
+        config: What the configuration is.
+        needed: Whether there must be one.
+    """
+    count = None if needed else "?"
+    parser.add_argument("config", metavar="CONFIG.yaml", nargs=count, help=config)
     parser.add_argument(
         "--set",
         action="append",
@@ -158,9 +165,33 @@ def add_settings(parser: argparse.ArgumentParser, config: str) -> None:
     add_reading(parser, "the files of `data`, before its own settings")
 
 
+def add_shortcuts(parser: argparse.ArgumentParser) -> None:
+    """Add names of their own for what every run has."""
+    add = parser.add_argument
+    for split, use in (
+        ("train", "to train on"),
+        ("development", "to choose the best epoch by"),
+        ("test", "to score the finished model on"),
+    ):
+        add(
+            f"--{split}",
+            action="append",
+            metavar="FILE",
+            help=f"file {use}, in place of data.{split}; may be repeated",
+        )
+    add("--labels", metavar="LABELS", help="the labels to learn, such as PER,LOC (default: all)")
+    add("--epochs", type=int, metavar="N", help="number of epochs, in place of training.epochs")
+
+
 def assignments_of(arguments: argparse.Namespace) -> list[str]:
     """The settings that the arguments change, as ``KEY=VALUE``."""
+    from ner.training.settings import SHORTCUTS, shortcuts
+
     source = [] if arguments.source is None else [f"data.format={arguments.source}"]
+    given = {name: getattr(arguments, name, None) for name in SHORTCUTS}
+    if given["labels"] is not None:
+        given["labels"] = [one.strip() for one in given["labels"].split(",") if one.strip()]
+    source += shortcuts(given)
     return [*arguments.assignments, *source, *(f"data.reader.{one}" for one in arguments.reader)]
 
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Advance, Progress, write_json
-from ner.cli.parents import add_outcome, add_settings, assignments_of, scores_line
+from ner.cli.parents import (
+    add_outcome,
+    add_settings,
+    add_shortcuts,
+    assignments_of,
+    scores_line,
+)
 from ner.config import ConfigError, load
 from ner.evaluation.tables import percent
 from ner.formats import DataWarning
@@ -23,7 +29,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 example:
-  ner train configs/quick.yaml --set training.epochs=20 --output models/mine
+  ner train --train train.conll --development dev.conll --output models/mine --epochs 20
+  ner train configs/quick.yaml --set training.learning_rate=0.003 --output models/mine
   ner train configs/quick.yaml --output models/mine --resume
   ner train configs/quick.yaml --output models/mine --seeds 3
 """
@@ -32,7 +39,8 @@ example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what ``ner train`` takes."""
     parser.epilog = EXAMPLE
-    add_settings(parser, "the settings of the run")
+    add_settings(parser, "the settings of the run; not needed with --train", needed=False)
+    add_shortcuts(parser)
     parser.add_argument("--output", metavar="DIR", help="the model directory to write")
     parser.add_argument(
         "--resume",
@@ -74,7 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
         from ner.training.tensorboard import event_writer
 
         event_writer()  # what is missing is told before anything is read or removed
-    settings = read_settings(arguments.config, assignments_of(arguments), output=arguments.output)
+    if arguments.config is None and arguments.train is None:
+        raise ConfigError("nothing to train on: give CONFIG.yaml or --train FILE")
+    settings = read_settings(
+        arguments.config or {}, assignments_of(arguments), output=arguments.output
+    )
     if settings.output is None:
         raise ConfigError("no output: give --output DIR or `output:` in the configuration")
     writes = Processes().writes

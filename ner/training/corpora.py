@@ -127,7 +127,29 @@ def _read(settings: DataSettings, split: str) -> tuple[Sentence, ...]:
         sentences += reader if corpus.labels is None else _declared(corpus, reader, split, number)
     if corpora and not sentences:
         raise ValueError(f"no sentences in {_named(corpora)}")
+    if settings.labels is not None:
+        sentences = list(_only(sentences, frozenset(settings.labels), _named(corpora)))
     return _annotated(sentences, _named(corpora))
+
+
+def _only(sentences: Sequence[Sentence], labels: frozenset[str], name: str) -> Iterator[Sentence]:
+    """The same sentences without the entities of other labels.
+
+    Raises:
+        ValueError: There are entities, but of other labels alone.
+    """
+    found = {span.label for sentence in sentences for span in sentence.spans or ()}
+    if found and found.isdisjoint(labels):
+        raise ValueError(
+            f"{name}: no entity has a label of data.labels ({', '.join(sorted(labels))}); "
+            f"its labels are {', '.join(sorted(found))}"
+        )
+    for sentence in sentences:
+        if sentence.spans is None:
+            yield sentence
+            continue
+        kept = tuple(span for span in sentence.spans if span.label in labels)
+        yield replace(sentence, spans=kept, tags=None)
 
 
 def _annotated(sentences: Sequence[Sentence], name: str) -> tuple[Sentence, ...]:

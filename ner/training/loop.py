@@ -6,13 +6,14 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ner.errors import ConfigError
 from ner.evaluation import Score
 from ner.evaluation.tables import percent
 from ner.indexers.columns import columns_of
@@ -29,7 +30,7 @@ from ner.training.history import Epoch, Position, Step, best_of, remarks_on
 from ner.training.initialisation import initialise, model_digest, prepare_torch
 from ner.training.results import final_metrics, model_files, score_development
 from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
-from ner.training.settings import RunSettings, read_settings
+from ner.training.settings import RunSettings, read_settings, shortcuts
 from ner.training.step import DivergedError, Stepper, random_states, restore_random_states
 
 
@@ -406,9 +407,18 @@ class Run(Iterator[Epoch]):
             self.save(Path(self.settings.output))
 
 
-def train(
-    config: Path | str | Mapping[str, Any] | RunSettings,
+Paths = str | Path | Sequence[str | Path]
+
+
+def train(  # noqa: PLR0913 - one argument for each option of `ner train`
+    config: Path | str | Mapping[str, Any] | RunSettings | None = None,
     *,
+    train: Paths | None = None,
+    development: Paths | None = None,
+    test: Paths | None = None,
+    labels: Sequence[str] | None = None,
+    epochs: int | None = None,
+    output: Path | str | None = None,
     device: str = "auto",
     resume: bool = False,
     init_from: Path | str | None = None,
@@ -417,7 +427,13 @@ def train(
     """Train a tagger, an epoch at each step of the iterator; the best is kept and saved.
 
     Args:
-        config: A YAML file, its content as a mapping, or settings.
+        config: A YAML file, its content as a mapping, or settings; not needed with ``train``.
+        train: The files to train on, in place of ``data.train``.
+        development: The files to choose the best epoch by, in place of ``data.development``.
+        test: The files to score the finished model on, in place of ``data.test``.
+        labels: The labels to learn, in place of ``data.labels``.
+        epochs: How many epochs to train, in place of ``training.epochs``.
+        output: The model directory to write, in place of ``output``.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: Go on from the last checkpoint of a run that was stopped.
         init_from: The directory of a model to start from.
@@ -427,5 +443,22 @@ def train(
         ConfigError: A setting cannot be used.
         ValueError: A file cannot be used.
     """
-    settings = config if isinstance(config, RunSettings) else read_settings(config)
+    given = shortcuts(
+        {
+            "train": train,
+            "development": development,
+            "test": test,
+            "labels": labels,
+            "epochs": epochs,
+        }
+    )
+    if config is None and train is None:
+        raise ConfigError("nothing to train on: give a configuration or train=FILE")
+    written = None if output is None else str(output)
+    if not isinstance(config, RunSettings):
+        settings = read_settings({} if config is None else config, given, output=written)
+    elif given or output is not None:
+        raise ConfigError("settings are complete: change them with dataclasses.replace")
+    else:
+        settings = config
     return Run(settings, device=device, resume=resume, init_from=init_from, overwrite=overwrite)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -90,6 +91,7 @@ class DataSettings:
             same whatever the seed.
         format: The format of the files, where their endings do not tell.
         reader: Options of that format's reader.
+        labels: The labels to learn; entities of others count as none. Null: all labels.
     """
 
     train: Files
@@ -99,6 +101,7 @@ class DataSettings:
     test_fraction: float | None = None
     format: str | None = None
     reader: dict[str, Any] = field(default_factory=dict)
+    labels: list[str] | None = None
 
     def __post_init__(self) -> None:
         for split in ("development", "test"):
@@ -289,6 +292,30 @@ SYNONYMS = {
     "batch": "training.batch_size",
     "hidden_size": "model.encoder.width",
 }
+
+
+SHORTCUTS = {  # names of their own for what every run has, on the command line and in Python
+    "train": "data.train",
+    "development": "data.development",
+    "test": "data.test",
+    "labels": "data.labels",
+    "epochs": "training.epochs",
+}
+
+
+def shortcuts(given: Mapping[str, Any]) -> list[str]:
+    """Return assignments of the settings that have names of their own; ``None`` is not given."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+            return [plain(one) for one in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return [
+        f"{SHORTCUTS[name]}={json.dumps(plain(value))}"
+        for name, value in given.items()
+        if value is not None
+    ]
 
 
 def read_settings(
