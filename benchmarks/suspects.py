@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from ner.analysis.uncertainty import Doubts
-from ner.evaluation.label_errors import rank_suspects
+from ner.evaluation.review import rank_suspects
 from ner.sentence import Span
 from ner.training import read_settings
 from ner.training.corpora import read_corpora

@@ -31,7 +31,7 @@ def test_it_needs_no_torch():
 import sys
 sys.modules["torch"] = None
 import numpy as np
-from ner.crf.core import decoding, n_best, short_sentence
+from ner.crf.core import decoding, short_sentence
 from ner.crf.core.scores import ChainScores
 from ner.crf.core.viterbi import viterbi
 zeros = np.zeros((2, 2), np.float32)

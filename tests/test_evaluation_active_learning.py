@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from ner.evaluation.active_learning import HALVED, Uncertainty, choose_sentences
+from ner.evaluation.review import HALVED, Uncertainty, choose_sentences
 from ner.sentence import Sentence
 
 

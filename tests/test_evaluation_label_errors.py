@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ner.evaluation.label_errors import Opinion, rank_suspects
+from ner.evaluation.review import Opinion, rank_suspects
 from ner.sentence import Sentence, Span, in_document
 
 TOKENS = ("Ada", "Obi", "of", "Kestrel", "Foods", "spoke")

@@ -12,7 +12,7 @@ import pytest
 
 import ner
 from ner.formats import FORMATS, format_of, options_of
-from ner.formats.compression import COMPRESSED
+from ner.formats.lines import COMPRESSED
 from ner.sentence import Sentence, Span
 
 ADA = Sentence(("Ada", "Obi", "left", "Accra"), (Span(0, 2, "PER"), Span(3, 4, "LOC")))

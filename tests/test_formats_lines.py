@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 import ner
 from ner.errors import DataError, DataWarning
 from ner.formats import lines
-from ner.formats.compression import COMPRESSED
 from ner.formats.faults import Faults
-from ner.formats.lines import compressing, expand, opened, read_blocks, rereadable
+from ner.formats.lines import COMPRESSED, compressing, expand, opened, read_blocks, rereadable
 from ner.sentence import Sentence
 
 ODD_CHARACTERS = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"

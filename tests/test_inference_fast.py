@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner.ensemble import Ensemble
-from ner.inference import Decoding, FastEngine, PlainEngine, batch_engine, engine_for
-from ner.inference import windows as windowing
+from ner.inference import Decoding, FastEngine, PlainEngine, batch_engine, engine_for, span_decoder
 from ner.inference.lstm import FusedLSTM, PackedSequence
 from ner.inference.span_decoder import SpanExtractor
 from ner.network import build
@@ -194,12 +193,12 @@ def test_the_engine_fits_the_network(toy):
 
 @pytest.mark.parametrize("length", [1, 127, 128, 1025, 3600])
 def test_windows_keep_every_token_once(length):
-    windows = windowing.windows(length)
+    windows = span_decoder.windows(length)
     kept = [place for window in windows for place in range(window.first, window.last)]
     assert kept == list(range(length))
-    for window in windowing.windows(length):
-        assert window.first - window.start == min(windowing.OVERLAP, window.first)
-        assert window.end - window.last == min(windowing.OVERLAP, length - window.last)
+    for window in span_decoder.windows(length):
+        assert window.first - window.start == min(span_decoder.OVERLAP, window.first)
+        assert window.end - window.last == min(span_decoder.OVERLAP, length - window.last)
 
 
 def test_a_long_sentence_in_windows_is_the_sentence_as_a_whole(toy, monkeypatch):

@@ -17,8 +17,7 @@ from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.crf.core.viterbi import viterbi
 from ner.inference import Decoding, FastEngine, PlainEngine
 from ner.inference.decoding import WAYS
-from ner.inference.span_decoder import Moves, SpanDecoder, SpanExtractor
-from ner.inference.windows import DecodingChunk
+from ner.inference.span_decoder import DecodingChunk, Moves, SpanDecoder, SpanExtractor
 from ner.schemes import SCHEMES
 
 LABELS = ["A", "B"]

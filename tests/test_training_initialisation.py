@@ -12,8 +12,7 @@ from ner.tagger import Tagger
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
 from ner.training.cross_validation import choose, settings_of, spread
-from ner.training.distillation import forgetting_report
-from ner.training.initialisation import start_from
+from ner.training.initialisation import forgetting_report, start_from
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ from ner.batch import group_by_length
 from ner.crf import LinearChain
 from ner.crf.chain import SpanTags
 from ner.crf.core.scores import ChainScores
-from ner.evaluation.active_learning import Uncertainty
-from ner.evaluation.label_errors import Opinion
+from ner.evaluation.review import Opinion, Uncertainty
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import SENTENCES, TOKENS, chosen_spans

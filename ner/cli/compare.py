@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json
+from ner.cli.loading import Model, add_compared, is_model, read_gold, read_predictions
 from ner.cli.parents import add_device, add_report
-from ner.cli.scoring import Model, add_compared, is_model, read_gold, read_predictions
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:

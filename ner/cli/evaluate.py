@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.console import Progress, write_json
+from ner.cli.loading import Model, add_compared, read_gold, read_predictions
 from ner.cli.parents import add_device, add_reading, add_report, output_file, reading_of
-from ner.cli.scoring import Model, add_compared, read_gold, read_predictions
 from ner.formats import read
 from ner.sentence import Sentence
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ner.cli.console import Progress, write_json
+from ner.cli.loading import CHUNK
 from ner.cli.parents import (
     add_device,
     add_reading,
@@ -13,7 +14,6 @@ from ner.cli.parents import (
     output_file,
     reading_of,
 )
-from ner.cli.scoring import CHUNK
 from ner.formats import read, write
 
 EXAMPLE = """\
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Choose."""
     from ner.analysis.uncertainty import Doubts
-    from ner.evaluation.active_learning import choose_sentences
+    from ner.evaluation.review import choose_sentences
     from ner.models import load
 
     show = Progress(quiet=arguments.quiet or "-" in (arguments.json, arguments.output))

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.console import Progress, write_json
+from ner.cli.loading import CHUNK
 from ner.cli.parents import add_device, add_reading, add_report, reading_of
-from ner.cli.scoring import CHUNK
 from ner.formats import read
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
-    from ner.evaluation.label_errors import Opinion, Suspect
+    from ner.evaluation.review import Opinion, Suspect
     from ner.training import RunSettings
 
 EXAMPLE = """\
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rank."""
-    from ner.evaluation.label_errors import rank_suspects
+    from ner.evaluation.review import rank_suspects
 
     if arguments.top < 1:
         raise ValueError(f"--top is at least 1, got {arguments.top}")

@@ -25,7 +25,7 @@ from ner.formats import DataWarning
 if TYPE_CHECKING:
     from ner.training import Epoch, Run, RunSettings, Step
     from ner.training.corpora import Corpora
-    from ner.training.tensorboard import RunWriter
+    from ner.training.history import RunWriter
 
 EXAMPLE = """\
 example:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.training.distributed import Processes
 
     if arguments.tensorboard is not None:
-        from ner.training.tensorboard import event_writer
+        from ner.training.history import event_writer
 
         event_writer()  # what is missing is told before anything is read or removed
     if arguments.config is None and arguments.train is None:
@@ -243,7 +243,7 @@ class _Watch:
 
 def _board(arguments: argparse.Namespace, training: Run) -> RunWriter | None:
     """Where the course of the run is written for TensorBoard, if it is."""
-    from ner.training.tensorboard import RunWriter
+    from ner.training.history import RunWriter
 
     if arguments.tensorboard is None or not training.processes.writes:
         return None

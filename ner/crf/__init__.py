@@ -10,28 +10,28 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ner.crf.chain import DECODERS as DECODERS
+    from ner.crf.chain import Decoder as Decoder
     from ner.crf.chain import LinearChain as LinearChain
     from ner.crf.chain import Paths as Paths
     from ner.crf.chain import SpanTags as SpanTags
-    from ner.crf.decoding import DECODERS as DECODERS
-    from ner.crf.decoding import Decoder as Decoder
-    from ner.crf.decoding import greedy as greedy
-    from ner.crf.decoding import n_best as n_best
-    from ner.crf.decoding import posterior as posterior
-    from ner.crf.decoding import viterbi as viterbi
+    from ner.crf.chain import greedy as greedy
+    from ner.crf.chain import n_best as n_best
+    from ner.crf.chain import posterior as posterior
+    from ner.crf.chain import viterbi as viterbi
     from ner.crf.layer import CRF as CRF
 
 _HOMES = {
     "CRF": "ner.crf.layer",
-    "DECODERS": "ner.crf.decoding",
-    "Decoder": "ner.crf.decoding",
+    "DECODERS": "ner.crf.chain",
+    "Decoder": "ner.crf.chain",
     "LinearChain": "ner.crf.chain",
     "Paths": "ner.crf.chain",
     "SpanTags": "ner.crf.chain",
-    "greedy": "ner.crf.decoding",
-    "n_best": "ner.crf.decoding",
-    "posterior": "ner.crf.decoding",
-    "viterbi": "ner.crf.decoding",
+    "greedy": "ner.crf.chain",
+    "n_best": "ner.crf.chain",
+    "posterior": "ner.crf.chain",
+    "viterbi": "ner.crf.chain",
 }
 
 __all__ = [

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ner.crf.core.scores import ChainScores
-from ner.crf.core.soundness import check_lengths, not_a_tag
+from ner.crf.core.scores import ChainScores, check_lengths, not_a_tag
 
 
 @dataclass(frozen=True, slots=True, eq=False)

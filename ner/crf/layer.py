@@ -7,9 +7,8 @@ import torchcrf
 from torch import Tensor
 
 from ner.crf.autograd import LossSpec, likelihood
-from ner.crf.chain import LinearChain
-from ner.crf.core.soundness import illegal_gold
-from ner.crf.decoding import best_tags
+from ner.crf.chain import LinearChain, best_tags
+from ner.crf.core.scores import illegal_gold
 from ner.crf.lattice import Lattice
 
 

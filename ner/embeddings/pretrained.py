@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ner.embeddings.base import TypeEmbedding, check_widths, vectors_of
 from ner.formats import DataWarning
-from ner.formats.compression import COMPRESSED
+from ner.formats.lines import COMPRESSED
 from ner.indexers.words import PretrainedIndexer, forms
 from ner.sentence import Sentence
 from ner.vocabulary import UNKNOWN

@@ -5,6 +5,98 @@ The libraries of a format are imported when it is written.
 
 from __future__ import annotations
 
-from ner.export.directory import FORMATS, write
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ner.embeddings import ContextEmbedding, Embedding, TransformerEmbedding, TypeEmbedding
+from ner.errors import ConfigError
+from ner.indexers import INDEXERS
+from ner.inference.cpu_network import moves_of
+from ner.runtime.directory import EMISSIONS, MANIFEST, SPLITS, TRANSFORMERS, TYPES
+from ner.scorer import Scorer
+from ner.storage.atomic import atomic_directory
+from ner.tagger import Tagger, model_card
 
 __all__ = ["FORMATS", "write"]
+
+
+def write_onnx(tagger: Tagger, path: Path, *, int8: bool) -> None:
+    """Write a tagger as graphs of ONNX, and what is needed beside them."""
+    try:
+        from ner.export.network import emissions_graph, types_graph
+        from ner.export.transformer import transformer_graph
+    except ImportError as error:
+        if error.name is None or not error.name.startswith("onnx"):
+            raise
+        raise ConfigError("export to onnx needs onnx: pip install 'ner-crf[onnx]'") from None
+    network = tagger.network
+    graphs = {
+        TYPES: types_graph(network, int8=int8),
+        EMISSIONS: emissions_graph(network, int8=int8),
+    }
+    for name, part in zip(TRANSFORMERS, network.context_embeddings, strict=False):
+        if isinstance(part, TransformerEmbedding):
+            graphs[name] = transformer_graph(part, int8=int8)
+    with atomic_directory(path, holds=MANIFEST.name) as folder:
+        for name, graph in graphs.items():
+            (folder / name).write_bytes(graph)
+        (folder / "README.md").write_text(model_card(tagger), encoding="utf-8", newline="\n")
+        MANIFEST.write(folder, _described(tagger, int8=int8))
+
+
+FORMATS: Mapping[str, Callable[..., None]] = {"onnx": write_onnx}
+
+
+def write(tagger: Tagger, path: Path | str, *, format: str = "onnx", int8: bool = False) -> None:  # noqa: A002
+    """Write a tagger so that it runs without torch; a directory, whole or not there at all.
+
+    Args:
+        tagger: The tagger.
+        path: Where.
+        format: ``onnx``.
+        int8: Whether weights are kept in 8 bits: a quarter of the size, and some errors more.
+
+    Raises:
+        ConfigError: There is no such format, or its library is not installed.
+        OSError: It cannot be written; what was there is untouched.
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"no format is called {format!r}; there are {', '.join(FORMATS)}")
+    FORMATS[format](tagger, Path(path), int8=int8)
+
+
+def _described(tagger: Tagger, *, int8: bool) -> dict[str, Any]:
+    network = tagger.network
+    return {
+        "precision": "int8" if int8 else "float32",
+        "scheme": network.scheme.name,
+        "labels": list(network.labels),
+        "types": [_indexer(part) for part in network.type_embeddings],
+        "contexts": [_indexer(part) for part in network.context_embeddings],
+        "crf": _scores(network),
+        "decoding": asdict(tagger.decoding),
+        "tokenizer": tagger.tokenizer,
+        "embeddings": list(tagger.embeddings),
+        "metrics": {name: tagger.metrics[name] for name in SPLITS if name in tagger.metrics},
+    }
+
+
+def _indexer(part: Embedding) -> dict[str, Any]:
+    assert isinstance(part, TypeEmbedding | ContextEmbedding), "there are no others"
+    kinds = {kind: name for name, kind in INDEXERS.items()}
+    return {"kind": kinds[type(part.indexer)], **part.indexer.settings()}
+
+
+def _scores(network: Scorer) -> dict[str, Any]:
+    """The scores of the CRF; ``None`` where forbidden."""
+    moves = moves_of(network)
+    return {name: _listed(getattr(moves, name).tolist()) for name in moves.__slots__}
+
+
+def _listed(scores: list[Any]) -> list[Any]:
+    return [
+        _listed(one) if isinstance(one, list) else None if one == float("-inf") else one
+        for one in scores
+    ]

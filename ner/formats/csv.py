@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from ner.formats.detection import Repairs, TagCounts, complaint
+from ner.formats.documents import tags_of
 from ner.formats.faults import Faults
 from ner.formats.lines import read_texts, rereadable
-from ner.formats.shapes import tags_of
 from ner.options import lookup
 from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Sentence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ner.errors import DataError, DataWarning
 from ner.formats.detection import TagCounts, complaint
+from ner.formats.documents import tags_of
 from ner.formats.records import MISSING
-from ner.formats.shapes import tags_of
 from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Sentence, in_document
 

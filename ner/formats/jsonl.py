@@ -20,13 +20,12 @@ from ner.errors import DataWarning
 from ner.formats.alignment import Misfits, check_how
 from ner.formats.conventions import expanded
 from ner.formats.detection import Detection, Repairs, TagCounts
-from ner.formats.documents import DOCUMENT_TOKENS, Part
+from ner.formats.documents import DOCUMENT_TOKENS, SHAPES, WHOLE, Part
 from ner.formats.faults import Faults
 from ner.formats.json_values import Value, values
 from ner.formats.lines import rereadable
 from ner.formats.offsets import counting_named
 from ner.formats.records import MISSING, RecordReader, given_tags
-from ner.formats.shapes import SHAPES, WHOLE
 from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.schemes import SCHEMES, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence

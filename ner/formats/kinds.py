@@ -10,10 +10,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ner.formats.compression import broken
 from ner.formats.csv import is_header
 from ner.formats.faults import Faults
-from ner.formats.lines import opened
+from ner.formats.lines import broken, opened
 
 SAMPLED = 4_000  # bytes looked at
 

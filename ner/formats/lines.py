@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import contextlib
 import errno
 import glob
+import gzip
+import io
 import itertools
+import lzma
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ner.errors import DataError
-from ner.formats.compression import COMPRESSORS, broken
 from ner.formats.faults import STREAM, Faults
 
+CHUNK = 1 << 10  # compressed bytes taken at a time, which may be 30,000 times as many
 BLOCK = 1 << 20  # bytes read at a time
 MAX_LINE = 1 << 22  # bytes of a line; a longer one, as a bomb unpacks to, is refused
 MAX_SENTENCE = 500_000  # tokens of a sentence, likewise
 SAMPLED = 1000  # bytes by which something other than text is told
-
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PACKED = {  # how compressed files begin
     b"\x1f\x8b": ("gzip", ".gz"),
@@ -30,6 +34,78 @@ _PACKED = {  # how compressed files begin
     b"\xfd7zXZ": ("xz", ".xz"),
     b"\x28\xb5\x2f\xfd": ("zstandard", ".zst"),
 }
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard  # an extra: few corpora are compressed so
+    except ImportError as error:
+        raise ValueError(
+            "files ending in .zst need zstandard: pip install ner-crf[zstd]"
+        ) from error
+    return zstandard
+
+
+class _Unzstd(io.RawIOBase):
+    """Decompresses a stream of frames, and unlike zstandard's own reader tells if it is cut short.
+
+    Args:
+        file: The compressed bytes.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+        self._fresh = _zstandard().ZstdDecompressor().decompressobj
+        self._frame: Any = None  # the frame being read
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            chunk = self._file.read(CHUNK)
+            if not chunk:
+                if self._frame is not None:
+                    raise EOFError("the last frame is cut short")
+                return 0
+            self._ready = self._decompressed(chunk)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def _decompressed(self, chunk: bytes) -> bytes:
+        found = []
+        while chunk:
+            self._frame = self._frame or self._fresh()
+            found.append(self._frame.decompress(chunk))
+            chunk = b""
+            if self._frame.eof:
+                chunk, self._frame = self._frame.unused_data, None
+        return b"".join(found)
+
+
+def _zstd(file: IO[bytes], mode: str) -> Any:
+    if mode == "rb":
+        return io.BufferedReader(_Unzstd(file), 1 << 20)
+    return _zstandard().open(file, mode, closefd=False)
+
+
+COMPRESSORS: dict[str, Callable[[IO[bytes], Any], Any]] = {
+    ".gz": lambda file, mode: gzip.GzipFile("", mode, fileobj=file, mtime=0),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+    ".zst": _zstd,
+}
+COMPRESSED = tuple(COMPRESSORS)
+
+
+def broken() -> tuple[type[Exception], ...]:
+    """What decompressors raise of data that is not whole."""
+    zstandard = sys.modules.get("zstandard")
+    extra = (zstandard.ZstdError,) if zstandard else ()
+    return (EOFError, OSError, zlib.error, lzma.LZMAError, *extra)
 
 
 def check_encoding(name: str) -> None:

@@ -17,8 +17,20 @@ from numpy.typing import NDArray
 
 from ner.crf.core.scores import ChainScores
 from ner.indexers import Arrays
-from ner.inference.span_decoder import LONG, Moves, NBestParse, SpanDecoder, padded
-from ner.inference.windows import MARGIN, OVERLAP, PIECE, WINDOW, DecodingChunk, Window, windows
+from ner.inference.span_decoder import (
+    LONG,
+    MARGIN,
+    OVERLAP,
+    PIECE,
+    WINDOW,
+    DecodingChunk,
+    Moves,
+    NBestParse,
+    SpanDecoder,
+    Window,
+    padded,
+    windows,
+)
 from ner.sentence import Sentence, Span
 
 ROWS = 384  # sentences that go through the recurrence together: few steps, yet in a fast cache

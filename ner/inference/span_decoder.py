@@ -1,31 +1,88 @@
-"""From emissions to spans and their probabilities, on numpy arrays; needs no torch."""
+"""From emissions to spans and their probabilities, on numpy arrays; needs no torch.
+
+The encoder reads a long sentence in windows that overlap, so that every token it is asked about
+has seen its neighbourhood on either side. The CRF runs over the whole, in pieces: each begins
+from the tag at which the one before it ended, and is decoded with some tokens more than are
+kept, by which time paths that will be the best one have long met.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.crf.core.decoding import greedy, posterior_spans
+from ner.crf.core.decoding import greedy, n_best, posterior_spans
 from ner.crf.core.forward_backward import forward_backward
-from ner.crf.core.n_best import n_best
-from ner.crf.core.scores import ChainScores
+from ner.crf.core.scores import ChainScores, check_scores
 from ner.crf.core.short_sentence import Factors, best_path, span_probabilities
-from ner.crf.core.soundness import check_scores
 from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.crf.core.viterbi import viterbi
 from ner.inference.decoding import VITERBI, Decoding
-from ner.inference.windows import DecodingChunk, seam
 from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Span
 
+PIECE = 16384  # tokens of a sentence that are decoded together
+MARGIN = 256  # tokens looked at on either side of a piece
+WINDOW = 1024  # tokens the encoder is asked about at a time
+OVERLAP = 128  # tokens it also reads on either side of a window
 Integers = NDArray[np.int64]
 SHORT = 64  # tokens of a sentence that is decoded by itself in the plainest way
 LONG = 2048  # a sentence of more tokens is read in windows
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingChunk:
+    """What is known of a piece of a sentence before it is decoded.
+
+    Attributes:
+        before: How many tokens before it are looked at.
+        size: The most tokens of it to keep.
+        tag: The number of the tag before it; ``None`` at the beginning of the sentence.
+        last: Whether the sentence ends with it.
+    """
+
+    before: int
+    size: int
+    tag: int | None
+    last: bool
+
+
+class Window(NamedTuple):
+    """A stretch of a sentence the encoder reads, ``[start, end)``.
+
+    What it finds is kept for ``[first, last)``.
+    """
+
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+def windows(length: int) -> list[Window]:
+    """The windows of a sentence, which keep each of its tokens once."""
+    firsts = range(0, length, WINDOW)
+    return [
+        Window(max(0, a - OVERLAP), min(length, a + WINDOW + OVERLAP), a, min(length, a + WINDOW))
+        for a in firsts
+    ]
+
+
+def seam(follows: NDArray[np.bool_], most: int) -> int:
+    """How many tokens of a piece to keep, so that no span is cut: at most ``most``.
+
+    Args:
+        follows: Whether each token goes on with the span of the token before it.
+        most: Where all of them are in one span, so many are kept all the same.
+    """
+    free = np.flatnonzero(~follows[1 : most + 1])
+    return int(free[-1]) + 1 if len(free) else most
 
 
 class SpanExtractor:

@@ -16,11 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from ner import __version__
-from ner.serving.backpressure import GONE, JSON, Backpressure, left
 from ner.serving.batching import Batcher
 from ner.serving.limits import Limits, RefusedError
 from ner.serving.metrics import CONTENT_TYPE, Metrics
-from ner.serving.middleware import Middleware
+from ner.serving.middleware import GONE, JSON, Backpressure, Middleware, left
 from ner.serving.page import page, reference
 from ner.serving.request import TagBody, read
 from ner.serving.spacy_worker import SpacyWorker

@@ -14,7 +14,7 @@ from ner.indexed import Indexed, TypeTable
 from ner.inference import Decoding
 from ner.inference.batch_engine import WHOLE
 from ner.inference.plain import spans_of
-from ner.inference.windows import windows
+from ner.inference.span_decoder import windows
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
 from ner.spacy_component.documents import DocSentence, moved, without

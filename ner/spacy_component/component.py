@@ -38,7 +38,7 @@ from ner.spacy_component.documents import (
     labels_of,
     pieces,
 )
-from ner.spacy_component.fitting import fit, grow, told
+from ner.spacy_component.fitting import SavedPipe, fit, grow, told
 from ner.spacy_component.layer import (
     Layer,
     NetworkShim,
@@ -50,7 +50,6 @@ from ner.spacy_component.layer import (
     shim_of,
     tok2vec_of,
 )
-from ner.spacy_component.saving import SavedPipe
 from ner.tagger import Tagger, load
 
 Scoring = Callable[..., dict[str, Any]]

@@ -24,10 +24,9 @@ from ner.streaming.tokenizers import of_reader
 from ner.tagger import Tagger, load, pick_device
 from ner.training.batching import Group, describe, training_set
 from ner.training.corpora import Corpora, read_corpora, recased
-from ner.training.distillation import Distillation
 from ner.training.distributed import Processes
 from ner.training.history import Epoch, Position, Step, best_of, remarks_on
-from ner.training.initialisation import initialise, model_digest, prepare_torch
+from ner.training.initialisation import Distillation, initialise, model_digest, prepare_torch
 from ner.training.results import final_metrics, model_files, score_development
 from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
 from ner.training.settings import RunSettings, read_settings, shortcuts

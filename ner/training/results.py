@@ -14,9 +14,9 @@ from ner.scorer import Scorer
 from ner.sentence import Sentence
 from ner.tagger import Tagger, model_card
 from ner.training.corpora import Corpora
-from ner.training.distillation import forgetting_report
 from ner.training.distributed import Processes
 from ner.training.history import Epoch, best_of, history
+from ner.training.initialisation import forgetting_report
 from ner.training.optimisation import WeightAverage
 
 

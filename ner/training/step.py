@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ner.batch import Batch
 from ner.indexed import Indexed, TypeTable
 from ner.scorer import Scorer
-from ner.training.distillation import Distillation
 from ner.training.distributed import Processes
+from ner.training.initialisation import Distillation
 from ner.training.optimisation import (
     BY_ROWS,
     OPTIMIZERS,

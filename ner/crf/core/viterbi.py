@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ner.crf.core.packing import runs_of
-from ner.crf.core.scores import Bools, ChainScores, Floats, Integers
-from ner.crf.core.soundness import check_lengths
+from ner.crf.core.scores import Bools, ChainScores, Floats, Integers, check_lengths
 
 _CELLS = 1 << 24  # the most numbers in a work array (64 MB in float32)
 _HUGE = 1e30  # scores beyond this are added up in float64, since sums of float32 may overflow
