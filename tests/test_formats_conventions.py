@@ -332,6 +332,10 @@ def test_a_tag_of_the_whole_text_is_told_and_no_annotation(tmp_path: Path) -> No
         '{"text": "a",\n "text": "b"}',
         '{"text": "a", "spans": [], "spans": [[0, 1, "X"]]}',
         '[{"text": "a", "x": {"y": 1, "y": 2}}]',
+        '{"text" : "a", "text" : "b"}',
+        '{"text"  :"a", "text"\t:"b"}',
+        '{"tokens": [":"], "tags": ["O"], "tags": ["B-X"]}',
+        '["a", {"entities": [], "entities": []}]',
     ],
 )
 def test_a_key_that_stands_twice_is_an_error_with_its_line(tmp_path: Path, text: str) -> None:

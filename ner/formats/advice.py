@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ner.formats.columns import BOUNDARY, Fields, split
 from ner.formats.csv import NAMES
 from ner.formats.detection import is_any_tag
-from ner.formats.faults import Faults
-from ner.formats.lines import read_texts
 from ner.schemes import OUTSIDE
 
 SAMPLED = 2_000  # lines looked at
@@ -50,8 +47,7 @@ class Sample:
 
 
 def sample(
-    path: str | Path,
-    encoding: str,
+    given: Iterable[str],
     aside: Iterable[str | None],
     columns: tuple[int, int],
     most: int = SAMPLED,
@@ -59,8 +55,7 @@ def sample(
     """The first lines of a file that have columns, without comments and boundaries.
 
     Args:
-        path: Of the file.
-        encoding: Of the file.
+        given: The file as texts of whole lines.
         aside: How lines begin that have no columns.
         columns: Those of the token and of the tag.
         most: How many lines are looked at.
@@ -68,7 +63,7 @@ def sample(
     prefixes = (BOUNDARY, *filter(None, aside))
     lines: list[int] = []
     texts: list[str] = []
-    for number, text in enumerate(_lines(path, encoding), 1):
+    for number, text in enumerate(_lines(given), 1):
         if number > most:
             break
         bare = text.strip(" \t")
@@ -78,8 +73,8 @@ def sample(
     return Sample(lines, texts, [split(text) for text in texts], *columns)
 
 
-def _lines(path: str | Path, encoding: str) -> Iterator[str]:
-    for text in read_texts(path, encoding=encoding, faults=Faults(path)):
+def _lines(given: Iterable[str]) -> Iterator[str]:
+    for text in given:
         yield from text.split("\n")
 
 

@@ -31,7 +31,7 @@ from ner.formats.columns import (
 from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.faults import Faults, title
-from ner.formats.lines import rereadable
+from ner.formats.lines import read_texts, rereadable, taken
 from ner.formats.table import (
     FATE,
     REFUSE,
@@ -160,7 +160,13 @@ class Reader:
         if isinstance(token, str) or isinstance(tag, str) or options.header or options.columns:
             return None
         aside = (options.comment_prefix, options.document_prefix)
-        return sample(path, options.encoding, aside, (token, tag), lines)
+        given = read_texts(
+            path,
+            encoding=options.encoding,
+            faults=Faults(self._source),
+            max_line=options.max_line,
+        )
+        return sample(given, aside, (token, tag), lines)
 
     def _check(self, path: str | Path, faults: Faults) -> None:
         """Raise what is wrong with the file: in one line where that shows what to set."""
@@ -228,7 +234,7 @@ class Reader:
         faults, table = Faults(self._source), self._table
         repairs = Repairs(faults.path, self._detection, self._illegal)
         layout: ColumnLayout | None = None
-        pieces = _taken(self._held) if self._held else table.pieces(path, faults)
+        pieces = taken(self._held) if self._held else table.pieces(path, faults)
         for piece in pieces:
             if isinstance(piece, Aside):
                 yield Boundary(_id(piece.boundary or ()))
@@ -260,12 +266,6 @@ class Reader:
             return Parsed(tokens, None, columns, NONE, line, *origin)
         known = [OUTSIDE if tag == missing else tag for tag in tags]
         return Parsed(tokens, repairs.scheme.decode(known), columns, unknown, line, *origin)
-
-
-def _taken(held: deque[Piece | Aside]) -> Iterator[Piece | Aside]:
-    """What is held, each let go when it is given."""
-    while held:
-        yield held.popleft()
 
 
 def _id(fields: Fields) -> str:

@@ -19,6 +19,8 @@ Object = Mapping[str, Any]
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+("?)')  # to the end of the line where it is not closed
 _BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_AFTER_KEY = ('":', " :", "\t:", "\n:", "\r:")  # every key of an object ends with one of these
+_NESTED = (dict, list)
 _BLANKS = re.compile(r"\s*")
 _TOO_DEEP = "it is nested too deep"
 _DEEPEST = 200  # brackets that may be open over several lines
@@ -32,17 +34,15 @@ def as_object(value: Any) -> Object:
     return value if isinstance(value, dict) else {}
 
 
-def values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -> Iterator[Value]:
-    """The values of a file, those of an array one by one; what is no JSON is noted.
+def values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
+    """Yield the values of a file, those of an array one by one; what is not JSON is noted.
 
     Args:
         source: A path or ``"-"``.
         encoding: Of the file.
         faults: Where bad lines are noted.
-        strict: Whether to look for keys that stand twice in an object, which takes time.
     """
     lines = _numbered(source, encoding, faults)
-    options = {"object_pairs_hook": _unique} if strict else {}
     waiting: tuple[int, str] | None = None
     while True:
         number, text = waiting or next(lines, (0, ""))
@@ -53,36 +53,36 @@ def values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -
         if not bare:
             continue
         if bare.startswith("[") and not _is_record(bare):
-            yield from _elements(number, bare[1:], lines, faults, options)
+            yield from _elements(number, bare[1:], lines, faults)
             continue
         try:
-            yield number, parsed(bare, **options)
+            yield number, parsed(bare)
         except ValueError:
             if bare.startswith("{") and (stack := _brackets([], bare)):
                 bare, waiting = _gathered(bare, stack, lines, faults)
-            yield from _parsed(number, bare, faults, options)
+            yield from _parsed(number, bare, faults)
 
 
-def _parsed(number: int, bare: str, faults: Faults, options: dict[str, Any]) -> Iterator[Value]:
+def _parsed(number: int, bare: str, faults: Faults) -> Iterator[Value]:
     """The value of a text, or its values if several follow each other."""
     try:
-        yield number, parsed(bare, **options)
+        yield number, parsed(bare)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            yield from _several(number, bare, faults, options)
+            yield from _several(number, bare, faults)
         else:
             faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
     except ValueError as error:
         faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
 
 
-def _several(number: int, text: str, faults: Faults, options: dict[str, Any]) -> Iterator[Value]:
+def _several(number: int, text: str, faults: Faults) -> Iterator[Value]:
     """The values of a text in which one follows the other."""
-    decoder, start, line = json.JSONDecoder(**options), 0, number
+    decoder, start, line = json.JSONDecoder(), 0, number
     while start < len(text):
         try:
             value, end = decoder.raw_decode(text, start)
-            _check_characters(text[start:end], value)
+            _check_value(text[start:end], value)
         except (ValueError, RecursionError) as error:
             told = str(error) if isinstance(error, ValueError) else _TOO_DEEP
             shown = text[start : start + 80]
@@ -148,6 +148,15 @@ def _without_strings(text: str) -> str:
     return _STRING.sub(lambda found: "" if found[1] else found[0], text)
 
 
+def _keys(value: Any) -> int:
+    """Count keys, or some of them: lists that begin with a word or a number are left out."""
+    if type(value) is dict:
+        return len(value) + sum(_keys(one) for one in value.values() if type(one) in _NESTED)
+    if type(value) is list and value and type(value[0]) is dict:
+        return sum(map(_keys, value))
+    return 0
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, no key of which may stand in it twice."""
     found = dict(pairs)
@@ -166,9 +175,7 @@ def _is_record(text: str) -> bool:
     return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
 
 
-def _elements(
-    first: int, opening: str, lines: Lines, faults: Faults, options: dict[str, Any]
-) -> Iterator[Value]:
+def _elements(first: int, opening: str, lines: Lines, faults: Faults) -> Iterator[Value]:
     """The elements of an array, as soon as the lines so far hold whole ones."""
     held: list[str] = []
     depth, size, number, text = 0, 0, first, opening
@@ -180,12 +187,12 @@ def _elements(
         held.append(text)
         if depth < 0:  # the bracket that ends the array
             inside, _, rest = text.rpartition("]")
-            yield from _whole(first, [*held[:-1], inside], faults, options)
+            yield from _whole(first, [*held[:-1], inside], faults)
             if rest.strip():
                 faults.add(number, f"the array should end here, but {rest.strip()[:80]!r} follows")
             return
         if depth == 0:
-            yield from _whole(first, held, faults, options)
+            yield from _whole(first, held, faults)
             held = []
         number, text = next(lines, (0, ""))
         if not number:
@@ -194,14 +201,14 @@ def _elements(
     faults.add(first, "the array is never closed with ']'")
 
 
-def _whole(first: int, held: list[str], faults: Faults, options: dict[str, Any]) -> Iterator[Value]:
+def _whole(first: int, held: list[str], faults: Faults) -> Iterator[Value]:
     """The values of some lines of an array, with the commas around them."""
     text = "\n".join(held).strip()
     text = text.removeprefix(",").removesuffix(",")
     if not text.strip():
         return
     try:
-        found = parsed(f"[{text}]", **options)
+        found = parsed(f"[{text}]")
     except ValueError as error:
         faults.add(first, f"no JSON: {error}")
         return
@@ -210,14 +217,14 @@ def _whole(first: int, held: list[str], faults: Faults, options: dict[str, Any])
 
 
 def parsed(text: str, **options: Any) -> Any:
-    """A JSON value.
+    """Return the JSON value that a text holds.
 
     Args:
         text: All of it.
         options: Of ``json.loads``.
 
     Raises:
-        ValueError: It is none, is nested too deep, or holds half a character.
+        ValueError: It is not JSON, is nested too deep, repeats a key or holds half a character.
     """
     if len(text) > MAX_LINE // _SHORTEST and _SHORTEST * sum(map(text.count, ",[{")) > MAX_LINE:
         raise ValueError(f"it holds more than {MAX_LINE // _SHORTEST:,} values")
@@ -225,17 +232,22 @@ def parsed(text: str, **options: Any) -> Any:
         value = json.loads(text, **options)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
-    _check_characters(text, value)
+    _check_value(text, value)
     return value
 
 
-def _check_characters(text: str, value: Any) -> None:
-    """Refuse half of a surrogate pair.
+def _check_value(text: str, value: Any) -> None:
+    """Refuse half of a surrogate pair, and a key that stands twice in one object.
+
+    A text with no more ends of keys than there are keys in its value repeats none, which is
+    much quicker to see than looking at every object while it is parsed.
 
     Raises:
         ValueError: There is one.
     """
-    if _SURROGATE.search(text):
+    if sum(map(text.count, _AFTER_KEY)) > _keys(value):
+        json.loads(text, object_pairs_hook=_unique)
+    if "\\u" in text and _SURROGATE.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:

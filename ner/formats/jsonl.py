@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +19,20 @@ from typing import TextIO
 
 from ner.errors import DataWarning
 from ner.formats.alignment import Misfits, check_how
+from ner.formats.compression import COMPRESSORS
 from ner.formats.conventions import expanded
 from ner.formats.detection import Detection, Repairs, TagCounts
 from ner.formats.documents import DOCUMENT_TOKENS, SHAPES, WHOLE, Part
 from ner.formats.faults import Faults
 from ner.formats.json_values import Value, values
-from ner.formats.lines import rereadable
+from ner.formats.lines import rereadable, taken
 from ner.formats.offsets import counting_named
 from ner.formats.records import MISSING, RecordReader, given_tags
 from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.schemes import SCHEMES, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence
+
+HELD = 1 << 23  # bytes of a file whose values are parsed only once
 
 
 def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
@@ -91,11 +95,17 @@ def _sentences(
     path: str | Path, encoding: str, reading: RecordReader, faults: Faults, *, detected: bool
 ) -> Iterator[Sentence]:
     """The sentences of a file; in the end a warning tells of tags that were repaired."""
-    counts = _count(path, encoding)
+    held: deque[Value] = deque()
+    if _is_small(path):
+        held.extend(_values(path, encoding, faults))
+        counts = _count(held)
+    else:
+        counts = _count(_values(path, encoding, Faults(path)))
     found = counts.detect(None if detected else reading.scheme)
     reading.scheme = found.scheme
     repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
-    for sentence in _in_documents(_records(path, encoding, reading, faults)):
+    given = taken(held) if _is_small(path) else _values(path, encoding, faults)
+    for sentence in _in_documents(_records(given, reading, faults)):
         if found.illegal and sentence.tags:
             repairs.note([sentence.line] * len(sentence), sentence.tags)
         yield sentence
@@ -106,12 +116,17 @@ def detect(
     source: str | Path, *, encoding: str = "utf-8", scheme: Scheme | None = None
 ) -> Detection:
     """The scheme of the tags of a file; BIO where it has none."""
-    return _count(source, encoding).detect(scheme)
+    return _count(_values(source, encoding, Faults(source))).detect(scheme)
 
 
-def _count(source: str | Path, encoding: str) -> TagCounts:
+def _is_small(path: str | Path) -> bool:
+    """Whether the values of a file are few enough to be held from one pass to the next."""
+    return Path(path).suffix not in COMPRESSORS and Path(path).stat().st_size <= HELD
+
+
+def _count(given: Iterable[Value]) -> TagCounts:
     counts = TagCounts(MISSING)
-    for _, value in _values(source, encoding, Faults(source), strict=False):
+    for _, value in given:
         tags = given_tags(value)
         if tags:
             counts.add(tags)
@@ -146,11 +161,9 @@ def write(
         file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def _records(
-    source: str | Path, encoding: str, reading: RecordReader, faults: Faults
-) -> Iterator[Sentence]:
+def _records(given: Iterable[Value], reading: RecordReader, faults: Faults) -> Iterator[Sentence]:
     """The sentences of every object, bad ones noted."""
-    for line, value in _values(source, encoding, faults, strict=True):
+    for line, value in given:
         reading.misfits.line = line
         try:
             sentences = reading.sentences(value)
@@ -198,9 +211,9 @@ def _joined(sentences: list[Sentence], make: type[Document]) -> Iterator[Sentenc
         yield replace(sentence, document=whole, position=position)
 
 
-def _values(source: str | Path, encoding: str, faults: Faults, *, strict: bool) -> Iterator[Value]:
+def _values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
     """The records of a file, of which one value may hold all, as some annotation tools write it."""
-    for line, value in values(source, encoding, faults, strict=strict):
+    for line, value in values(source, encoding, faults):
         try:
             for one in expanded(value):
                 yield line, one

@@ -15,12 +15,15 @@ import shutil
 import sys
 import tempfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from ner.errors import DataError
 from ner.formats.faults import STREAM, Faults
+
+T = TypeVar("T")
 
 CHUNK = 1 << 10  # compressed bytes taken at a time, which may be 30,000 times as many
 BLOCK = 1 << 20  # bytes read at a time
@@ -183,6 +186,12 @@ def rereadable(source: str | Path) -> Iterator[str | Path]:
         with opened(source) as stream, copy.open("wb") as file:
             shutil.copyfileobj(stream, file, BLOCK)
         yield copy
+
+
+def taken(held: deque[T]) -> Iterator[T]:
+    """Yield what is held, and let go of each item as it is given."""
+    while held:
+        yield held.popleft()
 
 
 def read_blocks(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ner.formats.alignment import Characters, Misfits, align, apart, cut, locate
 from ner.formats.annotations import (
@@ -34,6 +34,7 @@ from ner.sentence import Document, Sentence, Span, in_document
 
 Offsets = tuple[tuple[int, int], ...]
 
+_NONE: frozenset[int] = frozenset()
 _LATER = 1  # where a record does not say its place, it goes on with the document before it
 MISSING = "_"  # the tag of a token nobody has annotated
 
@@ -41,8 +42,18 @@ TOKENS = ("tokens", "words")
 TAGS = dict.fromkeys(
     ("tags", "ner_tags", "ner", "labels", "label", "tag", "bio_tags", "ner_labels")
 )
+_NESTED = frozenset((list, dict))
 _CHOOSE = "choose the key that counts, for example annotation: tags"
 ACCEPTED = (None, "accept")  # what Prodigy's "answer" says of annotation to be trusted
+
+
+class _Words(NamedTuple):
+    """The tokens of an object as they stand in it, as words, and in its text if there is one."""
+
+    items: list[Any]
+    tokens: tuple[str, ...]
+    text: str | None
+    offsets: Offsets | None
 
 
 @dataclass
@@ -118,31 +129,32 @@ class RecordReader:
         tokens = _words(items)
         text = given.get("text") if isinstance(given.get("text"), str) else None
         offsets = None if text is None else offsets_of(text, items)
-        sentence = Sentence(
+        words = _Words(items, tokens, text, offsets)
+        tags = _tags(given, len(tokens), self.annotation)
+        spans = self._spans(given, words, tagged=tags is not None)
+        if tags is None:
+            unknown = _unknown(given, len(tokens))
+        else:
+            found, unknown = self._decoded(tags)
+            if spans and spans != found:
+                raise ValueError("there are tags and spans, and they differ: " + _CHOOSE)
+            spans = found
+        return Sentence(
             tokens,
+            spans,
             columns=columns_in(given, len(tokens)),
+            unknown=unknown,
             document=Document((tokens,), _name(given["document"])) if "document" in given else None,
             position=given["position"] if type(given.get("position")) is int else _LATER,
             line=self.misfits.line,
             text=text if offsets else None,
             offsets=offsets,
+            tags=None if tags is None else tuple(tags),
         )
-        tags = _tags(given, len(tokens), self.annotation)
-        spans = self._spans(given, sentence, items, text, tags is not None)
-        if tags is not None:
-            found = self._tagged(sentence, tags)
-            if spans and spans != found.spans:
-                raise ValueError("there are tags and spans, and they differ: " + _CHOOSE)
-            return found
-        unknown = _unknown(given, len(tokens))
-        if spans is None and not unknown:
-            return sentence
-        return replace(sentence, unknown=unknown, spans=spans)
 
-    def _spans(
-        self, given: Object, sentence: Sentence, items: list[Any], text: str | None, tagged: bool
-    ) -> tuple[Span, ...] | None:
+    def _spans(self, given: Object, words: _Words, *, tagged: bool) -> tuple[Span, ...] | None:
         """The spans of an object that has tokens."""
+        text = words.text
         if tagged and (
             self.annotation or not any(_filled(given, key) for key in given if key in SPANS)
         ):
@@ -151,12 +163,14 @@ class RecordReader:
         if found is None:
             return None
         if text is None or all(map(says_tokens, found)):
-            last = any(isinstance(one, dict) for one in items) or self._counting(given).inclusive
-            return align_tokens(sentence.tokens, found, self.misfits, inclusive=last)
-        if sentence.offsets is None:
+            last = (
+                any(isinstance(one, dict) for one in words.items) or self._counting(given).inclusive
+            )
+            return align_tokens(words.tokens, found, self.misfits, inclusive=last)
+        if words.offsets is None:
             raise ValueError("the tokens are not those of the text, whose characters spans count")
         placed = self._characters(given, found, text)
-        return align(text, sentence.offsets, placed, self.how, self.misfits)
+        return align(text, words.offsets, placed, self.how, self.misfits)
 
     def _characters(self, given: Object, items: list[Any], text: str) -> list[Characters]:
         if self.annotation is None and predicted(given):
@@ -189,13 +203,14 @@ class RecordReader:
                 self.remarks["records whose 'tags' are words, not tags of tokens; not read"] += 1
         return None
 
-    def _tagged(self, sentence: Sentence, tags: list[str]) -> Sentence:
+    def _decoded(self, tags: list[str]) -> tuple[tuple[Span, ...] | None, frozenset[int]]:
+        """The spans that tags spell, and the places of those that are missing."""
+        if MISSING not in tags:
+            return self.scheme.decode(tags), _NONE
         unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
-        sentence = replace(sentence, tags=tuple(tags))
         if len(unknown) == len(tags):
-            return sentence
-        spans = self.scheme.decode(["O" if tag == MISSING else tag for tag in tags])
-        return replace(sentence, spans=spans, unknown=unknown)
+            return None, _NONE
+        return self.scheme.decode(["O" if tag == MISSING else tag for tag in tags]), unknown
 
 
 def unwrapped(value: Any) -> Object:
@@ -219,7 +234,7 @@ def given_tags(value: Any) -> list[str] | None:
     if not isinstance(first(value, TOKENS), list):
         return None
     for tags in _tag_lists(value).values():
-        return [one for one in tags if isinstance(one, str)]
+        return tags if set(map(type, tags)) <= {str} else [one for one in tags if type(one) is str]
     return None
 
 
@@ -316,7 +331,7 @@ def _tag_lists(given: Object, chosen: str | None = None) -> dict[str, list[Any]]
         for key, tags in given.items()
         if (key == chosen if chosen else key in TAGS)
         and isinstance(tags, list)
-        and not any(isinstance(one, list | dict) for one in tags)
+        and _NESTED.isdisjoint(map(type, tags))
     }
     return {key: tags for key, tags in found.items() if tags} or found
 
@@ -334,7 +349,7 @@ def _tags(given: Object, length: int, chosen: str | None) -> list[str] | None:
         return None  # an empty list of spans under a name that tags have elsewhere
     if len(tags) != length:
         raise ValueError(f"expected {length} tags, one a token, found {len(tags)}")
-    for tag in tags:
+    for tag in () if set(map(type, tags)) <= {str} else tags:
         if not isinstance(tag, str):
             raise ValueError(
                 f"expected tags such as 'B-PER', found {kind(tag)}; numbers need the names of "
