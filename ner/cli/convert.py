@@ -17,6 +17,7 @@ from ner.cli.parents import (
 )
 from ner.formats import (
     FORMATS,
+    TOOLS,
     Format,
     check_format_options,
     format_of,
@@ -33,6 +34,7 @@ example:
   ner convert train.conll train.jsonl
   ner convert annotations.jsonl train.conll --reader align=expand
   zcat big.conll.gz | ner convert - big.spacy --from conll
+  ner convert tagged.jsonl tasks.json --to labelstudio --writer model_version=news-2
 """
 
 
@@ -47,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         metavar="FORMAT",
-        choices=list(FORMATS),
+        choices=[*FORMATS, *TOOLS],
         help="format of OUTPUT (default: by its extension, else conll)",
     )
     parser.add_argument(
@@ -92,7 +94,7 @@ def _target(arguments: argparse.Namespace) -> Format:
         OSError: Its folder does not exist.
     """
     if arguments.to is None:
-        check_extension(arguments.output, f"pass --to {', '.join(FORMATS)}")
+        check_extension(arguments.output, f"pass --to {', '.join((*FORMATS, *TOOLS))}")
     target = format_of(arguments.output, arguments.to)
     if target.kind != "folder":
         output_file()(arguments.output)
@@ -162,5 +164,6 @@ def _scheme(scheme: str | None, target: Format) -> str | None:
 
 def _formats() -> str:
     """The table of formats, for ``--help``."""
-    width = max(map(len, FORMATS))
-    return "\n".join(f"  {name:{width}}  {kind.summary}" for name, kind in FORMATS.items())
+    known = FORMATS | TOOLS
+    width = max(map(len, known))
+    return "\n".join(f"  {name:{width}}  {kind.summary}" for name, kind in known.items())

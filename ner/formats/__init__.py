@@ -31,6 +31,7 @@ from ner.storage.atomic import atomic_directory, atomic_write
 
 __all__ = [
     "FORMATS",
+    "TOOLS",
     "DataError",
     "DataWarning",
     "Format",
@@ -92,15 +93,22 @@ def _format(
 Verb = Literal["read", "write"]
 _DOERS = {"read": "reader", "write": "writer"}
 _COLLECTORS = ("faults", "misfits")  # no options: `ner check` notes in them what is wrong
+_SETTLED = ("shape", "scheme")  # what the name of a tool says already
 
 
 def options_of(name: str, verb: Verb) -> dict[str, tuple[Any, bool]]:
     """The options a format can be read or written with: their types, and whether they must be."""
-    module = import_module(f"ner.formats.{name}")
+    module = import_module(f"ner.formats.{_module(name)}")
     known = parameters_of(getattr(module, verb), 1 + (verb == "write"))
     if not known and verb == "read":  # too many to be parameters
         known = parameters_of(module.OPTIONS)
-    return {option: kind for option, kind in known.items() if option not in _COLLECTORS}
+    hidden = (*_COLLECTORS, *_SETTLED) if name in TOOLS else _COLLECTORS
+    return {option: kind for option, kind in known.items() if option not in hidden}
+
+
+def _module(name: str) -> str:
+    """The module of a format: those of annotation tools are shapes of JSON."""
+    return "jsonl" if name in TOOLS else name
 
 
 def check_format_options(name: str, verb: Verb, options: Mapping[str, Any]) -> None:
@@ -117,7 +125,7 @@ def check_format_options(name: str, verb: Verb, options: Mapping[str, Any]) -> N
 def _function(name: str, verb: Verb, options: Mapping[str, Any]) -> Callable[..., Any]:
     """What a format reads or writes with, which must take these options."""
     check_format_options(name, verb, options)
-    function: Callable[..., Any] = getattr(import_module(f"ner.formats.{name}"), verb)
+    function: Callable[..., Any] = getattr(import_module(f"ner.formats.{_module(name)}"), verb)
     return function
 
 
@@ -163,6 +171,26 @@ FORMATS: dict[str, Format] = {
         _format("slots", ".slots", "inline: to:O Rome:B-City <=> intent", columns=("intent",)),
     )
 }
+
+
+def _tool(name: str, summary: str) -> Format:
+    """What an annotation tool imports and exports: a shape of JSON, under the tool's name."""
+
+    def write_later(target: Any, sentences: Iterable[Sentence], **options: Any) -> None:
+        _function(name, "write", options)(target, sentences, shape=name, **options)
+
+    return Format(name, (), FORMATS["jsonl"].read, write_later, "text", summary)
+
+
+TOOLS: dict[str, Format] = {
+    tool.name: tool
+    for tool in (
+        _tool("doccano", "doccano: JSON lines with labels"),
+        _tool("prodigy", "Prodigy: JSON lines with tokens and spans"),
+        _tool("labelstudio", "Label Studio: an array of tasks with annotations or predictions"),
+        _tool("argilla", "Argilla 2: an array of records with suggestions or responses"),
+    )
+}
 _BY_ENDING = {ending: name for name, kind in FORMATS.items() for ending in kind.endings}
 
 
@@ -177,7 +205,7 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
         ValueError: No format is called so.
     """
     if name is not None:
-        return lookup(FORMATS, name, of="format")
+        return lookup(FORMATS | TOOLS, name, of="format")
     if path != STREAM and Path(path).is_dir() and any(Path(path).rglob("*.ann")):
         return FORMATS["brat"]
     return FORMATS[format_by_ending(path) or "conll"]
@@ -231,7 +259,8 @@ def read(
     Args:
         source: A path, a glob such as ``data/*.conll``, several of them, or ``"-"`` for standard
             input. Files ending in .gz, .bz2, .xz and .zst are decompressed.
-        format: A key of ``FORMATS``; without it each file's ending tells, or else its beginning.
+        format: A key of ``FORMATS`` or ``TOOLS``; without it each file's ending tells, or else
+            its beginning.
         options: What the format's own ``read`` takes.
 
     Raises:
@@ -260,7 +289,7 @@ def write(
     Args:
         path: Where to; ``"-"`` is standard output. Compressed as its ending says.
         sentences: What to write; never held in memory as a whole.
-        format: A key of ``FORMATS``; without it the ending of the path tells.
+        format: A key of ``FORMATS`` or ``TOOLS``; without it the ending of the path tells.
         scheme: How tags are written, where the format has tags. Without it as the file that
             the sentences came from had them, or BIO.
         options: What the format's own ``write`` takes.

@@ -220,11 +220,19 @@ def _argilla(value: Object) -> Object | None:
     record = {"text": fields.get("text", texts[0] if texts else None), "id": value.get("id", "")}
     for key, name in (("responses", "spans"), ("suggestions", "predictions")):
         answers = [one for given in as_object(value.get(key)).values() for one in _listed(given)]
-        found = [one["value"] for one in answers if isinstance(one.get("value"), list)]
+        found = [_scored(one) for one in answers if isinstance(one.get("value"), list)]
         spans = [one for one in found if all(map(_is_object, one))]
         if spans:
             return {**record, name: spans[0]}
     return record
+
+
+def _scored(answer: Object) -> list[Any]:
+    """The spans of an answer of Argilla, each with its score where the answer lists them."""
+    spans, scores = answer["value"], answer.get("score")
+    if not isinstance(scores, list) or len(scores) != len(spans) or not all(map(_is_object, spans)):
+        return list(spans)
+    return [{**one, "score": score} for one, score in zip(spans, scores, strict=True)]
 
 
 def _located(value: Object) -> Object | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ner.formats.records import MISSING, joined
@@ -10,7 +11,8 @@ from ner.schemes import Scheme
 from ner.sentence import Document, Origin, Sentence, Span
 
 DOCUMENT_TOKENS = 100_000  # a longer document is given in parts, so that memory stays bounded
-WHOLE = ("doccano", "prodigy", "labelstudio")  # have no word for a token nobody has annotated
+WHOLE = ("doccano", "prodigy", "labelstudio", "argilla")  # have no word for a token left open
+ARRAYS = ("labelstudio", "argilla")  # are imported as one array
 
 
 class Boundary(NamedTuple):
@@ -99,7 +101,31 @@ def begins_document(sentence: Sentence, before: Document | None) -> bool:
     return document.tokens != before.tokens
 
 
-def _ner(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How sentences are to be written.
+
+    Attributes:
+        scheme: Of the tags.
+        suggestions: Whether spans are guesses to be corrected instead of annotation; ``None``:
+            those of sentences in which one has a score.
+        model_version: What suggestions are said to come from.
+        user: The id of the user of Argilla whose responses annotation becomes.
+    """
+
+    scheme: Scheme
+    suggestions: bool | None = None
+    model_version: str = "ner"
+    user: str | None = None
+
+    def as_suggestions(self, sentence: Sentence) -> bool:
+        """Whether the spans of a sentence are written as suggestions."""
+        if sentence.spans is None or self.suggestions is not None:
+            return sentence.spans is not None and bool(self.suggestions)
+        return any(one.score is not None for one in sentence.spans)
+
+
+def _ner(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
     text, offsets = _text(sentence)
     record: dict[str, Any] = {"text": text, "tokens": list(sentence.tokens), "spans": None}
     if sentence.spans is not None:
@@ -132,18 +158,21 @@ def tags_of(sentence: Sentence, scheme: Scheme) -> list[str]:
     return tags
 
 
-def _tags(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
-    return {"tokens": list(sentence.tokens), "tags": tags_of(sentence, scheme)}
+def _tags(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
+    return {"tokens": list(sentence.tokens), "tags": tags_of(sentence, wanted.scheme)}
 
 
-def _doccano(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
+def _doccano(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
     text, offsets = _text(sentence)
     spans = [(offsets[one.start][0], offsets[one.end - 1][1], one) for one in sentence.spans or ()]
     return {"text": text, "label": [[start, end, one.label] for start, end, one in spans]}
 
 
-def _prodigy(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
-    """As in Prodigy's documentation, where the last token of a span is counted in."""
+def _prodigy(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
+    """As in Prodigy's documentation, where the last token of a span is counted in.
+
+    An example without an answer is one that its annotators still see, with the spans on it.
+    """
     text, offsets = _text(sentence)
     tokens = [
         {"text": token, "start": start, "end": end, "id": place, "ws": text[end : end + 1] == " "}
@@ -155,27 +184,56 @@ def _prodigy(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
     spans = [_span(one, text, offsets) for one in sentence.spans]
     for span in spans:
         span["token_end"] -= 1
-    return record | {"spans": spans, "answer": "accept"}
+    answer = {} if wanted.as_suggestions(sentence) else {"answer": "accept"}
+    return record | {"spans": spans} | answer
 
 
-def _label_studio(sentence: Sentence, scheme: Scheme) -> dict[str, Any]:
+def _label_studio(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
     text, offsets = _text(sentence)
-    regions = []
+    regions: list[dict[str, Any]] = []
     for span in sentence.spans or ():
         start, end = offsets[span.start][0], offsets[span.end - 1][1]
         value = {"start": start, "end": end, "text": text[start:end], "labels": [span.label]}
         names = {"from_name": "label", "to_name": "text", "type": "labels"}
-        regions.append({"value": value, **names})
-    annotated = [] if sentence.spans is None else [{"result": regions}]
-    return {"data": {"text": text}, "annotations": annotated}
+        region = {"id": f"span-{len(regions) + 1}", **names, "value": value}
+        if span.score is not None:
+            region["score"] = value["score"] = span.score
+        regions.append(region)
+    task: dict[str, Any] = {"data": {"text": text}, "annotations": []}
+    if wanted.as_suggestions(sentence):
+        scores = [one.score for one in sentence.spans or () if one.score is not None]
+        least = {"score": min(scores)} if scores else {}
+        return task | {
+            "predictions": [{"model_version": wanted.model_version, **least, "result": regions}]
+        }
+    return task if sentence.spans is None else task | {"annotations": [{"result": regions}]}
 
 
-SHAPES: dict[str, Callable[[Sentence, Scheme], dict[str, Any]]] = {
+def _argilla(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
+    """A record of Argilla 2 with one question, ``spans``; a response needs the id of its user."""
+    text, offsets = _text(sentence)
+    record: dict[str, Any] = {"fields": {"text": text}, "suggestions": {}, "responses": {}}
+    if sentence.spans is None:
+        return record
+    spans = [
+        {"start": offsets[one.start][0], "end": offsets[one.end - 1][1], "label": one.label}
+        for one in sentence.spans
+    ]
+    if wanted.user is not None and not wanted.as_suggestions(sentence):
+        return record | {"responses": {"spans": [{"value": spans, "user_id": wanted.user}]}}
+    scores = [one.score for one in sentence.spans]
+    known = {} if None in scores or not scores else {"score": scores}
+    suggestion = {"value": spans, **known, "agent": wanted.model_version}
+    return record | {"suggestions": {"spans": suggestion}}
+
+
+SHAPES: dict[str, Callable[[Sentence, Wanted], dict[str, Any]]] = {
     "ner": _ner,
     "tags": _tags,
     "doccano": _doccano,
     "prodigy": _prodigy,
     "labelstudio": _label_studio,
+    "argilla": _argilla,
 }
 
 

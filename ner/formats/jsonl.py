@@ -19,13 +19,12 @@ from typing import TextIO
 
 from ner.errors import DataWarning
 from ner.formats.alignment import Misfits, check_how
-from ner.formats.compression import COMPRESSORS
 from ner.formats.conventions import expanded
 from ner.formats.detection import Detection, Repairs, TagCounts
-from ner.formats.documents import DOCUMENT_TOKENS, SHAPES, WHOLE, Part
+from ner.formats.documents import ARRAYS, DOCUMENT_TOKENS, SHAPES, WHOLE, Part, Wanted
 from ner.formats.faults import Faults
 from ner.formats.json_values import Value, values
-from ner.formats.lines import rereadable, taken
+from ner.formats.lines import COMPRESSORS, rereadable, taken
 from ner.formats.offsets import counting_named
 from ner.formats.records import MISSING, RecordReader, given_tags
 from ner.formats.tokenization import DEFAULT, tokenizer_named
@@ -133,17 +132,29 @@ def _count(given: Iterable[Value]) -> TagCounts:
     return counts
 
 
-def write(
-    file: TextIO, sentences: Iterable[Sentence], *, shape: str = "ner", scheme: str | None = None
+def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
+    file: TextIO,
+    sentences: Iterable[Sentence],
+    *,
+    shape: str = "ner",
+    scheme: str | None = None,
+    suggestions: bool | None = None,
+    model_version: str = "ner",
+    user: str | None = None,
 ) -> None:
-    """Write one object a line.
+    """Write one object a line, or one array of them in the shapes that are imported so.
 
     Args:
         file: An open text.
         sentences: What to write.
-        shape: ``ner`` (everything a sentence holds), ``tags``, ``doccano``, ``prodigy`` or
-            ``labelstudio``; ``ner.formats.jsonl.read`` reads them all.
+        shape: ``ner`` (everything a sentence holds), ``tags``, ``doccano``, ``prodigy``,
+            ``labelstudio`` or ``argilla``; ``ner.formats.jsonl.read`` reads them all.
         scheme: Of the tags in the shape ``tags``; BIO where none is given.
+        suggestions: Whether spans become suggestions to be corrected (Label Studio's predictions)
+            instead of annotation; by default where a span of the sentence has a score.
+        model_version: What suggestions are said to come from.
+        user: The id of the user of Argilla whose responses annotation becomes; without it all
+            spans are suggestions there.
 
     Raises:
         ValueError: There is no such shape or scheme, or a sentence does not fit it.
@@ -151,14 +162,18 @@ def write(
     if shape not in SHAPES:
         raise ValueError(f"shape is one of {', '.join(SHAPES)}, got {shape!r}")
     chosen = SCHEMES["BIO"] if scheme is None else file_scheme_named(scheme)
-    for sentence in sentences:
+    wanted = Wanted(chosen, suggestions, model_version, user)
+    before, between, after = ("[\n", ",\n", "\n]\n") if shape in ARRAYS else ("", "\n", "\n")
+    number = 0
+    for number, sentence in enumerate(sentences, 1):
         if shape in WHOLE and sentence.unknown:
             raise ValueError(
                 f"the sentence of line {sentence.line} has tokens whose annotation is missing; "
                 f"{shape} cannot say that"
             )
-        record = SHAPES[shape](sentence, chosen)
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        record = json.dumps(SHAPES[shape](sentence, wanted), ensure_ascii=False)
+        file.write((before if number == 1 else between) + record)
+    file.write(after if number else before.strip() + after.strip())
 
 
 def _records(given: Iterable[Value], reading: RecordReader, faults: Faults) -> Iterator[Sentence]:
