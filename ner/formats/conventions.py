@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ner.formats.json_values import Object, as_object
@@ -13,6 +13,7 @@ from ner.formats.json_values import Object, as_object
 CAS_ENTITY = "NamedEntity"  # how the type of an entity of UIMA ends
 _CAS_OTHERS = {"Sentence", "Token", "Lemma", "POS", "DocumentMetaData", "DocumentAnnotation"}
 _CONTAINERS = ("data", "documents", "examples", "records", "items", "rows", "sentences", "dataset")
+_NO_LABEL = -100  # in place of a tag, where a loss passes over the token
 _TEXTS = ("text", "content", "sentence", "data", "raw_text")
 
 
@@ -47,6 +48,18 @@ def _rasa(value: Object) -> list[Any] | None:
     given = value["rasa_nlu_data"]
     examples = given.get("common_examples") if isinstance(given, dict) else None
     return examples if isinstance(examples, list) else None
+
+
+def _azure(value: Object) -> list[Any] | None:
+    """Azure Language: utterances with their text; documents only name the files of theirs."""
+    assets = value["assets"]
+    utterances = assets.get("utterances") if isinstance(assets, dict) else None
+    if isinstance(utterances, list):
+        return utterances
+    raise ValueError(
+        "this is a project of Azure Language, whose texts are in other files (see 'location'); "
+        "put each text and its entities into one object: {'text': ..., 'entities': [...]}"
+    )
 
 
 def _spacy2(value: Object) -> list[Any]:
@@ -140,12 +153,59 @@ def _container(value: Object) -> list[Any] | None:
     lists = [value[key] for key in _CONTAINERS if isinstance(value.get(key), list)]
     if len(lists) != 1 or not all(isinstance(one, dict) for one in lists[0]):
         return None
-    return [one.get("row", one) for one in lists[0]]
+    rows = [one.get("row", one) for one in lists[0]]
+    names = dict(_class_names(value.get("features")))
+    return [with_names(one, names) if names else one for one in rows]
+
+
+def _class_names(features: Any) -> Iterator[tuple[str, list[str]]]:
+    """The names of the tags in each column, where a dataset of Hugging Face lists them."""
+    listed = features if isinstance(features, list) else []
+    given = {one.get("name"): one for one in listed if isinstance(one, dict)} | dict(
+        as_object(features)
+    )
+    for column, feature in given.items():
+        kind = as_object(as_object(feature).get("type", feature))
+        names = as_object(kind.get("feature", kind)).get("names")
+        if isinstance(names, list):
+            yield str(column), [str(one) for one in names]
+
+
+def with_names(value: Any, names: Mapping[str, Sequence[str]]) -> Any:
+    """The same record with names of tags instead of their numbers.
+
+    Args:
+        value: The record.
+        names: The names of each column, in the order of their numbers.
+
+    Raises:
+        ValueError: A number has no name.
+    """
+    if not isinstance(value, dict):
+        return value
+    return value | {
+        column: _tag_names(column, value[column], given)
+        for column, given in names.items()
+        if isinstance(value.get(column), list) and set(map(type, value[column])) == {int}
+    }
+
+
+def _tag_names(column: str, numbers: Sequence[int], names: Sequence[str]) -> list[str]:
+    for number in numbers:
+        if number == _NO_LABEL:
+            raise ValueError(
+                f"{column!r} holds {_NO_LABEL}, which marks subwords without a label of their own; "
+                "write the words and one tag for each"
+            )
+        if not 0 <= number < len(names):
+            raise ValueError(f"{column!r} holds {number}, but only {len(names)} tags have names")
+    return [names[number] for number in numbers]
 
 
 _CUTS: dict[str, Callable[[Object], list[Any] | None]] = {
     "classes": _annotator,
     "rasa_nlu_data": _rasa,
+    "assets": _azure,
     "paragraphs": _spacy2,
     "ner": lambda value: _scierc(value) if isinstance(value.get("sentences"), list) else None,
     "sentences": lambda value: _scierc(value) or _core_nlp(value) or _container(value),
@@ -169,8 +229,79 @@ def canonical(value: Any) -> Any:
             return found
     if "text" not in value and "tokens" not in value and "words" not in value:
         text = next((key for key in _TEXTS if isinstance(value.get(key), str)), None)
+        if text is None:
+            _refuse_foreign(value)
         return value if text is None else {"text": value[text], **value}
     return value
+
+
+def _refuse_foreign(value: Object) -> None:
+    """Call a record without a text by its name, where that is known."""
+    for key, told in _FOREIGN.items():
+        if key in value:
+            raise ValueError(told)
+
+
+_ELSEWHERE = "the text is in another file, which {!r} names; put it beside its spans, under 'text'"
+_FOREIGN = {
+    "subj_type": "this is TACRED, which marks relations; write its 'token' as 'tokens', and its "
+    "'stanford_ner' with prefixes (B-PERSON, I-PERSON) as 'tags'",
+    "input_ids": "'input_ids' are numbers of subwords; write the words as 'tokens' and one tag for "
+    "each as 'tags'",
+    "spanLabels": "this is a project of Datasaur; export it as CoNLL",
+    "source-ref": _ELSEWHERE.format("source-ref"),
+    "textGcsUri": _ELSEWHERE.format("textGcsUri"),
+}
+
+
+def _auto_ml(value: Object) -> Object | None:
+    """Google AutoML, which leaves out a start of 0."""
+    if not isinstance(value["text_snippet"], dict):
+        return None
+    spans = [
+        {
+            "start_offset": 0,
+            **as_object(as_object(one["text_extraction"]).get("text_segment")),
+            "label": one.get("display_name"),
+        }
+        for one in _listed(value.get("annotations"))
+        if "text_extraction" in one
+    ]
+    text = {"text": value["text_snippet"].get("content")}
+    return text | {"spans": spans} if "annotations" in value else text
+
+
+def _vertex(value: Object) -> Object:
+    """Google Vertex AI, likewise."""
+    given = value.get("textSegmentAnnotations")
+    text = {"text": value["textContent"]}
+    if given is None:
+        return text
+    spans = [{"startOffset": 0, **one, "label": one.get("displayName")} for one in _listed(given)]
+    return text | {"spans": spans}
+
+
+def _ground_truth(value: Object) -> Object | None:
+    """Amazon SageMaker Ground Truth: the annotation is under the name of the labelling job."""
+    jobs = {
+        name: as_object(one.get("annotations")).get("entities")
+        for name, one in value.items()
+        if isinstance(one, dict)
+    }
+    found = {name: spans for name, spans in jobs.items() if isinstance(spans, list)}
+    if len(found) > 1:
+        raise ValueError(f"several labelling jobs annotated this: {', '.join(found)}; keep one")
+    return {"text": value["source"], "spans": next(iter(found.values()))} if found else None
+
+
+def _ubiai(value: Object) -> Object | None:
+    """UBIAI: what it calls tokens are the entities."""
+    if not isinstance(value.get("document"), str):
+        return None
+    spans = value.get("annotation")
+    if not isinstance(spans, list):
+        spans = [{**one, "label": one.get("entityLabel")} for one in _listed(value.get("tokens"))]
+    return {"text": value["document"], "spans": spans, "id": value["documentName"]}
 
 
 def _gliner(value: Object) -> Object | None:
@@ -256,6 +387,10 @@ _RENAMES: dict[str, Callable[[Object], Object | None]] = {
     "%FEATURE_STRUCTURES": _cas,
     "fields": _argilla,
     "data": lambda value: task_record(value) if isinstance(value["data"], dict) else None,
+    "documentName": _ubiai,
+    "text_snippet": _auto_ml,
+    "textContent": _vertex,
+    "source": _ground_truth,
     "tokens": _located,
 }
 

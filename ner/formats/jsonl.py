@@ -12,21 +12,22 @@ from __future__ import annotations
 import json
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from ner.errors import DataWarning
 from ner.formats.alignment import Misfits, check_how
-from ner.formats.conventions import expanded
+from ner.formats.compression import COMPRESSORS
+from ner.formats.conventions import expanded, with_names
 from ner.formats.detection import Detection, Repairs, TagCounts
 from ner.formats.documents import ARRAYS, DOCUMENT_TOKENS, SHAPES, WHOLE, Part, Wanted
 from ner.formats.faults import Faults
 from ner.formats.json_values import Value, values
 from ner.formats.lines import COMPRESSORS, rereadable, taken
 from ner.formats.offsets import counting_named
-from ner.formats.records import MISSING, RecordReader, given_tags
+from ner.formats.records import MISSING, TAGS, RecordReader, given_tags
 from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.schemes import SCHEMES, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence
@@ -44,6 +45,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     offsets: str | None = None,
     annotation: str | None = None,
     trust_offsets: bool = False,
+    names: Sequence[str] | None = None,
     faults: Faults | None = None,
     misfits: Misfits | None = None,
 ) -> Iterator[Sentence]:
@@ -64,6 +66,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         annotation: The key that holds the annotation, where another would be read or several are
             there.
         trust_offsets: Whether offsets count where a span quotes another text.
+        names: The tags in the order of their numbers, where numbers stand for them.
         faults: Where bad lines are noted instead of raised.
         misfits: Where spans that do not fit the tokens are noted instead of warned of.
 
@@ -80,6 +83,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     unfit = Misfits(noted.path) if misfits is None else misfits
     known = file_scheme_named(scheme or "BIO")
     reading = RecordReader(tokenizer, align, known, unfit, offsets, annotation, trust_offsets)
+    reading.names = tuple(names or ())
     with rereadable(source) as path:
         yield from _sentences(path, encoding, reading, noted, detected=scheme is None)
     if misfits is None:
@@ -96,14 +100,14 @@ def _sentences(
     """The sentences of a file; in the end a warning tells of tags that were repaired."""
     held: deque[Value] = deque()
     if _is_small(path):
-        held.extend(_values(path, encoding, faults))
+        held.extend(_values(path, encoding, faults, reading.names))
         counts = _count(held)
     else:
-        counts = _count(_values(path, encoding, Faults(path)))
+        counts = _count(_values(path, encoding, Faults(path), reading.names))
     found = counts.detect(None if detected else reading.scheme)
     reading.scheme = found.scheme
     repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
-    given = taken(held) if _is_small(path) else _values(path, encoding, faults)
+    given = taken(held) if _is_small(path) else _values(path, encoding, faults, reading.names)
     for sentence in _in_documents(_records(given, reading, faults)):
         if found.illegal and sentence.tags:
             repairs.note([sentence.line] * len(sentence), sentence.tags)
@@ -226,11 +230,14 @@ def _joined(sentences: list[Sentence], make: type[Document]) -> Iterator[Sentenc
         yield replace(sentence, document=whole, position=position)
 
 
-def _values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
+def _values(
+    source: str | Path, encoding: str, faults: Faults, names: Sequence[str] = ()
+) -> Iterator[Value]:
     """The records of a file, of which one value may hold all, as some annotation tools write it."""
+    named = dict.fromkeys(TAGS, names)
     for line, value in values(source, encoding, faults):
         try:
             for one in expanded(value):
-                yield line, one
+                yield line, with_names(one, named) if names else one
         except ValueError as error:
             faults.add(line, str(error))

@@ -18,6 +18,10 @@ SAMPLED = 4_000  # bytes looked at
 
 _PYTHON = "write it as JSON, for example with json.dump(TRAIN_DATA, file), and read that"
 _SAVE = "unpack it and read the files in it"
+_STANDOFF = (
+    "put each text and its spans into one line of JSON: "
+    '{"text": ..., "spans": [{"start": ..., "end": ..., "label": ...}]}'
+)
 _TABLES = "load it and give its rows to ner.formats.frames"
 
 
@@ -85,6 +89,36 @@ _TEXTS: tuple[tuple[re.Pattern[str], FileKind], ...] = tuple(
         (
             rf"{_XML}<root>\s*<document>",
             FileKind("XML of Stanford CoreNLP", "write it with -outputFormat json, which is read"),
+        ),
+        (
+            rf"{_XML}<GateDocument\b",
+            FileKind(
+                "GATE XML",
+                "save it as inline XML (with its annotation types as elements), and read that with "
+                "elements naming them",
+            ),
+        ),
+        (rf"{_XML}<LCTL_TEXT\b", FileKind("LTF, a text of LDC without its annotation", _STANDOFF)),
+        (rf"{_XML}<LCTL_ANNOTATIONS\b", FileKind("LAF, annotation of LDC", _STANDOFF)),
+        (rf"{_XML}<source_file\b", FileKind("ACE APF, annotation of an .sgm file", _STANDOFF)),
+        (rf"{_XML}<annotations\s[^>]*textSource=", FileKind("Knowtator XML", _STANDOFF)),
+        (rf"{_XML}<NAF\b", FileKind("NAF XML", _STANDOFF)),
+        (rf"{_XML}<FoLiA\b", FileKind("FoLiA XML", "convert it to columns with folia2columns")),
+        (
+            r"(?:\s*#[^\n]*\n)*\s*(?:@prefix|@base|PREFIX)\s+\S*:?\s*<",
+            FileKind("RDF in Turtle, such as NIF", _STANDOFF),
+        ),
+        (
+            r"(?:[^\n]*\n){0,5}?[^\n]*?<START(?::[^\s>]+)?> [^\n]*? <END>",
+            FileKind(
+                "training data of OpenNLP",
+                "write <START:person> Ada <END> as [person Ada], name the file .brackets and read "
+                "that",
+            ),
+        ),
+        (
+            r"File,Line,Begin Offset,End Offset,Type\s",
+            FileKind("annotation of Amazon Comprehend, whose texts are other files", _STANDOFF),
         ),
         (
             rf"{_XML}<xmi:XMI\b",

@@ -68,6 +68,7 @@ class RecordReader:
         offsets: How offsets are counted; ``None`` where nobody has said so.
         annotation: The key that holds the spans or the tags, where the user says so.
         trusted: Whether offsets count where the text they mean is not the one that is quoted.
+        names: The tags in the order of their numbers, where numbers stand for them.
         remarks: What else was not read as it stands, and how often.
     """
 
@@ -78,6 +79,7 @@ class RecordReader:
     offsets: str | None = None
     annotation: str | None = None
     trusted: bool = False
+    names: tuple[str, ...] = ()
     remarks: Counter[str] = field(default_factory=Counter)
     _evidence: Evidence = field(init=False)
 
@@ -352,8 +354,8 @@ def _tags(given: Object, length: int, chosen: str | None) -> list[str] | None:
     for tag in () if set(map(type, tags)) <= {str} else tags:
         if not isinstance(tag, str):
             raise ValueError(
-                f"expected tags such as 'B-PER', found {kind(tag)}; numbers need the names of "
-                "the tags, which ner.formats.frames.from_dataset takes from a dataset"
+                f"expected tags such as 'B-PER', found {kind(tag)}; give the names of numbers "
+                "in their order, for example names: [O, B-PER, I-PER]"
             )
     return tags
 

@@ -1,0 +1,150 @@
+"""Shapes that other tools export: read right, or one line says what they are and what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ner
+from ner.formats import DataError
+
+TEXT = "Ada Obi joined Kestrel."
+FOUND = [("Ada Obi", "PER"), ("Kestrel", "ORG")]
+TAGS = [1, 2, 0, 3, 0]
+NAMES = ["O", "B-PER", "I-PER", "B-ORG"]
+TOKENS = ["Ada", "Obi", "joined", "Kestrel", "."]
+CLASS_NAMES = {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "Sequence"}
+
+
+def spans(start: str, end: str, label: str) -> list[dict[str, Any]]:
+    return [{start: 0, end: 7, label: "PER"}, {start: 15, end: 22, label: "ORG"}]
+
+
+READ: dict[str, Any] = {
+    "LightTag": {"examples": [{"content": TEXT, "annotations": spans("start", "end", "tag")}]},
+    "UBIAI": {"documentName": "a", "document": TEXT, "annotation": spans("start", "end", "label")},
+    "UBIAI, entities as tokens": {
+        "documentName": "a",
+        "document": TEXT,
+        "tokens": spans("start", "end", "entityLabel"),
+    },
+    "SageMaker": {
+        "source": TEXT,
+        "job": {"annotations": {"entities": spans("startOffset", "endOffset", "label")}},
+        "job-metadata": {"entities": [{"confidence": 0.9}], "type": "groundtruth/text-span"},
+    },
+    "AutoML": {
+        "annotations": [
+            {"text_extraction": {"text_segment": {"end_offset": 7}}, "display_name": "PER"},
+            {
+                "text_extraction": {"text_segment": {"start_offset": 15, "end_offset": 22}},
+                "display_name": "ORG",
+            },
+        ],
+        "text_snippet": {"content": TEXT},
+    },
+    "Vertex AI": {
+        "textContent": TEXT,
+        "textSegmentAnnotations": [
+            {"endOffset": 7, "displayName": "PER"},
+            {"startOffset": 15, "endOffset": 22, "displayName": "ORG"},
+        ],
+    },
+    "Azure": {
+        "assets": {
+            "utterances": [
+                {
+                    "text": TEXT,
+                    "entities": [
+                        {"category": "PER", "offset": 0, "length": 7},
+                        {"category": "ORG", "offset": 15, "length": 7},
+                    ],
+                }
+            ]
+        }
+    },
+    "rows of Hugging Face": {
+        "features": [{"name": "ner_tags", "type": CLASS_NAMES}],
+        "rows": [{"row_idx": 0, "row": {"tokens": TOKENS, "ner_tags": TAGS}}],
+    },
+    "rows with a table of features": {
+        "features": {"ner_tags": CLASS_NAMES},
+        "rows": [{"tokens": TOKENS, "ner_tags": TAGS}],
+    },
+}
+
+
+def facts(path: Path, **options: Any) -> list[tuple[str, str]]:
+    return [
+        (" ".join(one.tokens[x.start : x.end]), x.label)
+        for one in ner.read(path, tokenizer="plain", **options)
+        for x in one.spans or ()
+    ]
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_what_tools_export_is_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(READ[kind]) + "\n")
+    assert facts(path) == FOUND
+
+
+def test_numbers_of_tags_take_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"tokens": TOKENS, "ner_tags": TAGS}) + "\n")
+    with pytest.raises(DataError, match=r"x.jsonl:1: .* for example names: \[O, B-PER, I-PER\]"):
+        facts(path)
+    assert facts(path, names=NAMES) == FOUND
+    with pytest.raises(DataError, match="holds 3, but only 3 tags have names"):
+        facts(path, names=NAMES[:3])
+    path.write_text(json.dumps({"tokens": TOKENS, "ner_tags": [1, -100, 0, 3, 0]}) + "\n")
+    with pytest.raises(DataError, match="marks subwords without a label of their own"):
+        facts(path, names=NAMES)
+
+
+REFUSED: dict[str, tuple[str, str, str]] = {
+    "subwords": ("x.jsonl", '{"input_ids": [101, 102], "labels": [-100, 1]}', "write the words"),
+    "TACRED": ("x.json", '[{"token": ["Ada"], "subj_type": "PERSON"}]', "this is TACRED"),
+    "Datasaur": ("x.json", '{"spanLabels": []}', "export it as CoNLL"),
+    "text elsewhere": ("x.jsonl", '{"source-ref": "s3://x/a.txt"}', "in another file"),
+    "Azure documents": ("x.json", '{"assets": {"documents": []}}', "project of Azure Language"),
+    "two jobs": (
+        "x.jsonl",
+        '{"source": "a", "p": {"annotations": {"entities": []}}, '
+        '"q": {"annotations": {"entities": []}}}',
+        "several labelling jobs",
+    ),
+    "OpenNLP": ("x.txt", "<START:person> Ada Obi <END> left .\n", "training data of OpenNLP"),
+    "GATE": ("x.xml", '<?xml version="1.0"?>\n<GateDocument version="3">', "this is GATE XML"),
+    "LTF": ("x.xml", '<!DOCTYPE LCTL_TEXT SYSTEM "x">\n<LCTL_TEXT>', "this is LTF"),
+    "LAF": ("x.xml", '<?xml version="1.0"?>\n<LCTL_ANNOTATIONS>', "this is LAF"),
+    "ACE": ("x.apf.xml", '<!DOCTYPE source_file SYSTEM "apf"><source_file URI="x">', "ACE APF"),
+    "NIF": ("x.ttl", "@prefix nif: <http://x#> .\n", "RDF in Turtle"),
+    "NAF": ("x.xml", '<NAF version="v3">', "this is NAF XML"),
+    "FoLiA": ("x.xml", '<FoLiA xmlns="x">', "folia2columns"),
+    "Knowtator": ("x.xml", '<annotations textSource="a.txt">', "Knowtator XML"),
+    "Comprehend": ("x.csv", "File,Line,Begin Offset,End Offset,Type\n", "Amazon Comprehend"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_be_read_is_named_in_one_line(kind: str, tmp_path: Path) -> None:
+    name, content, message = REFUSED[kind]
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DataError) as caught:
+        list(ner.read(path))
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}:1: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["<START> O\n<END> O\n", "@prefix O\nPREFIX O\n", "PREFIX\tO\n"])
+def test_tokens_that_look_like_other_files_are_tokens(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.conll"
+    path.write_text(text)
+    (found,) = ner.read(path)
+    assert len(found.tokens) == len(text.split()) // 2
