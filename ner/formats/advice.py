@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ner.formats.columns import BOUNDARY, Fields, split
 from ner.formats.csv import NAMES
 from ner.formats.detection import is_any_tag
+from ner.formats.faults import Faults
+from ner.formats.lines import MAX_LINE, read_texts
 from ner.schemes import OUTSIDE
 
 SAMPLED = 2_000  # lines looked at
@@ -47,23 +50,27 @@ class Sample:
 
 
 def sample(
-    given: Iterable[str],
+    path: str | Path,
+    encoding: str,
     aside: Iterable[str | None],
     columns: tuple[int, int],
     most: int = SAMPLED,
+    max_line: int = MAX_LINE,
 ) -> Sample:
     """The first lines of a file that have columns, without comments and boundaries.
 
     Args:
-        given: The file as texts of whole lines.
+        path: Of the file.
+        encoding: Of the file.
         aside: How lines begin that have no columns.
         columns: Those of the token and of the tag.
         most: How many lines are looked at.
+        max_line: The bytes of the longest line that is read.
     """
     prefixes = (BOUNDARY, *filter(None, aside))
     lines: list[int] = []
     texts: list[str] = []
-    for number, text in enumerate(_lines(given), 1):
+    for number, text in enumerate(_lines(path, encoding, max_line), 1):
         if number > most:
             break
         bare = text.strip(" \t")
@@ -73,8 +80,8 @@ def sample(
     return Sample(lines, texts, [split(text) for text in texts], *columns)
 
 
-def _lines(given: Iterable[str]) -> Iterator[str]:
-    for text in given:
+def _lines(path: str | Path, encoding: str, max_line: int) -> Iterator[str]:
+    for text in read_texts(path, encoding=encoding, faults=Faults(path), max_line=max_line):
         yield from text.split("\n")
 
 

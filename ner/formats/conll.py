@@ -31,7 +31,7 @@ from ner.formats.columns import (
 from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.faults import Faults, title
-from ner.formats.lines import read_texts, rereadable, taken
+from ner.formats.lines import rereadable, taken
 from ner.formats.table import (
     FATE,
     REFUSE,
@@ -160,13 +160,7 @@ class Reader:
         if isinstance(token, str) or isinstance(tag, str) or options.header or options.columns:
             return None
         aside = (options.comment_prefix, options.document_prefix)
-        given = read_texts(
-            path,
-            encoding=options.encoding,
-            faults=Faults(self._source),
-            max_line=options.max_line,
-        )
-        return sample(given, aside, (token, tag), lines)
+        return sample(path, options.encoding, aside, (token, tag), lines, options.max_line)
 
     def _check(self, path: str | Path, faults: Faults) -> None:
         """Raise what is wrong with the file: in one line where that shows what to set."""

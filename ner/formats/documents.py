@@ -193,9 +193,10 @@ def _label_studio(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
     regions: list[dict[str, Any]] = []
     for span in sentence.spans or ():
         start, end = offsets[span.start][0], offsets[span.end - 1][1]
-        value = {"start": start, "end": end, "text": text[start:end], "labels": [span.label]}
+        value: dict[str, Any] = {"start": start, "end": end, "text": text[start:end]}
+        value["labels"] = [span.label]
         names = {"from_name": "label", "to_name": "text", "type": "labels"}
-        region = {"id": f"span-{len(regions) + 1}", **names, "value": value}
+        region: dict[str, Any] = {"id": f"span-{len(regions) + 1}", **names, "value": value}
         if span.score is not None:
             region["score"] = value["score"] = span.score
         regions.append(region)

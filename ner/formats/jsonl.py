@@ -19,7 +19,6 @@ from typing import TextIO
 
 from ner.errors import DataWarning
 from ner.formats.alignment import Misfits, check_how
-from ner.formats.compression import COMPRESSORS
 from ner.formats.conventions import expanded, with_names
 from ner.formats.detection import Detection, Repairs, TagCounts
 from ner.formats.documents import ARRAYS, DOCUMENT_TOKENS, SHAPES, WHOLE, Part, Wanted
