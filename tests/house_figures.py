@@ -7,6 +7,7 @@ Everything is read from the source of ``ner/``, less the bundled corpus in ``ner
 from __future__ import annotations
 
 import ast
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+BEFORE = "54da79b"  # the house before it was rebuilt, with fewer features
 Graph = Mapping[str, set[str]]
 
 # Functions that sum over the paths of a chain step by step, forward or backward, each with the
 # implementation it is part of. An implementation is one way to write the two recursions.
 SUMS_OVER_PATHS = {
     "ner.crf.core.linear_space._walk": "scaled",
-    "ner.crf.core.log_space.recursion": "log space, of numpy and of torch",
+    "ner.crf.core.forward_backward.recursion": "log space, of numpy and of torch",
     "ner.crf.core.short_sentence._messages": "one short sentence",
     "ner.crf.gpu._carry": "accelerator",
     "ner.crf.gpu._matrices": "accelerator",
@@ -29,7 +31,7 @@ SUMS_OVER_PATHS = {
 # Functions with such a loop that are no sums over paths, and what they are.
 OTHER_RECURRENCES = {
     "ner.crf.core.decoding._reaches_end": "which tags can still end the sentence",
-    "ner.crf.core.log_space.LogSpace.gradient": "a sum over tokens of pairs of tags",
+    "ner.crf.core.forward_backward.LogSpace.gradient": "a sum over tokens of pairs of tags",
     "ner.crf.core.scores.entropy": "a sum over tokens of pairs of tags",
     "ner.inference.lstm.FusedLSTM._along": "an LSTM",
     "ner.inference.lstm.FusedLSTM.run": "an LSTM",
@@ -245,13 +247,32 @@ def figures() -> dict[str, object]:
     }
 
 
+def lines_of_rooms(commit: str) -> Counter[str]:
+    """Return the lines of each room in a commit; nothing where git does not have it."""
+    listed = subprocess.run(
+        ["git", "grep", "-c", "", commit, "--", "ner/*.py", ":!ner/sample"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines: Counter[str] = Counter()
+    for one in listed.stdout.splitlines():
+        _, path, count = one.split(":")
+        lines[path.split("/")[1]] += int(count)
+    return lines
+
+
 def main() -> None:
-    """Print the figures."""
+    """Print the figures, and the lines of each room beside those of git's ``BEFORE``."""
     for name, figure in figures().items():
         held = figure if isinstance(figure, list | dict) else ()
         print(f"{name:26}{len(held) if isinstance(figure, list | dict) else figure}")
         for one in held:
             print("   ", *((one, *held[one]) if isinstance(held, dict) else one))
+    before, now = lines_of_rooms(BEFORE), lines_of_rooms("HEAD")
+    for room in sorted(before | now) if before else ():
+        print(f"    {room:22}{before[room]:7,}{now[room]:7,}{now[room] - before[room]:+7,}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ner.analysis.calibration import fit_temperature, reaching, thresholds
 from ner.cli import main
 from ner.config import dump
 from ner.crf import viterbi
-from ner.crf.core.log_space import LogSpace
+from ner.crf.core.forward_backward import LogSpace
 from ner.crf.core.spans import span_probability
 from ner.evaluation import Score, evaluate
 from ner.formats import read, write

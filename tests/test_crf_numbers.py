@@ -13,8 +13,8 @@ from crf_oracle import random_crf, span_tags, table
 
 from ner.crf import CRF, DECODERS, LinearChain, viterbi
 from ner.crf.autograd import backend
+from ner.crf.core.forward_backward import LogSpace
 from ner.crf.core.linear_space import LinearSpace
-from ner.crf.core.log_space import LogSpace
 from ner.crf.gpu import Scaled
 from ner.crf.lattice import Lattice
 

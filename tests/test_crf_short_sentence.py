@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ner.crf.core import short_sentence
-from ner.crf.core.log_space import LogSpace
+from ner.crf.core.forward_backward import LogSpace
 from ner.crf.core.scores import ChainScores
 from ner.crf.core.short_sentence import Factors, best_path, span_probabilities
 from ner.crf.core.spans import SpanBatch, SpanTable, span_probability

@@ -10,8 +10,7 @@ from test_inference_fast import assert_same, network_of, texts
 
 from ner.crf import DECODERS
 from ner.crf.core.decoding import greedy, posterior_spans
-from ner.crf.core.forward_backward import forward_backward
-from ner.crf.core.log_space import LogSpace, _Transitions
+from ner.crf.core.forward_backward import LogSpace, _Transitions, forward_backward
 from ner.crf.core.scores import ChainScores
 from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.crf.core.viterbi import viterbi

@@ -10,7 +10,7 @@ import pytest
 
 import ner
 from ner.inference import PlainEngine, plain
-from ner.inference.cpu_network import CPUNetwork
+from ner.inference.fast import CPUNetwork
 from ner.inference.span_decoder import Moves, SpanDecoder, SpanExtractor
 from ner.scorer import Scorer
 from ner.training import Run, read_settings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner.runtime.graph_check import DATA_LOCATION, EXTERNAL_DATA, MESSAGES, check_graph
+from ner.runtime.directory import DATA_LOCATION, EXTERNAL_DATA, MESSAGES, check_graph
 
 onnx = pytest.importorskip("onnx")
 

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ner.crf.core.forward_backward import PathSums, forward_backward
-from ner.crf.core.log_space import recursion
+from ner.crf.core.forward_backward import PathSums, forward_backward, recursion
 from ner.crf.core.scores import Messages, illegal_gold
 from ner.crf.gpu import Scaled
 from ner.crf.lattice import Lattice, numbers

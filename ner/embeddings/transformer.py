@@ -23,7 +23,7 @@ from ner.embeddings import transformer_files as files
 from ner.embeddings.base import ContextEmbedding, check_shares
 from ner.errors import ConfigError
 from ner.indexers.base import Arrays
-from ner.indexers.features import Features, default_folder
+from ner.indexers.subwords import Features, default_folder
 from ner.indexers.transformer import Registry, SubwordBatch, TransformerIndexer, grouped
 from ner.sentence import Sentence
 

@@ -13,7 +13,7 @@ from typing import Any
 from ner.embeddings import ContextEmbedding, Embedding, TransformerEmbedding, TypeEmbedding
 from ner.errors import ConfigError
 from ner.indexers import INDEXERS
-from ner.inference.cpu_network import moves_of
+from ner.inference.fast import moves_of
 from ner.runtime.directory import EMISSIONS, MANIFEST, SPLITS, TRANSFORMERS, TYPES
 from ner.scorer import Scorer
 from ner.storage.atomic import atomic_directory

@@ -11,8 +11,16 @@ from numpy.typing import NDArray
 
 from ner.errors import ConfigError
 from ner.indexers.base import Arrays, ContextIndexer, OfDocuments
-from ner.indexers.features import Features, Floats, Memory
-from ner.indexers.subwords import MOST, OVERLAP, Subwords, SubwordWindow, Windows
+from ner.indexers.subwords import (
+    MOST,
+    OVERLAP,
+    Features,
+    Floats,
+    Memory,
+    Subwords,
+    SubwordWindow,
+    Windows,
+)
 from ner.sentence import Sentence
 
 Subword = NDArray[np.int64]

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ner.crf.core.forward_backward import forward_backward
-from ner.crf.core.log_space import recursion
+from ner.crf.core.forward_backward import forward_backward, recursion
 from ner.crf.core.scores import Bools, ChainScores, Doubles, Integers, Messages
 from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.crf.core.viterbi import viterbi

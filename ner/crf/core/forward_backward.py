@@ -1,10 +1,183 @@
-"""The choice between linear space, which is fast, and log space, which is always exact."""
+"""Forward-backward: in linear space, which is fast, or in log space, which is always exact."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
 from ner.crf.core.linear_space import LinearSpace
-from ner.crf.core.log_space import LogSpace
-from ner.crf.core.scores import ChainScores, Integers
+from ner.crf.core.scores import (
+    ChainScores,
+    Doubles,
+    Floats,
+    Integers,
+    Messages,
+    ScoreGradient,
+    pair_marginals,
+)
+
+Array = TypeVar("Array")  # of numpy or of torch
+
+
+def recursion(
+    nodes: Iterable[Array],
+    begins: Iterable[Any],
+    edge: Array,
+    advance: Callable[[Array], Array],
+    where: Callable[[Any, Array, Array], Array],
+) -> tuple[list[Array], list[Array]]:
+    """Walk over the tokens of a batch: forwards, or backwards if all is given in that order.
+
+    reached(t) = edge where a sentence begins at t, else advance(value(t - 1));
+    value(t) = reached(t) + e(t). With the log of a sum for `advance` these are the messages of
+    the forward-backward algorithm (Rabiner 1989), with a maximum Viterbi's.
+
+    Args:
+        nodes: The emissions of each step, ``(batch, tags)``.
+        begins: Which sentences begin at each step, bool ``(batch, 1)``.
+        edge: The scores of beginning in each tag, ``(batch, tags)``.
+        advance: From the values of a step to what reaches each tag of the next.
+        where: ``where(condition, if true, if false)`` of the arrays' library.
+
+    Returns:
+        reached and value, an array ``(batch, tags)`` for each step.
+    """
+    value, reached, values = edge, [], []
+    for node, begin in zip(nodes, begins, strict=True):
+        here = where(begin, edge, advance(value))
+        value = here + node  # type: ignore[operator]  # arrays of either library add up
+        reached.append(here)
+        values.append(value)
+    return reached, values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogSpace:
+    """Sums over the paths of a batch, in log space.
+
+    log_partition: ``(batch,)``; minus infinity where no path is legal.
+    gold_score: the scores of the gold paths, ``(batch,)``; 0 without gold tags.
+    """
+
+    scores: ChainScores
+    gold: Integers | None
+    log_alpha: Doubles
+    log_beta: Doubles
+    log_partition: Doubles
+    gold_score: Doubles
+
+    @staticmethod
+    def of(scores: ChainScores, gold: Integers | None = None) -> LogSpace:
+        """Run both recursions.
+
+        Args:
+            scores: The scores.
+            gold: Gold tags, ``(batch, length)``; anything at padding.
+        """
+        nodes, lengths = scores.nodes(), scores.lengths
+        moves, start, end = scores.moves()
+        batch, length, _ = nodes.shape
+        alpha, beta, total = np.zeros(nodes.shape), np.zeros(nodes.shape), np.zeros(batch)
+        if length and batch:
+            steps = nodes.transpose(1, 0, 2)
+            first = np.arange(length) == 0
+            last = (np.arange(length)[:, None] == lengths - 1)[:, :, None]
+            with np.errstate(invalid="ignore"):  # infinite scores are found by `check`
+                forth, back = _Transitions.of(moves).advance, _Transitions.of(moves.T).advance
+                edge = np.broadcast_to(start, (batch, len(start)))
+                _, values = recursion(steps, first, edge, forth, np.where)
+                # backwards, what reaches a tag is beta; without the emission
+                edge = np.broadcast_to(end, (batch, len(end)))
+                reached, _ = recursion(steps[::-1], last[::-1], edge, back, np.where)
+                np.stack(values, 1, out=alpha)
+                np.stack(reached[::-1], 1, out=beta)
+                finals = alpha[np.arange(batch), np.maximum(lengths - 1, 0)]
+                total = np.where(lengths > 0, logsumexp(finals + end, 1), 0.0)
+        score = np.zeros(batch) if gold is None else scores.score(gold)
+        return LogSpace(scores, gold, alpha, beta, total, score)
+
+    def gradient(self, weights: Doubles, dtype: np.dtype[Any]) -> ScoreGradient:
+        """Return the derivatives of the weighted log partitions, less those of gold scores.
+
+        Args:
+            weights: ``(batch,)``, or a scalar.
+            dtype: The type of the derivatives.
+        """
+        scores, inside = self.scores, self.scores.mask
+        weights = np.broadcast_to(weights, self.log_partition.shape)
+        by = np.where(inside, weights[:, None], 0.0)
+        nodes = np.where(inside[:, :, None], self.messages().marginals(), 0.0) * by[:, :, None]
+        moves = np.zeros(scores.transitions.shape)
+        for t in range(1, nodes.shape[1]):
+            pairs = pair_marginals(scores, self.messages(), t, t + 1)[:, 0]
+            moves += np.einsum("bij,b->ij", pairs, by[:, t])
+        if self.gold is not None and nodes.shape[1]:
+            gold = np.where(inside, self.gold, 0)
+            rows, steps = np.indices(gold.shape)
+            nodes[rows, steps, gold] -= by
+            np.subtract.at(moves, (gold[:, :-1], gold[:, 1:]), by[:, 1:])
+        start, end = np.zeros((2, len(moves)))
+        if nodes.shape[1]:
+            last = np.maximum(scores.lengths - 1, 0)
+            start, end = nodes[:, 0].sum(0), nodes[np.arange(len(nodes)), last].sum(0)
+        return ScoreGradient(*(part.astype(dtype) for part in (nodes, moves, start, end)))
+
+    def lookup(self) -> Messages:
+        """Return the messages, as ``LinearSpace.lookup`` does."""
+        return self.messages()
+
+    def messages(self) -> Messages:
+        """Return the messages, ``(batch, length, tags)``."""
+        return Messages(self.log_alpha, self.log_beta, self.log_partition)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Transitions:
+    """Scores from one tag to the next, and the same as factors of at most 1.
+
+    Attributes:
+        scores: ``(from, to)``.
+        factors: Their exponentials, over that of the greatest.
+        greatest: The greatest of the scores.
+    """
+
+    scores: Doubles
+    factors: Doubles
+    greatest: float
+
+    @staticmethod
+    def of(scores: Doubles) -> _Transitions:
+        greatest = float(scores.max())
+        greatest = greatest if np.isfinite(greatest) else 0.0
+        return _Transitions(scores, np.exp(scores - greatest), greatest)
+
+    def advance(self, before: Doubles) -> Doubles:
+        """Return the log of the sum over the tags before, ``(batch, to)``.
+
+        A product of matrices, unless a sum is so small that what it lost below the range of
+        float64 may matter: terms left out are under 1e-307 each.
+        """
+        greatest = before.max(1, keepdims=True)
+        greatest[~np.isfinite(greatest)] = 0.0
+        with np.errstate(invalid="ignore"):  # of infinite scores
+            total = np.exp(before - greatest) @ self.factors
+        if not total.min() > 1e-280:
+            return logsumexp(before[:, :, None] + self.scores, 1)
+        # the small numbers first, so that the great one is rounded once
+        return np.asarray((np.log(total) + self.greatest) + greatest)
+
+
+def logsumexp(scores: Floats, axis: int) -> Doubles:
+    """Return the log of a sum of exponentials, minus infinity where all scores are."""
+    greatest = scores.max(axis, keepdims=True)
+    greatest[~np.isfinite(greatest)] = 0.0
+    with np.errstate(divide="ignore"):
+        total = np.log(np.exp(scores - greatest).sum(axis, keepdims=True))
+    return np.asarray((total + greatest).squeeze(axis))
+
 
 PathSums = LinearSpace | LogSpace  # both give log_partition, gold_score, gradient and messages
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ner.crf.core.forward_backward import logsumexp
 from ner.crf.core.linear_space import PackedMessages
-from ner.crf.core.log_space import logsumexp
 from ner.crf.core.scores import ChainScores, Doubles, Integers, Messages
 
 AnyMessages = Messages | PackedMessages
