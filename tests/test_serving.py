@@ -1,10 +1,12 @@
 """The server: the records of ``ner tag``, nothing lost, nothing mixed up, every refusal clean."""
 
 import asyncio
+import http.client
 import io
 import json
 import re
 import runpy
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -17,13 +19,14 @@ import ner
 from ner.cli import main
 from ner.config import ConfigError
 from ner.sample import path as sample_path
-from ner.sentence import in_document
+from ner.sentence import Sentence, Span, in_document
 from ner.serving import Limits
-from ner.serving.batching import BATCH, Batcher
+from ner.serving.batching import BATCH, LONG, Batcher, _record
 from ner.serving.limits import RefusedError
 from ner.serving.metrics import Metrics
 from ner.serving.request import read
 from ner.streaming.tokenizers import SpacyTokenizer, tokenized
+from ner.streaming.writers import Tagged, as_record
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "serving.py"
 PATIENT = {"arrival": 300.0, "seconds": 300.0}  # for a machine that is busy with other things
@@ -342,6 +345,19 @@ def test_the_bytes_held_are_bounded(tagger):
     assert answers[0].status_code == 200
 
 
+def test_large_bodies_leave_room_for_small_ones(tagger):
+    gate, answers = Gate(tagger), []
+    with running(gate, Limits(body=4096, held=4096, **PATIENT)) as it:
+        threads = [posting(it.client, answers, text="a" * 4080)]
+        wait_for(lambda: it.service.backpressure.held > 4000)
+        threads.append(posting(it.client, answers, text="Ada " * 10))
+        wait_for(lambda: it.service.backpressure.requests == 2)
+        gate.open.set()
+        for thread in threads:
+            thread.join(300)
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
 def test_an_answer_that_takes_too_long_is_given_up(tagger):
     gate = Gate(tagger)
     with running(gate, Limits(seconds=0.3)) as it:
@@ -368,6 +384,54 @@ def test_who_leaves_is_not_waited_for(tagger):
             wait_for(lambda: it.service.backpressure.requests == 0)
         gate.open.set()
     assert len(gate.batches) == 1
+
+
+def half_closed(connection, version, text="Ada"):
+    body = json.dumps({"text": text}).encode()
+    connection.sendall(
+        b"POST /tag HTTP/%s\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (version, len(body), body)
+    )
+    connection.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_a_client_that_half_closes_has_its_answer(tagger, version):
+    gate = Gate(tagger)
+    with running(gate, LIMITS) as it, it.connect() as connection:
+        half_closed(connection, version)
+        wait_for(lambda: gate.batches)
+        wait_for(lambda: it.service.backpressure.requests == 1)
+        gate.open.set()
+        interim, _, answer = all_of(connection).rpartition(b"HTTP/1.1 200 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["tokens"] == ["Ada"]
+    assert set(interim.split(b"\r\n\r\n")) == (
+        {b"HTTP/1.1 100 Continue", b""} if version == b"1.1" else {b""}
+    )
+
+
+def test_a_client_that_leaves_after_half_closing_is_not_waited_for(tagger):
+    gate = Gate(tagger)
+    with running(gate, LIMITS) as it:
+        with it.connect() as connection:
+            half_closed(connection, b"1.1")
+            wait_for(lambda: gate.batches)
+        wait_for(lambda: it.service.backpressure.requests == 0)  # though the gate is shut
+        gate.open.set()
+
+
+def test_a_client_of_pythons_library_may_half_close(tagger):
+    """It passes over each interim answer of 100, as RFC 9110 says, and of no other status."""
+    gate = Gate(tagger)
+    with running(gate, LIMITS) as it:
+        client = http.client.HTTPConnection("127.0.0.1", it.port, timeout=300)
+        client.request("POST", "/tag", b'{"text": "Ada"}', JSON)
+        client.sock.shutdown(socket.SHUT_WR)
+        wait_for(lambda: gate.batches)
+        gate.open.set()
+        answer = client.getresponse()
+        assert (answer.status, json.load(answer)["tokens"]) == (200, ["Ada"])
+        client.close()
 
 
 def test_what_was_accepted_is_finished_at_the_end(tagger):
@@ -432,6 +496,40 @@ def test_what_waits_is_tagged_together_and_long_ones_take_turns(batcher):
     shorts = [n for n, batch in enumerate(gate.batches) if ("Lin", "Ho", "99") in batch]
     assert shorts[0] == 1  # with the first share of the long one, not after the whole of it
     assert ("a",) * 40 in gate.batches[1]
+
+
+@pytest.mark.parametrize("long", [{"text": "$ " * 2500}, {"tokens": ["a"] * 5000}])
+def test_long_sentences_keep_a_short_one_waiting_for_one_of_them(batcher, long):
+    made, gate = batcher
+    many = [made.submit(ask(**long)) for _ in range(100)]
+    made.start()
+    wait_for(lambda: gate.batches)
+    short = made.submit(ask(text="Ada"))
+    gate.open.set()
+    assert len(short.result(300)) == 1
+    places = [n for n, batch in enumerate(gate.batches) if ("Ada",) in batch]
+    assert places == [1]
+    for one in many[2:]:
+        one.cancel()
+    assert all(len(one.result(300)) == 1 for one in many[:2])
+    assert all(len(batch) <= 1 for batch in gate.batches)
+
+
+def test_the_record_of_a_long_sentence_is_that_of_ner_tag(tagger):
+    sentence = Sentence(tuple(["Ada", '"Obï', "\u2028\n"] * 2000))
+    spans = tuple(Span(n, n + 1, "PER", 0.25) for n in range(0, 6000, 5))
+    usual = json.dumps(as_record(Tagged(sentence, spans)), ensure_ascii=False)
+    assert len(sentence) > LONG
+    assert _record(sentence, spans, 0.0) == usual.encode()
+
+
+def test_the_end_does_not_wait_for_a_sentence_that_nobody_waits_for(batcher):
+    made, gate = batcher
+    made.start()
+    made.submit(ask(text="Ada"))
+    wait_for(lambda: gate.batches)
+    made.close(0.01)
+    assert made.alive
 
 
 def test_requests_that_are_over_are_not_tagged_on(batcher):

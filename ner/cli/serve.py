@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ipaddress
+import os
+import sys
 from pathlib import Path
 
 from ner.cli.console import note
@@ -72,6 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"http://{_shown(arguments.host)}:{listening.getsockname()[1]}/", flush=True)
             note("Ctrl-C to stop")
         serve(app, listening, limits)
+    if app.state.service.batcher.alive:  # in a long sentence that nobody waits for any more
+        sys.stdout.flush()
+        os._exit(0)
     return 0
 
 

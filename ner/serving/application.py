@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from time import perf_counter
@@ -34,6 +35,8 @@ from ner.streaming.tokenizers import (
 if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
+
+LAST = 2.0  # seconds that the sentence being tagged has at the end, when all have their answers
 
 
 class SpanRecord(BaseModel):
@@ -93,6 +96,8 @@ class Service:
         self.tagger, self.limits, self.name, self.tokenizer = tagger, limits, name, tokenizer
         self.language = spacy_language(tokenizer)
         self.spacy = SpacyWorker(limits.seconds)
+        # reading JSON holds the interpreter: a second thread would hold it as soon as one is done
+        self.reading = ThreadPoolExecutor(1, "ner-reading")
         self.metrics = Metrics()
         self.backpressure = Backpressure(limits)
         self.batcher = Batcher(tagger, limits, self.metrics)
@@ -108,8 +113,9 @@ class Service:
         try:
             yield
         finally:
+            self.reading.shutdown(wait=False, cancel_futures=True)
             await asyncio.to_thread(self.spacy.close)
-            await asyncio.to_thread(self.batcher.close)
+            await asyncio.to_thread(self.batcher.close, LAST)
 
     async def tag(self, request: Request) -> Response:
         """The records of what a request asks for.
@@ -120,7 +126,8 @@ class Service:
         began = perf_counter()
         with self.backpressure.one():
             async with self.backpressure.body(request) as body:
-                asked = await asyncio.to_thread(read, body, self.limits)
+                loop = asyncio.get_running_loop()
+                asked = await loop.run_in_executor(self.reading, read, body, self.limits)
                 records = await self._records(request, asked)
         self.metrics.answered(perf_counter() - began)
         content = b"[" + b", ".join(records) + b"]" if asked.many else records[0]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ner.tagger import Tagger
 
 BATCH = 4096  # tokens tagged together, or one sentence more
+LONG = BATCH  # characters of a text or tokens of a sentence, above which it is tagged by itself
 SHARE = 256  # of these, a request gets at least so many when it is its turn
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,10 @@ class Batcher:
     """Tags what several requests ask for together, in one thread.
 
     Requests take turns: of a long one a share is tagged with the shares of others, so that a short
-    one waits for a batch or two, never for the whole of a long one. There is no waiting for more
-    to come: while one batch is tagged the next gathers.
+    one waits for a batch or two, never for the whole of a long one. A request with a long sentence,
+    which takes seconds, is tagged by itself: one after each batch of the others, so that a hundred
+    of them keep nobody waiting for more than one. There is no waiting for more to come: while one
+    batch is tagged the next gathers.
 
     Args:
         tagger: What finds the entities; used by this thread alone.
@@ -74,6 +77,7 @@ class Batcher:
     def __init__(self, tagger: Tagger | ExportedTagger, limits: Limits, metrics: Metrics) -> None:
         self._tagger, self._limits, self._metrics = tagger, limits, metrics
         self._waiting: deque[Pending] = deque()
+        self._long: deque[Pending] = deque()
         self._changed = Condition()
         self._closing = False
         self._builtin = text_tokenizer(BUILTIN)
@@ -81,7 +85,7 @@ class Batcher:
 
     def __len__(self) -> int:
         """How many requests have sentences waiting."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._long)
 
     @property
     def alive(self) -> bool:
@@ -92,12 +96,16 @@ class Batcher:
         """Begin."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Tag what is waiting, take nothing more, and end."""
+    def close(self, seconds: float | None = None) -> None:
+        """Tag what is waiting, take nothing more, and end.
+
+        Args:
+            seconds: How long to wait for the end; as long as it takes, if nothing is given.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def submit(self, asked: TagBody, cut: TextTokenizer | None = None) -> Future[list[bytes]]:
         """Ask for something; its records as JSON, in order. May be cancelled.
@@ -114,32 +122,33 @@ class Batcher:
         with self._changed:
             if self._closing:
                 raise RefusedError(503, "the server is shutting down")
-            self._waiting.append(pending)
+            long = max(map(len, asked.items()), default=0) > LONG
+            (self._long if long else self._waiting).append(pending)
             self._changed.notify()
         return pending.answer
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._closing:
+                while not len(self) and not self._closing:
                     self._changed.wait()
-                if not self._waiting:
+                if not len(self):
                     return
-                turn = len(self._waiting)
-            self._step(turn)
+            self._step(self._waiting)
+            self._step(self._long, most=1)
 
-    def _step(self, turn: int) -> None:
-        """Tag one batch of what the first so many requests ask for."""
+    def _step(self, queue: deque[Pending], most: int = BATCH) -> None:
+        """Tag what requests of a queue ask for, until it is ``most`` tokens or more."""
         shares: list[Share] = []
-        tokens = 0
+        tokens, turn = 0, len(queue)
         for _ in range(turn):
-            pending = self._waiting.popleft()
+            pending = queue.popleft()
             share = self._take(pending, max(SHARE, BATCH // turn))
             if share is None:
                 continue
             shares.append(share)
             tokens += sum(map(len, share[1]))
-            if tokens >= BATCH:
+            if tokens >= most:
                 break
         if not shares:
             return
@@ -150,7 +159,7 @@ class Batcher:
             for share in shares:
                 self._tag_alone(share)
         self._metrics.batch(tokens)
-        self._waiting.extend(pending for pending, _, last in shares if not last)
+        queue.extend(pending for pending, _, last in shares if not last)
 
     def _take(self, pending: Pending, size: int) -> Share | None:
         """The next sentences of a request, of about so many tokens; none if it is over."""
@@ -191,4 +200,7 @@ class Batcher:
 def _record(sentence: Sentence, spans: tuple[Span, ...], min_score: float) -> bytes:
     """What ``ner tag --to jsonl`` writes of a sentence and its spans, the improbable left out."""
     kept = tuple(span for span in spans if span.score is None or span.score >= min_score)
-    return json.dumps(as_record(Tagged(sentence, kept)), ensure_ascii=False).encode()
+    record = as_record(Tagged(sentence, kept))
+    if len(sentence) > LONG:  # in steps between which other threads have their turn
+        return "".join(json.JSONEncoder(ensure_ascii=False).iterencode(record)).encode()
+    return json.dumps(record, ensure_ascii=False).encode()

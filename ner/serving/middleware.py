@@ -17,6 +17,7 @@ from ner.serving.metrics import Metrics
 
 GONE = 499  # what nginx logs of a client that left before its answer
 JSON = "application/json"
+SMALL = 64  # of the longest body: one of so small a part is let in where large ones fill the room
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -78,7 +79,7 @@ class Backpressure:
         self.held += len(chunk)
         if len(content) > self._limits.body:
             raise _too_long(self._limits)
-        if self.held > self._limits.held:
+        if self.held > self._limits.held and len(content) > self._limits.body // SMALL:
             raise RefusedError(503, f"{self.held:,} bytes of requests are being held; come again")
 
 
