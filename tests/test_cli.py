@@ -32,6 +32,17 @@ def test_it_says_its_version(capsys):
     assert capsys.readouterr().out == f"ner {ner.__version__}\n"
 
 
+def test_ctrl_c_after_the_end_of_a_command_shows_no_traceback():
+    """torch takes a moment to end, and says so at length when it is interrupted."""
+    code = (
+        "import atexit, os, signal, sys; from ner.cli import main;"
+        "atexit.register(lambda: (os.kill(os.getpid(), signal.SIGINT), str()));"
+        "sys.argv = ['ner', '--version']; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"ner {ner.__version__}\n", "")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -68,6 +68,15 @@ def test_a_docbin_that_unpacks_to_too_much_is_refused(tmp_path: Path):
         list(ner.read(path))
 
 
+def test_a_table_whose_sentences_do_not_end_is_refused(tmp_path: Path):
+    path = packed(tmp_path / "x.csv.gz", b"a,O\n" * 1000, 600)
+    path.write_bytes(gzip.compress(b"token,tag\n") + path.read_bytes())
+    with pytest.raises(DataError, match="within 500,000 rows; if that is right, set max_sentence"):
+        list(ner.read(path))
+    (sentence,) = ner.read(path, max_sentence=600_000)
+    assert len(sentence) == 600_000
+
+
 @pytest.mark.parametrize("ending", ["conll", "conllu"])
 def test_limits_are_settings(ending: str, tmp_path: Path):
     word = {"conll": "a O\n", "conllu": "1\ta" + "\t_" * 8 + "\n"}[ending]

@@ -53,6 +53,22 @@ def test_every_configuration_is_read(path):
     assert load(path)
 
 
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/reliability.md", "docs/systems.md"])
+def test_every_promise_stands_beside_a_test_that_is_there(page):
+    text = (ROOT / page).read_text("utf-8")
+    rows = [line for line in text.splitlines() if re.match(r"\| (?!---)", line)]
+    named = set(re.findall(r"`((?:tests|benchmarks|ner)/[\w*/]+\.py)`", text))
+    assert all(list(ROOT.glob(name)) for name in named), named
+    written = "".join(file.read_text("utf-8") for file in (ROOT / "tests").rglob("*.py"))
+    for test in set(re.findall(r"`(test_\w+)`", text)):
+        assert f"def {test}(" in written, test
+    checks = set(re.findall(r"`reliability\.py (\w+)", text))
+    assert all(f'"{check}": ' in written for check in checks), checks
+    assert rows
+    if page == "SECURITY.md":
+        assert all(re.search(r"`(?:tests/|test_)", row) for row in rows[1:]), rows
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_link_to_a_file_leads_somewhere(page):
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text("utf-8")):

@@ -26,7 +26,10 @@ def test_what_is_in_its_range_is_taken(decode, name, value):
         {"decode": "best"},
         {"decode": None},
         *({"threshold": value} for value in (0.0, -0.1, 1.1, math.nan, "0.5", None)),
-        *({"temperature": value} for value in (0.0, -1.0, math.inf, math.nan, "1", [])),
+        *(
+            {"temperature": value}
+            for value in (0.0, -1.0, 1e308, 1e-300, math.inf, math.nan, "1", [])
+        ),
         *({"min_score": value} for value in (-0.1, 1.01, math.nan, None)),
     ],
 )

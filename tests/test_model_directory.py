@@ -23,7 +23,7 @@ from ner.network import build
 from ner.sentence import Sentence
 from ner.storage import manifest
 from ner.storage.atomic import atomic_directory, sha256
-from ner.storage.manifest import read_consistently
+from ner.storage.manifest import parse_json, read_consistently, read_json
 from ner.tagger import Tagger
 
 SMALL = {
@@ -222,6 +222,28 @@ def test_hostile_json_is_refused(model, text, complaint):
     (model / DESCRIPTION).write_text(text)
     with pytest.raises(ModelError, match=complaint):
         ner.load(model)
+
+
+def test_names_without_number_are_refused(model):
+    (model / DESCRIPTION).write_text(json.dumps({f"k{n}": ": " for n in range(200_000)}))
+    with pytest.raises(ModelError, match="more than 50,000 names in mappings"):
+        ner.load(model)
+    words = json.dumps({"words": [f"a: {n}" for n in range(60_000)]})
+    assert len(parse_json(words.encode())["words"]) == 60_000
+
+
+def test_a_description_takes_little_more_memory_than_its_words(tmp_path):
+    """A million words took 116 MiB, for it stood in memory as bytes, text and JSON once more."""
+    file = tmp_path / DESCRIPTION
+    file.write_text(json.dumps({"words": [f"w{n:x}" for n in range(200_000)]}))
+    tracemalloc.start()
+    try:
+        description = read_json(file)
+        checksum(description)
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most - held < 4 * file.stat().st_size
 
 
 def test_a_string_without_end_is_looked_at_once(model):

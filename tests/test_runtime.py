@@ -1,6 +1,7 @@
 """An exported model finds what the model finds, without torch, and refuses what it cannot trust."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -187,6 +188,14 @@ def test_nothing_but_onnxruntime_and_numpy_is_needed(model, tmp_path):
     found = [(s["token_start"], s["token_end"], s["label"]) for s in json.loads(tagged)["spans"]]
     assert found == [(span.start, span.end, span.label) for span in spans]
     assert said.count("Span(") == len(spans)
+
+
+def test_onnxruntime_keeps_no_record_of_its_use(model, tmp_path):
+    code = "import sys, ner.runtime; ner.runtime.load(sys.argv[1]).predict([['Ada']])"
+    told = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    told.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code, str(model[1])], env=told, check=True)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

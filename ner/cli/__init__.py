@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -57,7 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where a check found something wrong; 2 for bad input or settings.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        return _main(list(arguments))
+    try:
+        return _main(sys.argv[1:])
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is done; only Python is left to end
+
+
+def _main(given: list[str]) -> int:
+    """Run a verb, and make every error of its input one line."""
     _prepare_streams()
     try:
         with warnings.catch_warnings():

@@ -16,7 +16,7 @@ from typing import NamedTuple, TextIO
 from ner.formats.detection import Repairs, TagCounts, complaint
 from ner.formats.documents import tags_of
 from ner.formats.faults import Faults
-from ner.formats.lines import read_texts, rereadable
+from ner.formats.lines import MAX_SENTENCE, read_texts, rereadable
 from ner.options import lookup
 from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Sentence
@@ -62,6 +62,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     token: str | None = None,
     tag: str | None = None,
     scheme: str | None = None,
+    max_sentence: int = MAX_SENTENCE,
 ) -> Iterator[Sentence]:
     """Read the sentences of a file.
 
@@ -73,6 +74,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         token: The name of the column of tokens.
         tag: The name of the column of tags.
         scheme: Of the tags; without it, they tell.
+        max_sentence: The rows of the longest sentence that is read.
 
     Raises:
         DataError: The file has no such columns, or rows are not what they should be.
@@ -83,7 +85,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     with rereadable(source) as path:
         faults, counts, met = Faults(source), TagCounts(MISSING), {MISSING: 0}
         table = _Table(path, encoding, delimiter, names, faults)
-        for piece in table.pieces():
+        for piece in table.pieces(max_sentence):
             tags = table.tags(piece)
             counts.add(tags)
             for line, one in zip(piece.lines, tags, strict=True):
@@ -94,7 +96,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
                 faults.add(line, wrong)
         faults.check()
         repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
-        for piece in _Table(path, encoding, delimiter, names, faults).pieces():
+        for piece in _Table(path, encoding, delimiter, names, faults).pieces(max_sentence):
             repairs.note(piece.lines, table.tags(piece))
             yield table.sentence(piece, found.scheme)
         repairs.warn()
@@ -166,8 +168,8 @@ class _Table:
         self._seen: set[str] = set()
         self._name = ""
 
-    def pieces(self) -> Iterator[SentenceRows]:
-        """The rows of each sentence."""
+    def pieces(self, most: int) -> Iterator[SentenceRows]:
+        """Give the rows of each sentence, of which there may be at most that many."""
         piece = SentenceRows()
         for row in self._rows():
             if row.begins and piece.rows:
@@ -176,6 +178,9 @@ class _Table:
             if row.fields:
                 piece.lines.append(row.line)
                 piece.rows.append(row.fields)
+            if len(piece.rows) > most:
+                told = f"no sentence ends within {most:,} rows; if that is right, set max_sentence"
+                self._faults.refuse(row.line, told)
         if piece.rows:
             yield piece
 

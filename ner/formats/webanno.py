@@ -18,7 +18,7 @@ from ner.errors import DataWarning
 from ner.formats.alignment import locate
 from ner.formats.documents import Boundary, Parsed, in_documents
 from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks
+from ner.formats.lines import MAX_SENTENCE, read_blocks
 from ner.formats.standoff import annotated
 from ner.schemes import outermost
 from ner.sentence import Sentence, Span
@@ -165,6 +165,8 @@ class _TsvReader:
             group.line = group.line or number
             group.tokens.append(fields[2])
             group.cells.append(fields[self._column])
+            if len(group.tokens) > MAX_SENTENCE:
+                self._faults.refuse(number, f"no sentence ends within {MAX_SENTENCE:,} tokens")
 
     def _sentence(self, group: _Group) -> Iterator[Parsed]:
         if not group.tokens:

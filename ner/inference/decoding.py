@@ -41,7 +41,7 @@ class Decoding:
             )
         ranges = {
             "threshold": ("above 0 and at most 1", 0.0 < _number(self.threshold) <= 1.0),
-            "temperature": ("above 0", 0.0 < _number(self.temperature) < float("inf")),
+            "temperature": ("from 1e-9 to 1e9", 1e-9 <= _number(self.temperature) <= 1e9),
             "min_score": ("from 0 to 1", 0.0 <= _number(self.min_score) <= 1.0),
         }
         for name, (wanted, fits) in ranges.items():

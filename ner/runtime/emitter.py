@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
@@ -91,6 +92,7 @@ class _Session:
     """A graph with one output, ready to run."""
 
     def __init__(self, graph: bytes, name: str, threads: int) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or it keeps a file of what it did
         try:
             import onnxruntime
         except ImportError:
@@ -101,7 +103,7 @@ class _Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        options.log_severity_level = 3  # errors alone, which are raised as well
+        options.log_severity_level = 4  # errors are raised; a graph's names are in them
         try:
             self._session = onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]

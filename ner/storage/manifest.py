@@ -32,7 +32,9 @@ OTHERS = {  # what a directory without the description looked for may be, by a f
 }
 SPARE = 4 << 20  # bytes a description may have, and twice as many as the weights it describes
 CONTAINERS = 50_000  # lists and mappings in a description; each takes 30 times its text's memory
+NAMES = 50_000  # in the mappings of a description; each takes 15 times its text's memory
 MOST_FILES, TEXTS = 100, 64 << 20  # files beside the description; bytes of those that are text
+PART = 1 << 20  # characters of a description that are encoded at a time
 ATTEMPTS = 3  # at a directory that is replaced while it is read, before it is locked
 _STRING = re.compile(rb'(?s)"(?:[^"\\]|\\.)*+(?:"|\\?\Z)')  # one without end reaches to the end
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -193,7 +195,11 @@ def checksum(description: Mapping[str, Any]) -> str:
         ValueError: A number in it is not finite.
     """
     said = {name: value for name, value in description.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    text = json.dumps(said, sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256()
+    for start in range(0, len(text), PART):
+        digest.update(text[start : start + PART].encode())
+    return digest.hexdigest()
 
 
 def read_consistently(folder: Path, read: Callable[[], Read]) -> Read:
@@ -242,18 +248,25 @@ def parse_json(content: bytes) -> Any:
     """JSON whose keys stand once, whose numbers are finite and whose text is whole.
 
     Raises:
-        ValueError: It is not such, or has more lists and mappings than any model.
+        ValueError: It is not such, or has more lists, mappings or names than any model.
         RecursionError: They are nested deeper than Python can say.
     """
-    if content.count(b"[") + content.count(b"{") > CONTAINERS:
-        bare = _STRING.sub(b"", content)  # they may stand in words
-        if bare.count(b"[") + bare.count(b"{") > CONTAINERS:
-            raise ValueError(f"it holds more than {CONTAINERS:,} lists and mappings")
+    limits = ((b"[{", CONTAINERS, "lists and mappings"), (b":", NAMES, "names in mappings"))
+    for signs, most, what in limits:
+        if _count(content, signs) > most and _count(_STRING.sub(b"", content), signs) > most:
+            raise ValueError(f"it holds more than {most:,} {what}")
+    halves = _SURROGATE.search(content) is not None
     text = content.decode()
+    del content  # only one of the two is held while the value grows
     value = json.loads(text, object_pairs_hook=_mapping, parse_constant=_refuse)
-    if _SURROGATE.search(content):
+    if halves:
         json.dumps(value, ensure_ascii=False).encode()  # half of a pair cannot be written
     return value
+
+
+def _count(content: bytes, signs: bytes) -> int:
+    """Return how often any of some signs stands there."""
+    return sum(map(content.count, signs))
 
 
 def read_bytes(file: Path, largest: int) -> bytes:
@@ -267,9 +280,10 @@ def read_bytes(file: Path, largest: int) -> bytes:
     _regular(file)
     handle = os.open(file, os.O_RDONLY | flags | getattr(os, "O_NOFOLLOW", 0))
     with os.fdopen(handle, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
             raise ModelError(f"{file}: no regular file; {_COPY}")
-        content = opened.read(largest + 1)
+        content = opened.read(min(largest, found.st_size) + 1)
     if len(content) > largest:
         raise ModelError(f"{file}: larger than the {largest:,} bytes that such a model's may have")
     return content

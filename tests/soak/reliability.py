@@ -27,6 +27,7 @@ import torch
 from hostile_exports import exports
 from hostile_models import ATTACKS, mutate
 from mutated_inputs import inputs
+from opened_files import marked
 
 import ner
 from ner.cli import main as main_of_ner
@@ -114,7 +115,9 @@ def hostile(count: int, folder: Path, seed: int) -> int:
 
 def _outcome(model: Path, sentences: list[Any], expected: list[Any]) -> str:
     try:
-        return "the same" if ner.load(model).predict(sentences) == expected else "other content"
+        with marked(model):
+            found = ner.load(model).predict(sentences)
+        return "the same" if found == expected else "other content"
     except ModelError:
         return "refused"
     except Exception as error:  # any other error is what we look for

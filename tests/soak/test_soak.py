@@ -12,6 +12,7 @@ CHECKS = {
     "hostile": ["reliability.py", "hostile", "--count", "5"],
     "inputs": ["reliability.py", "inputs", "--count", "20"],
     "exports": ["reliability.py", "exports", "--count", "3"],
+    "opened": ["opened_files.py", "exports", "--count", "6"],
     "threads": ["reliability.py", "threads", "--count", "50"],
     "processes": ["reliability.py", "processes", "--count", "1"],
     "surroundings": ["reliability.py", "surroundings", "--count", "1"],
