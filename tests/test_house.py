@@ -95,6 +95,14 @@ def test_modules_and_rooms_import_each_other_in_no_circle():
     assert house.circles_of_rooms() == []
 
 
+def test_the_map_has_the_storeys_that_the_imports_are_held_to():
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    road = re.search(r"^layers = \[\n(.*?)^\]", contracts, flags=re.DOTALL | re.MULTILINE)
+    assert road is not None
+    storeys = "\n".join(re.findall(r'"(.*?)"', road[1]))
+    assert storeys in (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+
+
 def test_no_private_helper_is_written_twice():
     assert house.repeated_helpers() == {}
 
