@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,16 @@ def test_a_real_corpus_goes_through_every_format_and_back(
     gold = list(ner.read(shared / "data/wnut17/emerging.dev.conll"))
     ner.write(tmp_path / NAMES[target], gold)
     assert facts(ner.read(tmp_path / NAMES[target])) == facts(gold)
+
+
+def test_a_json_file_is_one_document_and_json_lines_are_lines(toy, tmp_path):
+    ner.write(tmp_path / "a.conll", toy)
+    one, lines = tmp_path / "new folder" / "a.json", tmp_path / "a.jsonl"
+    for target in (one, lines):
+        assert main(["convert", str(tmp_path / "a.conll"), str(target), "--quiet"]) == 0
+    records = json.loads(one.read_text(encoding="utf-8"))
+    assert records == [json.loads(line) for line in lines.read_text("utf-8").splitlines()]
+    assert list(ner.read(one)) == list(ner.read(lines)) == list(ner.read(tmp_path / "a.conll"))
+    ner.write(tmp_path / "none.json", [])
+    assert json.loads((tmp_path / "none.json").read_text()) == []
+    assert list(ner.read(tmp_path / "none.json")) == []

@@ -91,7 +91,10 @@ def test_a_run_needs_no_configuration(tmp_path, capsys):
     tagger = ner.load(output)
     assert tagger.labels == ("PER",)
     assert tagger.config["training"]["epochs"] == 1
-    assert "epoch   1" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "epoch   1" in out
+    for step in ("reading the corpora", "building the vocabularies", "indexing 12 sentences"):
+        assert step in err
 
 
 def test_python_takes_the_same(tmp_path):

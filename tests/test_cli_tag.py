@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -498,3 +499,51 @@ def test_the_extension_of_the_output_says_its_format(tag, tmp_path):
         )
         if beginning:
             assert (tmp_path / name).read_text().startswith(beginning)
+
+
+def test_columns_are_not_tagged_as_prose(small_model, tmp_path, capsys):
+    columns = {
+        "tags.txt": "Ada B-PER\nObi I-PER\nleft O\n\nShe O\n",
+        "four.txt": "Ada NNP B-NP B-PER\nleft VBD B-VP O\n",
+        "opened": "-DOCSTART- -X- O O\n\nAda NNP B-NP O\n",
+    }
+    for name, text in columns.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert main(["tag", small_model, str(tmp_path / name)]) == 2
+        out, err = capsys.readouterr()
+        assert not out
+        assert "looks like CoNLL" in err
+        assert "--from conll" in err
+        assert main(["tag", small_model, str(tmp_path / name), "--from", "text"]) == 0
+        assert main(["tag", small_model, str(tmp_path / name), "--from", "conll"]) == 0
+        capsys.readouterr()
+    prose = ["Ada left .\n", "I am O-negative\nYou are B-positive\n", "one\ntwo\n", "\n"]
+    for text in prose:
+        (tmp_path / "prose.txt").write_text(text, encoding="utf-8")
+        assert main(["tag", small_model, str(tmp_path / "prose.txt"), "--quiet"]) == 0
+
+
+def test_select_does_not_take_prose_for_columns(small_model, tmp_path, capsys):
+    (tmp_path / "prose.txt").write_text("Ada Obi left Accra.\nShe is in Lima now.\n", "utf-8")
+    assert main(["select", small_model, str(tmp_path / "prose.txt"), "--budget", "1"]) == 2
+    assert "prose.txt:" in capsys.readouterr().err
+
+
+def test_a_folder_of_outputs_ends_in_a_summary(small_model, tmp_path, capsys):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("Ada Obi left.\n", encoding="utf-8")
+    given = [str(tmp_path / "*.txt"), "--output-dir", str(tmp_path / "new" / "out")]
+    assert main(["tag", small_model, *given]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"out: 2 files, 8 tokens, \d+\.\d s, [\d,]+ tokens/s$", last)
+    assert main(["tag", small_model, *given]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "0 files (2 more exist already" in last
+
+
+def test_json_lines_are_not_named_as_a_document(small_model, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("Ada left.\n", encoding="utf-8")
+    given = ["tag", small_model, str(tmp_path / "a.txt"), "--output", str(tmp_path / "x.json")]
+    assert main(given) == 2
+    assert ".jsonl" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()

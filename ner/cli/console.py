@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,13 @@ class Advance(Protocol):
     def __call__(self, count: int, /, **figures: str) -> None: ...
 
 
+class _Steps(logging.Handler):
+    """Prints what is logged, each a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"{record.getMessage()} ...")
+
+
 class Progress:
     """Tells how far the work is: a bar on a terminal, only the lines elsewhere.
 
@@ -55,6 +63,20 @@ class Progress:
             self._bar.refresh()
 
     @contextlib.contextmanager
+    def steps(self) -> Iterator[None]:
+        """Show what the library logs of its steps, on standard error, while the block runs."""
+        log = logging.getLogger("ner")
+        level, handler = log.level, _Steps(logging.INFO)
+        if not self.quiet:
+            log.addHandler(handler)
+            log.setLevel(min(level or logging.INFO, logging.INFO))
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(level)
+
+    @contextlib.contextmanager
     def bar(self, total: int | None, title: str, unit: str, *, done: int = 0) -> Iterator[Advance]:
         """A bar on standard error while the block runs; its value takes how much is done.
 
@@ -71,7 +93,7 @@ class Progress:
 
             def step(count: int, /, **figures: str) -> None:
                 if figures:
-                    bar.set_postfix(figures, refresh=False)
+                    bar.set_postfix(figures, refresh=not count)
                 bar.update(count)
 
             self._bar = bar

@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     sentences = read(arguments.input, **reading_of(arguments))
     with progress.bar(None, "converting", "sentences") as step:
         passing = counts.through(sentences, step)
-        write(arguments.output, passing, format=target.name, scheme=scheme, **writing)
+        write(arguments.output, passing, format=arguments.to, scheme=scheme, **writing)
     for loss in counts.losses(target):
         note(f"warning: {loss}")
     if not arguments.quiet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -11,7 +12,17 @@ from ner.cli.console import note
 from ner.cli.loading import add_loading_arguments, check_loading, loaded_either
 from ner.cli.parents import STREAM, add_quiet, output_file, parse_options
 from ner.cli.remote import expand, is_remote
-from ner.cli.tag_job import KINDS, TARGETS, Job, kind_of, shards_of, tag_shard, target_of
+from ner.cli.tag_job import (
+    KINDS,
+    TARGETS,
+    Folder,
+    Job,
+    kind_of,
+    shards_of,
+    summarise,
+    tag_shard,
+    target_of,
+)
 from ner.errors import ConfigError
 from ner.options import check_options
 
@@ -91,7 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.engine == "ray":
         from ner.cli.tag_ray import tag_on_ray
 
-        _warn(tag_on_ray(arguments, shards or ()), arguments)
+        began = time.perf_counter()
+        skipped, tokens = tag_on_ray(arguments, shards or ())
+        _warn(skipped, arguments)
+        seconds = time.perf_counter() - began
+        summarise(arguments, Folder(len(shards or ()), len(paths), tokens, seconds))
         return 0
     with _workers(arguments) as workers:
         tagger = None if workers else loaded_either(arguments)
@@ -101,8 +116,13 @@ def run(arguments: argparse.Namespace) -> int:
             job = Job.of(tagger, arguments, paths, workers)
             job.run(arguments.output)
             _warn([job.skipped()], arguments)
-        for shard in shards or ():
-            _warn([tag_shard(tagger, arguments, shard, workers).skipped()], arguments)
+            return 0
+        began, tokens = time.perf_counter(), 0
+        for shard in shards:
+            job = tag_shard(tagger, arguments, shard, workers)
+            _warn([job.skipped()], arguments)
+            tokens += job.tokens
+    summarise(arguments, Folder(len(shards), len(paths), tokens, time.perf_counter() - began))
     return 0
 
 

@@ -82,6 +82,36 @@ def _share(text: str) -> tuple[int, int]:
     raise ConfigError(f"--shard is I/N with 1 <= I <= N, got {text!r}")
 
 
+class Folder(NamedTuple):
+    """What became of the inputs of ``--output-dir``.
+
+    Attributes:
+        tagged: How many files were tagged now.
+        given: How many inputs there are, those of other machines and those tagged before included.
+        tokens: How many tokens were tagged now.
+        seconds: How long it took.
+    """
+
+    tagged: int
+    given: int
+    tokens: int
+    seconds: float
+
+
+def summarise(arguments: argparse.Namespace, folder: Folder) -> None:
+    """Say what was tagged into ``--output-dir``."""
+    if arguments.quiet:
+        return
+    left = folder.given - folder.tagged
+    before = f" ({left:,} more exist already or belong to other shards)" if left else ""
+    files = f"{folder.tagged:,} {'file' if folder.tagged == 1 else 'files'}{before}"
+    rate = folder.tokens / max(folder.seconds, 1e-9)
+    note(
+        f"{arguments.output_dir}: {files}, {folder.tokens:,} tokens, {folder.seconds:,.1f} s, "
+        f"{rate:,.0f} tokens/s"
+    )
+
+
 class Written(NamedTuple):
     """What became of a part of a stream.
 
@@ -290,7 +320,10 @@ def kind_of(path: str, arguments: argparse.Namespace) -> str:
     if arguments.source is not None:
         return str(arguments.source)
     name = bare(path)
-    if path == STREAM or name.suffix.lower() in ("", ".txt"):
+    if path == STREAM:
+        return "text"
+    if name.suffix.lower() in ("", ".txt"):
+        _refuse_columns(path)
         return "text"
     from ner.formats import format_by_ending
 
@@ -304,6 +337,21 @@ def kind_of(path: str, arguments: argparse.Namespace) -> str:
     )
 
 
+def _refuse_columns(path: str) -> None:
+    """Refuse to take columns for prose: they would be tagged as the words they are made of.
+
+    Raises:
+        ConfigError: The file looks like columns of tokens and tags.
+    """
+    from ner.formats.advice import looks_like_columns
+
+    if Path(path).is_file() and (shown := looks_like_columns(path)):
+        raise ConfigError(
+            f"{path} looks like CoNLL ({shown!r}); pass --from conll, or --from text to tag it as "
+            "prose"
+        )
+
+
 def target_of(path: str) -> str:
     """The format to write a file in, by its extension; JSON lines where it has none.
 
@@ -313,6 +361,8 @@ def target_of(path: str) -> str:
     from ner.formats import ending_of, format_by_ending
 
     ending = ending_of(path)
+    if ending == ".json":
+        raise ConfigError(f"{path}: JSON lines are named .jsonl; name it so, or pass --to jsonl")
     kind = "html" if ending in (".html", ".htm") else format_by_ending(path)
     if path == STREAM or not ending:
         return "jsonl"

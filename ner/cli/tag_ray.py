@@ -55,17 +55,17 @@ class Worker:
         return {**told, "tokens": job.tokens, "skipped": job.skipped()}
 
 
-def tag_on_ray(arguments: argparse.Namespace, shards: Sequence[Shard]) -> list[str]:
+def tag_on_ray(arguments: argparse.Namespace, shards: Sequence[Shard]) -> tuple[list[str], int]:
     """Tag shards on a cluster, or in several processes of this machine where there is none.
 
     Returns:
-        What was left out of each shard that has bad lines.
+        What was left out of each shard that has bad lines; the tokens of all shards.
 
     Raises:
         ConfigError: Ray is missing, or shards could not be tagged; the others are.
     """
     if not shards:
-        return []
+        return [], 0
     if is_exported(arguments.model):
         raise ConfigError(f"{arguments.model}: --engine ray takes models, not exported ones")
     tagger = loaded(arguments)
@@ -81,7 +81,8 @@ def tag_on_ray(arguments: argparse.Namespace, shards: Sequence[Shard]) -> list[s
     if failed:
         listed = "; ".join(failed[:SHOWN])
         raise ConfigError(f"{len(failed)} of {len(shards)} files could not be tagged: {listed}")
-    return [row["skipped"] for row in told if row["skipped"]]
+    skipped = [row["skipped"] for row in told if row["skipped"]]
+    return skipped, sum(row["tokens"] for row in told)
 
 
 def _tagged(

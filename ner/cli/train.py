@@ -178,7 +178,7 @@ def _begin(
     from ner.training import Run
     from ner.training.corpora import inspect
 
-    with warnings.catch_warnings(record=True) as caught:
+    with show.steps(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         training = Run(
             settings,
@@ -223,7 +223,7 @@ class _Watch:
         self.bar = bar
         self.board = board
         self.loss = 0.0
-        self.sentences = 0
+        self.sentences = self.tokens = 0
 
     def __call__(self, step: Step) -> None:
         self.loss += step.loss
@@ -237,6 +237,9 @@ class _Watch:
         if last is not None and last.score is not None:
             figures["F1"] = percent(last.score.f1)
         self.bar(step.tokens, **figures)
+        self.tokens += step.tokens
+        if self.tokens >= training.tokens and training.corpora.development:
+            self.bar(0, **figures, now="scoring development")
         if self.board is not None:
             self.board.step(training.position.step, step)
 

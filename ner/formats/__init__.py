@@ -286,6 +286,8 @@ def write(
 ) -> None:
     """Write sentences to a file that takes its name only when it is whole.
 
+    A file named ``.json`` is one JSON document, an array; ``.jsonl`` has an object a line.
+
     Args:
         path: Where to; ``"-"`` is standard output. Compressed as its ending says.
         sentences: What to write; never held in memory as a whole.
@@ -302,6 +304,8 @@ def write(
     chosen, sentences = format_of(path, format), _only_sentences(sentences)
     if scheme is not None:
         options["scheme"] = scheme
+    if format is None and chosen.name == "jsonl" and ending_of(path) == ".json":
+        options.setdefault("array", True)
     if chosen.kind == "folder":
         if path == STREAM:
             raise ValueError(f"{chosen.name} is a folder of files; standard output cannot hold it")

@@ -155,6 +155,21 @@ def _other_column(given: Sample) -> tuple[int, str] | None:
     return given.lines[0], told
 
 
+def looks_like_columns(path: str | Path, lines: int = 200) -> str | None:
+    """Return a line of a file that shows that it holds tokens and their tags; ``None`` of prose."""
+    try:
+        given = sample(path, "utf-8", (), (0, -1), lines)
+    except ValueError:
+        return None  # whoever reads it says what is wrong
+    opening = next((text for text in _lines(path, "utf-8") if text.strip()), "")
+    if opening.startswith(BOUNDARY):
+        return opening
+    shapes = {len(row) for row in given.rows}
+    if len(shapes) == 1 and max(shapes) > 1 and len(given.rows) > 1 and tag_columns(given):
+        return next(text for text, row in zip(given.texts, given.rows, strict=True) if row)
+    return None
+
+
 def tag_columns(given: Sample) -> list[int]:
     """The columns that hold tags of entities, counted from 0."""
     width = min(map(len, given.rows), default=0)

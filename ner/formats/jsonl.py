@@ -144,6 +144,7 @@ def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
     suggestions: bool | None = None,
     model_version: str = "ner",
     user: str | None = None,
+    array: bool = False,
 ) -> None:
     """Write one object a line, or one array of them in the shapes that are imported so.
 
@@ -158,6 +159,8 @@ def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
         model_version: What suggestions are said to come from.
         user: The id of the user of Argilla whose responses annotation becomes; without it all
             spans are suggestions there.
+        array: Whether to write one array, a JSON document, in every shape, as a file named
+            ``.json`` should hold.
 
     Raises:
         ValueError: There is no such shape or scheme, or a sentence does not fit it.
@@ -166,7 +169,8 @@ def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
         raise ValueError(f"shape is one of {', '.join(SHAPES)}, got {shape!r}")
     chosen = SCHEMES["BIO"] if scheme is None else file_scheme_named(scheme)
     wanted = Wanted(chosen, suggestions, model_version, user)
-    before, between, after = ("[\n", ",\n", "\n]\n") if shape in ARRAYS else ("", "\n", "\n")
+    together = array or shape in ARRAYS
+    before, between, after = ("[\n", ",\n", "\n]\n") if together else ("", "\n", "\n")
     number = 0
     for number, sentence in enumerate(sentences, 1):
         if shape in WHOLE and sentence.unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,8 @@ from ner.training.results import final_metrics, model_files, score_development
 from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
 from ner.training.settings import RunSettings, read_settings, shortcuts
 from ner.training.step import DivergedError, Stepper, random_states, restore_random_states
+
+log = logging.getLogger(__name__)
 
 
 class StoppedError(Exception):
@@ -84,9 +87,12 @@ class Run(Iterator[Epoch]):
         self.folder = None if output is None else RunFolder(Path(output))
         if self.folder is not None and not (resume or overwrite):
             self.folder.check_unused()
-        corpora = corpora or read_corpora(settings.data, training.seed)
+        if corpora is None:
+            log.info("reading the corpora")
+            corpora = read_corpora(settings.data, training.seed)
         self.processes.join(self.device)
         torch.manual_seed(training.seed)
+        log.info("building the vocabularies of %s sentences", f"{len(corpora.train):,}")
         start = initialise(settings, corpora, init_from, self.device)
         self.network: Scorer = start.network
         self.corpora = start.corpora
@@ -107,6 +113,7 @@ class Run(Iterator[Epoch]):
         train = self.corpora.train
         copies = recased(train, training.lower_cased, training.upper_cased, training.seed)
         sentences = (*train, *copies)
+        log.info("indexing %s sentences", f"{len(sentences):,}")
         indexed = self.network.index(sentences, table)
         self._data = training_set(sentences, indexed, training, self.processes.count)
         self.remarks += describe(sentences, self._data.origins, training.longest)
