@@ -159,9 +159,9 @@ def looks_like_columns(path: str | Path, lines: int = 200) -> str | None:
     """Return a line of a file that shows that it holds tokens and their tags; ``None`` of prose."""
     try:
         given = sample(path, "utf-8", (), (0, -1), lines)
+        opening = next((text for text in _lines(path, "utf-8", MAX_LINE) if text.strip()), "")
     except ValueError:
         return None  # whoever reads it says what is wrong
-    opening = next((text for text in _lines(path, "utf-8") if text.strip()), "")
     if opening.startswith(BOUNDARY):
         return opening
     shapes = {len(row) for row in given.rows}
