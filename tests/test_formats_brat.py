@@ -186,3 +186,45 @@ def test_what_brat_cannot_hold_is_said(tmp_path: Path) -> None:
         write(tmp_path, [replace(plain, unknown=frozenset({0}))])
     with pytest.raises(ValueError, match="unlike others of its document"):
         write(tmp_path, [plain, replace(plain, spans=None)])
+
+
+COUNTED = {
+    "utf-16": (
+        "\U0001f600 Ada Obi left\n\U0001f600 Rome",
+        "T1\tPER 3 10\tAda Obi\nT2\tLOC 19 23\tRome",
+    ),
+    "bytes": ("\u00e9 Ada Obi left", "T1\tPER 3 10\tAda Obi"),
+    "inclusive": ("Ada Obi left Rome", "T1\tPER 0 6\tAda Obi\nT2\tLOC 13 16\tRome"),
+    "lf": ("It\r\nAda Obi\r\nRome", "T1\tPER 3 10\tAda Obi\nT2\tLOC 11 15\tRome"),
+    "bom": ("\ufeffAda Obi left", "T1\tPER 0 7\tAda Obi"),
+    "collapsed": ("A  b  Ada Obi left", "T1\tPER 4 11\tAda Obi"),
+}
+
+
+@pytest.mark.parametrize("counting", COUNTED)
+@pytest.mark.parametrize("chosen", [True, False])
+def test_offsets_are_understood_however_they_count(
+    counting: str, chosen: bool, tmp_path: Path
+) -> None:
+    text, annotation = COUNTED[counting]
+    (tmp_path / "x.txt").write_bytes(text.encode())
+    (tmp_path / "x.ann").write_text(annotation + "\n")
+    options = {"offsets": counting} if chosen else {}
+    found = [
+        (" ".join(one.tokens[x.start : x.end]), x.label)
+        for one in read(tmp_path / "x.ann", tokenizer="blanks", **options)
+        for x in one.spans or ()
+    ]
+    rome = [("Rome", "LOC")] * ("Rome" in annotation)
+    assert found == [("Ada Obi", "PER"), *rome]
+
+
+def test_offsets_can_be_trusted(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("Ada Obi left")
+    (tmp_path / "x.ann").write_text("T1\tPER 0 7\tAda O.\n")
+    with pytest.raises(DataError, match="set trust_offsets: true to go by the offsets"):
+        list(read(tmp_path / "x.ann", tokenizer="blanks"))
+    (found,) = read(tmp_path / "x.ann", tokenizer="blanks", trust_offsets=True)
+    assert found.spans == (Span(0, 2, "PER"),)
+    with pytest.raises(ValueError, match="offsets are counted in"):
+        list(read(tmp_path / "x.ann", offsets="inches"))

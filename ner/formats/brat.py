@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
+from dataclasses import dataclass
+from itertools import chain, groupby, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from ner.errors import DataError
 from ner.formats.alignment import Characters, Misfits, check_how, cut
 from ner.formats.faults import STREAM, Faults
 from ner.formats.lines import opened, read_blocks
+from ner.formats.offsets import CHARACTERS, MARK, OTHERS, Bounds, Counting, counting_named
 from ner.formats.records import joined
 from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.sentence import Sentence, in_document
@@ -28,12 +31,14 @@ _LINE_END = re.compile(r"[\r\n]")
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
-def read(
+def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     source: str | Path,
     *,
     encoding: str = "utf-8",
     align: str = "strict",
     tokenizer: str = DEFAULT,
+    offsets: str | None = None,
+    trust_offsets: bool = False,
     faults: Faults | None = None,
     misfits: Misfits | None = None,
 ) -> Iterator[Sentence]:
@@ -45,16 +50,21 @@ def read(
         align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
             ``contract``, see ``ner.formats.alignment.align``.
         tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
+        offsets: How characters are counted, see ``ner.formats.offsets.counting_named``; without
+            it in the way in which all entities of a text say what stands there.
+        trust_offsets: Whether offsets count where an entity quotes another text.
         faults: Where bad lines are noted instead of raised; its path becomes that of each
             annotation in turn.
         misfits: Where spans that do not fit the tokens are noted instead of warned of; likewise.
 
     Raises:
         DataError: A text cannot be decoded, an annotation contradicts it or has no text.
-        ValueError: There is no such way to align, or tokenizer.
+        ValueError: There is no such way to align or to count, or tokenizer.
     """
     check_how(align)
     cutter = tokenizer_named(tokenizer)
+    counting_named(offsets or CHARACTERS)
+    rules = _Rules(encoding, align, offsets, trust_offsets)
     bad: list[DataError] = []
     for text_path in texts(source):
         annotation = text_path.with_suffix(".ann")
@@ -65,7 +75,8 @@ def read(
         if text is None:
             bad += _errors(noted) if faults is None else ()
             continue
-        spans = _spans(annotation, text, encoding, noted, align)
+        spans = _spans(annotation, text, rules, noted)
+        text = " " + text[1:] if text.startswith(MARK) else text
         name = _name(source, text_path)
         yield from in_document(cut(text, spans, cutter, align, unfit), name)
         if misfits is None:
@@ -179,62 +190,120 @@ def _text(path: Path, encoding: str, faults: Faults) -> str | None:
     with opened(path) as file:
         raw = file.read()
     try:
-        text = raw.decode(encoding)
+        return raw.decode(encoding)
     except UnicodeDecodeError as error:
         annotation, faults.path = faults.path, str(path)
         line, byte = raw.count(b"\n", 0, error.start) + 1, raw[error.start]
         faults.add(line, f"byte 0x{byte:02x} is not {encoding}; if it is another, set encoding")
         faults.path = annotation
         return None
-    return " " + text[1:] if text.startswith("\ufeff") else text
 
 
-def _spans(
-    path: Path, text: str, encoding: str, faults: Faults, how: str
-) -> list[Characters] | None:
+class _Entity(NamedTuple):
+    """What a line of annotation gives: its number, the label, the pieces, and what they say."""
+
+    line: int
+    label: str
+    pieces: list[tuple[int, int]]
+    says: str | None
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How annotation is read; see `read`."""
+
+    encoding: str
+    align: str
+    offsets: str | None
+    trusted: bool
+
+
+def _spans(path: Path, text: str, rules: _Rules, faults: Faults) -> list[Characters] | None:
     if not path.exists():
         return None
-    spans: list[Characters] = []
+    entities: list[_Entity] = []
     number = 0
-    for block in read_blocks(path, encoding=encoding, faults=faults):
+    for block in read_blocks(path, encoding=rules.encoding, faults=faults):
         for line in block:
             number += 1
             if not line.strip() or line.startswith(_OTHERS):
                 continue
-            try:
-                spans.append(_span(line, text, how, number))
-            except ValueError as error:
-                faults.add(number, str(error))
+            found = _ENTITY.fullmatch(line)
+            if found is None:
+                faults.add(number, f"expected 'T1<TAB>LABEL 0 7<TAB>its text', found {line[:80]!r}")
+                continue
+            pieces = [_pair(piece) for piece in found[2].split(";")]
+            says = None if rules.trusted else found[3]
+            entities.append(_Entity(number, found[1], pieces, says))
+    spans: list[Characters] = []
+    for one in _in_characters(text, entities, rules.offsets):
+        try:
+            spans.append(_span(one, text, rules.align))
+        except ValueError as error:
+            faults.add(one.line, str(error))
     return spans
 
 
-def _span(line: str, text: str, how: str, number: int) -> Characters:
-    """The span an annotation gives.
+def _in_characters(text: str, entities: list[_Entity], offsets: str | None) -> list[_Entity]:
+    """The same entities counted in characters: as was set, or as all that they say agrees with."""
+    if offsets is not None:
+        return _counted(text, entities, counting_named(offsets))
+    if all(_agrees(text, one) for one in entities):
+        return entities
+    if all(one.says is not None for one in entities):
+        for counting in OTHERS:
+            counted = _counted(text, entities, counting)
+            if all(_agrees(text, one) for one in counted):
+                return counted
+    return entities
+
+
+def _counted(text: str, entities: list[_Entity], counting: Counting) -> list[_Entity]:
+    """The same entities, whose places are counted in some way, in characters."""
+    if counting.plain:
+        return entities
+    bounds = [Bounds(*piece, one.label) for one in entities for piece in one.pieces]
+    places = iter(counting.applied(text, bounds))
+    return [
+        one._replace(pieces=[(at.start, at.end) for at in islice(places, len(one.pieces))])
+        for one in entities
+    ]
+
+
+def _inside(text: str, pieces: list[tuple[int, int]]) -> str:
+    return " ".join(text[start:end] for start, end in pieces)
+
+
+def _agrees(text: str, one: _Entity) -> bool:
+    """Whether an entity is in its text, and says what stands there."""
+    within = all(0 <= start < end <= len(text) for start, end in one.pieces)
+    says = one.says
+    return within and (says is None or says.split() == _inside(text, one.pieces).split())
+
+
+def _span(one: _Entity, text: str, how: str) -> Characters:
+    """The span of an entity.
 
     Raises:
-        ValueError: It gives none, or one that is not in the text.
+        ValueError: It is not in the text, or says something else.
     """
-    found = _ENTITY.fullmatch(line)
-    if found is None:
-        raise ValueError(f"expected 'T1<TAB>LABEL 0 7<TAB>its text', found {line[:80]!r}")
-    label, places, says = found.groups()
-    pieces = _joined(text, [_pair(piece) for piece in places.split(";")])
+    pieces = _joined(text, one.pieces)
     for start, end in pieces:
-        if not start < end <= len(text):
+        if not 0 <= start < end <= len(text):
             raise ValueError(
-                f"the span {start} to {end} ({label}) is not within the text, "
+                f"the span {start} to {end} ({one.label}) is not within the text, "
                 f"which has {len(text)} characters"
             )
-    inside = " ".join(text[start:end] for start, end in pieces)
-    if says is not None and says.split() != inside.split():
+    if not _agrees(text, one._replace(pieces=pieces)):
+        places = ";".join(f"{start} {end}" for start, end in one.pieces)
         raise ValueError(
-            f"the span {places} ({label}) should say {says!r}, "
-            f"but those characters of the text are {inside!r}"
+            f"the span {places} ({one.label}) should say {one.says!r}, but those characters of the "
+            f"text are {_inside(text, pieces)!r}; set trust_offsets: true to go by the offsets"
         )
     start, end = pieces[0][0], pieces[-1][1]
     if how == "contract":
         start, end = max(pieces, key=lambda piece: piece[1] - piece[0])
-    return Characters(start, end, label, pieces=len(pieces), line=number)
+    return Characters(start, end, one.label, pieces=len(pieces), line=one.line)
 
 
 def _pair(piece: str) -> tuple[int, int]:
