@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ner.analysis.calibration import Lattices, choose_decoding
 from ner.ensemble import Ensemble
 from ner.evaluation import Score, evaluate
 from ner.sentence import Sentence, Span
@@ -86,7 +87,8 @@ def one(path: Path, seed: int, options: argparse.Namespace, corpora: Corpora) ->
 def joined(options: argparse.Namespace, settings: RunSettings, corpora: Corpora) -> dict[str, Any]:
     """Several trained models as one ensemble, which ``--save`` writes as one directory."""
     network = Ensemble([load(path).network for path in options.join])
-    tagger = Tagger(network, decoding=settings.decoding)
+    chosen = settings.decoding or choose_decoding(Lattices(network, corpora.development))
+    tagger = Tagger(network, decoding=chosen)
     result: dict[str, Any] = {"members": len(options.join)}
     result["development"] = scored(corpora.development, tagger.predict(corpora.development))
     if options.test:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,6 +26,9 @@ from ner.sentence import Sentence, Span, as_sentences, refuse_text
 from ner.storage.manifest import is_file_name, parse_json, read_consistently
 from ner.streaming.tokenizers import BUILTIN, checked_name
 from ner.texts import TagsTexts
+
+if TYPE_CHECKING:
+    from ner.redaction import Redacted, Redactor
 
 
 class Tagger(TagsTexts):
@@ -121,6 +124,52 @@ class Tagger(TagsTexts):
             ValueError: ``count`` is below 1.
         """
         return self.engine().alternatives(as_sentences(sentences), count)
+
+    def redactor(
+        self,
+        replacement: str = "label",
+        *,
+        coverage: float | None = None,
+        patterns: Sequence[tuple[str, re.Pattern[str]]] = (),
+        key: bytes = b"",
+        tokenizer: str | None = None,
+    ) -> Redactor:
+        """Return what replaces entities in texts.
+
+        Args:
+            replacement: ``mask``, ``label``, ``hash`` or ``pseudonym``.
+            coverage: The share of entity tokens to cover, as promised by the development
+                sentences; ``None`` for what the tagger finds.
+            patterns: What else to hide; see ``ner.redaction.compiled``.
+            key: Of hashes.
+            tokenizer: What cuts texts into tokens, where not the tagger's own.
+
+        Raises:
+            ConfigError: An argument cannot be used, or the coverage cannot be promised.
+        """
+        from ner.redaction import Redactor, Replacer
+        from ner.redaction.promise import promising, redacting, stored
+        from ner.streaming.tokenizers import text_tokenizer
+
+        decoding = self.decoding
+        if coverage is not None:
+            point = promising(stored(self.metrics), coverage)
+            decoding = redacting(decoding, point.miss_cost)
+        engine = engine_for(self.network, decoding)
+        replacer = Replacer(replacement, key)
+        cut = text_tokenizer(tokenizer or self.tokenizer)
+        return Redactor(engine.predict, cut, replacer, patterns)
+
+    def redact(self, text: str, replacement: str = "label", **options: Any) -> Redacted:
+        """Return a text with its entities replaced; the options are those of ``redactor``.
+
+        Raises:
+            TypeError: It is not a text.
+            ConfigError: An option cannot be used, or the coverage cannot be promised.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"expected a text to redact, got {type(text).__name__}")
+        return self.redactor(replacement, **options).redact([text])[0]
 
     def engine(self) -> FastEngine | PlainEngine:
         """What tags with the network as it is now; the same one as long as it fits."""
@@ -253,6 +302,23 @@ def _in_markdown(label: str) -> str:
     return re.sub(r"[\[\]`\\]", r"\\\g<0>", html.escape(label, quote=False))
 
 
+def decision_line(metrics: Mapping[str, Any]) -> str:
+    """Say how spans are chosen and what that is worth, where training decided it."""
+    chosen = metrics.get("decoding")
+    if not isinstance(chosen, dict):
+        return ""
+    try:
+        figures, threshold = chosen["development"], chosen["threshold"]
+        way = "best path" if chosen["decode"] == "viterbi" else f"spans above {threshold:.3f}"
+        return (
+            f"decoding: {way}, temperature {chosen['temperature']:.2f}; development F1 "
+            f"{percent(figures['f1'])} ({percent(figures['cross_fitted'])} cross-fitted), "
+            f"best path {percent(figures['best_path'])}"
+        )
+    except (KeyError, TypeError, ValueError):  # metrics of a model are anything
+        return ""
+
+
 def model_card(tagger: Tagger) -> str:
     """A short page in Markdown on what the model is and how good it was found to be."""
     lines = [
@@ -272,5 +338,7 @@ def model_card(tagger: Tagger) -> str:
                 f"{percent(scores['precision'])}, recall {percent(scores['recall'])}, "
                 f"{scores['gold']} entities, exact spans"
             )
+    if decision := decision_line(tagger.metrics):
+        lines.append(f"- {decision}")
     lines += ["", "```python", "import ner", "", 'tagger = ner.load("PATH")', "```", ""]
     return "\n".join(lines)

@@ -15,7 +15,9 @@ from ner.crf.core.forward_backward import LogSpace
 from ner.crf.core.spans import span_probability
 from ner.evaluation import Score, evaluate
 from ner.formats import read, write
-from ner.inference import Decoding, PlainEngine
+from ner.inference import Decoding
+from ner.inference.decoding import VITERBI
+from ner.inference.plain import spans_of
 from ner.inference.span_decoder import SpanDecoder
 from ner.network import build
 from ner.sample import path as sample_path
@@ -138,7 +140,7 @@ def test_tagging_reaches_what_calibrate_was_asked_for(learnt, tmp_path, capsys, 
         path = tmp_path / "tagged.conll"
         files = [development, "--from", "conll", "--to", "conll", "--output", str(path)]
         assert main(["tag", directory, *files, "--quiet", *settings]) == 0
-        return evaluate([s.spans for s in gold], [s.spans for s in read(path)]).exact
+        return evaluate([s.spans for s in gold], [s.spans for s in read(path, tag_column=2)]).exact
 
     gold = list(read(development))
     before = tagged(learnt)
@@ -178,8 +180,7 @@ def test_probabilities_are_those_of_the_chain(toy, scheme):
         for scale in (1.0, 30.0):
             emissions = scale * torch.randn(4, 9, len(network.tags))
             chain = network.crf.chain(emissions, torch.from_numpy(lengths))
-            engine = PlainEngine(network)
-            expected = [span.score for spans in engine._spans(chain) for span in spans]
+            expected = [s.score for spans in spans_of(chain, network, VITERBI) for s in spans]
             found = _found(network, chain, lengths)
             own = SpanDecoder(network.scheme, network.labels).probabilities(chain.arrays(), found)
             np.testing.assert_allclose(own, expected, atol=1e-6)

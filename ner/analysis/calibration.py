@@ -1,31 +1,289 @@
-"""Settings of a tagger that are fitted on development data, after training."""
+"""Which decoding finds the entities best, chosen by development sentences.
+
+The temperature is that under which the annotation is most probable (Guo et al. 2017); spans more
+probable than half of the F1 that this reaches have the greatest expected F1 (Lipton, Elkan and
+Narayanaswamy 2014). Where the best path finds them better, it is taken instead.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from ner.batch import group_by_length
 from ner.config import ConfigError
-from ner.crf import LinearChain
+from ner.crf.core.decoding import greatest_gain, probable_spans
+from ner.crf.core.forward_backward import forward_backward
+from ner.crf.core.scores import Bools, ChainScores, Doubles, Integers
+from ner.crf.core.spans import SpanBatch
+from ner.evaluation.calibration import calibrate
+from ner.evaluation.pairs import Pair, pair_up
 from ner.evaluation.score import Score
-from ner.inference import Decoding, engine_for
+from ner.inference import engine_for
+from ner.inference.decoding import VITERBI, Decoding
+from ner.inference.span_decoder import SpanDecoder
 from ner.scorer import Scorer
-from ner.sentence import Sentence
+from ner.sentence import Sentence, Span
+
+TEMPERATURES = np.geomspace(0.25, 4.0, 15)  # at which the likelihood of the annotation is measured
+
+
+class Lattices:
+    """The scores of all tag sequences of sentences, as the engine that tags computes them.
+
+    Args:
+        network: A network in evaluation mode.
+        sentences: The sentences.
+
+    Attributes:
+        units: Sentences that belong together, numbered: the documents, where they are known.
+    """
+
+    def __init__(self, network: Scorer, sentences: Sequence[Sentence]) -> None:
+        self.network = network
+        self.sentences = sentences
+        self.chains: list[tuple[list[int], ChainScores]] = list(
+            engine_for(network).chains(sentences)
+        )
+        self.units = _units(sentences)
+
+    def predict(self, decoding: Decoding) -> list[tuple[Span, ...]]:
+        """The spans of each sentence, as the engine chooses them."""
+        decoder = SpanDecoder(self.network.scheme, self.network.labels, decoding)
+        found: list[tuple[Span, ...]] = [()] * len(self.sentences)
+        rest = {number for number, sentence in enumerate(self.sentences) if len(sentence)}
+        for numbers, chain in self.chains:
+            for number, spans in zip(numbers, decoder.choose(chain), strict=True):
+                found[number] = spans
+            rest -= set(numbers)
+        ordered = sorted(rest)  # those too long to be held as a whole
+        engine = engine_for(self.network, decoding)
+        own = engine.predict([self.sentences[number] for number in ordered]) if ordered else []
+        for number, spans in zip(ordered, own, strict=True):
+            found[number] = spans
+        return found
+
+    def counts(self, decoding: Decoding) -> Integers:
+        """How many spans of each sentence are right, predicted and gold, ``(sentences, 3)``."""
+        return np.array(
+            [_counts(s, own) for s, own in zip(self.sentences, self.predict(decoding), strict=True)]
+        ).reshape(-1, 3)
+
+    def losses(self) -> Doubles:
+        """The negative log-likelihood of each annotation, ``(sentences, TEMPERATURES)``.
+
+        It is 0 for sentences that are not annotated throughout, or with labels of others.
+        """
+        found = np.zeros((len(self.sentences), len(TEMPERATURES)))
+        for numbers, chain in self.chains:
+            gold, known = self._gold(numbers, chain.emissions.shape[1])
+            for column, temperature in enumerate(TEMPERATURES):
+                hot = Decoding(temperature=float(temperature)).tempered(chain)
+                sums = forward_backward(hot, gold)
+                loss = sums.log_partition - sums.gold_score
+                found[numbers, column] = np.where(known & np.isfinite(loss), loss, 0.0)
+        return found
+
+    def _gold(self, numbers: Sequence[int], length: int) -> tuple[Integers, Bools]:
+        """The gold tags of a group, ``(batch, length)``, and whose are known throughout."""
+        tags = {tag: number for number, tag in enumerate(self.network.tags)}
+        gold = np.zeros((len(numbers), length), np.int64)
+        known = np.zeros(len(numbers), bool)
+        for row, number in enumerate(numbers):
+            sentence = self.sentences[number]
+            own = {span.label for span in sentence.spans or ()}
+            if is_known(sentence) and own <= set(self.network.labels):
+                spelt = self.network.scheme.encode(sentence.spans or (), len(sentence))
+                gold[row, : len(sentence)] = [tags[tag] for tag in spelt]
+                known[row] = True
+        return gold, known
+
+    def probable(self, decoding: Decoding, least: float) -> ProbableSpans:
+        """All spans of at least that probability, as posterior decoding sees them."""
+        table = self.network.span_tags.table()
+        parts, sure = [SpanBatch(*(np.zeros(0, np.int64) for _ in range(4)))], [np.zeros(0)]
+        for numbers, chain in self.chains:
+            spans, own = probable_spans(decoding.biased(decoding.tempered(chain)), table, least)
+            parts.append(
+                SpanBatch(np.array(numbers)[spans.rows], spans.starts, spans.ends, spans.labels)
+            )
+            sure.append(own)
+        names = SpanBatch.__slots__
+        spans = SpanBatch(*(np.concatenate([getattr(part, n) for part in parts]) for n in names))
+        return ProbableSpans(self, spans, np.concatenate(sure))
+
+
+class ProbableSpans:
+    """Spans that a threshold chooses among.
+
+    Args:
+        lattices: The sentences.
+        spans: The spans; their rows are sentences.
+        probabilities: Of each.
+    """
+
+    def __init__(self, lattices: Lattices, spans: SpanBatch, probabilities: Doubles) -> None:
+        self.spans, self.probabilities = spans, probabilities
+        labels, sentences = lattices.network.labels, lattices.sentences
+        columns = (spans.rows, spans.starts, spans.ends, spans.labels)
+        places = list(zip(*(column.tolist() for column in columns), strict=True))
+        self._counts = np.array(
+            [
+                _counts(sentences[row], (Span(start, end, labels[label]),))[:2]
+                for row, start, end, label in places
+            ]
+        ).reshape(-1, 2)
+        lengths = np.array([len(sentence) for sentence in sentences])
+        self._begins = (lengths.cumsum() - lengths)[spans.rows]
+
+    def counts(self, threshold: float, within: Bools) -> Integers:
+        """How many spans of some sentences are right, and how many predicted, ``(2,)``."""
+        passed = np.flatnonzero((self.probabilities >= threshold) & within[self.spans.rows])
+        gains = self.probabilities[passed] - threshold
+        chosen = greatest_gain(self.spans.take(passed), self._begins[passed], gains)
+        total: Integers = self._counts[passed[chosen]].sum(0)
+        return total
+
+
+def is_known(sentence: Sentence) -> bool:
+    """Whether a sentence has tokens, and the annotation of all of them."""
+    return bool(len(sentence)) and sentence.spans is not None and not sentence.unknown
+
+
+def _counts(sentence: Sentence, predicted: Sequence[Span]) -> tuple[int, int, int]:
+    """How many spans are right, predicted and gold; none where it is not known what is right."""
+    if sentence.spans is None:
+        return 0, 0, 0
+    own = [
+        span
+        for span in predicted
+        if sentence.unknown.isdisjoint(range(span.start, span.end))
+        and (sentence.labels is None or span.label in sentence.labels)
+    ]
+    return len(set(sentence.spans).intersection(own)), len(own), len(sentence.spans)
+
+
+def _units(sentences: Sequence[Sentence]) -> Integers:
+    """The number of the document of each sentence; each is one by itself where none is known."""
+    numbers: dict[object, int] = {}
+    keys = [
+        ("document", id(s.document)) if s.document is not None else ("sentence", row)
+        for row, s in enumerate(sentences)
+    ]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+
+
+ENOUGH = 30  # entities by which a decoding is chosen
+FOLDS = 5
+LEAST, ROUNDS = 0.05, 6  # the lowest threshold, and how often it is set to half of the F1
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingChoice:
+    """A decoding, and what is known of it.
+
+    Attributes:
+        decoding: The decoding.
+        f1: Its F1 on the sentences it was chosen by.
+        cross_fitted: F1 of the same choice made on other folds than those it is scored on.
+        best_path: F1 of the best path.
+    """
+
+    decoding: Decoding
+    f1: float
+    cross_fitted: float
+    best_path: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The choice as JSON holds it."""
+        figures = {"f1": self.f1, "cross_fitted": self.cross_fitted, "best_path": self.best_path}
+        return {**asdict(self.decoding), "development": figures}
+
+
+class Chooser:
+    """Chooses decodings by the same sentences.
+
+    Args:
+        lattices: Annotated sentences and their scores.
+    """
+
+    def __init__(self, lattices: Lattices) -> None:
+        self.lattices = lattices
+        self._losses = lattices.losses()
+        self._best_path = lattices.counts(VITERBI)
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are entities enough to choose by."""
+        known = [is_known(sentence) for sentence in self.lattices.sentences]
+        return int(self._best_path[known, 2].sum()) >= ENOUGH
+
+    def fit(self, within: Bools | None = None) -> Decoding:
+        """Return the best decoding of some sentences, of all without an argument."""
+        if within is None:
+            within = np.ones(len(self.lattices.sentences), bool)
+        temperature = fitted(self._losses[within].sum(0))
+        best_path = Score(*self._best_path[within].sum(0).tolist())
+        spans = self.lattices.probable(Decoding(temperature=temperature), LEAST)
+        score, threshold = best_path, 0.0
+        for _ in range(ROUNDS):
+            half = min(max(score.f1 / 2.0, LEAST), 0.5)
+            if abs(half - threshold) < 1e-3:
+                break
+            threshold = half
+            correct, predicted = spans.counts(threshold, within).tolist()
+            score = Score(correct, predicted, best_path.gold)
+        if score.f1 < best_path.f1:
+            return Decoding(temperature=temperature)
+        return Decoding("posterior", threshold=threshold, temperature=temperature)
+
+    def cross_fitted(self) -> Score:
+        """Return the score where each fold is decoded as the others say.
+
+        Folds are of whole documents where these are known.
+        """
+        units = self.lattices.units
+        folds = units * FOLDS // (int(units.max()) + 1)
+        total = Score()
+        for fold in np.unique(folds):
+            counts = self.lattices.counts(self.fit(folds != fold))
+            total += Score(*counts[folds == fold].sum(0).tolist())
+        return total
+
+    def report(self, decoding: Decoding) -> DecodingChoice:
+        """Return what is known of a decoding that `fit` gave."""
+        own, best = self.lattices.counts(decoding).sum(0), self._best_path.sum(0)
+        f1 = [Score(*counts.tolist()).f1 for counts in (own, best)]
+        return DecodingChoice(decoding, f1[0], self.cross_fitted().f1, f1[1])
+
+
+def choose_decoding(lattices: Lattices) -> Decoding:
+    """Return the decoding for a network; the best path where there is too little to choose by."""
+    chooser = Chooser(lattices)
+    return chooser.fit() if chooser.enough else VITERBI
+
+
+def fitted(losses: Doubles) -> float:
+    """Return the temperature of least loss, which is convex in the inverse of the temperature.
+
+    Args:
+        losses: At each of `TEMPERATURES`.
+    """
+    place = int(np.clip(losses.argmin(), 1, len(losses) - 2))
+    inverse, loss = 1.0 / TEMPERATURES[place - 1 : place + 2], losses[place - 1 : place + 2]
+    square, slope, _ = np.polyfit(inverse, loss, 2)  # through the least and its neighbours
+    best = -0.5 * slope / square if square > 0.0 else inverse[1]
+    return float(1.0 / np.clip(best, inverse[2], inverse[0]))
+
 
 THRESHOLDS = (0.02, 0.05, *(number / 20 for number in range(2, 20)), 0.98)
-COLDEST, HOTTEST, ROUNDS = 0.2, 5.0, 24  # of the search for a temperature
+COSTS = (1.0, 4.0, 16.0)  # of a miss, tried where a recall is asked for
 
 
-@torch.inference_mode()
 def fit_temperature(network: Scorer, sentences: Sequence[Sentence]) -> float:
-    """The temperature under which the gold annotation is most probable (Guo et al. 2017).
-
-    The loss is convex in the inverse of the temperature, so a golden section finds its least.
+    """Return the temperature under which the gold annotation is most probable (Guo et al. 2017).
 
     Args:
         network: A network in evaluation mode.
@@ -35,41 +293,17 @@ def fit_temperature(network: Scorer, sentences: Sequence[Sentence]) -> float:
         ValueError: No sentence is fully annotated or none has an entity, or the network has no such
             label.
     """
-    known = [s for s in sentences if len(s) and s.spans is not None and not s.unknown]
+    known = [s for s in sentences if is_known(s)]
     if not known:
         raise ValueError("a temperature needs annotated sentences, there are none")
-    if not any(s.spans for s in known):
+    labels = {span.label for sentence in known for span in sentence.spans or ()}
+    if not labels:
         raise ValueError("a temperature needs entities to fit, the sentences have none")
-    device = network.device
-    chains: list[tuple[LinearChain, Tensor]] = []
-    for group in group_by_length(list(map(len, known)), sentences=256, tokens=8192):
-        batch = network.batch([known[number] for number in group]).to(device)
-        if batch.tags is not None:
-            chains.append((network(batch), batch.tags))
-
-    def loss(log_inverse: float) -> float:
-        decoding = Decoding(temperature=math.exp(-log_inverse))
-        return -sum(float(decoding.tempered(c).log_prob(tags).sum()) for c, tags in chains)
-
-    inverse = _least(loss, -math.log(HOTTEST), -math.log(COLDEST))
-    return math.exp(-inverse)
-
-
-def _least(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function of one valley is least, by golden section."""
-    ratio = (math.sqrt(5.0) - 1.0) / 2.0
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = function(left), function(right)
-    for _ in range(ROUNDS):
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - ratio * (high - low)
-            at_left = function(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + ratio * (high - low)
-            at_right = function(right)
-    return (low + high) / 2.0
+    if strange := sorted(labels - set(network.labels)):
+        raise ValueError(
+            f"the label {strange[0]!r} is not one of the model's ({', '.join(network.labels)})"
+        )
+    return fitted(Lattices(network, known).losses().sum(0))
 
 
 def thresholds(
@@ -77,16 +311,13 @@ def thresholds(
 ) -> list[tuple[Decoding, Score]]:
     """Exact-match scores of posterior decoding at each of some thresholds, lowest first."""
     known = [sentence for sentence in sentences if sentence.spans is not None]
+    spans = Lattices(network, known).probable(decoding, THRESHOLDS[0])
+    gold, everywhere = sum(len(s.spans or ()) for s in known), np.ones(len(known), bool)
     found = []
     for threshold in THRESHOLDS:
         chosen = replace(decoding, decode="posterior", threshold=threshold, min_score=0.0)
-        predicted = engine_for(network, chosen).predict(known)
-        correct = sum(
-            len(set(gold.spans or ()) & set(own))
-            for gold, own in zip(known, predicted, strict=True)
-        )
-        gold = sum(len(sentence.spans or ()) for sentence in known)
-        found.append((chosen, Score(correct, sum(map(len, predicted)), gold)))
+        correct, predicted = spans.counts(threshold, everywhere).tolist()
+        found.append((chosen, Score(correct, predicted, gold)))
     return found
 
 
@@ -98,11 +329,30 @@ def reaching(
     Raises:
         ConfigError: None reaches it.
     """
-    name, wanted = ("recall", recall) if recall is not None else ("precision", precision)
-    ordered = list(reversed(found)) if recall is not None else list(found)
-    for decoding, score in ordered:
-        value = getattr(score, name)
-        if value is not None and wanted is not None and value >= wanted:
-            return decoding, score
-    best = max((getattr(score, name) or 0.0 for _, score in found), default=0.0)
-    raise ConfigError(f"no threshold reaches a {name} of {wanted}; the most is {best:.4f}")
+    name, other = ("recall", "precision") if recall is not None else ("precision", "recall")
+    wanted = recall if recall is not None else precision
+    reached = [one for one in found if wanted is not None and getattr(one[1], name) >= wanted]
+    if not reached:
+        best = max((getattr(score, name) for _, score in found), default=0.0)
+        raise ConfigError(f"no threshold reaches a {name} of {wanted}; the most is {best:.4f}")
+    return max(reached, key=lambda one: (getattr(one[1], other), getattr(one[1], name)))
+
+
+def calibration_errors(
+    sentences: Sequence[Sentence], predicted: Sequence[Sequence[Span]]
+) -> dict[str, float]:
+    """Return the expected calibration error of all scores, under ``all``, and of each label."""
+    pairs = pair_up(sentences, predicted)
+    labels = {span.label for pair in pairs for span in pair.predicted}
+    parts = {"all": pairs, **{label: [_only(pair, label) for pair in pairs] for label in labels}}
+    found = {name: calibrate(part) for name, part in parts.items()}
+    return {name: one.error for name, one in found.items() if one is not None}
+
+
+def _only(pair: Pair, label: str) -> Pair:
+    """A pair with the spans of one label."""
+    return replace(
+        pair,
+        gold=tuple(span for span in pair.gold if span.label == label),
+        predicted=tuple(span for span in pair.predicted if span.label == label),
+    )

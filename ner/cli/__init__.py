@@ -30,6 +30,7 @@ VERBS = {
     "cv": "cross-validate a configuration by document",
     "evaluate": "score predictions or a model against gold annotation",
     "tag": "find the entities in a stream of text",
+    "redact": "replace the entities in texts",
     "serve": "answer over HTTP with the entities of texts",
     "calibrate": "fit a model's probabilities and threshold on development data",
     "export": "write a model so that it runs without torch",

@@ -23,7 +23,8 @@ example:
   ner calibrate models/conll2003 development.conll --recall 0.95 --output models/recall
 
 The temperature makes probabilities fit what is right and wrong; the best tags stay the same.
-With --recall or --precision the model keeps every span above the threshold that reaches it.
+With --f1 the decoding of the best F1 is chosen too, as `ner train` chooses it; with --recall or
+--precision the threshold (and the cost of a miss) that reaches it.
 """
 # what saving a tagger writes anew
 OWN = {"metrics.json", "config.yaml", "tagger.json", "weights.safetensors"}
@@ -42,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--precision", type=float, metavar="P", help="reach this precision with the highest recall"
     )
+    which.add_argument("--f1", action="store_true", help="choose the decoding of the best F1")
+    which.add_argument(
+        "--coverage",
+        type=float,
+        metavar="C",
+        help="cover at least this share of entity tokens, whatever it costs in precision",
+    )
     parser.add_argument("--output", metavar="DIR", help="leave MODEL as it is and write here")
     add_device(parser)
     add_report(parser)
@@ -49,24 +57,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fit, store and tell."""
-    for name in ("recall", "precision"):
+    for name in ("recall", "precision", "coverage"):
         value = getattr(arguments, name)
         if value is not None and not 0.0 < value <= 1.0:
             raise ConfigError(f"--{name} is a share above 0 and at most 1, got {value}")
+    from ner.analysis.calibration import calibration_errors
     from ner.formats import read
     from ner.tagger import load
 
     tagger = load(arguments.model, device=arguments.device)
     others = other_files(Path(arguments.model), replaced=arguments.output is None)
     sentences = list(read(arguments.development, **reading_of(arguments)))
-    score = calibrate(tagger, sentences, recall=arguments.recall, precision=arguments.precision)
+    known = [sentence for sentence in sentences if sentence.spans is not None]
+    before = calibration_errors(known, tagger.predict(known)) if known else {}
+    score: Score | None
+    if arguments.coverage is not None:
+        score = cover(tagger, sentences, arguments.coverage)
+    elif arguments.f1:
+        score = choose_best(tagger, sentences)
+    else:
+        asked = {"recall": arguments.recall, "precision": arguments.precision}
+        score = calibrate(tagger, sentences, **asked)
+    after = calibration_errors(known, tagger.predict(known))
+    errors = {label: (error, after.get(label)) for label, error in sorted(before.items())}
     folder = Path(arguments.model)
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in others}
     tagger.save(arguments.output or folder, texts=texts)
     if arguments.json:
-        write_json(_result(tagger.decoding, score), arguments.json)
+        write_json(_result(tagger.decoding, score, errors), arguments.json)
     if arguments.json != "-":
-        _tell(tagger.decoding, score, Progress(quiet=arguments.quiet))
+        _tell(tagger, score, errors, Progress(quiet=arguments.quiet))
     return 0
 
 
@@ -97,30 +117,87 @@ def calibrate(
         ConfigError: No threshold reaches what is asked for.
         ValueError: The sentences are not annotated, or with other labels.
     """
-    from ner.analysis.calibration import fit_temperature, reaching, thresholds
+    from dataclasses import replace
+
+    from ner.analysis.calibration import COSTS, fit_temperature, reaching, thresholds
     from ner.inference import Decoding
 
     decoding, score = Decoding(temperature=fit_temperature(tagger.network, sentences)), None
     if recall is not None or precision is not None:
-        found = thresholds(tagger.network, decoding, sentences)
+        ways = [replace(decoding, miss_cost=cost) for cost in (COSTS if recall else COSTS[:1])]
+        found = [one for way in ways for one in thresholds(tagger.network, way, sentences)]
         decoding, score = reaching(found, recall=recall, precision=precision)
     tagger.decoding = decoding
+    tagger.metrics.pop("decoding", None)  # what training chose
     return score
 
 
-def _result(decoding: Decoding, score: Score | None) -> dict[str, Any]:
+def choose_best(tagger: Tagger, sentences: list[Sentence]) -> Score:
+    """Set a tagger's decoding to that of the best F1 on development sentences; its score.
+
+    Raises:
+        ConfigError: There are too few entities to choose by.
+    """
+    from ner.analysis.calibration import ENOUGH, Chooser, Lattices
+    from ner.evaluation import Score
+
+    chooser = Chooser(Lattices(tagger.network, sentences))
+    if not chooser.enough:
+        raise ConfigError(f"--f1 needs at least {ENOUGH} entities in fully annotated sentences")
+    tagger.decoding = chooser.fit()
+    tagger.metrics["decoding"] = chooser.report(tagger.decoding).as_json()
+    return Score(*chooser.lattices.counts(tagger.decoding).sum(0).tolist())
+
+
+def cover(tagger: Tagger, sentences: list[Sentence], coverage: float) -> Score:
+    """Set a tagger's decoding so that it covers a share of the entity tokens; its score.
+
+    Raises:
+        ConfigError: That coverage cannot be promised.
+    """
+    from ner.analysis.calibration import Lattices, fit_temperature
+    from ner.evaluation import Score
+    from ner.inference import Decoding
+    from ner.redaction.promise import as_json, operating_points, promising, redacting
+
+    lattices = Lattices(tagger.network, sentences)
+    decoding = Decoding(temperature=fit_temperature(tagger.network, sentences))
+    points = operating_points(lattices, decoding)
+    point = promising(points, coverage)
+    tagger.decoding = redacting(decoding, point.miss_cost)
+    tagger.metrics.pop("decoding", None)  # what training chose
+    tagger.metrics["redaction"] = as_json(points)
+    return Score(*lattices.counts(tagger.decoding).sum(0).tolist())
+
+
+Errors = dict[str, tuple[float, float | None]]  # before and after, by label
+
+
+def _result(decoding: Decoding, score: Score | None, errors: Errors) -> dict[str, Any]:
     from dataclasses import asdict
 
     figures = (
         {name: getattr(score, name) for name in ("precision", "recall", "f1")} if score else {}
     )
-    return {**asdict(decoding), "development": figures}
+    both = {label: {"before": before, "after": after} for label, (before, after) in errors.items()}
+    return {**asdict(decoding), "development": figures, "calibration_error": both}
 
 
-def _tell(decoding: Decoding, score: Score | None, progress: Progress) -> None:
+def _tell(tagger: Tagger, score: Score | None, errors: Errors, progress: Progress) -> None:
+    from ner.tagger import decision_line
+
+    decoding = tagger.decoding
+    for label, (before, after) in errors.items():
+        progress.line(
+            f"calibration error, {label}: {percent(before)} before, {percent(after)} after"
+        )
+    if line := decision_line(tagger.metrics):
+        progress.line(line)
+        return
     progress.line(f"temperature {decoding.temperature:.3f}")
     if score is not None:
         progress.line(
-            f"threshold {decoding.threshold:.2f}: development precision "
+            f"threshold {decoding.threshold:.2f}, cost of a miss {decoding.miss_cost:g}: "
+            "development precision "
             f"{percent(score.precision)}, recall {percent(score.recall)}, F1 {percent(score.f1)}"
         )

@@ -56,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     showing = parser.add_argument_group("showing")
     showing.add_argument("--brief", action="store_true", help="print the table of scores alone")
+    showing.add_argument(
+        "--redaction", action="store_true", help="also say how much redaction would cover"
+    )
     showing.add_argument("--conlleval", action="store_true", help="print what conlleval prints")
     showing.add_argument(
         "--seqeval",
@@ -87,16 +90,23 @@ def run(arguments: argparse.Namespace) -> int:
         show.line(task.seqeval(arguments.seqeval))
     else:
         show.line("\n".join(task.lines(brief=arguments.brief)))
+    said = task.as_json() if arguments.json else {}
+    if arguments.redaction:
+        from ner.redaction.promise import coverage
+
+        covered = coverage(task.report.pairs)
+        said["redaction"] = covered.as_json()
+        show.line("\n".join(["", *covered.lines()]))
     if arguments.json:
-        write_json(task.as_json(), arguments.json)
+        write_json(said, arguments.json)
     if arguments.html:
         from ner.evaluation.page import write_page
 
-        said = arguments.predictions or arguments.model or arguments.gold
+        source = arguments.predictions or arguments.model or arguments.gold
         write_page(
             Path(arguments.html),
             task.report,
-            title=f"Evaluation of {Path(said).name or said}",
+            title=f"Evaluation of {Path(source).name or source}",
             notes=[f"Gold annotation: {arguments.gold}", *task.notes()],
             perturbed=task.perturbed,
         )

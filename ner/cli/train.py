@@ -325,10 +325,14 @@ def _line(epoch: Epoch) -> str:
 
 
 def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
-    """Tell the scores, and how much is lost of what the model started from knew."""
+    """Tell the scores, how spans are chosen, and what was lost of what the first model knew."""
+    from ner.tagger import decision_line
+
     for split in ("development", "test"):
         if split in result:
             show.line(f"{split:12} {scores_line(result[split])}")
+    if decision := decision_line(result):
+        show.line(decision)
     known = result.get("old labels", {})
     for split, found in known.items():
         before, after, drop = (percent(found[name]) for name in ("before", "after", "drop"))

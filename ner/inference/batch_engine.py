@@ -187,11 +187,11 @@ class BatchEngine(Generic[Table]):
     def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
         """Yield the distributions over the tags of some sentences, and which sentences those are.
 
-        Empty sentences have none.
+        The groups are those of ``predict``. Empty sentences have none.
         """
         emitter = self.emitter()
-        for numbers, emissions, lengths in _emitted(emitter, sentences, FEW):
-            yield numbers, emitter.moves.chain(padded(emissions, lengths), lengths)
+        for numbers, emissions, lengths in _emitted(emitter, sentences, GROUP):
+            yield numbers, emitter.moves.chain(padded(emissions.copy(), lengths), lengths)
         for number, sentence in enumerate(sentences):
             if len(sentence) > LONG:
                 emissions = self._windowed(emitter, bare(sentence))[None]

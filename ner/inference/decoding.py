@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -24,6 +25,9 @@ class Decoding:
             development data by ``ner.analysis.calibration``. The best tag sequence is the same
             at every temperature.
         min_score: Spans less probable than this are dropped.
+        miss_cost: What missing an entity costs in false alarms: its logarithm is taken from the
+            score of O at every token before spans are chosen, so that above 1 more tokens are
+            found to be of entities. The probabilities of spans stay what they are.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -33,6 +37,7 @@ class Decoding:
     threshold: float = 0.5
     temperature: float = 1.0
     min_score: float = 0.0
+    miss_cost: float = 1.0
 
     def __post_init__(self) -> None:
         if self.decode not in WAYS:
@@ -43,6 +48,7 @@ class Decoding:
             "threshold": ("above 0 and at most 1", 0.0 < _number(self.threshold) <= 1.0),
             "temperature": ("from 1e-9 to 1e9", 1e-9 <= _number(self.temperature) <= 1e9),
             "min_score": ("from 0 to 1", 0.0 <= _number(self.min_score) <= 1.0),
+            "miss_cost": ("above 0", 0.0 < _number(self.miss_cost) < float("inf")),
         }
         for name, (wanted, fits) in ranges.items():
             if not fits:
@@ -66,6 +72,14 @@ class Decoding:
         scores = ("emissions", "transitions", "start", "end")
         hot = {name: getattr(chain, name) / self.temperature for name in scores}
         return replace(chain, **hot)  # type: ignore[type-var]  # a dataclass, of either kind
+
+    def biased(self, chain: Chain, outside: int = 0) -> Chain:
+        """Return a tempered distribution as spans are chosen from it: O is charged for misses."""
+        if self.miss_cost == 1.0:
+            return chain
+        emissions = chain.emissions + 0.0  # type: ignore[attr-defined]  # a copy
+        emissions[:, :, outside] -= math.log(self.miss_cost)
+        return replace(chain, emissions=emissions)  # type: ignore[type-var]
 
 
 def _number(value: Any) -> float:

@@ -10,6 +10,7 @@ import torch
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
 from ner.crf.chain import SpanTags
+from ner.crf.core.scores import ChainScores
 from ner.indexed import Indexed, TypeTable
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
@@ -102,6 +103,16 @@ class PlainEngine:
                 )
         return found
 
+    @torch.inference_mode()
+    def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
+        """Yield the scores of groups of sentences that have tokens, and which those are."""
+        filled = [number for number, sentence in enumerate(sentences) if len(sentence)]
+        lengths = [len(sentences[number]) for number in filled]
+        for group in group_by_length(lengths, sentences=SENTENCES, tokens=TOKENS):
+            numbers = [filled[place] for place in group]
+            batch = self.network.batch([bare(sentences[number]) for number in numbers])
+            yield numbers, self.network(batch.to(self.network.device)).arrays()
+
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
         """Yield the tokens of one sentence and its spans, all at once."""
         own = Sentence(tuple(tokens))
@@ -156,6 +167,7 @@ def spelled(network: Spelling, path: Sequence[int]) -> tuple[Span, ...]:
 
 def paths_of(chain: LinearChain, network: Spelling, decoding: Decoding) -> Paths:
     """The chosen tags of each sentence; the chain is as hot as ``decoding.tempered`` makes it."""
+    chain = decoding.biased(chain)
     if decoding.decode == "posterior":
         return posterior(chain, network.span_tags, threshold=decoding.threshold)
     return DECODERS[decoding.decode](chain)

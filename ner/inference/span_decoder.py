@@ -189,8 +189,11 @@ class SpanDecoder:
 
     def spans(self, moves: Moves, emissions: Floats, lengths: Integers) -> list[tuple[Span, ...]]:
         """The spans of sentences, longest first, given their emissions in flat order."""
-        chain = moves.chain(padded(emissions, lengths), lengths)
-        tags = self._tags(chain)
+        return self.choose(moves.chain(padded(emissions, lengths), lengths))
+
+    def choose(self, chain: ChainScores) -> list[tuple[Span, ...]]:
+        """Return the spans of sentences, each with its probability."""
+        tags, lengths = self._tags(chain), chain.lengths
         found = self.extractor.find(tags[0] if len(tags) == 1 else tags[chain.mask], lengths)
         return self._listed(found, self.probabilities(chain, found), len(lengths))
 
@@ -251,13 +254,14 @@ class SpanDecoder:
 
     def _tags(self, chain: ChainScores) -> Integers:
         """The chosen tags, ``(batch, length)``."""
-        if self.decoding.decode == "greedy":
-            return greedy(self.decoding.tempered(chain))
-        if self.decoding.decode == "posterior":
-            hot, threshold = self.decoding.tempered(chain), self.decoding.threshold
-            return posterior_spans(hot, self.table, threshold=threshold)
-        path = best_path(chain) if is_short(chain) else None
-        return viterbi(chain) if path is None else path[None]
+        way = self.decoding
+        if way.decode == "viterbi" and way.miss_cost == 1.0:  # the same at every temperature
+            path = best_path(chain) if is_short(chain) else None
+            return viterbi(chain) if path is None else path[None]
+        chosen_from = way.biased(way.tempered(chain))
+        if way.decode == "posterior":
+            return posterior_spans(chosen_from, self.table, threshold=way.threshold)
+        return greedy(chosen_from) if way.decode == "greedy" else viterbi(chosen_from)
 
     def probabilities(self, chain: ChainScores, found: SpanBatch) -> list[float]:
         """The probability of each span; only sentences with a span are summed over."""

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor
 
+from ner.inference.decoding import WAYS, Decoding
+
 Item = TypeVar("Item")
 
 
@@ -131,6 +133,14 @@ class Processes:
         gathered = [torch.empty_like(tensor) for _ in range(self.count)]
         distributed.all_gather(gathered, tensor)
         return [one.cpu() for one in gathered]
+
+    def first(self, decoding: Decoding) -> Decoding:
+        """The decoding that the first of all has chosen."""
+        if self.count == 1:
+            return decoding
+        own = [WAYS.index(decoding.decode), decoding.threshold, decoding.temperature]
+        way, threshold, temperature = self.gather(torch.tensor(own).double())[0].tolist()
+        return Decoding(WAYS[int(way)], threshold, temperature)
 
     def wait(self) -> None:
         """Go on only when all are here."""

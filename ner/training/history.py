@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ner.config import ConfigError
 from ner.evaluation import Score
+from ner.inference.decoding import Decoding
 
 NONE_FOUND = 3  # epochs in a row without one predicted span, before it is remarked upon
 
@@ -29,6 +30,7 @@ class Epoch:
         labels: The score of each label.
         learning_rate: Of the last step.
         remarks: What the user should know.
+        decoding: How spans are chosen, where the development sentences decide.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Epoch:
     labels: Mapping[str, Score] = field(default_factory=dict)
     learning_rate: float = 0.0
     remarks: tuple[str, ...] = ()
+    decoding: Decoding | None = None
 
     def as_json(self, *, timed: bool = True) -> dict[str, Any]:
         """The epoch as JSON holds it; what was timed, which is never twice the same, if wanted."""
@@ -52,6 +55,8 @@ class Epoch:
             "labels": {label: score.as_json() for label, score in self.labels.items()},
             "remarks": list(self.remarks),
         }
+        if self.decoding is not None:
+            known["decoding"] = asdict(self.decoding)
         if timed:
             known |= {"seconds": self.seconds, "tokens_per_second": self.tokens_per_second}
         return known
@@ -69,6 +74,7 @@ class Epoch:
             {label: _counts(counts) for label, counts in known["labels"].items()},
             known["learning_rate"],
             tuple(known["remarks"]),
+            Decoding.read(known["decoding"]) if "decoding" in known else None,
         )
 
 

@@ -18,6 +18,7 @@ from ner.errors import ConfigError
 from ner.evaluation import Score
 from ner.evaluation.tables import percent
 from ner.indexers.columns import columns_of
+from ner.inference.decoding import Decoding
 from ner.model_directory import DESCRIPTION
 from ner.scorer import Scorer
 from ner.storage.locks import RunLock
@@ -28,7 +29,7 @@ from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.distributed import Processes
 from ner.training.history import Epoch, Position, Step, best_of, remarks_on
 from ner.training.initialisation import Distillation, initialise, model_digest, prepare_torch
-from ner.training.results import final_metrics, model_files, score_development
+from ner.training.results import decision_of, final_metrics, model_files, score_development
 from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
 from ner.training.settings import RunSettings, read_settings, shortcuts
 from ner.training.step import DivergedError, Stepper, random_states, restore_random_states
@@ -104,6 +105,7 @@ class Run(Iterator[Epoch]):
         self._best_weights: dict[str, torch.Tensor] | None = None
         self.lock: RunLock | None = None
         self._stopping = False
+        self._decoding: Decoding | None = None  # of the development sentences, where they decide
         self._written = time.monotonic()
         self.remarks += self._open(resume=resume)
 
@@ -174,11 +176,12 @@ class Run(Iterator[Epoch]):
         if self._best_weights is not None:
             network.load_state_dict(self._best_weights)
         settings = self.settings
+        chosen = None if self.best is None else self.best.decoding
         return Tagger(
             network.eval(),
             metrics=self.metrics(),
             config=settings.as_dict(),
-            decoding=settings.decoding,
+            decoding=settings.decoding or chosen,
             tokenizer=of_reader(settings.data.reader.get("tokenizer")),
         )
 
@@ -264,6 +267,8 @@ class Run(Iterator[Epoch]):
         tagger = self.tagger if output is None else load(output, device=device)
         old = None if self.init_from is None else load(self.init_from, device=device)
         found = final_metrics(tagger, self.corpora, metrics, old)
+        if self.best is not None and self.best.decoding is not None:
+            found |= decision_of(tagger, self.corpora.development)
         if output is not None:
             self.save(Path(output), found)
         return found
@@ -377,6 +382,7 @@ class Run(Iterator[Epoch]):
             labels=dict(sorted((labels or {}).items())),
             learning_rate=self.learning_rate(1.0 - 1.0 / place.steps_of_epoch),
             remarks=remarks_on(self.epochs, score),
+            decoding=self._decoding,
         )
         self.epochs.append(epoch)
         self.position = Position(step=place.step)
@@ -391,13 +397,19 @@ class Run(Iterator[Epoch]):
 
     def _score(self) -> Mapping[str, Score] | None:
         """The score of each label in the development sentences, where there are such."""
-        return score_development(
+        fixed = self.settings.decoding
+        scored = score_development(
             self.network,
             self.corpora.development,
-            self.settings.decoding,
+            fixed,
             self._stepper.average,
             self.processes,
         )
+        if scored is None:
+            return None
+        labels, decoding = scored
+        self._decoding = decoding if fixed is None else None
+        return labels
 
     def _is_best(self, score: Score | None) -> bool:
         if score is None or self.best is None or self.best.score is None:

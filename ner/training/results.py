@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from ner.analysis.calibration import Chooser, Lattices, choose_decoding
 from ner.evaluation import Score, evaluate
 from ner.evaluation.charts import Axis, Chart, Dot, side_by_side
 from ner.evaluation.tables import percent
 from ner.inference import Decoding, engine_for
+from ner.redaction.promise import as_json, operating_points
 from ner.scorer import Scorer
 from ner.sentence import Sentence
 from ner.tagger import Tagger, model_card
@@ -23,16 +25,16 @@ from ner.training.optimisation import WeightAverage
 def score_development(
     network: Scorer,
     sentences: Sequence[Sentence],
-    decoding: Decoding,
+    decoding: Decoding | None,
     average: WeightAverage | None,
     processes: Processes,
-) -> Mapping[str, Score] | None:
-    """The score of each label, ``None`` where there are no sentences to score by.
+) -> tuple[Mapping[str, Score], Decoding] | None:
+    """The score of each label and how spans were chosen; ``None`` without sentences.
 
     Args:
         network: The network as the last step left it.
         sentences: The development sentences, all of them in every process.
-        decoding: How spans are chosen.
+        decoding: How spans are chosen; ``None`` for the way that is best for these sentences.
         average: The weights that would be saved, where they are not the network's own.
         processes: Those that train together; each tags its share.
     """
@@ -40,10 +42,15 @@ def score_development(
         return None
     own = processes.share(sentences)
     with _averaged(network, average):
-        predicted = engine_for(network.eval(), decoding).predict(own)
+        if decoding is None:
+            lattices = Lattices(network.eval(), sentences)
+            decoding = processes.first(choose_decoding(lattices))
+            predicted = processes.share(lattices.predict(decoding))
+        else:
+            predicted = engine_for(network.eval(), decoding).predict(own)
     labels = evaluate(own, predicted).labels
     gold = {span.label for sentence in sentences for span in sentence.spans or ()}
-    return _summed(labels, gold.union(network.labels), processes)
+    return _summed(labels, gold.union(network.labels), processes), decoding
 
 
 @contextlib.contextmanager
@@ -112,6 +119,18 @@ def final_metrics(
         if old is not None and (drop := forgetting_report(old, sentences, predicted)):
             metrics.setdefault("old labels", {})[name] = drop
     return metrics
+
+
+def decision_of(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """What is known of a decoding chosen by these sentences, and what redaction may promise."""
+    lattices = Lattices(tagger.network, sentences)
+    chooser = Chooser(lattices)
+    if not chooser.enough:
+        return {}
+    return {
+        "decoding": chooser.report(tagger.decoding).as_json(),
+        "redaction": as_json(operating_points(lattices, tagger.decoding)),
+    }
 
 
 def model_files(

@@ -15,7 +15,7 @@ from ner.encoder import Encoder
 from ner.ensemble import build
 from ner.formats import options_of
 from ner.inference import MOST_THREADS
-from ner.inference.decoding import VITERBI, Decoding
+from ner.inference.decoding import Decoding
 from ner.options import (
     UnknownOptionError,
     check_all,
@@ -52,6 +52,7 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (("seed",), f"from 0 to {LAST_SEED:,}", lambda value: 0 <= value <= LAST_SEED),
     (("lower_cased", "upper_cased"), "from 0 to 1", lambda value: 0.0 <= value <= 1.0),
 )
+AUTO = "auto"  # the decoding that the development sentences decide
 SAMPLE = "sample:"  # before the name of a split of the bundled corpus
 
 Settings = dict[str, Any]
@@ -244,7 +245,8 @@ class RunSettings:
         data: Which files.
         model: The settings of ``ner.ensemble.build``.
         training: How to train.
-        decoding: How spans are chosen, in every scoring and by the finished tagger.
+        decoding: How spans are chosen, in every scoring and by the finished tagger; null: as is
+            best for the development sentences, and the best path where these are missing or few.
         output: The model directory to write; null for none.
         tune: What ``ner tune`` may change: ranges by the dotted names of settings.
     """
@@ -252,7 +254,7 @@ class RunSettings:
     data: DataSettings
     model: dict[str, Any] = field(default_factory=dict)
     training: TrainingSettings = TrainingSettings()
-    decoding: Decoding = VITERBI
+    decoding: Decoding | None = None
     output: str | None = None
     tune: Settings = field(default_factory=dict)
 
@@ -270,7 +272,7 @@ class RunSettings:
             "data": plain(self.data),
             "model": self.model,
             "training": plain(self.training),
-            "decoding": plain(self.decoding),
+            "decoding": AUTO if self.decoding is None else plain(self.decoding),
             "output": self.output,
         }
 
@@ -334,6 +336,8 @@ def read_settings(
     """
     is_mapping = isinstance(config, Mapping)
     raw = dict(config) if is_mapping else load(Path(config))  # type: ignore[arg-type]
+    if raw.get("decoding") == AUTO:
+        del raw["decoding"]  # so that a setting of it can be assigned
     try:
         settings = _checked(override(raw, assignments))
     except ConfigError as error:
@@ -344,6 +348,8 @@ def read_settings(
 
 def _checked(raw: Mapping[str, Any]) -> RunSettings:
     sections = dict(raw)
+    if sections.get("decoding") in (None, AUTO, {"decode": AUTO}):
+        sections.pop("decoding", None)
     kinds = {"data": DataSettings, "training": TrainingSettings, "decoding": Decoding}
     for name in kinds.keys() & sections.keys():
         sections[name] = instantiate(kinds[name], sections[name], of=name)

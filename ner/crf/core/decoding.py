@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ner.crf.core.forward_backward import forward_backward, recursion
-from ner.crf.core.scores import Bools, ChainScores, Doubles, Integers, Messages
+from ner.crf.core.scores import Bools, ChainScores, Doubles, Integers
 from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.crf.core.viterbi import viterbi
 
@@ -34,8 +34,7 @@ def posterior_spans(
     Raises:
         ValueError: A score is NaN or infinite, or a sentence has no legal path.
     """
-    messages = forward_backward(scores).messages()
-    spans = _best_spans(scores, messages, table, threshold)
+    spans = _best_spans(scores, table, threshold)
     batch, length, _ = scores.emissions.shape
     tags = np.where(scores.mask, spans.spell(table, outside, (batch, length)), 0)
     illegal = ~np.isfinite(scores.score(tags))  # candidates may leave no room for `outside`
@@ -59,22 +58,35 @@ def posterior_tags(scores: ChainScores) -> Integers:
     return viterbi(ChainScores(right, moves, start, end, scores.lengths))
 
 
-def _best_spans(
-    scores: ChainScores, messages: Messages, table: SpanTable, threshold: float
-) -> SpanBatch:
-    """Return the disjoint spans of at least that probability whose sum of gains is greatest.
-
-    The gain of a span is p - threshold.
-    """
-    likely = (messages.marginals() >= threshold - _SLACK) & scores.mask[:, :, None]
+def probable_spans(
+    scores: ChainScores, table: SpanTable, least: float
+) -> tuple[SpanBatch, Doubles]:
+    """Return all spans of at least that probability, overlapping or not, and how probable."""
+    messages = forward_backward(scores).messages()
+    likely = (messages.marginals() >= least - _SLACK) & scores.mask[:, :, None]
     spans = _possible(likely, scores.lengths, table)
     probabilities = span_probability(scores, messages, spans, table)
-    passed = np.flatnonzero(probabilities >= threshold)
-    spans, gains = spans.take(passed), probabilities[passed] - threshold
+    passed = np.flatnonzero(probabilities >= least)
+    return spans.take(passed), probabilities[passed]
+
+
+def _best_spans(scores: ChainScores, table: SpanTable, threshold: float) -> SpanBatch:
+    """Return the disjoint spans of at least that probability whose sum of gains is greatest."""
+    spans, probabilities = probable_spans(scores, table, threshold)
     begins = spans.rows * scores.emissions.shape[1]  # the sentences, one after the other
+    return spans.take(greatest_gain(spans, begins, probabilities - threshold))
+
+
+def greatest_gain(spans: SpanBatch, begins: Integers, gains: Doubles) -> Integers:
+    """Return the places of the disjoint spans whose sum of gains is greatest.
+
+    Args:
+        spans: The spans.
+        begins: For each where its sentence begins, were all put one after the other.
+        gains: What each is worth, at least 0.
+    """
     starts, ends = (begins + spans.starts).tolist(), (begins + spans.ends).tolist()
-    intervals = list(zip(starts, ends, gains.tolist(), strict=True))
-    return spans.take(np.array(disjoint(intervals), dtype=np.int64))
+    return np.array(disjoint(list(zip(starts, ends, gains.tolist(), strict=True))), np.int64)
 
 
 def _possible(likely: Bools, lengths: Integers, table: SpanTable) -> SpanBatch:

@@ -1,0 +1,210 @@
+"""``ner redact``: replace the entities in texts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ner.cli.console import Progress, write_json
+from ner.cli.parents import STREAM, add_device, add_quiet, output_file
+from ner.errors import ConfigError
+from ner.redaction import WAYS
+
+if TYPE_CHECKING:
+    from ner.redaction import Redacted, Redactor
+    from ner.redaction.promise import OperatingPoint
+    from ner.tagger import Tagger
+
+EXAMPLE = """\
+example:
+  ner redact models/conll2003 letter.txt --coverage 0.99 --with pseudonym --report report.json
+  ner redact models/conll2003 records.jsonl --patterns patterns.tsv --output redacted.jsonl
+
+A file of text is one document, each line tagged by itself; of JSON lines each record is a document
+and its "text" is redacted. Patterns and phrases are in files of LABEL, tab, pattern.
+"""
+CHUNK = 256  # lines tagged together
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what ``ner redact`` takes."""
+    parser.epilog = EXAMPLE
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a model directory")
+    add("input", metavar="INPUT", nargs="?", default=STREAM, help="text or JSON lines (default: -)")
+    add("--from", dest="source", choices=("text", "jsonl"), help="default: by the extension")
+    add("--with", dest="way", choices=WAYS, default="label", help="replacement (default: label)")
+    add(
+        "--coverage",
+        type=float,
+        metavar="C",
+        help="cover at least this share of entity tokens, as development sentences promise",
+    )
+    add(
+        "--development",
+        metavar="FILE",
+        help="annotated sentences to measure coverage by (default: what training measured)",
+    )
+    add("--patterns", metavar="FILE", help="also hide what these regular expressions match")
+    add("--gazetteer", metavar="FILE", help="also hide these words and phrases")
+    add("--key", metavar="FILE", help="a file with the secret key of hashes")
+    add("--tokenizer", metavar="NAME", help="as in ner tag (default: the model's)")
+    add("--output", metavar="PATH", type=output_file("--output"), default=STREAM)
+    add(
+        "--report",
+        metavar="PATH",
+        type=output_file("--report"),
+        help="write counts by label and the lines to look at as JSON; it holds no text",
+    )
+    add_device(parser)
+    add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Redact a stream."""
+    from ner.tagger import load
+
+    if arguments.coverage is not None and not 0.0 < arguments.coverage < 1.0:
+        raise ConfigError(f"--coverage must be between 0 and 1, got {arguments.coverage}")
+    tagger = load(arguments.model, device=arguments.device)
+    point = _operating_point(tagger, arguments)
+    redactor = tagger.redactor(
+        arguments.way,
+        coverage=arguments.coverage,
+        patterns=_patterns(arguments),
+        key=Path(arguments.key).read_bytes().strip() if arguments.key else b"",
+        tokenizer=arguments.tokenizer,
+    )
+    counts: Counter[str] = Counter()
+    doubtful: list[int] = []
+    lines = 0
+    with ExitStack() as stack:
+        out = _opened(arguments.output, stack)
+        for lines, (text, redacted) in enumerate(_redacted(redactor, arguments, stack), 1):
+            out.write(text)
+            counts += redacted.counts()
+            if redacted.doubtful():
+                doubtful.append(lines)
+    report = {
+        "lines": lines,
+        "labels": dict(sorted(counts.items())),
+        "doubtful_lines": doubtful,
+        "promise": point,
+    }
+    if arguments.report:
+        write_json(report, arguments.report)
+    _tell(report, Progress(quiet=arguments.quiet or arguments.output == STREAM))
+    return 0
+
+
+def _operating_point(tagger: Tagger, arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """What coverage is promised and at what price; measured anew where sentences are given."""
+    from dataclasses import asdict
+
+    from ner.analysis.calibration import Lattices
+    from ner.formats import read
+    from ner.redaction.promise import as_json, operating_points, promising, stored
+
+    if arguments.coverage is None:
+        return None
+    if arguments.development:
+        lattices = Lattices(tagger.network, list(read(arguments.development)))
+        tagger.metrics["redaction"] = as_json(operating_points(lattices, tagger.decoding))
+    point: OperatingPoint = promising(stored(tagger.metrics), arguments.coverage)
+    return asdict(point)
+
+
+def _patterns(arguments: argparse.Namespace) -> list[Any]:
+    from ner.redaction import compiled, gazetteer
+
+    found: list[Any] = []
+    if arguments.patterns:
+        found += compiled(_by_label(arguments.patterns))
+    if arguments.gazetteer:
+        found += gazetteer(_by_label(arguments.gazetteer))
+    return found
+
+
+def _by_label(path: str) -> dict[str, list[str]]:
+    """What a file of ``LABEL<tab>pattern`` lists.
+
+    Raises:
+        ConfigError: A line is not of that form.
+    """
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        label, tab, pattern = line.partition("\t")
+        if line.strip() and not (tab and label and pattern):
+            raise ConfigError(f"{path}:{number}: expected LABEL, a tab and a pattern")
+        if line.strip():
+            found.setdefault(label, []).append(pattern)
+    return found
+
+
+def _redacted(
+    redactor: Redactor, arguments: argparse.Namespace, stack: ExitStack
+) -> Iterator[tuple[str, Redacted]]:
+    """Yield each line as it is written, and what was hidden in it."""
+    path = arguments.input
+    source = arguments.source or ("jsonl" if path.endswith((".jsonl", ".ndjson")) else "text")
+    file = None if path == STREAM else stack.enter_context(Path(path).open("rb"))  # noqa: SIM115
+    stream = sys.stdin.buffer if file is None else file
+    lines = _decoded(stream, path)
+    return _records(redactor, lines, path) if source == "jsonl" else _texts(redactor, lines)
+
+
+def _decoded(stream: Iterable[bytes], path: str) -> Iterator[str]:
+    for number, line in enumerate(stream, 1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}:{number}: not valid UTF-8") from None
+
+
+def _texts(redactor: Redactor, lines: Iterator[str]) -> Iterator[tuple[str, Redacted]]:
+    from itertools import islice
+
+    while held := list(islice(lines, CHUNK)):
+        bodies = [line.rstrip("\r\n") for line in held]
+        for line, body, own in zip(held, bodies, redactor.redact(bodies), strict=True):
+            yield own.text + line[len(body) :], own
+
+
+def _records(redactor: Redactor, lines: Iterator[str], path: str) -> Iterator[tuple[str, Redacted]]:
+    from dataclasses import asdict
+
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+            raise ConfigError(f'{path}:{number}: expected a JSON object with a "text"')
+        redactor.new_document()
+        (own,) = redactor.redact([record["text"]])
+        said = {"text": own.text, "hidden": [asdict(one) for one in own.hidden]}
+        yield json.dumps(said, ensure_ascii=False) + "\n", own
+
+
+def _opened(path: str, stack: ExitStack) -> Any:
+    if path == STREAM:
+        return sys.stdout
+    return stack.enter_context(Path(path).open("w", encoding="utf-8", newline=""))
+
+
+def _tell(report: dict[str, Any], show: Progress) -> None:
+    labels = ", ".join(f"{label} {count:,}" for label, count in report["labels"].items())
+    show.line(f"{report['lines']:,} lines; replaced: {labels or 'nothing'}")
+    if report["doubtful_lines"]:
+        show.line(f"{len(report['doubtful_lines']):,} lines to look at; --report lists them")
+    if point := report["promise"]:
+        show.line(
+            f"coverage of entity tokens on development {100 * point['coverage']:.2f} %, at least "
+            f"{100 * point['lower']:.2f} %"
+        )
