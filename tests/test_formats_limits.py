@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -75,6 +76,35 @@ def test_a_table_whose_sentences_do_not_end_is_refused(tmp_path: Path):
         list(ner.read(path))
     (sentence,) = ner.read(path, max_sentence=600_000)
     assert len(sentence) == 600_000
+
+
+LONG = {  # what has no end, and what is said of it
+    "x.webanno": ("#FORMAT=WebAnno TSV 3.3\n#T_SP=a.NamedEntity|value\n\n#Text=a\n",
+                  "1-1\t0-1\ta\t_\n", "no sentence ends within 500,000 tokens"),
+    "x.pubtator": ("1|t|a\n", "1\t0\t1\ta\tX\n", "more than 500,000 annotations of one document"),
+    "x.i2b2": ("", 'c="a" 1:0 1:0||t="x"\n', "more than 500,000 concepts of one text"),
+    "x.bioc": ("<collection><document>", "<a>long</a>\n", "no <document> ends within 8,388,608"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_documents_that_do_not_end_are_refused(name: str, tmp_path: Path):
+    begins, unit, said = LONG[name]
+    (tmp_path / name).write_text(begins + unit * 1_000_000)
+    (tmp_path / "x.txt").write_text("a\n")
+    with pytest.raises(DataError, match=said):
+        list(ner.read(tmp_path / name))
+
+
+def test_elements_that_were_read_are_let_go(tmp_path: Path):
+    path = tmp_path / "x.bioc"
+    path.write_text("<collection>" + "<document></document>" * 300_000 + "</collection>")
+    tracemalloc.start()
+    try:
+        assert list(ner.read(path)) == []
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("ending", ["conll", "conllu"])

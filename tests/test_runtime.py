@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from ner import runtime
 from ner.export import write
 from ner.export.parts import DRAWINGS
 from ner.runtime.directory import EMISSIONS, MANIFEST, TYPES
+from ner.runtime.emitter import _Session
 
 NONE = dict.fromkeys(("characters", "affixes", "document", "topic"), False)
 WITH = {"columns": {"columns": ["case"]}, "given": {"width": 3}}
@@ -188,6 +190,15 @@ def test_nothing_but_onnxruntime_and_numpy_is_needed(model, tmp_path):
     found = [(s["token_start"], s["token_end"], s["label"]) for s in json.loads(tagged)["spans"]]
     assert found == [(span.start, span.end, span.label) for span in spans]
     assert said.count("Span(") == len(spans)
+
+
+def test_a_graph_that_gives_another_shape_is_no_model():
+    """A graph that was changed and signed gave the rows of other tokens than it was asked for."""
+    session = object.__new__(_Session)
+    session._name = "types.onnx"
+    session._session = SimpleNamespace(run=lambda *_: [np.zeros((250, 128), np.float32)])
+    with pytest.raises(ModelError, match=r"types.onnx: gives the shape \(250, 128\)"):
+        session.run({}, (79,))
 
 
 def test_onnxruntime_keeps_no_record_of_its_use(model, tmp_path):

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 from ner.formats.alignment import Misfits
 from ner.formats.faults import Faults
 from ner.formats.offsets import Bounds
-from ner.formats.standoff import Standoff, annotated, check_xml, elements
+from ner.formats.standoff import MAX_DOCUMENT, Standoff, annotated, check_xml, elements
 from ner.formats.tokenization import DEFAULT
 from ner.sentence import Sentence, in_document
 
@@ -33,6 +33,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     tokenizer: str = DEFAULT,
     offsets: str | None = None,
     trust_offsets: bool = False,
+    max_document: int = MAX_DOCUMENT,
     faults: Faults | None = None,
     misfits: Misfits | None = None,
 ) -> Iterator[Sentence]:
@@ -45,6 +46,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
         offsets: How characters are counted, see ``ner.formats.offsets.counting_named``.
         trust_offsets: Whether offsets count where a span quotes another text.
+        max_document: The bytes of the longest document that is read.
         faults: Where bad passages are noted instead of raised.
         misfits: Where spans that do not fit the tokens are noted instead of warned of.
 
@@ -55,7 +57,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     noted = Faults(source) if faults is None else faults
     unfit = Misfits(noted.path) if misfits is None else misfits
     standoff = Standoff(noted, unfit, tokenizer, align, offsets, trust_offsets)
-    for number, document in enumerate(elements(source, "document", noted), 1):
+    for number, document in enumerate(elements(source, "document", noted, most=max_document), 1):
         found = [
             sentence for unit in _units(document) for sentence in _sentences(unit, standoff, number)
         ]

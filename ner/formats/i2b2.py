@@ -15,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 from ner.errors import DataError
 from ner.formats.alignment import Misfits
 from ner.formats.faults import STREAM, Faults
-from ner.formats.lines import opened, read_blocks
+from ner.formats.lines import MAX_SENTENCE, opened, read_blocks
 from ner.formats.offsets import Bounds
 from ner.formats.records import align_tokens
 from ner.formats.standoff import Standoff, annotated, check_xml, elements
@@ -86,11 +86,13 @@ Concept = tuple[int, int, str, str, int]  # first word, last word, label, its te
 def _concepts(path: Path, encoding: str, standoff: Standoff) -> Iterator[Sentence]:
     """The lines of the text beside a file of concepts."""
     found = _by_line(path, encoding, standoff.faults)
-    sentences, number = [], 0
+    sentences, number, held = [], 0, 0
     for block in read_blocks(_text_of(path), encoding=encoding):
         for text in block:
             number += 1
             tokens = tuple(text.split())
+            if (held := held + len(tokens)) > MAX_SENTENCE:
+                standoff.faults.refuse(number, f"a text of more than {MAX_SENTENCE:,} words")
             spans = _spans(tokens, found.pop(number, []), standoff)
             if tokens:
                 sentences.append(Sentence(tokens, spans, line=number))
@@ -107,6 +109,8 @@ def _by_line(path: Path, encoding: str, faults: Faults) -> dict[int, list[Concep
     for block in read_blocks(path, encoding=encoding, faults=faults):
         for line in block:
             number += 1
+            if number > MAX_SENTENCE:
+                faults.refuse(number, f"more than {MAX_SENTENCE:,} concepts of one text")
             concept = _CONCEPT.fullmatch(line.strip())
             if concept and concept[2] == concept[4]:
                 row, start, _, end = map(int, concept.groups()[1:5])

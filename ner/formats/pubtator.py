@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TextIO
 
 from ner.formats.alignment import Misfits
 from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks
+from ner.formats.lines import MAX_SENTENCE, read_blocks
 from ner.formats.offsets import Bounds
 from ner.formats.standoff import Standoff, annotated
 from ner.formats.tokenization import DEFAULT
@@ -77,19 +77,20 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
 
 
 def _documents(source: str | Path, encoding: str, faults: Faults) -> Iterator[_Document]:
-    document, number = _Document(), 0
-    for block in read_blocks(source, encoding=encoding, faults=faults):
-        for line in block:
-            number += 1
-            text = _TEXT.fullmatch(line)
-            if text and (document.texts.get(text[2]) is not None or text[1] != document.name):
-                if document.texts:
-                    yield document
-                document = _Document(text[1], number)
-            if text:
-                document.texts[text[2]] = text[3]
-            elif line.strip() and (told := _annotate(document, line.split("\t"))):
-                faults.add(number, f"{told}: {line[:80]!r}")
+    document = _Document()
+    blocks = read_blocks(source, encoding=encoding, faults=faults)
+    for number, line in enumerate(chain.from_iterable(blocks), 1):
+        text = _TEXT.fullmatch(line)
+        if text and (document.texts.get(text[2]) is not None or text[1] != document.name):
+            if document.texts:
+                yield document
+            document = _Document(text[1], number)
+        if text:
+            document.texts[text[2]] = text[3]
+        elif line.strip() and (told := _annotate(document, line.split("\t"))):
+            faults.add(number, f"{told}: {line[:80]!r}")
+        if len(document.spans) > MAX_SENTENCE:
+            faults.refuse(number, f"more than {MAX_SENTENCE:,} annotations of one document")
     if document.texts:
         yield document
 

@@ -22,6 +22,7 @@ from ner.formats.offsets import CHARACTERS, Bounds, Evidence, counting_named
 from ner.formats.tokenization import tokenizer_named
 from ner.sentence import Sentence, in_document
 
+MAX_DOCUMENT = 1 << 23  # bytes of one document of XML, which is held as a whole
 _DECLARED = b"<!ENTITY"  # what could make a small file a huge one, or read another file
 
 
@@ -102,20 +103,23 @@ def annotated(sentence: Sentence, format: str) -> tuple[str, list[tuple[int, int
     return " ".join(sentence.tokens).replace("\n", " ").replace("\r", " "), offsets
 
 
-def elements(source: str | Path, name: str, faults: Faults) -> Iterator[Element]:
+def elements(
+    source: str | Path, name: str, faults: Faults, *, most: int = MAX_DOCUMENT
+) -> Iterator[Element]:
     """The elements of that name, each with all that is in it; let go when the next is given.
 
     Args:
         source: A path or ``"-"``.
         name: Of the elements.
         faults: Of the file.
+        most: The bytes within which one of them must end.
 
     Raises:
-        DataError: The file is no well-formed XML, or declares entities.
+        DataError: The file is no well-formed XML, or declares entities, or one is too long.
     """
     parser: XMLPullParser[Any] = XMLPullParser(("start", "end"))
     open_elements: list[Element] = []
-    before = b""
+    before, held = b"", 0
     with opened(source) as file:
         while True:
             chunk = file.read(BLOCK)
@@ -127,9 +131,15 @@ def elements(source: str | Path, name: str, faults: Faults) -> Iterator[Element]
                     parser.feed(chunk)
                 else:
                     parser.close()
-                yield from _ended(parser, name, open_elements)
+                held += len(chunk)
+                for one in _ended(parser, name, open_elements):
+                    held = 0
+                    yield one
             except ParseError as error:
                 faults.refuse(error.position[0], f"not well-formed XML: {error}")
+            if held > most:
+                told = f"no <{name}> ends within {most:,} bytes; if that is right, set max_document"
+                faults.refuse(1, told)
             if not chunk:
                 return
 
@@ -148,6 +158,8 @@ def _ended(
             yield element
         if not any(one.tag == name for one in open_elements):
             element.clear()
+            if open_elements:
+                open_elements[-1].remove(element)  # or those that are empty would pile up
 
 
 def check_xml(text: str) -> str:

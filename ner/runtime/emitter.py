@@ -84,7 +84,7 @@ class OnnxEmitter:
             arrays, places = _distinct([sentences[n] for n in numbers])
             given[f"places{number}"] = _padded(places, inside)
             given |= {f"context{number}_{at}": array for at, array in enumerate(arrays)}
-        emissions: Floats = self._emissions.run(given)[inside]
+        emissions: Floats = self._emissions.run(given, inside.shape)[inside]
         return emissions
 
 
@@ -119,16 +119,18 @@ class _Session:
         width = outputs[0].shape[-1]
         return width if isinstance(width, int) else -1
 
-    def run(self, given: Mapping[str, NDArray[Any]]) -> Floats:
-        """The output.
+    def run(self, given: Mapping[str, NDArray[Any]], axes: tuple[int, ...]) -> Floats:
+        """Return the output, whose first axes are those.
 
         Raises:
-            ModelError: The graph does not take these inputs.
+            ModelError: The graph does not take these inputs, or gives something else.
         """
         try:
             found: Floats = self._session.run(None, dict(given))[0]
         except Exception as error:  # as above
             raise self._unusable(error) from error
+        if found.shape[: len(axes)] != axes:
+            raise ModelError(f"{self._name}: gives the shape {found.shape}, expected {axes} first")
         return found
 
     def _unusable(self, error: Exception) -> ModelError:
@@ -149,7 +151,7 @@ def _reader(
     session = _Session(exported.graphs[name], name, threads)
     if session.width_of("states") != width:
         raise ModelError(f"{name}: does not give states of width {width}")
-    return lambda ids, mask: session.run({"ids": ids, "mask": mask})
+    return lambda ids, mask: session.run({"ids": ids, "mask": mask}, ids.shape)
 
 
 def _gates(types: _Session, indexers: Sequence[TypeIndexer], tokens: list[str]) -> Floats:
@@ -159,7 +161,8 @@ def _gates(types: _Session, indexers: Sequence[TypeIndexer], tokens: list[str]) 
             f"type{number}_{at}": array
             for number, indexer in enumerate(indexers)
             for at, array in enumerate(indexer.index(tokens))
-        }
+        },
+        (len(tokens),),
     )
 
 
