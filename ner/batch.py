@@ -18,7 +18,7 @@ Tensors = tuple[Tensor, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """What a network reads, padded to the longest sentence.
+    """The input of a network, padded to the longest sentence.
 
     Attributes:
         types: What each type embedding reads, one row per distinct token, ``(types, ...)`` each.
@@ -66,7 +66,7 @@ def pad(rows: Sequence[NDArray[np.int64]], length: int) -> Tensor:
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items, so many at a time."""
+    """Yield the items in chunks."""
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some

@@ -52,7 +52,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _is_comment(node: Any) -> bool:
-    """Whether all that stands in place of a value is a comment, as in ``prefix: # ``."""
+    """Return whether all that stands in place of a value is a comment, as in ``prefix: # ``."""
     mark = node.start_mark
     return node.value == "" and bool(re.match(r"[ \t]+#", mark.buffer[mark.pointer :]))
 
@@ -111,7 +111,7 @@ def override(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[st
     """Settings with ``KEY=VALUE`` assignments made, keys dotted: ``model.encoder.width=128``.
 
     Raises:
-        ConfigError: An assignment has no ``=``, or goes into something that holds no settings.
+        ConfigError: An assignment has no ``=``, or its parent is not a section.
     """
     changed = _copied(settings)
     for key, value in read_assignments(assignments, option="--set"):
@@ -146,7 +146,7 @@ _STRUCTURE = re.compile(r"\s*([-?:](\s|$)|[|>&!*%@`])")
 
 
 def _is_swallowed(text: str) -> bool:
-    """Whether YAML would make less of a value than what was written."""
+    """Return whether YAML would make less of a value than what was written."""
     if text.strip() in ("", "~") or _STRUCTURE.match(text):
         return True
     if "#" not in text:
@@ -162,7 +162,7 @@ def assign(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """Settings with one changed, its key dotted: ``model.encoder.width``.
 
     Raises:
-        ConfigError: The key goes into something that holds no settings.
+        ConfigError: The parent of the key is not a section.
     """
     changed = _copied(settings)
     *path, last = key.split(".")

@@ -118,7 +118,7 @@ class LockedDropout(nn.Module):
 
 
 def reversal(lengths: Tensor, length: int) -> Tensor:
-    """Where each position comes from when sentences are reversed within their lengths.
+    """Return the index of each position once sentences are reversed within their lengths.
 
     Returns:
         ``(batch, length)``: ``lengths - 1 - position`` at tokens, the position itself at padding.

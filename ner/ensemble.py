@@ -67,7 +67,7 @@ class Ensemble(Scorer):
         )
 
     def settings(self) -> dict[str, Any]:
-        """What makes this ensemble again: what members share, and of each what it has alone.
+        """Return the settings that rebuild this ensemble: the shared ones, and each member's own.
 
         Where they share everything, ``members`` is how many there are.
         """
@@ -112,7 +112,7 @@ def from_settings(settings: Mapping[str, Any]) -> Scorer:
 
 
 def plan(settings: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """What a network of these settings holds by name: tensors of a shape, but without numbers.
+    """Return the tensors by name that a network of these settings has, as meta tensors.
 
     They take no memory, and members that are alike take no more time than one.
 
@@ -193,7 +193,7 @@ def build(
 
 
 def _listed(members: Any) -> list[Mapping[str, Any]]:
-    """What each member has for itself.
+    """Return the settings of each member that are not shared.
 
     Raises:
         ValueError: It is neither a number of members nor a list of settings, or too long.

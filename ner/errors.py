@@ -14,7 +14,7 @@ class ConfigError(ValueError):
 
     Attributes:
         message: What is wrong, without the key.
-        key: The name of the setting, where it is told apart from the message.
+        key: The name of the setting, if it is not part of the message.
     """
 
     def __init__(self, message: str, *, key: str = "") -> None:

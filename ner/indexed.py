@@ -68,7 +68,7 @@ class TypeTable:
         ]
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[Tensors, ...]:
-        """What the embeddings read of some rows."""
+        """Return the input of the embeddings for some rows."""
         if self._arrays is None:
             return tuple(() for _ in self._embeddings)
         return tuple(
@@ -102,6 +102,6 @@ def candidates(indexed: Sequence[Indexed], length: int, tags: int) -> Tensor | N
 
 
 def one_hot(tags: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """Which of so many tags each token carries, ``(tokens, tags)``."""
+    """Return a one-hot matrix of the tags of tokens, ``(tokens, tags)``."""
     hot: NDArray[np.bool_] = tags[:, None] == np.arange(count)
     return hot

@@ -142,7 +142,7 @@ _UNUSABLE = (
 
 
 def _names(settings: Any) -> int:
-    """How many names settings have at all depths; each may stand for a module."""
+    """Return the number of names in nested settings; each may stand for a module."""
     inner = settings.values() if isinstance(settings, dict) else ()
     return len(inner) + sum(map(_names, inner))
 

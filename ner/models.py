@@ -40,7 +40,7 @@ def load(
         threads: The threads that run a graph of an exported model; torch has its own setting.
 
     Raises:
-        ConfigError: There is no such device, or onnxruntime is not installed.
+        ConfigError: The device is not available, or onnxruntime is not installed.
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
     if not runtime.is_exported(path):

@@ -85,7 +85,7 @@ class Network(Scorer):
         return (Stack(self._parts, self.encoder, self.projection, self.crf, types, contexts),)
 
     def settings(self) -> dict[str, Any]:
-        """What makes this network again, as JSON holds it; ``from_settings`` reads it."""
+        """Return the settings that rebuild this network, as JSON; ``from_settings`` reads them."""
         names = {part: name for name, part in EMBEDDINGS.items()}
         return {
             "embeddings": {

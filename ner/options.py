@@ -222,5 +222,5 @@ def _describe(wanted: Any) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in words."""
+    """Describe a value in words."""
     return _KINDS.get(type(value), type(value).__name__)

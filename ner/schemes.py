@@ -23,7 +23,7 @@ UNTYPED = "_"  # the label of entities in a file that says only B, I and O
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a prefix says of its token; ``None`` where it leaves that open."""
+    """The role of a prefix; fields are ``None`` where the prefix leaves them open."""
 
     opens: bool | None
     closes: bool | None
@@ -80,7 +80,7 @@ class Scheme:
         """Read the spans out of tags, repairing ill-formed sequences as ``conlleval`` does.
 
         Raises:
-            ValueError: A tag is none of the scheme's.
+            ValueError: A tag is not valid in the scheme.
             TypeError: The tags are a text.
         """
         _refuse_text(tags, "a tag for each token")
@@ -107,7 +107,7 @@ class Scheme:
         return tuple([made.get(span) or self._span(span) for span in found])
 
     def allows(self, before: str, after: str) -> bool:
-        """Whether one tag may come right after another; ``O`` stands for the sentence's ends."""
+        """Return whether one tag may follow another; ``O`` stands for both ends of a sentence."""
         (left, left_label), (right, right_label) = self.read(before), self.read(after)
         if right.opens is not True and _continues(left, left_label, right, right_label):
             return True
@@ -145,10 +145,10 @@ class Scheme:
         }
 
     def read(self, tag: str) -> tuple[Role, str]:
-        """What a tag says of its token, and its label.
+        """Return the role of a tag, and its label.
 
         Raises:
-            ValueError: The tag is none of the scheme's.
+            ValueError: The tag is not valid in the scheme.
         """
         found = self._read.get(tag)
         if found is None:
@@ -204,7 +204,7 @@ def _refuse_text(given: Iterable[str], expected: str) -> None:
 
 
 def _continues(before: Role, label: str, after: Role, new_label: str) -> bool:
-    """Whether a token belongs to the span of the token before it."""
+    """Return whether a token belongs to the span of the token before it."""
     return (
         before is not EDGE
         and after is not EDGE

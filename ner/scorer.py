@@ -1,4 +1,4 @@
-"""What scores tags: one network, or several whose scores are averaged.
+"""The scorer of tags: one network, or several whose scores are averaged.
 
 All that is above asks a `Scorer`, and never which of the two it has. A scorer consists of one or
 more `Stack`; whatever is a sum over them is written here, once.
@@ -116,7 +116,7 @@ class Scorer(nn.Module, ABC):
     @property
     @abstractmethod
     def stacks(self) -> Sequence[Stack]:
-        """What it averages; at least one."""
+        """The networks whose scores are averaged; at least one."""
 
     def learning_rates(self) -> dict[nn.Parameter, float]:
         """Return the highest learning rate of those weights that have one of their own."""
@@ -129,7 +129,7 @@ class Scorer(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def named_embeddings(self) -> dict[str, Embedding]:

@@ -1,4 +1,4 @@
-"""What the whole toolkit speaks of: sentences, the documents they stand in, and spans."""
+"""Sentences, their documents, and spans."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Document:
 
     @cached_property
     def mentions(self) -> Mapping[str, tuple[tuple[int, int], ...]]:
-        """Where each lower-cased form stands: ``form -> ((sentence, token), ...)``."""
+        """The places of each lower-cased form: ``form -> ((sentence, token), ...)``."""
         places: dict[str, list[tuple[int, int]]] = {}
         for row, tokens in enumerate(self.tokens):
             for column, token in enumerate(tokens):
@@ -86,7 +86,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a reader knows of where its sentences come from; those of a file may share one.
+    """The provenance of sentences as a reader knows it; those of a file may share one.
 
     A format whose writer needs to know more has a class of its own, derived from this one.
 
@@ -187,7 +187,7 @@ class Sentence:
 
 
 def check_column(name: str, values: Sequence[str], tokens: int) -> None:
-    """Refuse a column that does not fit so many tokens.
+    """Check that a column has a string for each token.
 
     Raises:
         TypeError: It is a text.

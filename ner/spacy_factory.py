@@ -1,4 +1,4 @@
-"""What spaCy finds by entry points: the factory ``ner_crf``, its architecture, readers and more.
+"""The entry points for spaCy: the factory ``ner_crf``, its architecture, readers and more.
 
 spaCy imports the factories of every installed package whenever a pipeline is made, so this
 module imports nothing but spaCy; the component and torch follow when ``ner_crf`` is added.
@@ -134,7 +134,7 @@ def make_batcher(
         tokens: The most tokens of a batch, padding counted, where there is a limit; a longer
             example is alone.
         noise: Examples are sorted by their length plus a random number up to this many tokens.
-        buffer: So many examples are sorted together.
+        buffer: The number of examples sorted together.
     """
     from ner.spacy_component.corpus import by_length
 

@@ -78,7 +78,7 @@ class Tagger(TagsTexts):
 
     @property
     def scheme(self) -> Scheme:
-        """How its spans are written as tags."""
+        """The scheme that writes its spans as tags."""
         return self.network.scheme
 
     @property
@@ -90,10 +90,10 @@ class Tagger(TagsTexts):
         """The spans of each sentence, each with its probability as ``score``.
 
         Args:
-            sentences: Sentences, or lists of tokens. What is already annotated is not looked at.
+            sentences: Sentences, or lists of tokens. Existing annotation is ignored.
 
         Raises:
-            TypeError: A text is given in place of a list of tokens.
+            TypeError: A string is given instead of a list of tokens.
         """
         return self.engine().predict(as_sentences(sentences))
 
@@ -105,7 +105,7 @@ class Tagger(TagsTexts):
             these.
 
         Raises:
-            TypeError: The tokens are a text.
+            TypeError: The tokens are a string.
         """
         refuse_text(tokens)
         yield from self.engine().stream(tokens)
@@ -120,7 +120,7 @@ class Tagger(TagsTexts):
             count: The most readings of a sentence.
 
         Raises:
-            TypeError: A text is given in place of a list of tokens.
+            TypeError: A string is given instead of a list of tokens.
             ValueError: ``count`` is below 1.
         """
         return self.engine().alternatives(as_sentences(sentences), count)
@@ -172,7 +172,7 @@ class Tagger(TagsTexts):
         return self.redactor(replacement, **options).redact([text])[0]
 
     def engine(self) -> FastEngine | PlainEngine:
-        """What tags with the network as it is now; the same one as long as it fits."""
+        """The inference engine of the current network; rebuilt only when the network changes."""
         engine = self._engine
         made_for = None if engine is None else (engine.network, engine.decoding)
         if engine is None or made_for != (self.network, self.decoding) or not engine.fits():
@@ -280,7 +280,7 @@ def pick_device(name: str) -> torch.device:
     """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
 
     Raises:
-        ConfigError: There is no such device here.
+        ConfigError: The device is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

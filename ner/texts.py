@@ -72,7 +72,7 @@ class TaggedText:
 
 
 class Predictor(Protocol):
-    """What finds the spans of sentences."""
+    """Predicts the spans of sentences."""
 
     def predict(self, sentences: Iterable[Sentence], /) -> list[tuple[Span, ...]]:
         """Return the spans of each sentence."""
@@ -111,7 +111,7 @@ class TagsTexts:
                 model's, which is ``builtin`` unless its training data were cut otherwise.
 
         Raises:
-            ConfigError: There is no such tokenizer.
+            ConfigError: The tokenizer is unknown.
             TypeError: A text is not a string.
         """
         name = tokenizer or self.tokenizer

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import house_figures as house
 import pytest
+import word_counts as words
 
 import ner
 from ner.cli import VERBS
@@ -159,3 +160,34 @@ def test_the_repository_names_no_folder_of_a_particular_machine():
     for page in [*PAGES, ROOT / "CHANGELOG.md"]:
         found = re.search(HOME, page.read_text("utf-8"))
         assert not found, f"{page}: {found}"
+
+
+PHRASES_AT_MOST = dict.fromkeys(words.PHRASES, 15) | {
+    "is none": 35,
+    "told": 30,
+    "is no": 95,
+    "so many": 20,
+    "said": 25,
+}
+
+
+def test_no_docstring_begins_with_a_question_word():
+    """A docstring says what the thing is or does: ``Return whether ...``, ``The number of ...``."""
+    assert words.questions() == []
+
+
+def test_phrases_that_read_like_a_translation_grow_rarer():
+    counts = words.counts()
+    assert {name: n for name, n in counts.items() if n > PHRASES_AT_MOST.get(name, 0)} == {}
+
+
+def test_phrases_are_counted_across_lines(monkeypatch):
+    page = "There\nis none, and there are\n  none. He was TOLD so."
+    monkeypatch.setattr(words, "texts", lambda: [(words.ROOT / "docs" / "page.md", page)])
+    assert words.counts()["is none"] == 2
+    assert words.counts()["told"] == 1
+
+
+def test_phrases_are_counted_in_texts_and_not_in_code():
+    source = 'told = None  # is none\nprint(f"are none {told}" if told is None else "")\n'
+    assert words.prose(source).split("\n") == ["# is none", 'f"are none {}"', '""']

@@ -1,1 +1,1 @@
-"""How sure a tagger is: its calibration, its uncertainty, and the alternatives to what it found."""
+"""The uncertainty of a tagger: its calibration, entropies, and alternatives to what it found."""

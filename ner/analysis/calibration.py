@@ -66,7 +66,7 @@ class Lattices:
         return found
 
     def counts(self, decoding: Decoding) -> Integers:
-        """How many spans of each sentence are right, predicted and gold, ``(sentences, 3)``."""
+        """Return the correct, predicted and gold spans of each sentence, ``(sentences, 3)``."""
         return np.array(
             [_counts(s, own) for s, own in zip(self.sentences, self.predict(decoding), strict=True)]
         ).reshape(-1, 3)
@@ -139,7 +139,7 @@ class ProbableSpans:
         self._begins = (lengths.cumsum() - lengths)[spans.rows]
 
     def counts(self, threshold: float, within: Bools) -> Integers:
-        """How many spans of some sentences are right, and how many predicted, ``(2,)``."""
+        """Return the correct and predicted spans of some sentences, ``(2,)``."""
         passed = np.flatnonzero((self.probabilities >= threshold) & within[self.spans.rows])
         gains = self.probabilities[passed] - threshold
         chosen = greatest_gain(self.spans.take(passed), self._begins[passed], gains)
@@ -148,12 +148,12 @@ class ProbableSpans:
 
 
 def is_known(sentence: Sentence) -> bool:
-    """Whether a sentence has tokens, and the annotation of all of them."""
+    """Return whether a sentence has tokens, all of them annotated."""
     return bool(len(sentence)) and sentence.spans is not None and not sentence.unknown
 
 
 def _counts(sentence: Sentence, predicted: Sequence[Span]) -> tuple[int, int, int]:
-    """How many spans are right, predicted and gold; none where it is not known what is right."""
+    """Return the correct, predicted and gold spans; none where the gold spans are unknown."""
     if sentence.spans is None:
         return 0, 0, 0
     own = [
@@ -216,7 +216,7 @@ class Chooser:
 
     @property
     def enough(self) -> bool:
-        """Whether there are entities enough to choose by."""
+        """Return whether there are enough entities to choose by."""
         known = [is_known(sentence) for sentence in self.lattices.sentences]
         return int(self._best_path[known, 2].sum()) >= ENOUGH
 

@@ -1,4 +1,4 @@
-"""How sure a network is of sentences: of the spans somebody annotated, and of its own reading."""
+"""The uncertainty of a network: about annotated spans, and about its own predictions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GivesChains(Protocol):
 
     @property
     def scheme(self) -> Scheme:
-        """How spans are written as tags."""
+        """The scheme that writes spans as tags."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class ExportedScorer:
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """What a network is not sure of.
+    """The parts of its predictions a network is unsure about.
 
     Args:
         network: The network, in evaluation mode, or an exported model.
@@ -73,7 +73,7 @@ class Doubts:
         return cls(network, tagger.decoding)
 
     def opinions(self, sentences: Sequence[Sentence]) -> list[Opinion]:
-        """What the network thinks of annotated sentences; it does not look at their spans.
+        """Yield the network's opinion of annotated sentences; their spans are not looked at.
 
         A gold span whose label the network does not know has the probability 0.
         """

@@ -1,4 +1,4 @@
-"""What a corpus is like, and what is wrong with it.
+"""Check a corpus: describe it and find what is wrong with it.
 
 One walk through the files gathers figures, vocabulary and mentions; a second look, at what is
 still held or at the file once more, finds the tags and words that are only odd in the light of
@@ -32,7 +32,7 @@ Watch = Callable[[CorpusFile, Iterable[Item]], Iterable[Item]]
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """What was found.
+    """The findings of a check.
 
     Attributes:
         files: What each file is like.
@@ -83,7 +83,7 @@ def check(
         options: Of the format's reader.
 
     Raises:
-        ValueError: There is no such format, kind of finding or option.
+        ValueError: The format, kind of finding or option is unknown.
         OSError: No file matches a pattern.
     """
     survey = Survey(ignore)
@@ -256,7 +256,7 @@ def _places(use: Use) -> str:
 
 
 def _also(use: Use) -> str:
-    """Where else a label stands, beyond the first place."""
+    """Name the further places of a label, beyond the first."""
     return f"; also {_named(use, 1)}" if len(use.places) > 1 else ""
 
 

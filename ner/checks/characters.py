@@ -1,4 +1,4 @@
-"""What may be odd about the characters of a token."""
+"""Suspicious characters in tokens."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _ADDRESS = re.compile(r"://|^www\.|^/|@", re.IGNORECASE)
 
 
 def oddities(token: str) -> Iterator[tuple[str, str]]:
-    """What is odd about a token, as pairs of a kind of finding and a message."""
+    """Yield each oddity of a token as the kind of finding and a message."""
     if _PLAIN.fullmatch(token):
         return
     if token.isspace():
@@ -88,7 +88,7 @@ def _beyond_ascii(token: str) -> Iterator[tuple[str, str]]:
 
 
 def mended(token: str) -> str | None:
-    """What a token was before UTF-8 was read as Windows-1252, if that is what happened."""
+    """Return the token before its UTF-8 was read as Windows-1252, if that is what happened."""
     try:
         repaired = b"".join(map(_byte, token)).decode()
     except (UnicodeEncodeError, UnicodeDecodeError):
@@ -99,7 +99,7 @@ def mended(token: str) -> str | None:
 
 
 def _plausible(text: str) -> bool:
-    """Whether the letters and marks of a text are of one script, and the Latin ones are usual.
+    """Return whether all letters and marks are of one script, and Latin ones are common.
 
     ``ß«`` is the UTF-8 of a mark of N'Ko: what looks like a wrong encoding may be a word before
     a quotation mark.
@@ -135,7 +135,7 @@ def spelled(token: str) -> str:
 
 
 def _characters(token: str) -> Iterator[tuple[str, str]]:
-    """The invisible and impossible characters of a token, each told once."""
+    """Yield the invisible and invalid characters of a token, each once."""
     told = set()
     for place, character in enumerate(token):
         if character in told or not _odd(character):
@@ -154,7 +154,7 @@ def _odd(character: str) -> bool:
 
 
 def _joins(before: str, after: str) -> bool:
-    """Whether a joiner stands where it is ordinary: in some scripts, and within an emoji."""
+    """Return whether a joiner stands where it is ordinary: in some scripts, and within an emoji."""
     if not before or not after:
         return False
     left = unicodedata.name(before[-1], "")

@@ -1,4 +1,4 @@
-"""What can be wrong with a corpus, and the list of what was found."""
+"""The kinds of problems a corpus can have, and the list of those found."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Findings:
         return sorted(found, key=lambda one: order[one.path])
 
     def number(self, severity: str) -> int:
-        """How many findings are so severe."""
+        """Return the number of findings of a severity."""
         return sum(n for kind, n in self.counts.items() if KINDS[kind].severity == severity)
 
     def to_dict(self) -> list[dict[str, Any]]:

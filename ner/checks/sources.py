@@ -218,7 +218,7 @@ class CorpusFile:
     def _collectors(
         self, reader: Callable[..., Any], findings: Findings | None
     ) -> dict[str, Faults | Misfits]:
-        """What a reader can take to note bad lines and misfits in, instead of raising."""
+        """Return the collectors that take bad lines and misfits in place of raising."""
         takes = inspect.signature(reader).parameters
         collectors: dict[str, Faults | Misfits] = {
             "faults": Collected(self.name, findings),
@@ -255,7 +255,7 @@ class Decoded(dict[tuple[str, ...], tuple[tuple[Span, ...] | None, int, int]]):
 
 
 def decoded(tags: Sequence[str], missing: str) -> tuple[tuple[Span, ...] | None, int]:
-    """The spans of tags, what is no tag read as ``O``; and how many tokens nobody annotated."""
+    """Return the spans of tags, reading invalid ones as ``O``, and the number of missing tags."""
     unknown = tags.count(missing) if missing in tags else 0
     if unknown == len(tags):
         return None, unknown

@@ -39,7 +39,7 @@ _OPENING = {closing: opening for opening, closing in _CLOSING.items()}
 
 @dataclass
 class Facts:
-    """What a file is like.
+    """The statistics of a file.
 
     Attributes:
         path: The file.
@@ -74,12 +74,12 @@ class Facts:
 
 @dataclass
 class Overlap:
-    """What a file shares with an earlier one.
+    """The sentences a file shares with an earlier one.
 
     Attributes:
         against: The earlier file.
         sentences: How many of its sentences stand in that one too, word for word.
-        unseen: How many of its entities, as words, are no entity there.
+        unseen: The number of its entities that are not entities there.
         out_of_vocabulary: How many of its entities hold a token that does not occur there.
     """
 
@@ -90,7 +90,7 @@ class Overlap:
 
 
 class Survey:
-    """What is known of all files together.
+    """The statistics of all files together.
 
     Args:
         ignore: Kinds of findings that do not count.
@@ -190,7 +190,7 @@ class Survey:
             self.findings.add("annotation-conflict", item.path, line, told)
 
     def _name(self, number: int) -> str:
-        """What the file of that number is called; there are as many as brat has texts."""
+        """Return the name of the file of that number; there are as many as brat has texts."""
         return next(islice(self._names, number, None), "")
 
     def _add_span(self, facts: Facts, item: Item, span: Span, file: int) -> None:
@@ -310,7 +310,7 @@ class Review:
 
 
 def _repair(tags: Sequence[str], repaired: Sequence[str], place: int) -> tuple[str, int]:
-    """What becomes of the tags on either side of a place, and at which token."""
+    """Return the tags on either side of a place after repair, and the token they differ at."""
     end = place == len(tags)
     at = place - 1 if end or (place and tags[place] == repaired[place]) else place
     after = "at the end of the sentence" if end else f"before {tags[place]!r}"
@@ -320,7 +320,7 @@ def _repair(tags: Sequence[str], repaired: Sequence[str], place: int) -> tuple[s
 
 
 def edges(form: Form) -> Iterator[tuple[str, str]]:
-    """What is odd about the ends of a mention: a message, and the kind of finding."""
+    """Return a message on odd characters at the ends of a mention, and the kind of finding."""
     if not form[0].strip() or not form[-1].strip():
         yield "begins or ends in white space", "blank-edge"
         return

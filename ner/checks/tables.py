@@ -1,4 +1,4 @@
-"""What is remembered of all files together, in tables that do not grow without bound."""
+"""Bounded tables of what was seen in all files together."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Thing = TypeVar("Thing", bound=Hashable)
 
 
 class Place(NamedTuple):
-    """Where something stands."""
+    """A place in a file."""
 
     path: str
     line: int
 
 
 class Use:
-    """How often a mention has a label, and where first.
+    """The number of times a mention has a label, and its first place.
 
     Attributes:
         count: How often.
@@ -39,7 +39,7 @@ class Use:
 
     @property
     def full(self) -> bool:
-        """Whether no further place is remembered."""
+        """Return whether no further place is remembered."""
         return len(self.places) == PLACES
 
     def add(self, path: str, line: int) -> None:
@@ -91,7 +91,7 @@ class Known(Generic[Thing]):
 
 
 class Seen(NamedTuple):
-    """What is known of a sentence that stands somewhere already.
+    """A sentence that was seen before.
 
     Attributes:
         name: What the file is called that it stands in first, by its number.
@@ -107,7 +107,7 @@ class Seen(NamedTuple):
 
 
 class Sentences:
-    """Where each sentence stands first, and how it is annotated there.
+    """The first place of each sentence, and its annotation there.
 
     A sentence is known by a hash of 64 bits, an annotation by one of 32, and all that is known
     of a sentence is one number: a million of them take some 120 MB.
@@ -187,7 +187,7 @@ class Seekers:
             self._by_first.setdefault(form[0], []).append(form)
 
     def among(self, tokens: Form) -> Iterator[tuple[int, Form]]:
-        """Where forms stand, from left to right, the longest first, none within another."""
+        """Yield the forms found, from left to right, the longest first, without nesting."""
         by_first = self._by_first
         if by_first.keys().isdisjoint(tokens):
             return

@@ -1,6 +1,6 @@
 """The command line: ``ner VERB ...``. Each verb is a module of this folder.
 
-Only the module of the verb that was called is imported, so that ``--help`` answers at once.
+Only the module of the verb called is imported, so that ``--help`` is instant.
 A verb module has ``add_arguments(parser)`` and ``run(arguments) -> int``, the exit status.
 """
 
@@ -46,7 +46,7 @@ INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage in front of it."""
+    """Reports an error in one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
         note(f"error: {message}; see `{self.prog} --help`")
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb.
 
     Returns:
-        0; 1 where a check found something wrong; 2 for bad input or settings.
+        0; 1 if a check found something wrong; 2 for bad input or settings.
     """
     if arguments is not None:
         return _main(list(arguments))
@@ -99,7 +99,7 @@ def _main(given: list[str]) -> int:
 
 
 def _prepare_streams() -> None:
-    """Have all three streams, of which the caller may have closed some, and write UTF-8."""
+    """Reopen standard streams that the caller closed, and write UTF-8."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
@@ -149,7 +149,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Show what a reader remarks without the line of code it says it at."""
+    """Print a warning without the line of code that raised it."""
     if issubclass(category, UserWarning):
         text = f"warning: {printable(str(message))}"
     else:
@@ -158,7 +158,7 @@ def _show_warning(
 
 
 def _one_line(error: BaseException) -> str:
-    """The message of an error; what the system says of a file, with the file's name."""
+    """Return the message of an error, with the file name for a system error."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""``ner bench``: how fast a model tags a file here, and what it takes."""
+"""``ner bench``: measure speed and memory of tagging a file on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATENCY = 200  # sentences tagged one at a time
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner bench`` takes."""
+    """Add the arguments of ``ner bench``."""
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a model directory")
     parser.add_argument("file", metavar="FILE", help="sentences to tag")
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and tell."""
+    """Measure and report."""
     check_threads(arguments.threads)
     if arguments.rounds < 1:
         raise ConfigError(f"--rounds must be at least 1, got {arguments.rounds}")
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 def measure(
     tagger: Tagger | ExportedTagger, sentences: list[Sentence], rounds: int
 ) -> dict[str, Any]:
-    """Wall-clock figures of tagging these sentences; the first pass is the cold one."""
+    """Return wall-clock figures of tagging these sentences; the first pass is cold."""
     tokens = sum(map(len, sentences))
     times = [_seconds(tagger, sentences) for _ in range(rounds + 1)]
     singles = sorted(_seconds(tagger, [sentence]) for sentence in sentences[:LATENCY])
@@ -90,7 +90,7 @@ def _seconds(tagger: Tagger | ExportedTagger, sentences: list[Sentence]) -> floa
 
 
 def _peak() -> float:
-    """The most memory this process has held, in MiB; 0 where the system does not say."""
+    """Return the peak memory of this process in MiB; 0 if the system does not report it."""
     try:
         import resource
     except ImportError:  # not on Windows

@@ -26,15 +26,19 @@ The temperature makes probabilities fit what is right and wrong; the best tags s
 With --f1 the decoding of the best F1 is chosen too, as `ner train` chooses it; with --recall or
 --precision the threshold (and the cost of a miss) that reaches it.
 """
-# what saving a tagger writes anew
+# files that saving a tagger rewrites
 OWN = {"metrics.json", "config.yaml", "tagger.json", "weights.safetensors"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner calibrate`` takes."""
+    """Add the arguments of ``ner calibrate``."""
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a model directory, changed in place")
-    parser.add_argument("development", metavar="DEVELOPMENT", help="annotated, not trained on")
+    parser.add_argument(
+        "development",
+        metavar="DEVELOPMENT",
+        help="annotated sentences the model was not trained on",
+    )
     add_reading(parser, "DEVELOPMENT")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -91,10 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def other_files(model: Path, *, replaced: bool) -> list[str]:
-    """The files of a model that saving its tagger does not write anew, and is to keep.
+    """Return the files of a model that saving its tagger does not rewrite but must keep.
 
     Raises:
-        ConfigError: The directory is to be replaced, and holds what is no part of the model.
+        ConfigError: The directory is to be replaced and contains files that are not the model's.
     """
     from ner.model_directory import DESCRIPTION, MANIFEST
 
@@ -111,11 +115,11 @@ def other_files(model: Path, *, replaced: bool) -> list[str]:
 def calibrate(
     tagger: Tagger, sentences: list[Sentence], *, recall: float | None, precision: float | None
 ) -> Score | None:
-    """Set a tagger's decoding by development sentences; the score where one was asked for.
+    """Fit a tagger's decoding on development sentences; return the score if one was requested.
 
     Raises:
-        ConfigError: No threshold reaches what is asked for.
-        ValueError: The sentences are not annotated, or with other labels.
+        ConfigError: No threshold reaches the requested value.
+        ValueError: The sentences are not annotated, or have other labels.
     """
     from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""``ner check``: say what a corpus is like and what is wrong with it."""
+"""``ner check``: describe a corpus and report what is wrong with it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SAMPLED = 1 << 16  # bytes from which the number of lines of a file is estimated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner check`` takes."""
+    """Add the arguments of ``ner check``."""
     parser.epilog = EXAMPLE
     parser.add_argument(
         "files", metavar="FILE", nargs="+", help="files or globs; - is standard input"
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         action="append",
         default=[],
-        help="a kind of finding that does not count, such as leak; repeat for several",
+        help="ignore this kind of finding, such as leak; may be repeated",
     )
     parser.add_argument("--csv", metavar="PATH", help="write the findings as CSV; - for stdout")
     add_reading(parser, "the files")
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _csv(report: CorpusReport) -> str:
-    """The findings as a table, the lines of each parted by blanks."""
+    """Return the findings as CSV; line numbers are separated by blanks."""
     columns = ("severity", "kind", "path", "line", "count", "lines", "message")
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
@@ -104,9 +104,9 @@ def _csv(report: CorpusReport) -> str:
 
 @contextlib.contextmanager
 def _few_collections() -> Iterator[None]:
-    """Look for unreachable cycles, of which a check makes none, a hundred times less often.
+    """Run the garbage collector a hundred times less often, since a check creates no cycles.
 
-    Among the many things that are remembered of a large file, that takes a quarter of the time.
+    With the many objects kept for a large file, it would take a quarter of the time.
     """
     usual = gc.get_threshold()
     gc.set_threshold(100 * usual[0], *usual[1:])
@@ -117,7 +117,7 @@ def _few_collections() -> Iterator[None]:
 
 
 class Bars:
-    """Shows how far the reading of each file is.
+    """Shows the progress of reading each file.
 
     Args:
         progress: Where it is shown.
@@ -127,7 +127,7 @@ class Bars:
         self._progress = progress
 
     def watch(self, source: CorpusFile, items: Iterable[Item]) -> Iterator[Item]:
-        """The same sentences."""
+        """Yield the same sentences, showing progress."""
         lines, before = _lines_of(source.name), 0
         with self._progress.bar(lines, f"checking {Path(source.name).name}", "lines") as step:
             for item in items:
@@ -139,7 +139,7 @@ class Bars:
 
 
 def _lines_of(name: str) -> int | None:
-    """About how many lines a file has, from its size and the lines at its beginning."""
+    """Estimate the number of lines of a file from its size and its first lines."""
     path = Path(name)
     if not path.is_file() or path.suffix in (".gz", ".bz2", ".xz", ".zst", ".spacy"):
         return None
@@ -160,20 +160,20 @@ class TextReport:
         self._colours = colours
 
     def lines(self, report: CorpusReport, limit: int) -> Iterator[str]:
-        """All lines, with so many findings of each kind; 0 is all there are."""
+        """Yield all lines, with at most ``limit`` findings of each kind (0 for all)."""
         files = [facts for facts in report.files if facts.sentences]
         yield from self._tables(files, _short([facts.path for facts in report.files]))
         for name in report.full:
             yield f"more different {name} than there is room for: later ones were not compared"
         for kind in report.findings.kinds():
             if kind == "unreadable":
-                continue  # which standard error says
+                continue  # reported on standard error
             yield from self._findings(report.findings, kind, limit)
             yield ""
         yield self._summary(report.findings)
 
     def _tables(self, files: Sequence[Facts], names: dict[str, str]) -> Iterator[str]:
-        """What the files are like, if there is one with a sentence."""
+        """Yield the tables of statistics, if any file has a sentence."""
         if not files:
             return
         yield from self._table(_sizes(files, names))
@@ -242,7 +242,7 @@ def _sizes(files: Sequence[Facts], names: dict[str, str]) -> list[list[str]]:
 
 
 def _scheme(facts: Facts) -> str:
-    """The scheme, and how much of what tells one scheme from another speaks for it."""
+    """Return the scheme, and the share of the evidence that supports it."""
     if facts.detection is None:
         return "-"
     support = facts.detection.support
@@ -282,11 +282,11 @@ def _share(count: int, total: int) -> str:
 
 
 def _short(paths: Sequence[str]) -> dict[str, str]:
-    """The names of files alone, where no two are the same."""
+    """Return file names without folders if they are all distinct."""
     names = [Path(path).name for path in paths]
     return dict(zip(paths, names if len({*names}) == len({*paths}) else paths, strict=True))
 
 
 def _visible(text: str) -> str:
-    """A text that a terminal shows on one line, and that moves nothing on it."""
+    """Return a text that a terminal shows on one line, without control characters."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

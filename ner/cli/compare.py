@@ -1,4 +1,4 @@
-"""``ner compare``: whether two sets of predictions differ by more than chance."""
+"""``ner compare``: test whether two sets of predictions differ by more than chance."""
 
 from __future__ import annotations
 
@@ -25,20 +25,24 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner compare`` takes."""
+    """Add the arguments of ``ner compare``."""
     parser.epilog = EXAMPLE
     parser.add_argument("gold", metavar="GOLD", help="a file with gold annotation")
     parser.add_argument("first", metavar="A", help="predictions, or a model to tag GOLD with")
     parser.add_argument("second", metavar="B", help="other predictions, or another model")
     parser.add_argument(
-        "--unit", choices=["sentence", "document"], help="what to draw (default: see below)"
+        "--unit", choices=["sentence", "document"], help="unit of resampling (default: see below)"
     )
     parser.add_argument(
-        "--resamples", type=int, default=10_000, metavar="N", help="of the test (default: 10000)"
+        "--resamples",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="number of resamples (default: 10000)",
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
-        "--level", type=float, default=0.95, help="of the confidence intervals (default: 0.95)"
+        "--level", type=float, default=0.95, help="confidence level of intervals (default: 0.95)"
     )
     add_device(parser)
     add_report(parser)

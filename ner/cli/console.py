@@ -1,4 +1,4 @@
-"""What the verbs share: progress on a terminal, lines elsewhere, figures, JSON."""
+"""Shared by the verbs: progress on a terminal, plain lines elsewhere, figures, JSON."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any, Protocol
 
 from ner.storage.atomic import write_text
 
-# Control characters but TAB and LF: what begins with ESC or U+009B moves the cursor, renames the
-# window, or does worse. Tokens, labels and names of files may hold them.
+# Control characters except TAB and LF: sequences that begin with ESC or U+009B move the cursor,
+# rename the window, or do worse. Tokens, labels and file names may contain them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(text: str) -> str:
-    r"""The same text, control characters written out: ``\x1b``."""
+    r"""Return the text with control characters escaped: ``\x1b``."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def note(text: str) -> None:
-    """Show a line on standard error, whatever text from outside is in it."""
+    """Print a line on standard error, with control characters escaped."""
     print(printable(text), file=sys.stderr)
 
 
 class Advance(Protocol):
-    """Takes how much more is done, and figures to show beside the bar."""
+    """Advances a bar by an amount, with figures to show beside it."""
 
     def __call__(self, count: int, /, **figures: str) -> None: ...
 
@@ -42,10 +42,10 @@ class _Steps(logging.Handler):
 
 
 class Progress:
-    """Tells how far the work is: a bar on a terminal, only the lines elsewhere.
+    """Shows progress: a bar on a terminal, plain lines elsewhere.
 
     Args:
-        quiet: Tell nothing.
+        quiet: Print nothing.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -78,9 +78,9 @@ class Progress:
 
     @contextlib.contextmanager
     def bar(self, total: int | None, title: str, unit: str, *, done: int = 0) -> Iterator[Advance]:
-        """A bar on standard error while the block runs; its value takes how much is done.
+        """Show a bar on standard error while the block runs; its value advances it.
 
-        ``done`` is how much was, before it began.
+        ``done`` is the amount done before it starts.
         """
         if self.quiet or not sys.stderr.isatty():
             yield lambda count, /, **figures: None
@@ -104,12 +104,12 @@ class Progress:
 
 
 def write_json(result: Any, path: str) -> None:
-    """Write a result as JSON to a file, or to standard output where the path is ``-``."""
+    """Write a result as JSON to a file, or to standard output if the path is ``-``."""
     write_out(json.dumps(result, ensure_ascii=False, indent=2, allow_nan=False) + "\n", path)
 
 
 def write_out(text: str, path: str) -> None:
-    """Write a text to a file, or to standard output where the path is ``-``."""
+    """Write a text to a file, or to standard output if the path is ``-``."""
     if path == "-":
         sys.stdout.write(text)
     else:

@@ -1,4 +1,4 @@
-"""``ner convert``: turn one format or scheme into another."""
+"""``ner convert``: convert between formats and schemes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner convert`` takes."""
+    """Add the arguments of ``ner convert``."""
     parser.epilog = EXAMPLE + "\nformats:\n" + _formats()
     parser.add_argument(
         "input", metavar="INPUT", help="a file, or a glob in quotes; - is standard input"
@@ -54,27 +54,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scheme",
-        help=f"how tags are written: {', '.join(SCHEMES)}, IO; without it as in INPUT, or BIO",
+        help=f"scheme of the tags: {', '.join(SCHEMES)}, IO (default: that of INPUT, or BIO)",
     )
     parser.add_argument(
         "--writer",
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="an option of the writer, such as layout=same; may be repeated",
+        help="writer option, such as layout=same; may be repeated",
     )
     add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Convert a file, and say on standard error what was done and what could not be kept."""
+    """Convert a file, and report on standard error what was written and what was lost."""
     progress, counts = Progress(quiet=arguments.quiet), Counts()
     target = _target(arguments)
     scheme = _scheme(arguments.scheme, target)
     writing = parse_options(arguments.writer, option="--writer")
     check_format_options(target.name, "write", writing)
     if "layout" in options_of(target.name, "write"):
-        writing.setdefault("layout", "plain")  # which needs no options to be read
+        writing.setdefault("layout", "plain")  # which can be read without options
     sentences = read(arguments.input, **reading_of(arguments))
     with progress.bar(None, "converting", "sentences") as step:
         passing = counts.through(sentences, step)
@@ -87,10 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _target(arguments: argparse.Namespace) -> Format:
-    """The format of OUTPUT, which can be written to.
+    """Return the format of OUTPUT, checking that it can be written.
 
     Raises:
-        ConfigError: Neither ``--to`` nor its extension tells the format.
+        ConfigError: Neither ``--to`` nor the extension gives the format.
         OSError: Its folder does not exist.
     """
     if arguments.to is None:
@@ -101,19 +101,19 @@ def _target(arguments: argparse.Namespace) -> Format:
     return target
 
 
-_EMPTY = frozenset(("", "_", "-", "*"))  # how a column says nothing
+_EMPTY = frozenset(("", "_", "-", "*"))  # values that stand for an empty column
 
 
 @dataclass
 class Counts:
-    """How much has been converted.
+    """The number of sentences and spans converted.
 
     Attributes:
         sentences: How many sentences.
         tokens: How many tokens.
         spans: How many spans were written.
-        nested: How many spans were left out since they overlap another one.
-        columns: The names of all other columns that say something.
+        nested: How many spans were omitted since they overlap another one.
+        columns: The names of all other columns that are not empty.
     """
 
     sentences: int = 0
@@ -123,7 +123,7 @@ class Counts:
     columns: set[str] = field(default_factory=set)
 
     def through(self, sentences: Iterable[Sentence], step: Advance) -> Iterator[Sentence]:
-        """The same sentences without overlapping spans, counted as they pass."""
+        """Yield the same sentences without overlapping spans, counting them."""
         for sentence in sentences:
             if sentence.spans:
                 kept = outermost(sentence.spans)
@@ -140,7 +140,7 @@ class Counts:
             yield sentence
 
     def losses(self, target: Format) -> Iterator[str]:
-        """What the file that was written does not hold."""
+        """Describe what the written file cannot express."""
         if self.nested:
             yield f"left out {self.nested} spans inside or across another; the outermost are kept"
         lost = sorted(self.columns.difference(target.columns or ()))
@@ -152,7 +152,7 @@ class Counts:
 
 
 def _scheme(scheme: str | None, target: Format) -> str | None:
-    """The scheme asked for, where the format to be written has tags."""
+    """Return the scheme requested, if the target format has tags."""
     if scheme is None:
         return None
     name = file_scheme_named(scheme).name
@@ -163,7 +163,7 @@ def _scheme(scheme: str | None, target: Format) -> str | None:
 
 
 def _formats() -> str:
-    """The table of formats, for ``--help``."""
+    """Return the table of formats for ``--help``."""
     known = FORMATS | TOOLS
     width = max(map(len, known))
     return "\n".join(f"  {name:{width}}  {kind.summary}" for name, kind in known.items())

@@ -24,7 +24,7 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner cv`` takes."""
+    """Add the arguments of ``ner cv``."""
     parser.epilog = EXAMPLE
     add_settings(parser, "the settings; data.train is used")
     parser.add_argument(

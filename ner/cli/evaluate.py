@@ -1,4 +1,4 @@
-"""``ner evaluate``: everything about how good predictions are."""
+"""``ner evaluate``: score predictions, in full."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner evaluate`` takes."""
+    """Add the arguments of ``ner evaluate``."""
     parser.epilog = EXAMPLE
     parser.add_argument("gold", metavar="GOLD", help="a file with gold annotation")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", metavar="MODEL", help="a model directory to tag GOLD with")
-    which.add_argument("--predictions", metavar="FILE", help="GOLD as somebody predicted it")
+    which.add_argument("--predictions", metavar="FILE", help="a file of predictions for GOLD")
     which.add_argument(
         "--two-columns",
         action="store_true",
-        help="GOLD holds both: gold tags in the last column but one, predicted ones in the last",
+        help="GOLD has gold tags in the last column but one and predicted tags in the last",
     )
     parser.add_argument(
-        "--train", metavar="FILE", help="training sentences, to tell seen mentions from unseen"
+        "--train",
+        metavar="FILE",
+        help="training file, to score seen and unseen mentions separately",
     )
     add_device(parser)
     parser.add_argument(
@@ -48,11 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     drawing = parser.add_argument_group("intervals")
     drawing.add_argument(
-        "--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default: 2000)"
+        "--resamples",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="number of bootstrap resamples (default: 2000)",
     )
     drawing.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     drawing.add_argument(
-        "--level", type=float, default=0.95, help="of the confidence intervals (default: 0.95)"
+        "--level", type=float, default=0.95, help="confidence level of intervals (default: 0.95)"
     )
     showing = parser.add_argument_group("showing")
     showing.add_argument("--brief", action="store_true", help="print the table of scores alone")
@@ -66,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="default",
         choices=("default", "strict"),
         metavar="MODE",
-        help="print the report that seqeval computes, in its mode default or strict",
+        help="print seqeval's report, in its default or strict mode",
     )
     showing.add_argument(
         "--html",
@@ -119,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class _Task:
-    """Gold and predictions, and all that is told of them.
+    """Gold and predictions, and everything reported about them.
 
     Attributes:
         gold: The sentences with gold spans.
@@ -134,13 +140,13 @@ class _Task:
     perturbed: dict[str, Report] = field(default_factory=dict)
 
     def schemes(self) -> tuple[str | None, str | None]:
-        """The schemes that gold and predictions were read in."""
+        """Return the schemes of gold and predictions."""
         from ner.evaluation.tags import scheme_of
 
         return scheme_of(self.gold), scheme_of(self.predicted)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+        """Return everything as JSON values."""
         said = self.report.as_json(full=True)
         said["predictions_scheme"] = self.schemes()[1]
         said["seqeval_strict"] = self.report.strict.as_json()
@@ -151,7 +157,7 @@ class _Task:
         return said
 
     def conlleval(self) -> str:
-        """What conlleval prints."""
+        """Return the output of conlleval."""
         from ner.evaluation.report import conlleval_report
         from ner.evaluation.tags import tags_of, token_accuracy
 
@@ -167,7 +173,7 @@ class _Task:
         return (seqeval_text(self.report.pairs, mode) or score_table({})).rstrip("\n")
 
     def lines(self, *, brief: bool) -> list[str]:
-        """What is printed."""
+        """Return the lines to print."""
         from ner.evaluation.report import headline
 
         said = [*self.notes(), "", str(self.report)]
@@ -187,7 +193,7 @@ class _Task:
         return said
 
     def notes(self) -> list[str]:
-        """What was read."""
+        """Return the lines that describe the input."""
         report = self.report
         gold, predicted = self.schemes()
         counted = (
@@ -265,10 +271,10 @@ def _training(arguments: argparse.Namespace) -> list[Sentence] | None:
 
 
 def _perturbations(arguments: argparse.Namespace) -> list[str]:
-    """The perturbations asked for.
+    """Return the perturbations requested.
 
     Raises:
-        ValueError: There is no such, or no model to tag perturbed text with.
+        ValueError: A perturbation is unknown, or there is no model to tag perturbed text with.
     """
     from ner.evaluation.perturbations import PERTURBATIONS
 

@@ -25,12 +25,14 @@ What is written needs onnxruntime and numpy alone: `ner.runtime.load(OUTPUT)`, o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner export`` takes."""
+    """Add the arguments of ``ner export``."""
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a model directory")
-    parser.add_argument("output", metavar="OUTPUT", help="a directory; an exported one is replaced")
-    parser.add_argument("--format", default="onnx", help="of OUTPUT: onnx, the only one")
-    parser.add_argument("--int8", action="store_true", help="keep weights in 8 bits")
+    parser.add_argument(
+        "output", metavar="OUTPUT", help="directory to write; an exported model there is replaced"
+    )
+    parser.add_argument("--format", default="onnx", help="format of OUTPUT: onnx (the only one)")
+    parser.add_argument("--int8", action="store_true", help="quantise weights to 8 bits")
     parser.add_argument(
         "--gold", metavar="FILE", help="annotated sentences: tag them with both models and compare"
     )
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export and tell."""
+    """Export and report."""
     from ner.storage.atomic import check_replaceable
     from ner.storage.manifest import EXPORTED
 
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def compared(tagger: Tagger, exported: Path, sentences: list[Sentence]) -> dict[str, Any]:
-    """How a model and what was exported of it do on annotated sentences, and where they differ."""
+    """Compare a model with its export on annotated sentences."""
     import ner.runtime
     from ner.evaluation import evaluate
 

@@ -52,7 +52,7 @@ output: {output}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How a file is read, and what is in it.
+    """The reader options and contents found in a file.
 
     Attributes:
         path: The file.

@@ -1,4 +1,4 @@
-"""What the verbs that tag and score share: how the model is loaded and how it decodes."""
+"""Shared by the verbs that tag and score: loading the model and choosing the decoding."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ CHUNK = 2_000  # sentences tagged at a time, so that progress can be shown
 
 
 def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say how spans are chosen, and what computes."""
+    """Add the arguments for decoding, tokenizer and device."""
     add = parser.add_argument
-    add("--min-score", type=float, metavar="P", help="leave out spans less probable than this")
+    add("--min-score", type=float, metavar="P", help="omit spans less probable than this")
     add("--decode", choices=WAYS, help="decoding algorithm (default: the model's)")
     add(
         "--threshold",
@@ -43,13 +43,13 @@ def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="tokenizer of texts: builtin, spacy or spacy:LANGUAGE (default: the model's)",
     )
-    add("--language", metavar="CODE", help="the same as --tokenizer spacy:CODE")
+    add("--language", metavar="CODE", help="short for --tokenizer spacy:CODE")
     add_device(parser)
     add_threads(parser)
 
 
 def check_loading(arguments: argparse.Namespace) -> None:
-    """Look at what can be said without the model.
+    """Check the arguments as far as possible without the model.
 
     Raises:
         ConfigError: A value is out of range.
@@ -69,7 +69,7 @@ def tokenizer_of(
     """Return the name of the tokenizer of texts: the one given, or else the model's.
 
     Raises:
-        ConfigError: Two are given.
+        ConfigError: Two tokenizers are given.
     """
     if arguments.language is None and arguments.tokenizer is None:
         from ner import models
@@ -83,10 +83,10 @@ def tokenizer_of(
 
 
 def check_threads(count: int) -> None:
-    """Refuse a number of threads that no process can start.
+    """Check the number of threads.
 
     Raises:
-        ConfigError: It is none from 1 to ``MOST_THREADS``.
+        ConfigError: It is not from 1 to ``MOST_THREADS``.
     """
     if not 1 <= count <= MOST_THREADS:
         raise ConfigError(f"--threads must be from 1 to {MOST_THREADS:,}, got {count:,}")
@@ -108,7 +108,7 @@ def loaded_either(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
 
 
 def model_of(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
-    """The tagger, exported or not; an exported one never waits for torch."""
+    """Load the tagger, exported or not; an exported one does not import torch."""
     from ner.models import load
     from ner.runtime import is_exported
 
@@ -120,10 +120,10 @@ def model_of(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
 
 
 def decoding_as(tagger: Some, arguments: argparse.Namespace) -> Some:
-    """The same tagger, its spans chosen as the arguments say.
+    """Return the same tagger with the decoding of the arguments.
 
     Raises:
-        ConfigError: A threshold is given, but nothing is chosen by it.
+        ConfigError: A threshold is given, but the decoding does not use it.
     """
     chosen = _chosen(arguments)
     tagger.decoding = replace(tagger.decoding, **chosen)
@@ -135,41 +135,41 @@ def decoding_as(tagger: Some, arguments: argparse.Namespace) -> Some:
 
 
 def _chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings of decoding that are given."""
+    """Return the decoding settings that are given."""
     given = {name: getattr(arguments, name) for name in CHOICES}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def add_compared(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say how gold and predictions are read."""
+    """Add the arguments for reading gold and predictions."""
     reading = parser.add_argument_group("reading files")
     add_reading(reading, "GOLD")
     add_reading(reading, "the predictions", prefix="predictions")
     reading.add_argument(
         "--ignore-tokens",
         action="store_true",
-        help="let tokens differ as long as each sentence has equally many",
+        help="allow different tokens if each sentence has the same number of them",
     )
 
 
 def read_gold(arguments: argparse.Namespace, **more: Any) -> list[Sentence]:
-    """The sentences of GOLD."""
+    """Read the sentences of GOLD."""
     return list(read(arguments.gold, **reading_of(arguments) | more))
 
 
 def read_predictions(path: str, arguments: argparse.Namespace) -> list[Sentence]:
-    """The sentences of a file of predictions."""
+    """Read the sentences of a file of predictions."""
     return list(read(path, **reading_of(arguments, "predictions")))
 
 
 def is_model(path: str) -> bool:
-    """Whether a path is a model directory, exported or not."""
+    """Return whether a path is a model directory, exported or not."""
     return any((Path(path) / name).is_file() for name in ("tagger.json", EXPORTED))
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A tagger that shows how far it is.
+    """A tagger that shows its progress.
 
     Attributes:
         tagger: The tagger.
@@ -187,7 +187,7 @@ class Model:
         return cls(load(path, device=device), progress)
 
     def predict(self, sentences: Sequence[Sentence], title: str = "tagging") -> list[Sentence]:
-        """The same sentences with predicted spans."""
+        """Return the same sentences with predicted spans."""
         found: list[Sentence] = []
         with self.progress.bar(len(sentences), title, "sentences") as done:
             for start in range(0, len(sentences), CHUNK):

@@ -1,4 +1,4 @@
-"""The arguments that verbs share, each written once, and what becomes of their values."""
+"""The arguments that verbs share, and the reading of their values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
-        help="auto, cpu or cuda (default: auto, which is CUDA where there is a GPU)",
+        help="auto, cpu or cuda (default: auto, which uses a GPU if there is one)",
     )
 
 
@@ -57,7 +57,7 @@ def add_reading(
     Args:
         parser: The parser, or a group of its arguments.
         of: The argument that names the file.
-        prefix: Before their names where a verb reads several files: ``predictions``.
+        prefix: A prefix of the option names if a verb reads several files: ``predictions``.
         alias: Whether ``--format`` is another name of ``--from``.
     """
     from ner.formats import FORMATS
@@ -76,13 +76,12 @@ def add_reading(
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help=f"an option of the reader of {of}, such as tag_column=2; may be repeated; "
-        "docs/formats.md lists them",
+        help=f"reader option for {of}, such as tag_column=2; may be repeated; see docs/formats.md",
     )
 
 
 def reading_of(arguments: argparse.Namespace, prefix: str = "") -> dict[str, Any]:
-    """The keyword arguments of ``ner.read`` that ``--from`` and ``--reader`` give.
+    """Return the keyword arguments of ``ner.read`` given by ``--from`` and ``--reader``.
 
     Raises:
         ConfigError: A reader option is not of the form ``KEY=VALUE``.
@@ -94,7 +93,7 @@ def reading_of(arguments: argparse.Namespace, prefix: str = "") -> dict[str, Any
 
 
 def parse_options(given: Iterable[str], *, option: str) -> dict[str, Any]:
-    """The options that ``KEY=VALUE`` arguments give; a hyphen in a key is an underscore.
+    """Parse ``KEY=VALUE`` arguments; a hyphen in a key is an underscore.
 
     Raises:
         ConfigError: One is not of that form.
@@ -108,7 +107,7 @@ def parse_options(given: Iterable[str], *, option: str) -> dict[str, Any]:
 
 
 def output_file(option: str = "") -> Callable[[str], str]:
-    """Return what checks, before the work begins, that a file can be written to.
+    """Return a check, run before the work begins, that a file can be written.
 
     Its folder need not exist yet.
 
@@ -133,10 +132,10 @@ def output_file(option: str = "") -> Callable[[str], str]:
 
 
 def check_extension(path: str, advice: str) -> None:
-    """Refuse to write a file whose extension is that of no format; none at all is CoNLL.
+    """Check that the extension of an output is that of a format; no extension is CoNLL.
 
     Raises:
-        ConfigError: It is; the message ends with the advice.
+        ConfigError: The extension is unknown; the message ends with the advice.
     """
     from ner.formats import ending_of, format_by_ending
 
@@ -184,7 +183,7 @@ def add_shortcuts(parser: argparse.ArgumentParser) -> None:
 
 
 def assignments_of(arguments: argparse.Namespace) -> list[str]:
-    """The settings that the arguments change, as ``KEY=VALUE``."""
+    """Return the settings that the arguments change, as ``KEY=VALUE``."""
     from ner.training.settings import SHORTCUTS, shortcuts
 
     source = [] if arguments.source is None else [f"data.format={arguments.source}"]
@@ -196,13 +195,13 @@ def assignments_of(arguments: argparse.Namespace) -> list[str]:
 
 
 def add_outcome(parser: argparse.ArgumentParser) -> None:
-    """Say where training happens and what it tells, for every verb that trains."""
+    """Add the device and report arguments of verbs that train."""
     add_device(parser)
     add_report(parser)
 
 
 def scores_line(scores: dict[str, Any]) -> str:
-    """A line of figures: precision, recall and F1, and how many entities there are."""
+    """Return a line with precision, recall, F1 and the number of entities."""
     return (
         f"precision {percent(scores['precision'])}  recall {percent(scores['recall'])}  "
         f"F1 {percent(scores['f1'])}  ({scores['gold']} entities)"

@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _operating_point(tagger: Tagger, arguments: argparse.Namespace) -> dict[str, Any] | None:
-    """What coverage is promised and at what price; measured anew where sentences are given."""
+    """Return the promised coverage and its price; measured anew if sentences are given."""
     from dataclasses import asdict
 
     from ner.analysis.calibration import Lattices
@@ -132,7 +132,7 @@ def _patterns(arguments: argparse.Namespace) -> list[Any]:
 
 
 def _by_label(path: str) -> dict[str, list[str]]:
-    """What a file of ``LABEL<tab>pattern`` lists.
+    """Read a file of lines ``LABEL<tab>pattern``.
 
     Raises:
         ConfigError: A line is not of that form.

@@ -1,4 +1,4 @@
-"""Files on other machines (``s3://``, ``gs://``, ``hdfs://``, ``file://``), by way of fsspec."""
+"""Remote files (``s3://``, ``gs://``, ``hdfs://``, ``file://``), accessed with fsspec."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from urllib.parse import parse_qsl
 from ner.errors import ConfigError, DataError
 
 REMOTE = "://"
-_NUMBERS = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}  # where unsaid
+_NUMBERS = {
+    FileNotFoundError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+}  # for errors without an errno
 
 
 def is_remote(path: str) -> bool:
-    """Return whether a path is the address of a file elsewhere."""
+    """Return whether a path is a URL."""
     return REMOTE in path
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """Return the files that paths, addresses, and globs of either stand for.
+    """Return the files that paths, URLs, and globs of either stand for.
 
     Raises:
         OSError: A glob matches no file.
-        ConfigError: An address cannot be used.
+        ConfigError: A URL cannot be used.
     """
     from ner.formats.lines import expand as expand_local
 
@@ -42,7 +45,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
 
 
 def joined(folder: str, name: str) -> str:
-    """Return the path or address of a file in a folder, with the settings of the address."""
+    """Return the path or URL of a file in a folder, keeping the settings of the URL."""
     if not is_remote(folder):
         return str(Path(folder) / name)
     place, mark, settings = folder.partition("?")
@@ -50,7 +53,7 @@ def joined(folder: str, name: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Return whether there is such a file."""
+    """Return whether a file exists."""
     if not is_remote(path):
         return Path(path).exists()
     with _reaching(path) as (system, place):
@@ -59,9 +62,9 @@ def exists(path: str) -> bool:
 
 @contextmanager
 def nearby(source: str, target: str) -> Iterator[tuple[str, str]]:
-    """Give a local copy to read, and a local path to write, which is stored at the end.
+    """Give a local copy to read, and a local path to write, which is uploaded at the end.
 
-    What is local is used as it is. An object store shows a file only when all of it is there.
+    Local files are used directly. An object store shows a file only once it is complete.
     """
     with tempfile.TemporaryDirectory() as folder:
         here = str(Path(folder) / _name(source)) if is_remote(source) else source
@@ -97,10 +100,10 @@ def _name(path: str) -> str:
 
 @contextmanager
 def _reaching(address: str) -> Iterator[tuple[Any, str]]:
-    """Give the file system of an address and the path in it; its errors name the address.
+    """Give the file system of a URL and the path in it; errors name the URL.
 
     Raises:
-        ConfigError: The address cannot be used, or what reads such addresses is not installed.
+        ConfigError: The URL cannot be used, or its fsspec driver is not installed.
         OSError: The file cannot be read or written.
     """
     from fsspec.core import url_to_fs
@@ -111,6 +114,6 @@ def _reaching(address: str) -> Iterator[tuple[Any, str]]:
     except OSError as error:
         number = error.errno or _NUMBERS.get(type(error), errno.EIO)
         raise OSError(number, error.strerror or os.strerror(number), address) from error
-    except Exception as error:  # each kind of store has its own
+    except Exception as error:  # each kind of store has its own errors
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigError(f"{address}: {reason[0]}") from error

@@ -1,4 +1,4 @@
-"""``ner select``: which sentences to annotate next."""
+"""``ner select``: choose the sentences to annotate next."""
 
 from __future__ import annotations
 
@@ -24,22 +24,28 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner select`` takes."""
+    """Add the arguments of ``ner select``."""
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a model directory")
     parser.add_argument("file", metavar="FILE", help="sentences; their annotation is ignored")
-    parser.add_argument("--budget", type=int, required=True, metavar="N", help="how much to choose")
+    parser.add_argument(
+        "--budget",
+        type=int,
+        required=True,
+        metavar="N",
+        help="number of sentences or tokens to choose",
+    )
     parser.add_argument(
         "--unit",
         choices=["sentences", "tokens"],
         default="sentences",
-        help="what the budget counts (default: sentences)",
+        help="unit of the budget (default: sentences)",
     )
     parser.add_argument(
         "--output",
         type=output_file("--output"),
         metavar="PATH",
-        help="write the sentences, the best first",
+        help="write the chosen sentences to this file, best first",
     )
     add_reading(parser, "FILE")
     add_device(parser)
@@ -56,7 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         check_extension(arguments.output, "name it .conll or .jsonl")
     sentences = list(read(arguments.file, **reading_of(arguments)))
-    choose_sentences([], arguments.budget, unit=arguments.unit)  # refuses before the work begins
+    choose_sentences(
+        [], arguments.budget, unit=arguments.unit
+    )  # checks the budget before the work begins
     tagger = load(arguments.model, device=arguments.device)
     doubts = Doubts.of(tagger)
     uncertain = []

@@ -1,4 +1,4 @@
-"""``ner serve``: answer over HTTP with the records of ``ner tag``."""
+"""``ner serve``: tag over HTTP, with the records of ``ner tag`` as responses."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner serve`` takes."""
+    """Add the arguments of ``ner serve``."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model directory")
-    add("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
-    add("--port", type=int, default=8000, help="0 is a free one (default: 8000)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    add("--port", type=int, default=8000, help="port; 0 picks a free one (default: 8000)")
     add(
         "--allow-host",
         action="append",
         metavar="NAME",
-        help="a name of this host in requests (default: localhost on this machine, else any)",
+        help="accepted Host header (default: localhost for this machine only, else any)",
     )
     add_loading_arguments(parser)
     for option, (limit, kind, what) in OPTIONS.items():
-        add(option, dest=limit, type=kind, metavar="N", help=f"the most {what}")
-    add("--quiet", action="store_true", help="say nothing but errors")
+        add(option, dest=limit, type=kind, metavar="N", help=f"maximum number of {what}")
+    add("--quiet", action="store_true", help="print only errors")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until interrupted."""
     check_loading(arguments)
     try:
         from ner.serving import Limits, application, serve
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _hosts(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The names that requests may give; any, if there are none."""
+    """Return the accepted host names; empty for any."""
     if arguments.allow_host:
         return (*arguments.allow_host, *LOOPBACK)
     local = arguments.host == "localhost"
@@ -95,7 +95,7 @@ def _shown(host: str) -> str:
 
 
 def _allow_files() -> None:
-    """Let as many connections be open as the system lets us; the usual limit is 1,024."""
+    """Raise the limit of open files, usually 1,024, as far as the system permits."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -1,4 +1,4 @@
-"""``ner suspects``: annotation that a tagger finds improbable, the most improbable first."""
+"""``ner suspects``: annotation that a tagger finds improbable, most improbable first."""
 
 from __future__ import annotations
 
@@ -29,15 +29,19 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner suspects`` takes."""
+    """Add the arguments of ``ner suspects``."""
     parser.epilog = EXAMPLE
     parser.add_argument("model", metavar="MODEL", help="a model directory")
     parser.add_argument("file", metavar="FILE", help="annotated sentences")
     parser.add_argument(
-        "--folds", type=int, metavar="K", help="train K taggers, each without a part of FILE"
+        "--folds", type=int, metavar="K", help="train K taggers, each without one part of FILE"
     )
     parser.add_argument(
-        "--top", type=int, default=100, metavar="N", help="how many to show (default: 100)"
+        "--top",
+        type=int,
+        default=100,
+        metavar="N",
+        help="number of suspects to show (default: 100)",
     )
     add_reading(parser, "FILE")
     add_device(parser)
@@ -92,7 +96,7 @@ def _opinions(
 
 
 def _settings(model: str) -> RunSettings:
-    """The settings a model was trained with."""
+    """Return the settings a model was trained with."""
     from ner.training import read_settings
 
     path = Path(model) / "config.yaml"

@@ -40,11 +40,11 @@ example:
   ner tag models/conll2003 news.conll --to conll --processes 8 > tagged.conll
 """
 OPTIONS = {"encoding": (str, False), "tokenizer": (str, False)}
-MOST_PROCESSES = 1024  # each loads the model, and more than there are cores do not help
+MOST_PROCESSES = 1024  # each loads the model, and more than one per core do not help
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner tag`` takes."""
+    """Add the arguments of ``ner tag``."""
     parser.epilog = EXAMPLE
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model directory")
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INPUT",
         nargs="*",
         default=[],
-        help="files or globs; - or none is standard input",
+        help="files or globs (default: -, standard input)",
     )
     add(
         "--from",
@@ -66,15 +66,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="an option of the reader, encoding or tokenizer, such as encoding=latin-1",
+        help="reader option, encoding or tokenizer, such as encoding=latin-1",
     )
-    add("--encoding", default="utf-8", help="of the input, such as latin-1 (default: utf-8)")
+    add(
+        "--encoding",
+        default="utf-8",
+        help="encoding of the input, such as latin-1 (default: utf-8)",
+    )
     add("--to", choices=TARGETS, help="output format (default: by its extension, else jsonl)")
     output = output_file("--output")
-    add("--output", type=output, metavar="PATH", default=STREAM, help="file to write")
-    add("--output-dir", metavar="DIR", help="one file for each input; existing ones are skipped")
-    add("--shard", metavar="I/N", help="with --output-dir, every Nth input from the Ith on")
-    add("--engine", choices=["here", "ray"], default="here", help="what distributes the inputs")
+    add(
+        "--output",
+        type=output,
+        metavar="PATH",
+        default=STREAM,
+        help="output file (default: standard output)",
+    )
+    add(
+        "--output-dir", metavar="DIR", help="write a file per input here; existing ones are skipped"
+    )
+    add(
+        "--shard",
+        metavar="I/N",
+        help="with --output-dir, tag only every Nth input, starting at the Ith",
+    )
+    add("--engine", choices=["here", "ray"], default="here", help="where to tag (default: here)")
     add("--workers", type=int, metavar="N", help="number of Ray workers (each loads the model)")
     add(
         "--alternatives",
@@ -84,13 +100,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also give the K most probable readings of each sentence; jsonl only",
     )
     add_loading_arguments(parser)
-    add("--processes", type=int, default=1, metavar="N", help="number of processes (default: 1)")
+    add(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of worker processes (default: 1)",
+    )
     add("--skip-bad", action="store_true", help="skip malformed lines instead of stopping")
     add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Tag one stream, or each file into a file of its own."""
+    """Tag one stream, or each file into its own output file."""
     if arguments.to is None:
         arguments.to = target_of(arguments.output)
     _check(arguments)
@@ -141,7 +163,7 @@ def _warn_of_columns(model: Workers | Tagger | ExportedTagger | None) -> None:
 
 
 def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers | None]:
-    """The other processes, if there are to be any."""
+    """Return the worker processes, if any are requested."""
     if arguments.processes == 1:
         return nullcontext()
     from ner.cli.tag_processes import Workers
@@ -168,10 +190,10 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _read_options(arguments: argparse.Namespace) -> None:
-    """Take the options of the reader, which other arguments name too.
+    """Read the options of the reader, some of which have arguments of their own.
 
     Raises:
-        ConfigError: One is unknown, or cannot have its value.
+        ConfigError: An option is unknown, or has an invalid value.
     """
     options = parse_options(arguments.reader, option="--reader")
     check_options(options, OPTIONS, "the reader of `ner tag`")
@@ -180,7 +202,7 @@ def _read_options(arguments: argparse.Namespace) -> None:
 
 
 def _check_near(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
-    """Refuse addresses of files elsewhere, which are fetched and stored as a whole, one by one."""
+    """Check that inputs are local, since remote files are transferred as a whole, one by one."""
     for path in (*paths, arguments.output):
         if is_remote(path):
             raise ConfigError(f"{path}: addresses go with --output-dir")

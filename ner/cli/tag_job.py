@@ -1,4 +1,4 @@
-"""The work of ``ner tag``: what is tagged into what, and how a stream is tagged."""
+"""The work of ``ner tag``: its inputs and outputs, and the tagging of a stream."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file to tag, and the file that takes its name when it is whole."""
+    """A file to tag, and its output, which appears only when it is complete."""
 
     path: str
     target: str
 
 
 def shards_of(arguments: argparse.Namespace, paths: list[str]) -> list[Shard]:
-    """What this machine is to tag and is not there yet.
+    """Return the shards that this machine has yet to tag.
 
     Raises:
         ConfigError: The arguments do not go together.
@@ -65,13 +65,13 @@ def shards_of(arguments: argparse.Namespace, paths: list[str]) -> list[Shard]:
 
 
 def bare(path: str) -> Path:
-    """A path without the ending of its compression."""
+    """Return a path without the extension of its compression."""
     name = Path(path.partition("?")[0] if is_remote(path) else path)
     return name.with_suffix("") if name.suffix.lower() in PACKED else name
 
 
 def _place(path: str) -> str:
-    """A path such that no other means the same file."""
+    """Return a canonical path of a file."""
     return path if is_remote(path) else os.path.realpath(path)
 
 
@@ -83,7 +83,7 @@ def _share(text: str) -> tuple[int, int]:
 
 
 class Folder(NamedTuple):
-    """What became of the inputs of ``--output-dir``.
+    """The outcome of the inputs of ``--output-dir``.
 
     Attributes:
         tagged: How many files were tagged now.
@@ -113,10 +113,10 @@ def summarise(arguments: argparse.Namespace, folder: Folder) -> None:
 
 
 class Written(NamedTuple):
-    """What became of a part of a stream.
+    """The outcome of one part of a stream.
 
     Attributes:
-        text: What is to be written.
+        text: The text to write.
         sentences: How many were tagged.
         tokens: How many they had.
     """
@@ -127,12 +127,12 @@ class Written(NamedTuple):
 
 
 class Pool(Protocol):
-    """What tags parts of a stream elsewhere."""
+    """A pool of workers that tag parts of a stream."""
 
     def tagged(
         self, parts: Iterable[list[str | TagRequest] | UnboundedSentence | Idle]
     ) -> Iterator[Written | UnboundedSentence | Idle]:
-        """What becomes of each part, in their order; what is none to tag there is given back."""
+        """Yield the outcome of each part, in order; parts without text are passed through."""
 
 
 def tag_shard(
@@ -141,7 +141,7 @@ def tag_shard(
     shard: Shard,
     pool: Pool | None = None,
 ) -> Job:
-    """Tag a file into one of its own, wherever they are."""
+    """Tag a file into its own output file, local or remote."""
     with nearby(shard.path, shard.target) as (path, target):
         job = Job.of(tagger, arguments, [path], pool)
         job.run(target)
@@ -150,10 +150,10 @@ def tag_shard(
 
 @dataclass(slots=True)
 class Job:
-    """Some sources tagged into one target.
+    """Tagging of sources into one target.
 
     Attributes:
-        tagger: What tags; where that is for others to do, it is loaded when it is needed after all.
+        tagger: The tagger; with worker processes it is loaded only if needed.
     """
 
     tagger: Tagger | ExportedTagger | None
@@ -171,7 +171,7 @@ class Job:
         paths: Sequence[str],
         pool: Pool | None = None,
     ) -> Job:
-        """The job of tagging some files."""
+        """Return the job of tagging files."""
         from ner.streaming.readers import Source
 
         skip, encoding = arguments.skip_bad, arguments.encoding
@@ -180,14 +180,16 @@ class Job:
         return cls(tagger, arguments, sources, pool)
 
     def skipped(self) -> str:
-        """What was left out, or nothing."""
+        """Describe what was skipped, or return nothing."""
         return "; ".join(source.told() for source in self.sources if source.skipped)
 
     def run(self, target: str) -> None:
         """Read, tag and write."""
         from ner.streaming.writers import WRITERS
 
-        shown = target == STREAM and sys.stdout.isatty()  # a bar would be drawn between the lines
+        shown = (
+            target == STREAM and sys.stdout.isatty()
+        )  # a progress bar would be drawn between the lines
         progress = Progress(quiet=self.arguments.quiet or shown)
         began = time.perf_counter()
         self._invite()
@@ -208,7 +210,7 @@ class Job:
         return f"; tokenizer: {cut[0].tokenizer}" if cut else ""
 
     def _invite(self) -> None:
-        """Say that the input is to be typed, which looks as if nothing happened."""
+        """Prompt for input on a terminal, which would look like a hang otherwise."""
         typed = any(source.path == STREAM for source in self.sources) and sys.stdin.isatty()
         if typed and not self.arguments.quiet:
             note("reading standard input; Ctrl-D ends it")
@@ -232,7 +234,7 @@ class Job:
                 done(part.tokens)
 
     def tag(self, items: list[str | TagRequest], writer: JsonlWriter) -> int:
-        """Tag some sentences and write them, the lines between them at their places."""
+        """Tag sentences and write them, with the lines between them in place."""
         from ner.streaming.writers import Tagged
 
         sentences = [item.sentence for item in items if not isinstance(item, str)]
@@ -257,7 +259,7 @@ class Job:
         return self.tagger
 
     def _stream(self, endless: UnboundedSentence, writer: JsonlWriter, done: Advance) -> None:
-        """Tag a sentence that is too long to be held."""
+        """Tag a sentence that is too long to be held in memory."""
         from ner.sentence import Sentence
         from ner.streaming.writers import Tagged
 
@@ -270,9 +272,9 @@ class Job:
 
 
 def chunks(items: Iterable[Item]) -> Iterator[list[str | TagRequest] | UnboundedSentence | Idle]:
-    """The items, some thousand tokens at a time, or those before a time in which none come.
+    """Group items by some thousand tokens, or up to a pause of the input.
 
-    What is too long to be held comes by itself.
+    A sentence too long to be held comes by itself.
     """
     from ner.streaming.readers import Idle, UnboundedSentence
 
@@ -295,7 +297,7 @@ def chunks(items: Iterable[Item]) -> Iterator[list[str | TagRequest] | Unbounded
 
 @contextmanager
 def _opened(path: str) -> Iterator[IO[Any]]:
-    """Where the output goes: compressed as its ending says, as inputs are."""
+    """Open the output, compressed if its extension says so, as for inputs."""
     if path == STREAM:
         yield sys.stdout
         return
@@ -312,10 +314,10 @@ def _opened(path: str) -> Iterator[IO[Any]]:
 
 
 def kind_of(path: str, arguments: argparse.Namespace) -> str:
-    """What an input is: as the arguments say, or by its ending.
+    """Return the format of an input: as given, or by its extension.
 
     Raises:
-        ConfigError: It is in a format that is not tagged as a stream.
+        ConfigError: The format cannot be tagged as a stream.
     """
     if arguments.source is not None:
         return str(arguments.source)
@@ -353,10 +355,10 @@ def _refuse_columns(path: str) -> None:
 
 
 def target_of(path: str) -> str:
-    """The format to write a file in, by its extension; JSON lines where it has none.
+    """Return the format of an output, by its extension; JSON lines without one.
 
     Raises:
-        ConfigError: Its extension is that of another format, or of none.
+        ConfigError: The extension is unknown or that of another format.
     """
     from ner.formats import ending_of, format_by_ending
 

@@ -1,4 +1,4 @@
-"""``ner tag --processes N``: parts of a stream tagged by several processes, their order kept."""
+"""``ner tag --processes N``: tag parts of a stream in several processes, in order."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ AHEAD = 2  # parts waiting for each process, so that none is idle and memory sta
 
 
 class Workers:
-    """Processes that each hold the model. They end with the block, or with their parent.
+    """Worker processes, each with the model. They end with the block, or with their parent.
 
-    All of them load it at once, and their parent not at all: it reads and writes.
+    All of them load the model at once; their parent does not, it reads and writes.
 
     Args:
         arguments: Those of ``ner tag``.
@@ -40,15 +40,15 @@ class Workers:
         self._pool = ProcessPoolExecutor(
             self.count, multiprocessing.get_context("spawn"), _begin, (arguments,)
         )
-        # a process is started for whatever is submitted while none is idle
+        # a process is started for each job submitted while none is idle
         self._columns = [self._pool.submit(_columns) for _ in range(self.count)]
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns that the model looks at, as soon as it is loaded.
+        """Return the names of the columns that the model reads, once it is loaded.
 
         Raises:
-            Exception: It could not be loaded.
+            Exception: The model could not be loaded.
             MemoryError: As for ``tagged``.
         """
         return self._result(self._columns[0])
@@ -67,10 +67,10 @@ class Workers:
     def tagged(
         self, parts: Iterable[list[str | TagRequest] | UnboundedSentence | Idle]
     ) -> Iterator[Written | UnboundedSentence | Idle]:
-        """What becomes of each part, in their order; what is none to tag here is given back.
+        """Yield the outcome of each part, in order; parts with nothing to tag are passed through.
 
         Raises:
-            MemoryError: A process was ended from outside, as the system does for want of memory.
+            MemoryError: A process was killed, as the system does when memory runs out.
         """
         waiting: deque[Future[Written]] = deque()
         for part in parts:
@@ -84,7 +84,7 @@ class Workers:
         yield from self._results(waiting, leave=0)
 
     def _results(self, waiting: deque[Future[Written]], *, leave: int) -> Iterator[Written]:
-        """The results of the oldest parts, until so many are left."""
+        """Yield the results of the oldest parts until ``leave`` are left."""
         while len(waiting) > leave:
             yield self._result(waiting.popleft())
 
@@ -94,7 +94,7 @@ class Workers:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Say in words that a process has ended, whether this comes out by asking or by giving."""
+        """Turn the failure of a process into a clear error, on submitting and on waiting."""
         try:
             yield
         except BrokenProcessPool:
@@ -105,7 +105,7 @@ class Workers:
 
 
 class _Worker:
-    """What a process holds: the tagger, and a place to write to."""
+    """The state of a process: the tagger, and a folder to write to."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.tagger = loaded_either(arguments)
@@ -115,19 +115,19 @@ class _Worker:
 
     def tag(self, items: list[str | TagRequest]) -> Written:
         self.file.seek(0)
-        self.file.truncate()  # what a writer begins with is the parent's to write
+        self.file.truncate()  # the parent writes the head of the output
         before = self.job.sentences
         tokens = self.job.tag(items, self.writer)
         return Written(self.file.getvalue(), self.job.sentences - before, tokens)
 
 
-_worker: _Worker | Exception | None = None  # or why there is none
+_worker: _Worker | Exception | None = None  # or the error that prevented it
 
 
 def _begin(arguments: argparse.Namespace) -> None:
-    """Make ready a process."""
+    """Initialise a process."""
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
@@ -138,7 +138,7 @@ def _begin(arguments: argparse.Namespace) -> None:
 
 
 def _end_with(sentinel: int) -> None:
-    """End this process when that of the sentinel has ended, however it did."""
+    """End this process when that of the sentinel has ended, for whatever reason."""
     wait([sentinel])
     os._exit(1)
 

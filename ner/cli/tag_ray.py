@@ -22,7 +22,7 @@ from ner.cli.tag_job import Shard, tag_shard
 from ner.errors import ConfigError
 from ner.runtime import is_exported
 
-SHOWN = 5  # shards that failed are told of
+SHOWN = 5  # failed shards that are named
 
 
 class Worker:
@@ -44,7 +44,7 @@ class Worker:
         self._tagger = Tagger.from_bytes(ray.get(tagger), device=arguments.device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Tag a shard; how many tokens it has, or what is wrong with it."""
+        """Tag a shard and return its number of tokens, or the error."""
         told = {"path": row["path"], "tokens": 0, "skipped": "", "error": ""}
         if exists(row["target"]):  # a worker was lost after it had written this
             return told
@@ -88,7 +88,7 @@ def tag_on_ray(arguments: argparse.Namespace, shards: Sequence[Shard]) -> tuple[
 def _tagged(
     ray: Any, tagger: Any, arguments: argparse.Namespace, shards: Sequence[Shard]
 ) -> Iterator[dict[str, Any]]:
-    """What the workers tell of each shard, as they finish."""
+    """Yield the report of each shard as workers finish."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     rows = [{"path": shard.path, "target": shard.target} for shard in shards]
@@ -104,14 +104,14 @@ def _tagged(
 
 
 def _gpus(ray: Any, arguments: argparse.Namespace) -> int | None:
-    """How many GPUs a worker has; where the device is ``auto``, one if the cluster has any."""
+    """Return the number of GPUs of a worker; for ``auto``, one if the cluster has any."""
     if arguments.device == "auto":
         return 1 if ray.cluster_resources().get("GPU") else None
     return None if arguments.device == "cpu" else 1
 
 
 def _workers(ray: Any, arguments: argparse.Namespace) -> int:
-    """How many, if nobody says: one for every so many processors of the cluster."""
+    """Return the default number of workers, in proportion to the processors of the cluster."""
     cpus = int(ray.cluster_resources().get("CPU", 1))
     workers: int = arguments.workers or max(1, cpus // arguments.threads)
     return workers
@@ -119,12 +119,12 @@ def _workers(ray: Any, arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _cluster(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Ray, connected to the cluster of ``RAY_ADDRESS``, or to one that lives as long as the block.
+    """Connect Ray to the cluster of ``RAY_ADDRESS``, or to one that lives as long as the block.
 
     Raises:
         ConfigError: Ray is not installed, or cannot be reached.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers otherwise
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # otherwise Ray reports usage statistics
     try:
         import ray
         import ray.data

@@ -1,4 +1,4 @@
-"""``ner train``: train a tagger on files, keep the best epoch, save it, score what was saved."""
+"""``ner train``: train a tagger on files, save the best epoch, and score the saved model."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner train`` takes."""
+    """Add the arguments of ``ner train``."""
     parser.epilog = EXAMPLE
     add_settings(parser, "the settings of the run; not needed with --train", needed=False)
     add_shortcuts(parser)
-    parser.add_argument("--output", metavar="DIR", help="the model directory to write")
+    parser.add_argument("--output", metavar="DIR", help="model directory to write")
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue from the last checkpoint of a run that was interrupted",
+        help="continue an interrupted run from its last checkpoint",
     )
     parser.add_argument(
         "--overwrite",
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.tensorboard is not None:
         from ner.training.history import event_writer
 
-        event_writer()  # what is missing is told before anything is read or removed
+        event_writer()  # a missing package is reported before anything is read or removed
     if arguments.config is None and arguments.train is None:
         raise ConfigError("nothing to train on: give CONFIG.yaml or --train FILE")
     settings = read_settings(
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 def train_seeds(
     settings: RunSettings, arguments: argparse.Namespace, show: Progress
 ) -> dict[str, Any] | int:
-    """Train a model for each seed and keep the best; the figures of all."""
+    """Train a model per seed and keep the best; return the figures of all."""
     from ner.model_directory import DESCRIPTION
     from ner.storage.atomic import check_replaceable
     from ner.training.corpora import read_corpora
@@ -151,7 +151,7 @@ def train_once(
     show: Progress,
     corpora: Corpora | None = None,
 ) -> dict[str, Any] | int:
-    """Train one model; its figures, or the exit status where the run was asked to stop."""
+    """Train one model; return its figures, or the exit status if the run was interrupted."""
     from ner.training import StoppedError
 
     path = Path(str(settings.output))
@@ -174,7 +174,7 @@ def train_once(
 def _begin(
     settings: RunSettings, arguments: argparse.Namespace, show: Progress, corpora: Corpora | None
 ) -> Run:
-    """Make the run, and tell what it learns from."""
+    """Create the run, and describe its data."""
     from ner.training import Run
     from ner.training.corpora import inspect
 
@@ -199,7 +199,7 @@ def _begin(
 
 
 def _train(training: Run, show: Progress, board: RunWriter | None) -> None:
-    """Train what is left of all epochs, and tell of each."""
+    """Train the remaining epochs, and report each."""
     epochs, tokens = training.settings.training.epochs or 0, training.tokens
     done = len(training.epochs) * tokens
     with (
@@ -245,7 +245,7 @@ class _Watch:
 
 
 def _board(arguments: argparse.Namespace, training: Run) -> RunWriter | None:
-    """Where the course of the run is written for TensorBoard, if it is."""
+    """Return the folder for TensorBoard events, if they are written."""
     from ner.training.history import RunWriter
 
     if arguments.tensorboard is None or not training.processes.writes:
@@ -257,7 +257,7 @@ def _board(arguments: argparse.Namespace, training: Run) -> RunWriter | None:
 
 
 def _finished(path: Path, settings: RunSettings) -> dict[str, Any] | None:
-    """The figures of a finished run's model, where there is one and nothing to go on with.
+    """Return the figures of a finished run's model, if there is nothing left to resume.
 
     Raises:
         ConfigError: It was trained with other settings.
@@ -277,9 +277,9 @@ def _finished(path: Path, settings: RunSettings) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _leaving_cleanly(training: Run) -> Iterator[list[int]]:
-    """While the block runs, the first signal to leave makes the run stop at a checkpoint.
+    """While the block runs, the first SIGINT or SIGTERM stops the run at a checkpoint.
 
-    A second Ctrl-C leaves at once. The block's value lists the signals received.
+    A second Ctrl-C stops at once. The block's value lists the signals received.
     """
     received: list[int] = []
 

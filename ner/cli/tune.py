@@ -1,4 +1,4 @@
-"""``ner tune``: search for better settings, and write the best ones down as a configuration."""
+"""``ner tune``: search for better settings, and save the best ones as a configuration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ The configuration names what is to be tuned, and writes the rest as for `ner tra
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner tune`` takes."""
+    """Add the arguments of ``ner tune``."""
     parser.epilog = EXAMPLE
     add_settings(parser, "settings, and ranges under `tune`")
     parser.add_argument(
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Try settings until there are enough trials, and write down the best so far each time."""
+    """Run trials until there are enough, saving the best one so far each time."""
     from ner.training import read_settings
     from ner.training.tuning import Study
 

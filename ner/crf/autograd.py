@@ -28,7 +28,7 @@ _LOWEST = -1e30  # takes the place of minus infinity where derivatives must stay
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossSpec:
-    """What to compute from the scores of a batch: log partitions, less scores of gold paths.
+    """Which sums to compute from the scores of a batch: log partitions, less gold path scores.
 
     lengths: ``(batch,)``.
     candidates: ``(batch, length, tags)``, or None.

@@ -188,14 +188,14 @@ class Scaled:
         return Messages(*(part.cpu().numpy() for part in found))
 
     def _in_order(self, values: Tensor) -> Tensor:
-        """What stands at tokens, ``(batch, length, tags + 1)``, of ``(steps, pieces * batch)``."""
+        """Turn ``(steps, pieces * batch)`` into values at tokens, ``(batch, length, tags + 1)``."""
         batch, length, _ = self.lattice.emissions.shape
         values = values.view(len(values), self.pieces, batch, -1).transpose(0, 1).flatten(0, 1)
         return values[:length].transpose(0, 1)
 
 
 def _cut(batch: int, length: int, tags: int) -> tuple[int, int]:
-    """How many steps a piece has, and how many pieces there are, for length + 1 steps."""
+    """Return the number of steps per chunk and of chunks, for length + 1 steps."""
     total = length + 1
     if batch * total * (tags + 1) ** 3 > _WORK or total < 16:
         return total, 1
@@ -284,7 +284,7 @@ def viterbi_on_gpu(lattice: Lattice) -> NDArray[np.int64]:
     """Return the tags of the path of greatest score, ``(batch, length)``, 0 at padding.
 
     Raises:
-        ValueError: where emissions or moves are no numbers, or a sentence has no legal path.
+        ValueError: if emissions or moves contain NaN, or a sentence has no legal path.
     """
     scores = lattice.arrays()
     kind = working_type(scores)

@@ -71,7 +71,7 @@ class Lattice:
             ``(batch,)`` or ``(batch, n)``; minus infinity where a path is not legal.
 
         Raises:
-            ValueError: for a number that is no tag. (On an accelerator the score is NaN then.)
+            ValueError: for a number that is not a tag. (On an accelerator the score is NaN then.)
         """
         if tags.dim() == 2:
             return self.score(tags.unsqueeze(1)).squeeze(1)

@@ -25,7 +25,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         batch_first: Whether `forward` and `decode` take ``(batch, length, ...)``.
         allowed: Which tag may follow which, bool ``(num_tags + 1, num_tags + 1)``; the last row
             and column stand for the ends of the sentence. None: every tag may follow every tag.
-            It is no part of the state, which stays interchangeable with that of ``torchcrf.CRF``.
+            It is not part of the state, which stays interchangeable with that of ``torchcrf.CRF``.
         constrain_training: Whether the likelihood is among legal paths alone. Decoding and
             probabilities always are.
 

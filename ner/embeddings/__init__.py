@@ -1,4 +1,4 @@
-"""Embeddings: each module has one way to turn tokens into vectors.
+"""Embeddings: each module implements one way to turn tokens into vectors.
 
 A new part is a class with the contract of ``TypeEmbedding`` or ``ContextEmbedding``, a line
 in ``EMBEDDINGS`` and a test.

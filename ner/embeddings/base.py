@@ -1,8 +1,8 @@
-"""What every embedding can do.
+"""The interface of every embedding.
 
 An embedding owns its whole step: it builds its vocabulary, turns text into numbers (by its
-indexer, which needs no torch), numbers into vectors, and writes itself down. No other part of the
-toolkit knows what its numbers mean.
+indexer, which needs no torch) and numbers into vectors, and serialises itself. No other part of
+the toolkit knows what its numbers mean.
 """
 
 from __future__ import annotations
@@ -47,33 +47,33 @@ class Embedding(nn.Module, ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """The arguments that make this embedding again, as JSON holds them."""
+        """Return the arguments that rebuild this embedding, as JSON values."""
 
 
 class TypeEmbedding(Embedding):
-    """An embedding that sees the token alone, so each distinct token is looked at once.
+    """An embedding of the token alone, so that each distinct token is computed once.
 
     Attributes:
-        indexer: Its text half.
+        indexer: Turns its tokens into numbers.
     """
 
     indexer: TypeIndexer
 
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """Distinct tokens as numbers: arrays whose first axis is the tokens."""
+        """Index distinct tokens: arrays whose first axis is the tokens."""
         return self.indexer.index(tokens)
 
     # forward(*indices) -> Tensor: those tokens as vectors, (tokens, width)
 
 
 class ContextEmbedding(Embedding):
-    """An embedding that sees where a token stands: its sentence, its document, other columns.
+    """An embedding of the token in context: its sentence, its document, other columns.
 
     Attributes:
         tokenwise: Whether the vector of a token depends on that token's own numbers alone, so
             that tokens can be embedded apart from their sentences.
         sentencewise: Whether, moreover, all tokens of a sentence have the same numbers.
-        indexer: Its text half.
+        indexer: Turns its tokens into numbers.
     """
 
     tokenwise: ClassVar[bool] = False
@@ -81,18 +81,18 @@ class ContextEmbedding(Embedding):
     indexer: ContextIndexer
 
     def index(self, sentence: Sentence) -> Arrays:
-        """The tokens of a sentence as numbers: arrays whose first axis is the tokens."""
+        """Index the tokens of a sentence: arrays whose first axis is the tokens."""
         return self.indexer.index(sentence)
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
-        """What ``index`` makes of each sentence; together it may take less time."""
+        """Return ``index`` of each sentence; computing them together may take less time."""
         return self.indexer.index_all(sentences)
 
     # forward(*indices) -> Tensor: the tokens as vectors, (batch, length, width)
 
 
 def check_widths(**widths: int | None) -> None:
-    """Refuse widths that no vector has; those that are not given are ``None``.
+    """Check that widths are at least 1; ``None`` stands for one that is not given.
 
     Raises:
         ValueError: One is below 1; the message names it.
@@ -103,10 +103,10 @@ def check_widths(**widths: int | None) -> None:
 
 
 def check_shares(**shares: float) -> None:
-    """Refuse shares of a whole that are none, as a dropout is one.
+    """Check that shares of a whole, such as a dropout, are between 0 and 1.
 
     Raises:
-        ValueError: One is below 0, above 1 or no number; the message names it.
+        ValueError: One is below 0, above 1 or NaN; the message names it.
     """
     for name, share in shares.items():
         if not 0.0 <= share <= 1.0:
@@ -114,7 +114,7 @@ def check_shares(**shares: float) -> None:
 
 
 def spread(table: Table) -> Table:
-    """Start a table of vectors uniformly in ±sqrt(3 / width), so their variance is 1 / width."""
+    """Initialise vectors uniformly in ±sqrt(3 / width), so that their variance is 1 / width."""
     bound = math.sqrt(3.0 / table.embedding_dim)
     nn.init.uniform_(table.weight, -bound, bound)
     if table.padding_idx is not None:
@@ -124,6 +124,6 @@ def spread(table: Table) -> Table:
 
 
 def vectors_of(table: nn.Module, indices: Tensor) -> Tensor:
-    """Rows of a table, typed."""
+    """Look up rows of a table, with a typed result."""
     found: Tensor = table(indices)
     return found

@@ -1,4 +1,4 @@
-"""Vectors of what a token is written with: characters, pairs of them, affixes and shape."""
+"""Embeddings of the spelling of a token: characters, token pairs, affixes and shape."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from ner.vocabulary import PADDING, UNKNOWN, frequent
 
 
 class CharacterEmbedding(TypeEmbedding):
-    """What the character parts share: the characters they know, and their vectors.
+    """The base of the character embeddings: known characters and their vectors.
 
     Args:
-        characters: The characters it knows.
+        characters: The known characters.
         width: The width of the vectors of tokens.
         character_width: The width of the vectors of characters.
-        character_dropout: How often a character becomes the unknown one in training.
+        character_dropout: The probability that a character becomes the unknown one in training.
 
     Raises:
-        ValueError: A width is below 1, or the dropout no share.
+        ValueError: A width is below 1, or the dropout is not between 0 and 1.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class CharacterEmbedding(TypeEmbedding):
 
     @classmethod
     def fit(cls, sentences: Iterable[Sentence], *args: Any, **settings: Any) -> Self:
-        """Build it for the characters of these sentences."""
+        """Build the embedding for the characters of these sentences."""
         tokens = (token for sentence in sentences for token in sentence.tokens)
         return cls(frequent(character for token in tokens for character in token), **settings)
 
@@ -76,12 +76,12 @@ class CharacterEmbedding(TypeEmbedding):
         }
 
     def characters(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """The vectors of the characters and which are real, cut to the longest token.
+        """Return the vectors of the characters and their mask, cut to the longest token.
 
         Returns:
             ``(tokens, longest, character_width)`` and ``(tokens, longest)``.
         """
-        if not indices.is_cuda:  # on CUDA looking for the longest would wait for the device
+        if not indices.is_cuda:  # on CUDA, finding the longest would synchronise with the device
             indices = indices[:, : max(1, int((indices != PADDING).sum(1).max()))]
         real = indices != PADDING
         if self.training and self.character_dropout > 0.0:
@@ -91,17 +91,17 @@ class CharacterEmbedding(TypeEmbedding):
 
 
 class CharacterCNN(CharacterEmbedding):
-    """A convolution over the characters of each token, and its maximum (Ma and Hovy 2016).
+    """A convolution over the characters of each token, with max pooling (Ma and Hovy 2016).
 
     Args:
-        characters: The characters it knows.
+        characters: The known characters.
         width: The number of filters, which is the width of the vectors of tokens.
         character_width: The width of the vectors of characters.
-        character_dropout: How often a character becomes the unknown one in training.
-        window: How many characters a filter sees.
+        character_dropout: The probability that a character becomes the unknown one in training.
+        window: The number of characters a filter sees; odd.
 
     Raises:
-        ValueError: As of every character part, or the window has no middle.
+        ValueError: As for every character embedding, or the window is even.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class CharacterCNN(CharacterEmbedding):
         character_dropout: float = 0.0,
         window: int = 3,
     ) -> Self:
-        """Build it for the characters of these sentences."""
+        """Build the embedding for the characters of these sentences."""
         return super().fit(
             sentences,
             width=width,
@@ -149,7 +149,7 @@ class CharacterCNN(CharacterEmbedding):
         return {**super().settings(), "window": self.window}
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Vectors of the tokens, ``(tokens, width)``."""
+        """Return the vectors of the tokens, ``(tokens, width)``."""
         characters, real = self.characters(indices)
         side = self.window // 2
         windows = F.pad(characters, (0, 0, side, side)).unfold(1, self.window, 1)
@@ -159,16 +159,16 @@ class CharacterCNN(CharacterEmbedding):
 
 
 class CharacterLSTM(CharacterEmbedding):
-    """The last states of an LSTM in either direction over the characters (Lample et al. 2016).
+    """The final states of a bidirectional LSTM over the characters (Lample et al. 2016).
 
     Args:
-        characters: The characters it knows.
-        width: The width of the vectors of tokens, half of it from either direction.
+        characters: The known characters.
+        width: The width of the vectors of tokens, half of it for each direction.
         character_width: The width of the vectors of characters.
-        character_dropout: How often a character becomes the unknown one in training.
+        character_dropout: The probability that a character becomes the unknown one in training.
 
     Raises:
-        ValueError: As of every character part, or the width is odd.
+        ValueError: As for every character embedding, or the width is odd.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class CharacterLSTM(CharacterEmbedding):
         character_width: int = 25,
         character_dropout: float = 0.0,
     ) -> Self:
-        """Build it for the characters of these sentences."""
+        """Build the embedding for the characters of these sentences."""
         return super().fit(
             sentences,
             width=width,
@@ -208,7 +208,7 @@ class CharacterLSTM(CharacterEmbedding):
         )
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Vectors of the tokens, ``(tokens, width)``."""
+        """Return the vectors of the tokens, ``(tokens, width)``."""
         characters, real = self.characters(indices)
         lengths = real.sum(1)
         positions = torch.arange(real.shape[1], device=real.device)
@@ -222,18 +222,18 @@ class CharacterLSTM(CharacterEmbedding):
 
 
 class PairEmbedding(ContextEmbedding):
-    """The vectors of the token with the one before it, and with the one after it.
+    """The vectors of two pairs: the token with its predecessor, and with its successor.
 
     Where tokens are characters, a pair of them is often the word: the pairs before and after a
-    character tell the networks of Chinese what bigrams told its CRFs (Zhang and Yang 2018).
+    character do for Chinese networks what bigrams did for Chinese CRFs (Zhang and Yang 2018).
 
     Args:
-        pairs: The pairs it knows, each as two normalised tokens with a tabulator between them.
+        pairs: The known pairs, each as two normalised tokens separated by a tab.
         width: The width of either vector.
-        pair_dropout: How often a pair becomes the unknown pair in training.
+        pair_dropout: The probability that a pair becomes the unknown pair in training.
 
     Raises:
-        ValueError: The width is below 1, or the dropout no share.
+        ValueError: The width is below 1, or the dropout is not between 0 and 1.
     """
 
     tokenwise = True
@@ -257,7 +257,7 @@ class PairEmbedding(ContextEmbedding):
         width: int = 50,
         pair_dropout: float = 0.1,
     ) -> Self:
-        """Build it for the pairs seen at least ``min_count`` times."""
+        """Build the embedding for the pairs seen at least ``min_count`` times."""
         pairs = (pair for sentence in sentences for pair in pairs_of(sentence.tokens))
         return cls(frequent(pairs, min_count=min_count), width=width, pair_dropout=pair_dropout)
 
@@ -269,7 +269,7 @@ class PairEmbedding(ContextEmbedding):
         }
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Vectors of the tokens, ``(batch, length, width)``."""
+        """Return the vectors of the tokens, ``(batch, length, width)``."""
         if self.training and self.pair_dropout > 0.0:
             lost = torch.rand(indices.shape, device=indices.device) < self.pair_dropout
             indices = indices.masked_fill(lost, UNKNOWN)
@@ -283,7 +283,7 @@ class AffixEmbedding(TypeEmbedding):
     """A learned vector for each value of each feature of a token's spelling.
 
     Args:
-        values: For each feature the values it knows.
+        values: The known values of each feature.
         width: The width of the vectors of one feature.
 
     Raises:
@@ -314,9 +314,9 @@ class AffixEmbedding(TypeEmbedding):
         min_count: int = 2,
         width: int = 20,
     ) -> Self:
-        """Build it for the values that at least ``min_count`` distinct tokens have.
+        """Build the embedding for the values that at least ``min_count`` distinct tokens have.
 
-        Of forms, whose values are all but the tokens themselves, occurrences are counted.
+        For ``form``, whose values are nearly the tokens themselves, occurrences are counted.
         """
         for name in features:
             if name not in FEATURES:
@@ -337,7 +337,7 @@ class AffixEmbedding(TypeEmbedding):
         return {**self.indexer.settings(), "width": self.feature_width}
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Vectors of the tokens, ``(tokens, width)``."""
+        """Return the vectors of the tokens, ``(tokens, width)``."""
         columns = indices.unbind(1)
         tables = self.vectors.values()
         return torch.cat(

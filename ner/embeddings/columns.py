@@ -1,4 +1,4 @@
-"""Vectors of what is known beside the text: columns of the file, lists of names."""
+"""Embeddings of what is known besides the text: columns of the file, gazetteers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ner.vocabulary import UNKNOWN, frequent
 
 
 class ColumnEmbedding(ContextEmbedding):
-    """A vector for the value of each of some columns, concatenated.
+    """A vector for the value of each column, concatenated.
 
-    A sentence that has not got a column has the unknown value in it.
+    A sentence without a column has the unknown value in it.
 
     Args:
         values: The values of each column by its name.
         width: The width of the vector of one column.
-        value_dropout: How often a value becomes the unknown one in training.
+        value_dropout: The probability that a value becomes the unknown one in training.
 
     Raises:
-        ValueError: The width is below 1, or the dropout no share.
+        ValueError: The width is below 1, or the dropout is not between 0 and 1.
     """
 
     tokenwise = True
@@ -60,17 +60,17 @@ class ColumnEmbedding(ContextEmbedding):
         width: int = 20,
         value_dropout: float = 0.05,
     ) -> Self:
-        """Build it for the values that columns have at least ``min_count`` times.
+        """Build the embedding for the values that columns have at least ``min_count`` times.
 
         Args:
             sentences: The training sentences.
-            columns: The columns' names; without them all that the sentences have.
-            min_count: How often a value must be there to have a vector of its own.
+            columns: The names of the columns; by default all that the sentences have.
+            min_count: How often a value must occur to have a vector of its own.
             width: The width of the vector of one column.
-            value_dropout: How often a value becomes the unknown one in training.
+            value_dropout: The probability that a value becomes the unknown one in training.
 
         Raises:
-            ValueError: No sentence has a column of that name, or none has any.
+            ValueError: No sentence has a column of that name, or any column at all.
         """
         held = list(sentences)
         there = sorted({name for sentence in held for name in sentence.columns})
@@ -99,7 +99,7 @@ class ColumnEmbedding(ContextEmbedding):
         }
 
     def forward(self, indices: Tensor) -> Tensor:
-        """The vectors of the tokens, ``(batch, length, width)``."""
+        """Return the vectors of the tokens, ``(batch, length, width)``."""
         if self.training and self.value_dropout:
             dropped = torch.rand(indices.shape, device=indices.device) < self.value_dropout
             indices = indices.masked_fill(dropped, UNKNOWN)
@@ -108,19 +108,19 @@ class ColumnEmbedding(ContextEmbedding):
 
 
 class GazetteerEmbedding(ContextEmbedding):
-    """A vector for each list, of where in one of its names the token stands; concatenated.
+    """A vector for the position of the token within a name of each gazetteer, concatenated.
 
-    In each list the longest name counts, from left to right. Case does not.
+    Names are matched from left to right, the longest first, regardless of case.
 
     Args:
-        lists: The names of each list, by the list's own name, each as its tokens with blanks
-            between.
-        width: The width of the vector of one list.
-        match_dropout: How often a list says nothing of a sentence in training, so that names of
-            no list are learnt too.
+        lists: The names of each gazetteer, by the gazetteer's name, each as tokens joined by
+            blanks.
+        width: The width of the vector of one gazetteer.
+        match_dropout: The probability that a gazetteer is ignored for a sentence in training, so
+            that names in no gazetteer are learned, too.
 
     Raises:
-        ValueError: The width is below 1, or the dropout no share.
+        ValueError: The width is below 1, or the dropout is not between 0 and 1.
     """
 
     tokenwise = True
@@ -152,17 +152,17 @@ class GazetteerEmbedding(ContextEmbedding):
         width: int = 10,
         match_dropout: float = 0.2,
     ) -> Self:
-        """Read the lists; the model holds them, the files are not needed again.
+        """Read the gazetteers; they are stored with the model, so the files are not needed again.
 
         Args:
-            sentences: Not looked at.
-            files: The file of each list by the list's name: a name a line, its tokens with blanks
-                between, in UTF-8.
-            width: The width of the vector of one list.
-            match_dropout: How often a list says nothing of a sentence in training.
+            sentences: Ignored.
+            files: The file of each gazetteer, by its name: one name per line, its tokens joined by
+                blanks, in UTF-8.
+            width: The width of the vector of one gazetteer.
+            match_dropout: The probability that a gazetteer is ignored for a sentence in training.
 
         Raises:
-            ValueError: A list has no name.
+            ValueError: A gazetteer is empty.
             OSError: A file cannot be read.
         """
         lists = {title: _names(Path(file)) for title, file in (files or {}).items()}
@@ -176,7 +176,7 @@ class GazetteerEmbedding(ContextEmbedding):
         }
 
     def forward(self, indices: Tensor) -> Tensor:
-        """The vectors of the tokens, ``(batch, length, width)``."""
+        """Return the vectors of the tokens, ``(batch, length, width)``."""
         if self.training and self.match_dropout:
             shape = (indices.shape[0], 1, indices.shape[2])
             silent = torch.rand(shape, device=indices.device) < self.match_dropout
@@ -186,10 +186,10 @@ class GazetteerEmbedding(ContextEmbedding):
 
 
 def _names(file: Path) -> list[str]:
-    """The names of a file, each once.
+    """Return the distinct names of a file.
 
     Raises:
-        ValueError: There is none, or it is not UTF-8.
+        ValueError: The file contains no names, or is not UTF-8.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")

@@ -1,4 +1,4 @@
-"""Vectors of where a token stands: its document, and the topic of that."""
+"""Embeddings of the document context of a token: other mentions, and the topic."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from ner.vocabulary import PADDING, frequent
 class DocumentEmbedding(ContextEmbedding):
     """Flags and bags of neighbouring words of the other mentions in the document.
 
-    A name is often plain in one sentence and not in another: "Blackburn" in a table is known from
+    A name is often clear in one sentence only: "Blackburn" in a table is known from
     "Blackburn striker Alan Shearer" above. No label is used, only the text of the document, so the
-    evidence is there in training and in use alike. It follows the idea of non-local features
+    evidence is available in training and in use alike. It follows the idea of non-local features
     (Krishnan and Manning 2006; Ratinov and Roth 2009), here as embeddings of neighbouring words.
 
     A sentence without a document is a document of its own. In training some sentences are
     shown without their document, so that a model also works where documents are unknown.
 
     Args:
-        words: The neighbouring words it knows; of others only the class of their case.
+        words: The known neighbouring words; of others, only the class of their case is used.
         width: The width of the bag of words before, and of that of words after.
         flag_width: The width of the vector of each flag.
-        context_dropout: How often a sentence's document is hidden in training.
+        context_dropout: The probability that a sentence's document is hidden in training.
 
     Raises:
-        ValueError: A width is below 1, or the dropout no share.
+        ValueError: A width is below 1, or the dropout is not between 0 and 1.
     """
 
     tokenwise = True
@@ -70,7 +70,7 @@ class DocumentEmbedding(ContextEmbedding):
         flag_width: int = 5,
         context_dropout: float = 0.2,
     ) -> Self:
-        """Build it for the neighbouring words seen at least ``min_count`` times."""
+        """Build the embedding for the neighbouring words seen at least ``min_count`` times."""
         counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)
         words = frequent(counts.elements(), min_count=min_count)
         return cls(words, width=width, flag_width=flag_width, context_dropout=context_dropout)
@@ -84,7 +84,7 @@ class DocumentEmbedding(ContextEmbedding):
         }
 
     def forward(self, flags: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Vectors of the tokens, ``(batch, length, width)``."""
+        """Return the vectors of the tokens, ``(batch, length, width)``."""
         if self.training and self.context_dropout > 0.0:
             hidden = torch.rand(len(flags), 1, 1, device=flags.device) < self.context_dropout
             flags = torch.where(hidden, flags.clamp(max=1), flags)
@@ -96,7 +96,7 @@ class DocumentEmbedding(ContextEmbedding):
 
 
 def _bags(table: nn.EmbeddingBag, words: Tensor) -> Tensor:
-    """The mean of the vectors of each token's words, ``(batch, length, width)``; 0 of none."""
+    """Return the mean vector of each token's words, ``(batch, length, width)``; 0 if none."""
     batch, length, _ = words.shape
     flat = words.view(batch * length, -1)
     vectors = table.weight.new_zeros(batch * length, table.embedding_dim)
@@ -111,17 +111,17 @@ class TopicEmbedding(ContextEmbedding):
     of an agency's story is its author. As with the mentions above no label is used, only the text.
 
     All tokens of a sentence get the same vector. Of a sentence without a document, or alone in
-    it, it is that of no words; in training some sentences are shown so, so that a model also
+    it, it is that of no words; this is done to some sentences in training, so that a model also
     works where documents are unknown.
 
     Args:
-        words: The words it knows.
+        words: The known words.
         width: The width of the bag of first words, and of that of distinct words.
         position_width: The width of the vector of the sentence's position.
-        context_dropout: How often a sentence's document is hidden in training.
+        context_dropout: The probability that a sentence's document is hidden in training.
 
     Raises:
-        ValueError: A width is below 1, or the dropout no share.
+        ValueError: A width is below 1, or the dropout is not between 0 and 1.
     """
 
     tokenwise = sentencewise = True
@@ -156,7 +156,7 @@ class TopicEmbedding(ContextEmbedding):
         position_width: int = 5,
         context_dropout: float = 0.2,
     ) -> Self:
-        """Build it for the words seen at least ``min_count`` times."""
+        """Build the embedding for the words seen at least ``min_count`` times."""
         counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)
         words = frequent(counts.elements(), min_count=min_count)
         return cls(
@@ -172,7 +172,7 @@ class TopicEmbedding(ContextEmbedding):
         }
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Vectors of the tokens, ``(batch, length, width)``."""
+        """Return the vectors of the tokens, ``(batch, length, width)``."""
         first = rows[:, 0]
         if self.training and self.context_dropout > 0.0:
             hidden = torch.rand(len(first), 1, device=rows.device) < self.context_dropout

@@ -1,4 +1,4 @@
-"""Vectors from a file: GloVe, word2vec, fastText, numpy, safetensors, spaCy."""
+"""Pretrained vectors from a file: GloVe, word2vec, fastText, numpy, safetensors, spaCy."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ner.vocabulary import UNKNOWN
 
 VectorFormat = Literal["text", "binary", "numpy", "safetensors", "spacy"]
 Table = tuple[list[str], NDArray[np.float32]]
-# A word of several parts of which the last looks as numbers of a vector do, and words hardly.
+# A word with blanks whose last part looks like a value of a vector, as words hardly do.
 _TOO_LONG = re.compile(r".* [-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE | re.DOTALL)
-LONGEST_WORD = 1000  # bytes, of word2vec's binary form; more means it is some other file
+LONGEST_WORD = 1000  # bytes, in word2vec's binary form; more means that it is another kind of file
 
 
 class PretrainedEmbedding(TypeEmbedding):
-    """Vectors made elsewhere; words without one share a vector that begins as zeros.
+    """Pretrained vectors; words without one share a vector that is initialised with zeros.
 
     A token is looked up as it is written, then in lower case, then with every digit a 0. The model
     holds the vectors it was given; the file is not needed again.
@@ -85,19 +85,19 @@ class PretrainedEmbedding(TypeEmbedding):
         """Read the vectors of a file.
 
         Args:
-            sentences: For the coverage, and for ``only_training_words``.
+            sentences: The training sentences, for the coverage and for ``only_training_words``.
             file: The file; without one no word has a vector.
             format: ``text`` (GloVe, word2vec, fastText), ``binary`` (word2vec; of files that end in
                 ``.bin``), ``numpy`` and ``safetensors`` (their words a line each in ``.txt``
                 beside them), or ``spacy`` (a pipeline's folder, or its name where installed).
-            only_training_words: Keep only vectors of words that training has, for a small model
-                that is to see no other text.
+            only_training_words: Keep only the vectors of training words, for a small model that
+                will see no other text.
             tuned: Whether training changes the vectors.
             projection: The width they are mapped to by a learned matrix, if they are.
 
         Raises:
-            ValueError: The file holds no vectors.
-            OSError: It cannot be read.
+            ValueError: The file contains no vectors.
+            OSError: The file cannot be read.
         """
         tokens = Counter(token for sentence in sentences for token in sentence.tokens)
         words, vectors = ([], np.zeros((0, 1), np.float32)) if file is None else read(file, format)
@@ -121,21 +121,21 @@ class PretrainedEmbedding(TypeEmbedding):
         }
 
     def forward(self, indices: Tensor) -> Tensor:
-        """The vectors of the tokens, ``(tokens, width)``."""
+        """Return the vectors of the tokens, ``(tokens, width)``."""
         vectors = vectors_of(self.vectors, indices)
         return vectors if self.projection is None else vectors_of(self.projection, vectors)
 
 
 def read(file: str | Path, format: str | None = None) -> Table:  # noqa: A002 - the word users know
-    """The words and vectors of a file; of a word that is there twice, the first.
+    """Read the words and vectors of a file; the first one counts of a word that occurs twice.
 
     Args:
         file: The file, or the folder or name of a spaCy pipeline.
-        format: A key of ``READERS``; without it the ending tells.
+        format: A key of ``READERS``; by default inferred from the extension.
 
     Raises:
-        ValueError: It holds no vectors.
-        OSError: It cannot be read.
+        ValueError: The file contains no vectors.
+        OSError: The file cannot be read.
     """
     path = Path(file)
     if path.suffix.lower() in COMPRESSED:
@@ -157,10 +157,10 @@ def read(file: str | Path, format: str | None = None) -> Table:  # noqa: A002 - 
 
 
 def _read_text(path: Path) -> Table:
-    """A word and its numbers a line, blanks or TABs between; words may hold blanks themselves.
+    """Read lines of a word and its values, separated by blanks or tabs; words may contain blanks.
 
     The first line may be word2vec's ``COUNT WIDTH``. The width is the header's, or as many numbers
-    as the first line ends in; lines of another width are told in one warning and left out.
+    as the first line ends in; lines of another width are skipped with a single warning.
     """
     words: list[str] = []
     rows: list[NDArray[np.float32]] = []
@@ -189,7 +189,7 @@ def _read_text(path: Path) -> Table:
 
 
 def _width(fields: Sequence[str]) -> int:
-    """How many numbers a line ends in, its first field aside."""
+    """Return the number of values that end a line, not counting its first field."""
     width = 0
     for field in reversed(fields[1:]):
         if _numbers([field]) is None:
@@ -200,7 +200,7 @@ def _width(fields: Sequence[str]) -> int:
 
 def _numbers(fields: Sequence[str]) -> NDArray[np.float32] | None:
     try:
-        with np.errstate(over="ignore"):  # what float32 cannot hold is left out, as inf is
+        with np.errstate(over="ignore"):  # values too large for float32 become inf and are skipped
             row = np.array(fields, dtype=np.float32)
     except ValueError:
         return None
@@ -208,7 +208,7 @@ def _numbers(fields: Sequence[str]) -> NDArray[np.float32] | None:
 
 
 def _read_binary(path: Path) -> Table:
-    """word2vec's binary form: ``COUNT WIDTH``, then words, each with its little-endian floats."""
+    """Read word2vec's binary form: ``COUNT WIDTH``, then words with little-endian floats."""
     with path.open("rb") as file:
         header = file.readline(100).split()
         if len(header) != 2 or not all(field.isdigit() for field in header):
@@ -230,7 +230,7 @@ def _read_binary(path: Path) -> Table:
 
 
 def _word(file: BinaryIO, path: Path) -> str:
-    """The bytes before the next blank, as text."""
+    """Return the bytes before the next blank, as text."""
     word = bytearray()
     while (byte := file.read(1)) not in (b" ", b""):
         word += byte
@@ -240,7 +240,7 @@ def _word(file: BinaryIO, path: Path) -> str:
 
 
 def _read_numpy(path: Path) -> Table:
-    """An array ``(count, width)``, its words a line each in the ``.txt`` beside it."""
+    """Read an array ``(count, width)``; its words are the lines of the ``.txt`` file beside it."""
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)  # of no more than is there
     except (ValueError, EOFError, SyntaxError, TokenError, OverflowError) as error:
@@ -251,7 +251,7 @@ def _read_numpy(path: Path) -> Table:
 
 
 def _read_safetensors(path: Path) -> Table:
-    """One tensor ``(count, width)``, its words a line each in the ``.txt`` beside it."""
+    """Read a tensor ``(count, width)``; its words are the lines of the ``.txt`` file beside it."""
     try:
         tensors = load_file(path)
     except SafetensorError as error:
@@ -264,7 +264,7 @@ def _read_safetensors(path: Path) -> Table:
 
 
 def _read_spacy(path: Path) -> Table:
-    """The vectors of a spaCy pipeline: of a folder, or of an installed package of that name."""
+    """Read the vectors of a spaCy pipeline: a folder, or an installed package of that name."""
     import spacy
 
     if not path.is_dir() and not spacy.util.is_package(str(path)):
@@ -286,7 +286,7 @@ def _read_spacy(path: Path) -> Table:
 
 
 def _beside(path: Path, vectors: NDArray[Any]) -> Table:
-    """Vectors with the words of the ``.txt`` beside their file."""
+    """Return vectors with the words of the ``.txt`` file beside them."""
     beside = path.with_suffix(".txt")
     try:
         words = beside.read_text(encoding="utf-8-sig").split("\n")

@@ -234,7 +234,7 @@ class TransformerEmbedding(ContextEmbedding):
         return self.index_all([sentence])[0]
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
-        """What the indexer says; while it is tuned, which word of which window each word is."""
+        """Return the index of the indexer; during tuning, the window and position of each word."""
         if self.training and self.tune is not False:
             return [
                 (self._registry.slots(list(self.indexer.stretches(sentence))),)
@@ -333,7 +333,7 @@ class TransformerEmbedding(ContextEmbedding):
         return folder
 
     def _weights_state(self) -> tuple[int, ...]:
-        """What changes when the weights of the transformer do."""
+        """Return a value that changes when the weights of the transformer do."""
         own = () if self.network is None else self.network.parameters()
         return tuple(weight._version for weight in own)
 
@@ -369,12 +369,12 @@ def _checked_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
 
 
 def _states(checksum: str, layers: Sequence[int], mix: bool, precision: str) -> str:
-    """What tells states from those of another transformer, or of its other layers."""
+    """Return what tells states from those of another transformer, or of its other layers."""
     return hashlib.sha256(repr((checksum, list(layers), mix, precision)).encode()).hexdigest()[:32]
 
 
 def _tuned(tune: bool | str, layers: int) -> int:
-    """How many of the layers that are read are tuned.
+    """Return the number of layers read that are tuned.
 
     Raises:
         ValueError: Not a choice that there is.

@@ -166,7 +166,7 @@ def tune_last(network: nn.Module, count: int) -> None:
 
 
 def depth_of(config: Mapping[str, Any]) -> int:
-    """How many layers a transformer has."""
+    """Return the number of layers of a transformer."""
     return int(_facts(config, {}).num_hidden_layers)
 
 

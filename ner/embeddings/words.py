@@ -1,4 +1,4 @@
-"""Vectors of words: learned, from a list, or brought along by a sentence."""
+"""Word embeddings: learned, from a list, or supplied with a sentence."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from ner.indexers.words import GivenIndexer, VectorIndexer, WordIndexer, normali
 from ner.sentence import Sentence
 from ner.vocabulary import PADDING, UNKNOWN, frequent
 
-LEVELS = 50  # documents: words that stand in more are not told apart
+LEVELS = 50  # documents: words that occur in more are treated alike
 
 
 class WordEmbedding(TypeEmbedding):
     """A learned vector for every word of the training sentences.
 
     Words seen once in training are replaced by the unknown word half of the time, so that its
-    vector learns what unknown words are like (Lample et al. 2016). A name is seen several times
-    in its document and yet as little known elsewhere as any word seen once: with ``rare_dropout``
-    it is the documents a word stands in that count (a / (a + documents), after Kiperwasser and
+    vector learns what unknown words are like (Lample et al. 2016). A name occurs several times in
+    its document and is yet as unknown elsewhere as any word seen once: ``rare_dropout`` therefore
+    counts the documents a word occurs in (a / (a + documents), after Kiperwasser and
     Goldberg 2016).
 
     Args:
-        words: The words it knows, the frequent ones first.
+        words: The known words, the frequent ones first.
         singletons: How many of them, at the end of the list, were seen only once.
         width: The width of the vectors.
         singleton_dropout: How often a word seen once becomes the unknown word in training.
-        word_dropout: How often any word does.
-        rare: How many words, at the end of the list, stand in one document, how many before them
-            in two, and so on.
-        rare_dropout: With ``a`` above 0, a word that stands in ``d`` documents becomes the unknown
-            word with a share of ``a / (a + d)``, in place of the two other shares.
+        word_dropout: The same probability for any word.
+        rare: The number of words, at the end of the list, that occur in one document, of those
+            before them that occur in two, and so on.
+        rare_dropout: With ``a`` above 0, a word that occurs in ``d`` documents becomes the unknown
+            word with probability ``a / (a + d)``, which replaces the two other probabilities.
 
     Raises:
-        ValueError: The width is below 1, a dropout no share, or ``rare_dropout`` negative.
+        ValueError: The width is below 1, a dropout not from 0 to 1, or ``rare_dropout`` negative.
     """
 
     indexer: WordIndexer
@@ -91,7 +91,7 @@ class WordEmbedding(TypeEmbedding):
         word_dropout: float = 0.1,
         rare_dropout: float = 0.0,
     ) -> Self:
-        """Build it for the words seen at least ``min_count`` times."""
+        """Build the embedding for the words seen at least ``min_count`` times."""
         sentences = list(sentences)
         counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)
         words = frequent(counts.elements(), min_count=min_count)
@@ -123,7 +123,7 @@ class WordEmbedding(TypeEmbedding):
         }
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Vectors of the words, ``(tokens, width)``."""
+        """Return the vectors of the words, ``(tokens, width)``."""
         if self.training:
             share = self._shares(indices)
             dropped = torch.rand(share.shape, device=share.device) < share
@@ -131,7 +131,7 @@ class WordEmbedding(TypeEmbedding):
         return vectors_of(self.vectors, indices)
 
     def _shares(self, indices: Tensor) -> Tensor:
-        """How often each word becomes the unknown word, ``(tokens,)``."""
+        """Return the probability that each word is replaced by the unknown word, ``(tokens,)``."""
         size = len(self.indexer.vocabulary)
         if self.rare_dropout:
             ends = torch.tensor(list(accumulate(self.rare)), device=indices.device)
@@ -145,7 +145,7 @@ class WordEmbedding(TypeEmbedding):
 
 
 def _documents(sentences: Iterable[Sentence]) -> Counter[str]:
-    """In how many documents each word stands; a sentence without one is a document of its own."""
+    """Count the documents of each word; a sentence without one is a document of its own."""
     documents: dict[int, set[str]] = {}
     for number, sentence in enumerate(sentences):
         key = number if sentence.document is None else id(sentence.document)
@@ -154,14 +154,14 @@ def _documents(sentences: Iterable[Sentence]) -> Counter[str]:
 
 
 class VectorEmbedding(TypeEmbedding):
-    """A given vector for each word of a list; 0 for other words. Training leaves it as it is.
+    """A fixed vector for each word of a list; 0 for other words.
 
     A token is looked up as it is written, then in lower case.
 
     Args:
         words: The words of the list.
-        rows: Which vector each of them has, counted from 0; several words may share one.
-        count: How many vectors there are.
+        rows: The index of each word's vector, from 0; several words may share one.
+        count: The number of vectors.
         width: The width of the vectors.
 
     Raises:
@@ -180,11 +180,11 @@ class VectorEmbedding(TypeEmbedding):
 
     @classmethod
     def fit(cls, sentences: Iterable[Sentence], *, table: Mapping[str, Any] | None = None) -> Self:
-        """Take the vectors of a table, whatever the sentences are.
+        """Take the vectors from a table; the sentences are ignored.
 
         Args:
-            sentences: Not looked at: words may be met that training does not have.
-            table: ``words``, ``rows`` and ``vectors (count, width)``; without it no word has one.
+            sentences: Ignored, since words may occur that training does not have.
+            table: ``words``, ``rows`` and ``vectors (count, width)``; by default, none.
         """
         if table is None:
             return cls((), ())
@@ -199,17 +199,17 @@ class VectorEmbedding(TypeEmbedding):
         return {**self.indexer.settings(), "width": self.width}
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Vectors of the tokens, ``(tokens, width)``."""
+        """Return the vectors of the tokens, ``(tokens, width)``."""
         return vectors_of(self.vectors, indices)
 
 
 class GivenEmbedding(ContextEmbedding):
-    """The vectors that a sentence brings along, as they are.
+    """The vectors supplied with a sentence, unchanged.
 
     In a spaCy pipeline they are those of a ``tok2vec``, which the network's gradient reaches.
 
     Args:
-        width: The width of the vectors; 0 where sentences bring none.
+        width: The width of the vectors; 0 if sentences have none.
 
     Raises:
         ValueError: The width is negative.
@@ -224,12 +224,12 @@ class GivenEmbedding(ContextEmbedding):
 
     @classmethod
     def fit(cls, sentences: Iterable[Sentence], *, width: int = 0) -> Self:
-        """Build it for vectors of this width."""
+        """Build the embedding for vectors of this width."""
         return cls(width)
 
     def settings(self) -> dict[str, Any]:
         return self.indexer.settings()
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """The vectors of the tokens, ``(batch, length, width)``."""
+        """Return the vectors of the tokens, ``(batch, length, width)``."""
         return vectors

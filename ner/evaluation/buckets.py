@@ -22,7 +22,7 @@ SMALL = 30  # gold spans below which the figures of a bucket say little
 
 @dataclass(frozen=True)
 class SeenInTraining:
-    """What the training sentences hold.
+    """The tokens, mentions and labels of the training sentences.
 
     Attributes:
         tokens: All their tokens.
@@ -51,7 +51,7 @@ class SeenInTraining:
 
 @dataclass(frozen=True)
 class Context:
-    """What a family may look at besides the span and its sentence.
+    """The context a family may use besides the span and its sentence.
 
     Attributes:
         known: What training holds; ``None`` where the training sentences were not given.
@@ -135,7 +135,7 @@ def _case(sentence: Sentence, span: Span, context: Context) -> str:
 
 
 def _titled(token: str) -> bool:
-    """Whether a token is as a name is written: the first letter large, the others small."""
+    """Return whether a token is as a name is written: the first letter large, the others small."""
     letters = "".join(filter(str.isalpha, token))
     return letters[1:] == letters[1:].lower() and letters[:1] == letters[:1].upper()
 
@@ -227,7 +227,7 @@ class Buckets(Section):
 
 
 def bucket_scores(pairs: Sequence[Pair], train: Iterable[Sentence] | None = None) -> Buckets:
-    """Score each bucket of all families that can be told.
+    """Score each bucket of all families that apply.
 
     Pairs of bare spans have no sentence, and count as sentences without tokens: only families
     that look at the span alone tell anything of them.

@@ -1,4 +1,4 @@
-"""Whether scores mean what they say: of spans predicted with 0.9, are nine in ten right?
+"""Calibration: of the spans predicted with a score of 0.9, are nine in ten correct?
 
 The expected calibration error is that of Guo et al. (2017), over ten bins of the same width.
 """
@@ -39,7 +39,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What is left if only spans of at least this score are kept."""
+    """The scores if only spans of at least this score are kept."""
 
     threshold: float
     score: Score
@@ -47,7 +47,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Calibration(Section):
-    """How well the scores of predicted spans are calibrated.
+    """The calibration of the scores of predicted spans.
 
     Attributes:
         bins: The reliability diagram.
@@ -84,7 +84,7 @@ class Calibration(Section):
         return area
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as JSON holds it, of the curve at most so many points as `POINTS`."""
+        """Return everything as JSON values, with at most `POINTS` points of the curve."""
         return {
             "expected_calibration_error": self.error,
             "brier": self.brier,
@@ -142,7 +142,7 @@ def calibrate(pairs: Iterable[Pair]) -> Calibration | None:
     """Look at the scores of predicted spans; ``None`` where no span has one.
 
     Raises:
-        ValueError: A score is no probability.
+        ValueError: A score is not a probability.
     """
     scored: list[tuple[float, bool]] = []
     gold = unscored = 0
@@ -217,7 +217,7 @@ def _curve(scored: list[tuple[float, bool]], gold: int) -> tuple[Point, ...]:
 
 
 def thinned(curve: tuple[Point, ...], most: int = POINTS) -> tuple[Point, ...]:
-    """At most so many points of a curve, evenly spread, the first and the last among them."""
+    """Return at most `POINTS` points of a curve, evenly spaced, including both ends."""
     if len(curve) <= most:
         return curve
     step = (len(curve) - 1) / (most - 1)

@@ -61,7 +61,7 @@ class Axis:
 
     @classmethod
     def of(cls, title: str, low: float = 0.0, high: float = 1.0, *, most: int = 6) -> Axis:
-        """Return an axis with at most so many ticks, all of them round numbers."""
+        """Return an axis with at most ``most`` ticks, all of them round numbers."""
         span = high - low or 1.0
         power = 10.0 ** math.floor(math.log10(span / (most - 1)))
         step = next(n * power for n in (1, 2, 5, 10) if span / (n * power) <= most - 1 + 1e-9)

@@ -1,4 +1,4 @@
-"""Whether two sets of predictions differ by more than chance: paired tests.
+"""Paired significance tests for two sets of predictions.
 
 Approximate randomisation (Noreen 1989; Yeh 2000): under the null hypothesis it does not matter
 which system gave which output, so the outputs of each unit are swapped by the toss of a coin and
@@ -41,7 +41,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How a figure of the second predictions differs from that of the first.
+    """The difference of a figure between the first and the second predictions.
 
     Attributes:
         first: The figure of the first.
@@ -102,7 +102,7 @@ class Comparison(Section):
 
     @property
     def inside_noise(self) -> bool:
-        """Whether the difference in F1 may well be chance."""
+        """Return whether the difference in F1 is not significant."""
         f1 = self.overall["f1"]
         crosses = f1.interval is None or f1.interval.low <= 0.0 <= f1.interval.high
         return crosses or f1.randomisation >= SIGNIFICANT
@@ -182,7 +182,7 @@ def compare(
         level: Of the intervals.
 
     Raises:
-        ValueError: The gold annotation is not the same, or there is no such unit.
+        ValueError: The gold annotation differs, or the unit is unknown.
     """
     if [pair.gold for pair in first] != [pair.gold for pair in second]:
         raise ValueError("the two sets of predictions are not held against the same gold spans")
@@ -272,7 +272,7 @@ class _Tests:
 
 
 def _swap(difference: Counts, resamples: int, rng: np.random.Generator) -> Counts:
-    """What the first predictions gain where units are swapped by a coin, (resamples, n).
+    """Return the gain of the first predictions under random swaps of units, (resamples, n).
 
     Of the units that differ in the same way, the number that is swapped is binomial.
     """

@@ -1,4 +1,4 @@
-"""Errors: each gold and each predicted span is accounted for, exactly once."""
+"""Errors: each gold and each predicted span is counted exactly once."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ NOTHING = "none"  # stands for the other side of a missed or spurious span in ta
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A gold span and the predicted span that answers it, one of which may be missing.
+    """A gold span and the matching predicted span, one of which may be missing.
 
     Attributes:
-        sentence: Which sentence, counted from 0.
+        sentence: The index of the sentence, from 0.
         kind: A key of ``KINDS``.
-        gold: The gold span; ``None`` where the predicted one is spurious.
-        predicted: The predicted span; ``None`` where the gold one is missed.
+        gold: The gold span; ``None`` if the predicted one is spurious.
+        predicted: The predicted span; ``None`` if the gold one is missed.
     """
 
     sentence: int
@@ -42,7 +42,7 @@ class Case:
 
 @dataclass(frozen=True, repr=False)
 class Errors(Section):
-    """All cases, right ones too.
+    """All cases, including correct ones.
 
     ``matched + label + boundary + both`` and ``missed`` make the gold spans, the same four and
     ``spurious`` make the predicted ones.
@@ -52,13 +52,13 @@ class Errors(Section):
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many cases there are of each kind."""
+        """The number of cases of each kind."""
         counted = Counter(case.kind for case in self.cases)
         return {kind: counted[kind] for kind in KINDS}
 
     @cached_property
     def confusion(self) -> dict[tuple[str | None, str | None], int]:
-        """How often a gold label was answered by a predicted one; ``None`` is no span.
+        """Counts of (gold label, predicted label); ``None`` stands for no span.
 
         Rows add up to the gold spans of a label, columns to the predicted ones. On the diagonal
         are right spans and those whose label is right though their boundaries are not.
@@ -80,12 +80,12 @@ class Errors(Section):
         return tuple(sorted({name for both in self.confusion for name in both if name is not None}))
 
     def matrix(self) -> list[list[int]]:
-        """The confusion as rows of gold labels and columns of predicted ones, no span last."""
+        """Return the confusion matrix, gold labels in rows, predicted in columns, no span last."""
         names = (*self.labels, None)
         return [[self.confusion.get((gold, said), 0) for said in names] for gold in names]
 
     def as_json(self) -> dict[str, Any]:
-        """The counts, and the confusion by gold and predicted label."""
+        """Return the counts, and the confusion by gold and predicted label."""
         names = [*self.labels, NOTHING]
         rows = self.matrix()
         return {
@@ -94,7 +94,7 @@ class Errors(Section):
         }
 
     def lines(self) -> list[str]:
-        """The counts and the confusion as text."""
+        """Return the counts and the confusion as text."""
         counts = [[kind, self.counts[kind], "", KINDS[kind]] for kind in KINDS]
         width = max(map(len, KINDS.values()))
         rows = [[*row[:-1], str(row[-1]).ljust(width)] for row in counts]
@@ -108,7 +108,7 @@ class Errors(Section):
 
 
 def find_errors(pairs: Iterable[Pair]) -> Errors:
-    """Account for every span."""
+    """Classify every span."""
     return Errors(
         tuple(
             case
@@ -120,7 +120,7 @@ def find_errors(pairs: Iterable[Pair]) -> Errors:
 
 
 def cases_of(number: int, pair: Pair) -> list[Case]:
-    """The cases of one sentence, from left to right."""
+    """Return the cases of one sentence, from left to right."""
     answers = dict(_answers(pair.gold, pair.predicted))
     cases = [
         Case(number, _kind(gold, answers.get(gold)), gold, answers.get(gold)) for gold in pair.gold
@@ -145,7 +145,7 @@ def _kind(gold: Span, predicted: Span | None) -> str:
 
 
 def _answers(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterable[tuple[Span, Span]]:
-    """Pair off spans that overlap, the best pairs first: right ones, then those nearly right."""
+    """Pair spans that overlap, the best pairs first: correct ones, then nearly correct ones."""
     near = sorted(
         (_badness(one, other), one, other)
         for one in gold
@@ -161,7 +161,7 @@ def _answers(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterable[tuple[
 
 
 def _badness(gold: Span, predicted: Span) -> tuple[bool, bool, bool, int, int]:
-    """How far a predicted span is from a gold one that it overlaps."""
+    """Return a sort key, smallest for the predicted span closest to the gold one."""
     place = (gold.start, gold.end) != (predicted.start, predicted.end)
     label = gold.label != predicted.label
     shared = min(gold.end, predicted.end) - max(gold.start, predicted.start)

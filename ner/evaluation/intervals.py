@@ -1,4 +1,4 @@
-"""How sure a score is: the bootstrap over sentences or documents (Efron 1979).
+"""Confidence intervals of scores: the bootstrap over sentences or documents (Efron 1979).
 
 Scores are functions of sums of counts, so a resample is no more than a weight for each unit.
 Units with the same counts are interchangeable: how often each sort of unit is drawn has a
@@ -182,7 +182,7 @@ def by_unit(counts: Sequence[Counts], pairs: Sequence[Pair], unit: str) -> list[
 
 
 def documents(pairs: Sequence[Pair]) -> int:
-    """How many documents the sentences are known to stand in."""
+    """Return the number of documents the sentences are known to come from."""
     return len(
         {
             id(pair.sentence.document)

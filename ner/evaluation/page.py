@@ -1,4 +1,4 @@
-"""A report as one page to look at: no network, no other file, every error to be browsed."""
+"""A report as a self-contained HTML page with a browser of all errors."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def write_page(
     notes: Sequence[str] = (),
     perturbed: Mapping[str, Report] | None = None,
 ) -> None:
-    """Write a report as a page.
+    """Write a report as an HTML page.
 
     Args:
-        path: Where to.
-        report: What to show.
-        title: What the page is called.
-        notes: What was read, in lines that are shown under the title.
+        path: The file to write.
+        report: The report.
+        title: The title of the page.
+        notes: Lines about the input, shown below the title.
         perturbed: Reports on perturbed text.
     """
     write_text(path, page(report, title=title, notes=notes, perturbed=perturbed))
@@ -52,7 +52,7 @@ def page(
     notes: Sequence[str] = (),
     perturbed: Mapping[str, Report] | None = None,
 ) -> str:
-    """The page as HTML; the arguments are those of `write_page`."""
+    """Return the page as HTML; the arguments are those of `write_page`."""
     template = _environment().get_template("page.html")
     return template.render(
         title=title,
@@ -88,7 +88,7 @@ def _environment() -> Environment:
 
 
 def _confusion(report: Report) -> dict[str, Any]:
-    """The confusion matrix, and for each cell its share of the gold spans of its row."""
+    """Return the confusion matrix, and each cell's share of the gold spans of its row."""
     matrix = report.errors.matrix()
     return {
         "names": [*report.errors.labels, NOTHING],
@@ -98,7 +98,7 @@ def _confusion(report: Report) -> dict[str, Any]:
 
 
 def embedded(data: Any) -> str:
-    """JSON that may stand inside a script element, whatever the texts hold."""
+    """Return JSON that is safe inside a script element, whatever the texts contain."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -106,7 +106,7 @@ def embedded(data: Any) -> str:
 
 
 def browser_data(report: Report) -> dict[str, Any]:
-    """What the error browser of the page shows: sentences that have a span, and their cases.
+    """Return the data of the page's error browser: sentences with a span, and their cases.
 
     Numbers stand for names: kinds, labels, buckets. A case is a list of the kind, the gold span
     as start, end, label (or null), the predicted span with its score (or null), the buckets.
@@ -154,7 +154,7 @@ def browser_data(report: Report) -> dict[str, Any]:
 
 
 def _text(sentence: Sentence) -> tuple[tuple[str, ...], list[int] | None]:
-    """The tokens, and the numbers of those that no white space follows, where that is known."""
+    """Return the tokens, and the indices of those not followed by white space, if known."""
     if sentence.offsets is None:
         return sentence.tokens, None
     ends = [end for _, end in sentence.offsets[:-1]]
@@ -163,7 +163,7 @@ def _text(sentence: Sentence) -> tuple[tuple[str, ...], list[int] | None]:
 
 
 def _where(sentence: Sentence, number: int) -> str:
-    """Which sentence it is, in words."""
+    """Describe the place of a sentence."""
     said = f"line {sentence.line:,}" if sentence.line else f"sentence {number + 1:,}"
     if sentence.document is not None and sentence.document.id:
         said = f"{sentence.document.id}, {said}"

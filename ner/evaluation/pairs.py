@@ -1,4 +1,4 @@
-"""The door of evaluation: gold and predicted spans, sentence by sentence."""
+"""Pair gold and predicted spans, sentence by sentence."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pair_up(
 
     Args:
         gold: Sentences, or the spans of each.
-        predicted: The same sentences as somebody predicted them, or the spans of each.
+        predicted: The same sentences with predicted spans, or the spans of each.
         same_tokens: Refuse sentences that differ in their tokens and not only in their spans.
         names: What to call the two in errors: mostly the names of their files.
 
@@ -68,7 +68,7 @@ def pair_up(
 
 
 class _Door:
-    """What is asked of each pair, and what is said where it does not hold.
+    """The checks of each pair of sentences, and their messages.
 
     Args:
         names: What gold and predictions are called.
@@ -147,7 +147,7 @@ class _Door:
 
 
 def place(name: str, sentence: Sentence, number: int, token: int = 0) -> str:
-    """Where a token of a sentence stands: ``name:line``, or which sentence where unknown."""
+    """Return the place of a token: ``name:line``, or the number of the sentence."""
     if not sentence.line:
         return f"{name}, sentence {number + 1}"
     return f"{name}:{sentence.line_of(token)}"

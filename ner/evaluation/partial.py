@@ -22,7 +22,7 @@ LEAST_OVERLAP = 0.01  # of the gold span, for two spans to have to do with each 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many spans came out how (the MUC-5 categories). Tallies add up.
+    """The number of spans per MUC-5 category. Tallies can be added.
 
     Attributes:
         correct: Predicted spans that match a gold one.
@@ -192,7 +192,7 @@ def tally(gold: Sequence[Span], predicted: Sequence[Span], mode: Mode) -> Tally:
 
 
 def _overlap(span: Span, gold: Span) -> bool:
-    """Whether a predicted span covers enough of a gold one to have to do with it."""
+    """Return whether a predicted span covers enough of a gold one to have to do with it."""
     shared = min(span.end, gold.end) - max(span.start, gold.start)
     return shared > 0 and shared >= LEAST_OVERLAP * (gold.end - gold.start)
 

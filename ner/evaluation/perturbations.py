@@ -24,8 +24,8 @@ class Perturbation:
     """A way to change sentences.
 
     Attributes:
-        summary: What it does.
-        rewrite: The token in place of a token; empty where it goes away.
+        summary: A description.
+        rewrite: Returns the replacement of a token; empty to remove it.
     """
 
     summary: str
@@ -49,7 +49,7 @@ def _typo(token: str, rng: Random) -> str:
 
 
 def _neighbour(letter: str, rng: Random) -> str:
-    """A letter beside it on the keyboard; the letter twice where it is on no key there."""
+    """Return a neighbouring letter on the keyboard; the letter doubled if it has none."""
     for row in KEYBOARD:
         at = row.find(letter.lower())
         if at >= 0:
@@ -83,12 +83,12 @@ def perturb(sentences: Iterable[Sentence], name: str, *, seed: int = 0) -> list[
     stay as they are. Text and offsets are no longer known.
 
     Args:
-        sentences: What to perturb; it is not changed.
+        sentences: The sentences; they are not modified.
         name: A key of ``PERTURBATIONS``.
         seed: The same seed gives the same errors.
 
     Raises:
-        ValueError: No perturbation is called so.
+        ValueError: The perturbation is unknown.
     """
     if name not in PERTURBATIONS:
         raise ValueError(
@@ -107,7 +107,7 @@ def perturb(sentences: Iterable[Sentence], name: str, *, seed: int = 0) -> list[
 
 
 def _rejoin(perturbed: list[Sentence], document: Document, numbers: list[int]) -> None:
-    """Let sentences know the new tokens of their document; those not given stay as they are."""
+    """Update the documents of sentences with their new tokens; other sentences are unchanged."""
     tokens = list(document.tokens)
     for number in numbers:
         tokens[perturbed[number].position] = perturbed[number].tokens

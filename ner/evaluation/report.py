@@ -1,4 +1,4 @@
-"""Everything that can be said of predictions; what takes time is computed when asked for."""
+"""The full evaluation of predictions; costly sections are computed on demand."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SECTIONS = ("intervals", "document_intervals", "partial", "errors", "buckets", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the sections of a report need to know.
+    """Settings of the sections of a report.
 
     Attributes:
-        train: The training sentences, to tell seen mentions from unseen ones; ``None`` where
-            they are not at hand.
-        resamples: How many bootstrap samples to draw.
-        seed: Of everything that is drawn.
-        level: Of the intervals.
+        train: The training sentences, to tell seen mentions from unseen ones; ``None`` if
+            they are not available.
+        resamples: The number of bootstrap samples.
+        seed: The random seed.
+        level: The confidence level of the intervals.
     """
 
     train: Sequence[Sentence] | None = None
@@ -60,13 +60,13 @@ class Settings:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """How good predictions are. ``print`` shows the table of scores by label.
+    """The scores of predictions. ``print`` shows the table of scores by label.
 
     Attributes:
         pairs: The gold and predicted spans of each sentence.
         labels: The score of each label that occurs on either side.
-        scheme: The scheme the gold tags were read in, where that is known.
-        settings: What the further sections need to know.
+        scheme: The scheme of the gold tags, if known.
+        settings: The settings of the further sections.
     """
 
     pairs: tuple[Pair, ...]
@@ -92,39 +92,39 @@ class Report:
 
     @property
     def micro(self) -> Score:
-        """The score over all labels: another name of ``exact``."""
+        """The score over all labels: an alias of ``exact``."""
         return self.exact
 
     @cached_property
     def macro(self) -> Average:
-        """The mean over labels, each counting the same."""
+        """The mean over labels, equally weighted."""
         return macro(self.labels)
 
     @cached_property
     def weighted(self) -> Average:
-        """The mean over labels, each counting as often as it occurs."""
+        """The mean over labels, weighted by their number of gold spans."""
         return weighted(self.labels)
 
     @property
     def sentences(self) -> int:
-        """How many sentences were scored."""
+        """The number of sentences scored."""
         return len(self.pairs)
 
     @cached_property
     def tokens(self) -> int:
-        """How many tokens they have, as far as the tokens are known."""
+        """The number of tokens, as far as they are known."""
         return sum(len(pair.tokens) for pair in self.pairs)
 
     @cached_property
     def surface(self) -> Score | None:
-        """Each form of a label counted once (WNUT 2017); ``None`` of bare spans."""
+        """The score of distinct surface forms (WNUT 2017); ``None`` for bare spans."""
         if any(pair.sentence is None for pair in self.pairs):
             return None
         return surface_score(self.pairs)
 
     @cached_property
     def strict(self) -> Score:
-        """The score of the spans whose tags are well-formed, as seqeval's strict mode counts."""
+        """The score of spans with well-formed tags, as in seqeval's strict mode."""
         from ner.evaluation.tags import well_formed_pair
 
         return sum(label_scores(map(well_formed_pair, self.pairs)).values(), Score())
@@ -137,10 +137,10 @@ class Report:
 
         Returns:
             ``precision``, ``recall``, ``f1-score`` and ``support`` of each label and of the three
-            averages; ``None`` where there is no entity at all.
+            averages; ``None`` if there are no entities.
 
         Raises:
-            ValueError: There is no such mode, or spans of one sentence overlap.
+            ValueError: The mode is unknown, or spans of one sentence overlap.
         """
         from ner.evaluation.tags import seqeval_figures
 
@@ -148,12 +148,12 @@ class Report:
 
     @cached_property
     def intervals(self) -> Intervals:
-        """Bootstrap intervals, drawing sentences."""
+        """Bootstrap intervals over sentences."""
         return self._bootstrap("sentence")
 
     @cached_property
     def document_intervals(self) -> Intervals | None:
-        """Bootstrap intervals, drawing documents; ``None`` where not even two are known."""
+        """Bootstrap intervals over documents; ``None`` if fewer than two are known."""
         from ner.evaluation.intervals import documents
 
         return self._bootstrap("document") if documents(self.pairs) > 1 else None
@@ -174,25 +174,25 @@ class Report:
 
     @cached_property
     def buckets(self) -> Buckets:
-        """Scores of spans that have something in common."""
+        """Scores of groups of spans."""
         from ner.evaluation.buckets import bucket_scores
 
         return bucket_scores(self.pairs, self.settings.train)
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """How well the scores are calibrated; ``None`` where no predicted span has a score."""
+        """The calibration of the scores; ``None`` if no predicted span has a score."""
         from ner.evaluation.calibration import calibrate
 
         return calibrate(self.pairs)
 
     def sections(self) -> dict[str, Section]:
-        """All further sections that there is anything to say in."""
+        """All further sections that apply."""
         found = {name: getattr(self, name) for name in SECTIONS}
         return {name: section for name, section in found.items() if section is not None}
 
     def as_json(self, *, full: bool = False) -> dict[str, Any]:
-        """The scores as JSON holds them: fractions, ``None`` where undefined.
+        """Return the scores as JSON values: fractions, ``None`` where undefined.
 
         Args:
             full: Compute all sections.
@@ -235,14 +235,14 @@ def evaluate(
 
     Args:
         gold: Sentences, or the spans of each.
-        predicted: The same sentences as somebody predicted them, or the spans of each.
-        scheme: The scheme of the tags the gold spans were read from, to be told in the report.
-        settings: What further sections of the report need to know.
+        predicted: The same sentences with predicted spans, or the spans of each.
+        scheme: The scheme of the gold tags, shown in the report.
+        settings: The settings of further sections.
 
     Raises:
         ValueError: The two are not the same sentences, one was not predicted, or no sentence
             has gold annotation.
-        TypeError: Paths are given.
+        TypeError: Paths are given instead of sentences.
     """
     for given in (gold, predicted):
         if isinstance(given, str | Path):
@@ -255,7 +255,7 @@ def evaluate(
 
 
 def conlleval_report(report: Report, *, tokens: int, accuracy: float) -> str:
-    """What the script ``conlleval`` of the CoNLL-2000 to 2003 shared tasks prints.
+    """Return the output of the script ``conlleval`` of the CoNLL-2000 to 2003 shared tasks.
 
     Args:
         report: The scores.

@@ -1,4 +1,4 @@
-"""What people should look at: annotation that may be wrong, and sentences to annotate next.
+"""Material for review: annotation that may be wrong, and sentences to annotate next.
 
 Label errors are places where a tagger is sure of something other than the annotation.
 
@@ -42,7 +42,7 @@ CHANGES = {
     "spurious": "add",
 }
 RIGHT = {"add": 0.9, "label": 0.6, "boundary": 0.6, "both": 0.6, "remove": 0.25, AGREED: 1.0}
-HALVED = 0.5  # what is left of the worth of a token each time one like it is chosen
+HALVED = 0.5  # the value of a token is multiplied by this each time one like it is chosen
 COSTS: Mapping[str, Callable[[Sentence], int]] = {
     "sentences": lambda sentence: 1,
     "tokens": len,
@@ -51,7 +51,7 @@ COSTS: Mapping[str, Callable[[Sentence], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a tagger thinks of an annotated sentence that it was not trained on.
+    """The prediction of a tagger for an annotated sentence that it was not trained on.
 
     Attributes:
         sentence: The sentence and its gold spans.
@@ -76,7 +76,7 @@ class Suspect:
         kind: What the tagger would change, a key of ``CHANGES``.
         gold: The gold span in doubt; ``None`` where one seems to be missing.
         suggestion: What the tagger finds there instead; ``None`` where it finds nothing.
-        gold_probability: Of the gold span, as the tagger thinks; ``None`` where there is none.
+        gold_probability: Of the gold span, as the tagger thinks; ``None`` if there is none.
         probability: Of what the tagger would put there.
         repeats: The places further down where the same change is made to the same words.
     """
@@ -114,7 +114,7 @@ class Suspect:
 
     @property
     def weight(self) -> float:
-        """How likely the change is to be right."""
+        """The probability that the change is right."""
         return self.probability * RIGHT[self.kind]
 
     def form(self) -> tuple[object, ...]:
@@ -136,7 +136,7 @@ class Suspect:
         return " ".join([*before, said, *after])
 
     def change(self) -> str:
-        """What the tagger would make of it, in words."""
+        """Describe the change that the tagger proposes."""
         if self.suggestion is None:
             return "no entity"
         words = " ".join(self.sentence.tokens[self.suggestion.start : self.suggestion.end])
@@ -227,7 +227,7 @@ def _as_json(span: Span | None, sentence: Sentence) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
-    """How unsure a tagger is of a sentence.
+    """The uncertainty of a tagger about a sentence.
 
     Attributes:
         sentence: The sentence.
@@ -283,7 +283,7 @@ def choose_sentences(
         unit: What the budget counts, ``sentences`` or ``tokens``; gains are weighed against it.
 
     Raises:
-        ValueError: The budget is below 1, or there is no such unit.
+        ValueError: The budget is below 1, or the unit is unknown.
     """
     if budget < 1:
         raise ValueError(f"a budget is at least 1, got {budget}")
@@ -318,7 +318,7 @@ def choose_sentences(
 
 
 def _gain(worth: Sequence[tuple[str, float]], seen: Counter[str]) -> float:
-    """What a sentence adds; a token that is in it twice is worth less the second time too."""
+    """Return the gain of a sentence; a repeated token counts less the second time here, too."""
     total = 0.0
     own: Counter[str] = Counter()
     for token, share in worth:

@@ -23,7 +23,7 @@ def harmonic(precision: float, recall: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How many spans are right, of how many predicted and how many in the gold annotation.
+    """The number of correct, predicted and gold spans.
 
     Scores add up: the score of two files is the sum of theirs. A figure that divides by zero is
     0.0 here, as ``conlleval`` and seqeval print it, so that scores can always be compared;

@@ -110,7 +110,7 @@ def seqeval_figures(pairs: Sequence[Pair], mode: str = "default") -> Figures:
         averages; ``None`` where there is no entity at all, which seqeval itself fails on.
 
     Raises:
-        ValueError: There is no such mode, or spans of one sentence overlap.
+        ValueError: The mode is unknown, or spans of one sentence overlap.
     """
     found = _classification_report(pairs, mode, output_dict=True)
     if found is None:

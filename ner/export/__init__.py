@@ -1,4 +1,4 @@
-"""Writing a tagger so that it runs without torch; ``ner.runtime`` reads it.
+"""Export a tagger so that it runs without torch; ``ner.runtime`` reads it.
 
 The libraries of a format are imported when it is written.
 """
@@ -23,7 +23,7 @@ __all__ = ["FORMATS", "write"]
 
 
 def write_onnx(tagger: Tagger, path: Path, *, int8: bool) -> None:
-    """Write a tagger as graphs of ONNX, and what is needed beside them."""
+    """Write a tagger as ONNX graphs, with the files they need."""
     try:
         from ner.export.network import emissions_graph, types_graph
         from ner.export.transformer import transformer_graph
@@ -50,17 +50,17 @@ FORMATS: Mapping[str, Callable[..., None]] = {"onnx": write_onnx}
 
 
 def write(tagger: Tagger, path: Path | str, *, format: str = "onnx", int8: bool = False) -> None:  # noqa: A002
-    """Write a tagger so that it runs without torch; a directory, whole or not there at all.
+    """Export a tagger so that it runs without torch; the directory is written atomically.
 
     Args:
         tagger: The tagger.
         path: Where.
         format: ``onnx``.
-        int8: Whether weights are kept in 8 bits: a quarter of the size, and some errors more.
+        int8: Whether to quantise weights to 8 bits: a quarter of the size, slightly less accurate.
 
     Raises:
-        ConfigError: There is no such format, or its library is not installed.
-        OSError: It cannot be written; what was there is untouched.
+        ConfigError: The format is unknown, or its library is not installed.
+        OSError: The directory cannot be written; an existing one is unchanged.
     """
     if format not in FORMATS:
         raise ConfigError(f"no format is called {format!r}; there are {', '.join(FORMATS)}")
@@ -90,7 +90,7 @@ def _indexer(part: Embedding) -> dict[str, Any]:
 
 
 def _scores(network: Scorer) -> dict[str, Any]:
-    """The scores of the CRF; ``None`` where forbidden."""
+    """Return the scores of the CRF; ``None`` where forbidden."""
     moves = moves_of(network)
     return {name: _listed(getattr(moves, name).tolist()) for name in moves.__slots__}
 

@@ -1,7 +1,7 @@
 """A graph of ONNX operators, built node by node.
 
-Graphs are written by hand instead of being traced: a trace keeps the sizes of its example where
-Python looked at them, and torch's exporters come and go.
+Graphs are written by hand instead of traced: a trace fixes the sizes of its example wherever
+Python code read them, and torch's exporters come and go.
 """
 
 from __future__ import annotations
@@ -38,40 +38,40 @@ class Graph:
         self._count = 0
 
     def body(self) -> Graph:
-        """A graph to be repeated by a node of this one."""
+        """Return a graph that serves as the body of a node of this one."""
         return Graph(parent=self)
 
     def input(self, name: str, shape: Shape, kind: int = INT64) -> str:
-        """A value that is given; a name in its shape is an axis of any size."""
+        """Add an input; a name in its shape is an axis of any size."""
         self._inputs.append(helper.make_tensor_value_info(self._prefix + name, kind, shape))
         return self._prefix + name
 
     def output(self, value: str, shape: Shape, *, name: str | None = None) -> None:
-        """Give a value of floats out, under a name of its own where one is given."""
+        """Make a value of floats an output, renamed if a name is given."""
         if name is not None:
             self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(helper.make_tensor_value_info(name or value, FLOAT, shape))
 
     def constant(self, value: Any, kind: type = np.int64) -> str:
-        """A value that never changes; numbers are whole ones unless ``kind`` says otherwise."""
+        """Add a constant; an integer unless ``kind`` says otherwise."""
         array = np.ascontiguousarray(value) if np.ndim(value) else np.asarray(value)
         name = f"constant{len(self._root._constants)}"
         self._root._constants.append(numpy_helper.from_array(array.astype(kind), name))
         return name
 
     def op(self, operator: str, *values: str, **attributes: Any) -> str:
-        """The one result of an operator."""
+        """Add an operator with one result."""
         return self.ops(operator, *values, count=1, **attributes)[0]
 
     def ops(self, operator: str, *values: str, count: int, **attributes: Any) -> list[str]:
-        """The first so many results of an operator."""
+        """Add an operator and return its first ``count`` results."""
         results = [f"{self._prefix}{operator}{self._count}_{number}" for number in range(count)]
         self._count += 1
         self._nodes.append(helper.make_node(operator, list(values), results, **attributes))
         return results
 
     def table(self, weights: NDArray[np.float32], indices: str) -> str:
-        """Rows of a table, ``(*indices, width)``. In 8 bits each row has a scale of its own."""
+        """Look up rows of a table, ``(*indices, width)``. In 8 bits, each row has its own scale."""
         if not self.int8:
             return self.op("Gather", self.constant(weights, np.float32), indices)
         scales = np.maximum(np.abs(weights).max(1, keepdims=True), 1e-12) / 127.0
@@ -80,9 +80,9 @@ class Graph:
         return self.op("Mul", self.op("Cast", rows, to=FLOAT), scale)
 
     def product(self, vectors: str, weights: NDArray[np.float32]) -> str:
-        """Vectors times a matrix, or times several, ``(..., width, columns)``.
+        """Multiply vectors by a matrix, or by several, ``(..., width, columns)``.
 
-        In 8 bits each column has a scale of its own, and vectors are rounded to 8 bits by their
+        In 8 bits, each column has its own scale, and vectors are rounded to 8 bits by their
         range. Both are unsigned: processors without VNNI would saturate sums of signed ones.
         """
         if not self.int8:
@@ -96,26 +96,26 @@ class Graph:
         return self.op("Mul", self.op("Cast", whole, to=FLOAT), both)
 
     def reshape(self, value: str, *shape: int) -> str:
-        """The same numbers in another shape; 0 keeps an axis, -1 is what remains."""
+        """Reshape a value; 0 keeps an axis, -1 infers it."""
         return self.op("Reshape", value, self.constant(shape))
 
     def part(self, value: str, axis: int, start: int, end: int) -> str:
-        """From ``start`` to ``end`` of an axis."""
+        """Slice an axis from ``start`` to ``end``."""
         bounds = [self.constant([number]) for number in (start, end, axis)]
         return self.op("Slice", value, *bounds)
 
     def split(self, value: str, axis: int, sizes: Sequence[int]) -> list[str]:
-        """The parts of an axis, of these sizes."""
+        """Split an axis into parts of these sizes."""
         if len(sizes) == 1:
             return [value]
         return self.ops("Split", value, self.constant(sizes), count=len(sizes), axis=axis)
 
     def proto(self, name: str) -> onnx.GraphProto:
-        """The graph as ONNX has it."""
+        """Return the graph as a protocol buffer."""
         return helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._constants)
 
     def model(self, name: str) -> bytes:
-        """The graph as a model file, checked."""
+        """Return the graph as a model file, after checking it."""
         made = helper.make_model(
             self.proto(name),
             producer_name="ner",

@@ -1,8 +1,8 @@
-"""A network as two graphs: what tokens give to its first layer, and all that comes after.
+"""A network as two graphs: the gates that tokens give to its first layer, and all that follows.
 
-What a token gives by itself depends on nothing else, so whoever runs the graphs may remember it.
-The first graph, ``types``, gives the gates of distinct tokens; the second, ``emissions``, reads
-them, what the surroundings of tokens give, and which token stands where.
+The gates of a token depend on the token alone, so whoever runs the graphs may cache them. The
+first graph, ``types``, computes the gates of distinct tokens; the second, ``emissions``, reads
+them, the contribution of contexts, and the position of each token.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ner.sentence import Sentence
 
 
 def types_graph(network: Scorer, *, int8: bool = False) -> bytes:
-    """From what indexers make of tokens to the gates of every member's first layer.
+    """Build the graph from indexed tokens to the gates of every member's first layer.
 
     Inputs are ``typeP_A``, array A of the indexer of part P, ``(types, ...)``; the output is
     ``gates (types, width)``, the members side by side.
@@ -50,7 +50,7 @@ def types_graph(network: Scorer, *, int8: bool = False) -> bytes:
 
 
 def emissions_graph(network: Scorer, *, int8: bool = False) -> bytes:
-    """From gates to emissions.
+    """Build the graph from gates to emissions.
 
     Inputs are ``gates (types, width)`` of distinct tokens; ``rows (batch, length)``, which of them
     each token is; ``lengths (batch,)``; for each context part P its arrays ``contextP_A
@@ -110,7 +110,7 @@ class Member:
 
 
 def members(network: Scorer) -> list[Member]:
-    """Return the networks that are averaged, ready to be drawn."""
+    """Return the networks that are averaged, ready to be exported."""
     return [Member(stack, layers_of(stack.encoder)) for stack in network.stacks]
 
 
@@ -156,7 +156,7 @@ def _member(
     rows: _Places,
     contexts: Sequence[tuple[list[str], _Places]],
 ) -> str:
-    """The emissions of one network, ``(length, batch, tags)``."""
+    """Return the emissions of one network, ``(length, batch, tags)``."""
     first, projection = member.layers[0], member.stack.projection
     directions = first.directions
     tables = [(_by_direction(graph, gates, first), rows.rows(directions))]
@@ -187,7 +187,7 @@ def _by_direction(graph: Graph, table: str, layer: FusedLSTM) -> str:
 
 
 def _gates(graph: Graph, layer: FusedLSTM, outputs: str, lengths: str) -> str:
-    """What the outputs of the layer below give, ``(length, directions, batch, gates)``."""
+    """Return the gate inputs from the layer below, ``(length, directions, batch, gates)``."""
     separate = _directions(graph, outputs, layer.directions)
     if layer.directions == 2:
         separate[1] = _backwards(graph, separate[1], lengths)
@@ -203,7 +203,7 @@ def _gates(graph: Graph, layer: FusedLSTM, outputs: str, lengths: str) -> str:
 
 
 def _recurrence(graph: Graph, layer: FusedLSTM, given: Sequence[tuple[str | None, str]]) -> str:
-    """Half the outputs at each step, ``(length, directions, batch, width)``.
+    """Return half the outputs at each step, ``(length, directions, batch, width)``.
 
     See ``ner.inference.lstm``: the same arithmetic, as the body of a scan. Gates are looked
     up step by step, so that those of a whole batch never take memory.
@@ -245,18 +245,18 @@ def _recurrence(graph: Graph, layer: FusedLSTM, given: Sequence[tuple[str | None
 
 
 def _backwards(graph: Graph, value: str, lengths: str) -> str:
-    """Each sentence of ``(length, batch, ...)`` reversed within its length."""
+    """Reverse each sentence of ``(length, batch, ...)`` within its length."""
     return graph.op("ReverseSequence", value, lengths, time_axis=0, batch_axis=1)
 
 
 def _directions(graph: Graph, outputs: str, directions: int) -> list[str]:
-    """Each direction of ``(length, directions, batch, width)``, ``(length, batch, width)``."""
+    """Split ``(length, directions, batch, width)`` into directions, ``(length, batch, width)``."""
     axis = graph.constant([1])
     return [graph.op("Squeeze", one, axis) for one in graph.split(outputs, 1, [1] * directions)]
 
 
 def _stacked(graph: Graph, values: list[str]) -> str:
-    """Values side by side on a new axis, the second."""
+    """Stack values on a new second axis."""
     axis = graph.constant([1])
     return _joined(graph, [graph.op("Unsqueeze", value, axis) for value in values], axis=1)
 
@@ -266,7 +266,7 @@ def _joined(graph: Graph, values: list[str], *, axis: int) -> str:
 
 
 def _inputs(graph: Graph, name: str, count: str, arrays: Arrays) -> list[str]:
-    """Inputs for what an indexer gives, like these arrays."""
+    """Add inputs for the arrays of an indexer, shaped like these."""
     kinds = [INT64 if np.issubdtype(array.dtype, np.integer) else FLOAT for array in arrays]
     return [
         graph.input(f"{name}_{number}", [count, *array.shape[1:]], kind)

@@ -1,6 +1,6 @@
-"""How each embedding is drawn: from the numbers its indexer gives to vectors.
+"""The graph of each embedding: from the numbers its indexer gives to vectors.
 
-A drawing takes the names of arrays whose first axis is tokens, and gives the name of their
+Each function takes the names of arrays whose first axis is tokens, and returns the name of their
 vectors, ``(tokens, width)``: what ``forward`` of the embedding computes outside training.
 """
 
@@ -39,18 +39,18 @@ INT32 = 6  # TensorProto.INT32
 
 
 def numbers(tensor: Any) -> Floats:
-    """The numbers of a weight."""
+    """Return a weight as an array."""
     array: Floats = tensor.detach().cpu().float().numpy()
     return array
 
 
 def _as_they_are(graph: Graph, part: GivenEmbedding, indices: Sequence[str]) -> str:
-    """Vectors that are given."""
+    """Return the given vectors."""
     return indices[0]
 
 
 def _rows(graph: Graph, part: Any, indices: Sequence[str]) -> str:
-    """A row a token."""
+    """Look up one row per token."""
     return graph.table(numbers(part.vectors.weight), indices[0])
 
 
@@ -74,7 +74,7 @@ def _tables(graph: Graph, part: Any, indices: Sequence[str]) -> str:
 
 
 def _side_by_side(graph: Graph, tables: Sequence[Any], indices: str) -> str:
-    """Rows of tables of the same width, a column of numbers for each, ``(tokens, width)``."""
+    """Look up tables of the same width, one column of indices each, ``(tokens, width)``."""
     weights = [numbers(table.weight) for table in tables]
     sizes = [len(table) for table in weights]
     begins = graph.constant(np.cumsum([0, *sizes[:-1]]))
@@ -103,7 +103,7 @@ def _topic(graph: Graph, part: TopicEmbedding, indices: Sequence[str]) -> str:
 
 
 def _bag(graph: Graph, table: nn.EmbeddingBag, words: str) -> str:
-    """The mean of the vectors of each token's words, padding aside; 0 of none."""
+    """Return the mean vector of each token's words, ignoring padding; 0 if none."""
     vectors = graph.table(numbers(table.weight), words)  # (tokens, words, width)
     real = graph.op("Cast", _is_real(graph, words), to=FLOAT)
     one = graph.constant(1.0, np.float32)
@@ -115,7 +115,7 @@ def _bag(graph: Graph, table: nn.EmbeddingBag, words: str) -> str:
 
 
 def _transformer(graph: Graph, part: TransformerEmbedding, indices: Sequence[str]) -> str:
-    """States, standardised; with a mixture the weighted sum of those of each layer."""
+    """Return standardised states; with a mixture, the weighted sum over layers."""
     rows = len(part.mean)
     weights = np.ones((rows, 1)) if part.mixture is None else numbers(part.mixture)[:, None]
     shares = np.exp(weights - weights.max()) / np.exp(weights - weights.max()).sum()
@@ -136,11 +136,11 @@ def _is_real(graph: Graph, indices: str) -> str:
 
 
 def _characters(graph: Graph, part: CharacterEmbedding, indices: str) -> tuple[str, str, str]:
-    """The characters of tokens, cut to the longest token.
+    """Return the characters of tokens, cut to the longest token.
 
     Returns:
-        Their vectors ``(tokens, longest, width)``, which are real ``(tokens, longest)``, and how
-        many each token has ``(tokens,)``.
+        Their vectors ``(tokens, longest, width)``, their mask ``(tokens, longest)``, and the
+        number of characters of each token ``(tokens,)``.
     """
     there = graph.op("Cast", _is_real(graph, indices), to=INT64)
     lengths = graph.op("ReduceSum", there, graph.constant([1]), keepdims=0)
@@ -165,7 +165,7 @@ def _character_cnn(graph: Graph, part: CharacterCNN, indices: Sequence[str]) -> 
     filtered = graph.product(windows, kernel)
     lowest = graph.constant(-1e4, np.float32)
     kept = graph.op("Where", graph.op("Unsqueeze", real, graph.constant([2])), filtered, lowest)
-    # every token has a character, so the bias may as well be added to the maxima
+    # max(x + b) = max(x) + b, and every token has a character: add the bias after pooling
     maxima = graph.op("ReduceMax", kept, axes=[1], keepdims=0)
     return graph.op("Add", maxima, graph.constant(numbers(part.filters.bias), np.float32))
 
@@ -185,7 +185,7 @@ def _character_lstm(graph: Graph, part: CharacterLSTM, indices: Sequence[str]) -
 
 
 def _lstm_weights(lstm: nn.LSTM) -> tuple[Floats, Floats, Floats]:
-    """The weights of an LSTM, its gates in ONNX's order: input, output, forget, cell."""
+    """Return the weights of an LSTM, its gates in ONNX's order: input, output, forget, cell."""
     inputs, recurrent, bias, second_bias = (numbers(weight) for weight in lstm.parameters())
     width = lstm.hidden_size
     order = np.arange(4 * width).reshape(4, width)[[0, 3, 1, 2]].reshape(-1)

@@ -25,7 +25,7 @@ LOW = -1e9  # of attention to what is padding
 
 
 def transformer_graph(part: TransformerEmbedding, *, int8: bool = False) -> bytes:
-    """From subwords to states.
+    """Build the graph from subwords to states.
 
     Inputs are ``ids`` and ``mask (windows, length)``; the output is ``states (windows, length,
     state_width)``: the mean of the layers that are read, or all of them side by side.
@@ -68,7 +68,7 @@ def _heads(config: Mapping[str, Any]) -> int:
 def _embedded(
     graph: Graph, weights: Weights, ids: str, mask: str, *, first: int, epsilon: float
 ) -> str:
-    """The input: a vector for the subword, one for its place, and one that all share."""
+    """Return the input: the sum of subword, position and token-type vectors."""
     words = graph.table(weights["embeddings.word_embeddings.weight"], ids)
     # mask is 1 up to the end of a window, so its running sum counts the places from 1
     counted = graph.op("CumSum", mask, graph.constant(1))

@@ -123,7 +123,7 @@ def check_format_options(name: str, verb: Verb, options: Mapping[str, Any]) -> N
 
 
 def _function(name: str, verb: Verb, options: Mapping[str, Any]) -> Callable[..., Any]:
-    """What a format reads or writes with, which must take these options."""
+    """Return the reader or writer of a format; it must accept these options."""
     check_format_options(name, verb, options)
     function: Callable[..., Any] = getattr(import_module(f"ner.formats.{_module(name)}"), verb)
     return function
@@ -174,7 +174,7 @@ FORMATS: dict[str, Format] = {
 
 
 def _tool(name: str, summary: str) -> Format:
-    """What an annotation tool imports and exports: a shape of JSON, under the tool's name."""
+    """Return the JSON layout that an annotation tool imports and exports, by the tool's name."""
 
     def write_later(target: Any, sentences: Iterable[Sentence], **options: Any) -> None:
         _function(name, "write", options)(target, sentences, shape=name, **options)
@@ -231,7 +231,7 @@ def format_to_read(path: str | Path, name: str | None = None) -> Format:
 
 
 def _reads(kind: kinds.FileKind, path: str | Path) -> bool:
-    """Whether a file of a kind has a name that says so, or that says nothing."""
+    """Return whether a file of a kind has a name that says so, or that says nothing."""
     return kind.format is not None and format_by_ending(path) in (kind.format, None)
 
 
@@ -271,7 +271,7 @@ def read(
     readers = []
     for path in expand(source):
         if path != STREAM:
-            Path(path).stat()  # a missing file is told at once, not when the first is read
+            Path(path).stat()  # a missing file is reported at once, not when the first is read
         readers.append(format_to_read(path, format).read(path, **options))
     return chain.from_iterable(readers)
 
@@ -297,7 +297,7 @@ def write(
         options: What the format's own ``write`` takes.
 
     Raises:
-        ValueError: A sentence cannot be written so, or there is no such format or option.
+        ValueError: A sentence cannot be written in this format, or the format or option is unknown.
         TypeError: Something else than sentences is given, such as the spans a tagger predicts.
         OSError: The file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""What to set for a file of columns that is not as the reader was told, from its first lines."""
+"""Advice on the options for a file of columns that was misread, from its first lines."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _lines(path: str | Path, encoding: str, max_line: int) -> Iterator[str]:
 
 
 def advise(given: Sample) -> tuple[int, str] | None:
-    """What to do about a file in which something is wrong, and the line that shows it."""
+    """Return advice on a file that was misread, and the line that shows it."""
     if not given.rows:
         return None
     for find in (_no_break, _header, _blank_in_label, _other_column, _unprefixed):
@@ -205,7 +205,7 @@ def _mostly(values: Sequence[str], share: float = MOSTLY) -> bool:
 
 
 def remarks(given: Sample, *, chosen: bool) -> Iterator[str]:
-    """What to say of a file in which nothing is wrong, but which may mean something else.
+    """Yield remarks on a file that was read without errors but may mean something else.
 
     Args:
         given: Its first lines.
@@ -225,7 +225,7 @@ def remarks(given: Sample, *, chosen: bool) -> Iterator[str]:
 
 
 def _sentence_numbers(values: Sequence[str]) -> bool:
-    """Whether values are numbers that do not fall, some of them several times."""
+    """Return whether values are numbers that do not fall, some of them several times."""
     if len(values) < 3 or not all(one.isascii() and one.isdigit() for one in values):
         return False
     numbers = [int(one[:9]) for one in values]
@@ -233,7 +233,7 @@ def _sentence_numbers(values: Sequence[str]) -> bool:
 
 
 def _several(given: Sample) -> str | None:
-    """What to say of a file with several columns of tags, of which the last one is read."""
+    """Return a remark on a file with several columns of tags, of which the last is read."""
     width = min(map(len, given.rows), default=0)
     last = width - 1
     others = [place for place in tag_columns(given) if place not in (last, given.token)]
@@ -247,7 +247,7 @@ def _several(given: Sample) -> str | None:
 
 
 def _alike(given: Sample, one: int, other: int) -> bool:
-    """Whether two columns mostly say the same, as gold and predicted tags do."""
+    """Return whether two columns mostly say the same, as gold and predicted tags do."""
     pairs = [(row[one], row[other]) for row in given.rows if len(row) > max(one, other)]
     telling = [pair for pair in pairs if pair != (OUTSIDE, OUTSIDE)]
     return 3 * sum(left == right for left, right in telling) >= len(telling)

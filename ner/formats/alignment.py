@@ -1,4 +1,4 @@
-"""Annotation by characters, brought to tokens; what does not fit is told, never lost quietly."""
+"""Annotation by characters, brought to tokens; misfits are reported, never lost silently."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Characters:
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A span of characters that is no span of tokens, and what became of it.
+    """A span of characters that does not fall on token boundaries, and its repair.
 
     Attributes:
         reason: Why it does not fit.
@@ -128,7 +128,7 @@ def check_how(how: str) -> None:
     """Refuse a way to align that there is not.
 
     Raises:
-        ValueError: It is none of strict, expand and contract.
+        ValueError: It is not strict, expand or contract.
     """
     if how not in HOW:
         raise ValueError(f"align is one of {', '.join(HOW)}, got {how!r}")
@@ -215,7 +215,7 @@ def cut(
 
 
 def locate(text: str, tokens: Sequence[str]) -> tuple[tuple[int, int], ...] | None:
-    """Where tokens stand in the text they were cut from; ``None`` where they do not fit it."""
+    """Return the offsets of tokens in their text; ``None`` if they do not match it."""
     offsets: list[tuple[int, int]] = []
     end = 0
     for token in tokens:

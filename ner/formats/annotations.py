@@ -66,7 +66,7 @@ def span_items(given: Object, chosen: str | None = None) -> list[Any] | None:
 
 
 def predicted(given: Object) -> bool:
-    """Whether the spans of an object are predictions, since there are no others."""
+    """Return whether an object has only predicted spans."""
     return any(given.get(key) for key in PREDICTED) and not any(
         _items(key, given[key]) for key in given if key in SPANS
     )
@@ -151,7 +151,7 @@ def _refuse_unknown(given: Object) -> None:
 
 
 def _looks_annotated(key: str, value: Any) -> bool:
-    """Whether a value is a list of spans with labels, or of tags."""
+    """Return whether a value is a list of spans with labels, or of tags."""
     if not isinstance(value, list) or not value or any(one in key.lower() for one in _NO_ENTITIES):
         return False
     if isinstance(value[0], str):
@@ -234,12 +234,12 @@ def _check_span(text: str, one: Bounds, spans: list[Bounds]) -> None:
 
 
 def says_tokens(item: Any) -> bool:
-    """Whether a span gives its tokens and no characters."""
+    """Return whether a span gives its tokens and no characters."""
     return isinstance(item, dict) and first(item, _START) is None and "token_start" in item
 
 
 def bounds(item: Any, *, by_tokens: bool = False) -> tuple[int, int, str]:
-    """Where a span begins, where it ends, and its label."""
+    """Return the start, the end and the label of a span."""
     start = end = label = None
     if isinstance(item, list) and len(item) >= 3:
         start, end, label = item[:3] if not isinstance(item[0], str) else (*item[1:3], item[0])
@@ -255,7 +255,7 @@ def bounds(item: Any, *, by_tokens: bool = False) -> tuple[int, int, str]:
 
 
 def _ends(item: Object, *, by_tokens: bool) -> tuple[Any, Any]:
-    """Where a span that is an object begins and ends."""
+    """Return the start and the end of a span that is an object."""
     if by_tokens and "token_start" in item:
         return item["token_start"], item.get("token_end")
     if isinstance(item.get("span"), list) and len(item["span"]) == 2:
@@ -278,7 +278,7 @@ def score(item: Any) -> float | None:
 
 
 def first(given: Object, keys: Iterable[str]) -> Any:
-    """What stands under the first of the keys that is there and not null."""
+    """Return the value of the first key that is present and not null."""
     return next((given[key] for key in keys if given.get(key) is not None), None)
 
 

@@ -37,7 +37,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     faults: Faults | None = None,
     misfits: Misfits | None = None,
 ) -> Iterator[Sentence]:
-    """Read the passages of a file; what is wrong with them is told at its end.
+    """Read the passages of a file; errors are reported together at the end.
 
     Args:
         source: A path or ``"-"``.
@@ -51,8 +51,8 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         misfits: Where spans that do not fit the tokens are noted instead of warned of.
 
     Raises:
-        DataError: The file is no BioC, or a passage not what it should be.
-        ValueError: There is no such way to align or to count, or tokenizer.
+        DataError: The file is not BioC, or a passage is malformed.
+        ValueError: The alignment, offset unit or tokenizer is unknown.
     """
     noted = Faults(source) if faults is None else faults
     unfit = Misfits(noted.path) if misfits is None else misfits

@@ -1,7 +1,7 @@
 r"""Inline brackets: one sentence a line, entities marked in the text itself.
 
-``[PER Ada Obi] joined [ORG Kestrel Foods] .`` has the tokens parted by blanks. A document
-begins with a line ``-DOCSTART- its-id``; empty lines part nothing. A backslash keeps the
+``[PER Ada Obi] joined [ORG Kestrel Foods] .`` has the tokens separated by blanks. A document
+begins with a line ``-DOCSTART- its-id``; empty lines are ignored. A backslash keeps the
 character after it: ``\[``, ``\]``, ``\\``, and ``\n`` and ``\r`` for line ends. ``[? ...]``
 marks tokens nobody has annotated.
 
@@ -34,7 +34,7 @@ _SPELLED = {"\n": r"\n", "\r": r"\r"}
 def read(
     source: str | Path, *, encoding: str = "utf-8", faults: Faults | None = None
 ) -> Iterator[Sentence]:
-    """Read the sentences of a file; bad lines are told all together, at its end.
+    """Read the sentences of a file; all bad lines are reported together at the end.
 
     Args:
         source: A path or ``"-"``.

@@ -3,7 +3,7 @@
 ``T1<TAB>PER 0 7<TAB>Ada Obi`` counts characters of the whole text. Each line of the text is a
 sentence, each text a document named for its file; a text without an ``.ann`` has not been
 annotated. Lines of relations, events, attributes and notes are not about entities and are
-passed over. An entity in several pieces is told as one that does not fit, unless nothing but
+passed over. An entity in several pieces is reported as one that does not fit, unless nothing but
 white space parts them.
 """
 
@@ -200,7 +200,7 @@ def _text(path: Path, encoding: str, faults: Faults) -> str | None:
 
 
 class _Entity(NamedTuple):
-    """What a line of annotation gives: its number, the label, the pieces, and what they say."""
+    """A parsed line of annotation: its number, the label, the offsets and the quoted text."""
 
     line: int
     label: str
@@ -210,7 +210,7 @@ class _Entity(NamedTuple):
 
 @dataclass(frozen=True)
 class _Rules:
-    """How annotation is read; see `read`."""
+    """The options for reading annotation; see `read`."""
 
     encoding: str
     align: str
@@ -275,7 +275,7 @@ def _inside(text: str, pieces: list[tuple[int, int]]) -> str:
 
 
 def _agrees(text: str, one: _Entity) -> bool:
-    """Whether an entity is in its text, and says what stands there."""
+    """Return whether an entity lies in its text and quotes it correctly."""
     within = all(0 <= start < end <= len(text) for start, end in one.pieces)
     says = one.says
     return within and (says is None or says.split() == _inside(text, one.pieces).split())

@@ -21,7 +21,7 @@ BLANK: Fields = ()
 
 
 class Aside:
-    """A line that is no token: a comment, or the boundary before a document.
+    """A line that is not a token: a comment, or the boundary before a document.
 
     It has the length 0, which no line of fields has, so that counting columns finds it.
 
@@ -167,7 +167,7 @@ class Rows(dict[str, Row]):
 
 
 class Numbering:
-    """Whether the tokens of a file do nothing but count: 1, 2, 3 in every sentence.
+    """Detects files whose tokens only count: 1, 2, 3 in every sentence.
 
     That is the first column of many files whose tokens stand in the second.
     """
@@ -185,7 +185,7 @@ class Numbering:
             self._going = all(token == str(n) for n, token in enumerate(tokens, first))
 
     def remark(self, advice: str = "set it, for example token_column: 1") -> str | None:
-        """What to say of such a file; ``None`` of any other, and of one too small to tell.
+        """Return a remark on such a file; ``None`` for any other, and for one too small to judge.
 
         Args:
             advice: What to do where the words stand in another column.
@@ -199,7 +199,7 @@ class Numbering:
 
 
 def usual_width(rows: Iterable[Row]) -> int | None:
-    """How many columns most lines have; a line that looks like a comment has no vote.
+    """Return the most common number of columns; lines that look like comments do not count.
 
     Of widths as frequent the first one counts. ``None`` where there is no line with fields.
     """

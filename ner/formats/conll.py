@@ -101,7 +101,7 @@ class Reader:
         if self.options.scheme is not None:
             self._scheme = file_scheme_named(self.options.scheme)
         self._tag_map = dict(self.options.tag_map)
-        self._bad: dict[str, str] = {}  # tags that are none, to be read as missing
+        self._bad: dict[str, str] = {}  # invalid tags, to be read as missing
 
     @property
     def detection(self) -> Detection:
@@ -154,7 +154,7 @@ class Reader:
         return found
 
     def _sample(self, path: str | Path, lines: int = SAMPLED) -> Sample | None:
-        """The first lines, where columns are told by their numbers."""
+        """Return the first lines if columns are given by number."""
         options = self.options
         token, tag = options.token_column, options.tag_column
         if isinstance(token, str) or isinstance(tag, str) or options.header or options.columns:
@@ -172,14 +172,14 @@ class Reader:
         faults.check()
 
     def _remarks(self, path: str | Path) -> Iterable[str]:
-        """What to say of a file in which nothing is wrong."""
+        """Yield remarks on a file without errors."""
         if self._detection is not None and self._detection.scheme is IO:
             yield MERGED
         if not self.options.token_prefix and (given := self._sample(path, 300)):
             yield from remarks(given, chosen=self.options.tag_column != -1)
 
     def _settled(self, counts: TagCounts, met: dict[str, int], faults: Faults) -> Detection:
-        """The scheme of all tags; those it has not are told, with all else that is wrong."""
+        """The scheme of all tags; invalid ones are reported with all other errors."""
         found = counts.detect(self._scheme)
         for tag, line in met.items():
             if line and (wrong := complaint(tag, found.scheme)):
@@ -263,7 +263,7 @@ class Reader:
 
 
 def _id(fields: Fields) -> str:
-    """What a boundary line calls its document, if it is more than filling."""
+    """Return the document ID that a boundary line gives, unless it is a placeholder."""
     return "" if set(fields) <= _FILLING else " ".join(fields)
 
 
@@ -280,7 +280,7 @@ def write(
 
     Sentences that come from a file of columns are written as they stood in it: the same columns
     in the same order, the same separator, the same scheme. Others have the token first, then
-    their other columns, then the tag, parted by TABs. A boundary line goes before each document.
+    their other columns, then the tag, separated by TABs. A boundary line goes before each document.
 
     Args:
         target: An open text stream.
@@ -328,7 +328,7 @@ def _check_same(names: tuple[str, ...], before: tuple[str, ...]) -> None:
 
 
 def _layout(sentence: Sentence, separator: str | None, *, plain: bool) -> ColumnLayout:
-    """Where the columns of a sentence stand in the file it came from, or would stand in one."""
+    """Return the columns of a sentence in its file, or those it would be written with."""
     layout = sentence.origin
     if not isinstance(layout, ColumnLayout):
         names = ("token", *sentence.columns, "tag")

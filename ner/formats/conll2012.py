@@ -86,7 +86,7 @@ def _groups(source: str | Path, encoding: str, faults: Faults) -> Iterator[Rows 
 
 
 def _name(written: str) -> str:
-    """What a document is called: ``(bc/cctv/00/cctv_0000); part 000`` is the part of a file."""
+    """Return the name of a document and part: ``(bc/cctv/00/cctv_0000); part 000``."""
     match = _NAME.fullmatch(written)
     if match is None:
         return written
@@ -120,7 +120,7 @@ def _sentence(rows: Rows, faults: Faults, losses: Losses) -> Parsed | None:
 def write(target: TextIO, sentences: Iterable[Sentence]) -> None:
     """Write sentences; columns that nothing is known of are filled as OntoNotes fills them.
 
-    A sentence nobody has annotated cannot be told from one without entities.
+    A sentence nobody has annotated cannot be distinguished from one without entities.
 
     Raises:
         DataError: A token or a label cannot stand in such a file.
@@ -148,7 +148,7 @@ def _begin(sentence: Sentence) -> str:
 
 
 def _document(sentence: Sentence) -> tuple[str, str]:
-    """What the document of a sentence is called, and which part of it this is."""
+    """Return the document ID of a sentence, and its part."""
     name = " ".join(sentence.document.id.split()) if sentence.document else ""
     match = re.fullmatch(r"(.*) part ([0-9]+)", name)
     return (match[1], match[2]) if match else (name, "")

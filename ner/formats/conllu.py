@@ -197,7 +197,7 @@ def write(target: TextIO, sentences: Iterable[Sentence], *, scheme: str | None =
 
 
 def _origin(sentence: Sentence) -> TreebankOrigin:
-    """What is to be kept of the treebank a sentence comes from; nothing where it is from none."""
+    """Return what to keep of the treebank a sentence comes from; nothing if from none."""
     return sentence.origin if isinstance(sentence.origin, TreebankOrigin) else _ELSEWHERE
 
 
@@ -235,7 +235,7 @@ def _words(sentence: Sentence, names: Sequence[str], scheme: Scheme) -> Iterator
 
 
 def _marks(sentence: Sentence, scheme: Scheme) -> list[str | None]:
-    """What stands for the entities at each word.
+    """Return the entity marks of each word.
 
     A treebank that had nothing of the kind gets nothing where nobody has looked for entities.
     """

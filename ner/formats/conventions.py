@@ -29,7 +29,7 @@ def expanded(value: Any) -> Iterator[Any]:
 
 
 def _records(value: Any) -> Iterator[Any] | None:
-    """The records in a value that is none itself."""
+    """Yield the records in a value that is not a record itself."""
     if not isinstance(value, dict) or "text" in value or "tokens" in value:
         return None
     for key, cut in _CUTS.items():

@@ -38,7 +38,7 @@ NAMES = {
 
 
 class Row(NamedTuple):
-    """A row that is no header: its line, whether it begins a sentence, and its fields."""
+    """A row below the header: its line, whether it begins a sentence, and its fields."""
 
     line: int
     begins: bool
@@ -124,7 +124,7 @@ def write(
         scheme: Of the tags; ``_`` is the tag of a token nobody has annotated.
 
     Raises:
-        ValueError: A sentence has other columns than the first one, or there is no such scheme.
+        ValueError: A sentence has other columns than the first one, or the scheme is unknown.
     """
     chosen = file_scheme_named(scheme)
     _check_delimiter(delimiter)
@@ -228,7 +228,7 @@ class _Table:
             line = rows.line_num + 2
 
     def _good(self, line: int, fields: list[str]) -> bool:
-        """Whether a row is a token's; if not, that is noted."""
+        """Return whether a row is a token's; if not, that is noted."""
         if any("\n" in one for one in fields):
             told = f"a field goes on over a line end; is a quote not closed? {fields!r:.100}"
         elif len(fields) != len(self._header):
@@ -241,7 +241,7 @@ class _Table:
         return False
 
     def _begins(self, line: int, fields: list[str]) -> bool:
-        """Whether a sentence begins with a row."""
+        """Return whether a sentence begins with a row."""
         place = self._places["sentence"]
         name = "" if place is None else fields[place].strip()
         if name in ("", self._name):
@@ -269,7 +269,7 @@ class _Table:
                 )
 
     def _place(self, what: str, given: str | None) -> int | None:
-        """Where the column of something stands."""
+        """Return the index of a column."""
         if given is not None:
             lookup(dict.fromkeys(self._header), given, of="column")
             return self._header.index(given)
@@ -283,7 +283,7 @@ class _Table:
 
 
 def is_header(line: str) -> bool:
-    """Whether a line names columns as a table with sentences, tokens and tags has them."""
+    """Return whether a line names columns as a table with sentences, tokens and tags has them."""
     return any(
         _is_known(line.rstrip("\r\n").split(delimiter), delimiter) for delimiter in DELIMITERS
     )

@@ -1,4 +1,4 @@
-"""Which tagging scheme a file is written in, told from which tag follows which."""
+"""Which tagging scheme a file is written in, inferred from tag sequences."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Detection:
         support: The share of the telling tags that agree with it, 0 to 1: of the tags that open
             a span for IOB1 and BIO, of all tags but ``O`` otherwise; 1 where no tag tells.
         tags: How often each tag stands in the file.
-        illegal: How many tags may not stand where they stand in that scheme.
+        illegal: The number of tags that are illegal in that scheme.
     """
 
     scheme: Scheme
@@ -63,7 +63,7 @@ class TagCounts:
 
     @property
     def pairs(self) -> Counter[tuple[str, str]]:
-        """How often each tag follows each."""
+        """The number of times each tag follows each."""
         self._count()
         return self._pairs
 
@@ -107,7 +107,7 @@ class TagCounts:
         return SCHEMES["IOB1"] if by_i > by_b else SCHEMES["BIO"]
 
     def _closed(self, prefix: str) -> int:
-        """How many spans end at a tag of that prefix."""
+        """Return the number of spans that end at a tag of that prefix."""
         closed = 0
         for (before, after), number in self.pairs.items():
             opening, _, label = before.partition("-")
@@ -117,7 +117,7 @@ class TagCounts:
         return closed
 
     def _openings(self) -> tuple[int, int]:
-        """How many spans that could be opened by either prefix are opened by I-, and by B-.
+        """Return the number of spans opened by I- and by B- that could be opened by either.
 
         A span right after another of its label needs B- in IOB1 as in BIO, and tells nothing.
         """
@@ -152,17 +152,17 @@ class TagCounts:
 
 
 def _counts_against(tags: int, others: int) -> bool:
-    """Whether some tags tell the scheme of a file, or are strays among the others."""
+    """Return whether some tags tell the scheme of a file, or are strays among the others."""
     return tags > 0 and STRAY * tags >= others
 
 
 class Repairs:
-    """Counts the tags that may not stand where they stand.
+    """Counts illegal tag sequences.
 
     Args:
         path: What the file is called.
         detection: Its scheme; ``None`` in a file without tags.
-        illegal: The pairs of tags that may not follow each other.
+        illegal: The pairs of tags that are an illegal sequence.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class Repairs:
 
 
 def is_tag(tag: str, scheme: Scheme) -> bool:
-    """Whether a scheme has such a tag."""
+    """Return whether a scheme has such a tag."""
     prefix, hyphen, label = tag.partition("-")
     if scheme.name == IO.name:
         return bool(tag) and (prefix not in PREFIXES or prefix in scheme.roles or not hyphen)
@@ -212,7 +212,7 @@ def is_tag(tag: str, scheme: Scheme) -> bool:
 
 
 def complaint(tag: str, scheme: Scheme | None = None) -> str | None:
-    """What is wrong with a tag, and what it may have meant; ``None`` for a good one.
+    """Return the error in a tag with a suggestion; ``None`` for a valid tag.
 
     Args:
         tag: As the file has it.
@@ -245,7 +245,7 @@ def _question(tag: str, meant: str) -> str:
 
 
 def _translated(prefix: str, scheme: Scheme) -> str:
-    """What a scheme has in place of a prefix of another one."""
+    """Return the prefix of the scheme that corresponds to one of another scheme."""
     role = next(one.roles[prefix] for one in SCHEMES.values() if prefix in one.roles)
     return scheme.prefix(first=role.opens is True, last=role.closes is True)
 
@@ -267,5 +267,5 @@ def _meant(tag: str, prefixes: Sequence[str]) -> str | None:
 
 
 def is_any_tag(tag: str) -> bool:
-    """Whether any scheme has such a tag."""
+    """Return whether any scheme has such a tag."""
     return complaint(tag) is None

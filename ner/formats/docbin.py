@@ -42,8 +42,8 @@ def read(
         max_size: The bytes that it may have when it is unpacked.
 
     Raises:
-        DataError: The file is no DocBin, a damaged one, or one that unpacks to too much; or its
-            documents have spans in ``doc.spans`` alone and nobody said which are meant.
+        DataError: The file is not a DocBin, damaged, or unpacks to too much; or its
+            documents have spans only in ``doc.spans`` and none is chosen.
     """
     from spacy.tokens import DocBin  # a second, and only this format needs it
 
@@ -68,7 +68,7 @@ def read(
 
 
 def _is_larger(packed: bytes, size: int) -> bool:
-    """Whether bytes unpack to more than that, without holding them all."""
+    """Return whether bytes unpack to more than that, without holding them all."""
     unpacker, total = zlib.decompressobj(), 0
     try:
         while packed and total <= size:
@@ -122,7 +122,7 @@ def _settle(doc: Doc, key: str | None, name: str) -> None:
     """Make the entities of a document those of a group of its spans.
 
     Raises:
-        DataError: There is no such group, or there are spans in groups alone and none is chosen.
+        DataError: The group does not exist, or there are only spans in groups and none is chosen.
     """
     from spacy.util import filter_spans
 
@@ -198,7 +198,7 @@ def _doc(vocab: Any, sentences: Sequence[Sentence]) -> Doc:
 
 
 def _spaces(sentence: Sentence) -> list[bool]:
-    """Whether a blank follows each token, where the text tells; else one does."""
+    """Return whether a blank follows each token, where the text tells; else one does."""
     if sentence.text is None or sentence.offsets is None:
         return [True] * len(sentence)
     return [sentence.text[end : end + 1] == " " for _, end in sentence.offsets[:-1]] + [True]

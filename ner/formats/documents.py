@@ -16,7 +16,7 @@ ARRAYS = ("labelstudio", "argilla")  # are imported as one array
 
 
 class Boundary(NamedTuple):
-    """Where a document begins.
+    """The start of a document.
 
     Attributes:
         id: What the file calls it, or empty.
@@ -26,7 +26,7 @@ class Boundary(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """What a sentence is made of, before its document is known."""
+    """The parts of a sentence, before its document is known."""
 
     tokens: tuple[str, ...]
     spans: tuple[Span, ...] | None
@@ -86,7 +86,7 @@ def _sentence(parsed: Parsed, document: Document | None, position: int) -> Sente
 
 
 def begins_document(sentence: Sentence, before: Document | None) -> bool:
-    """Whether a boundary belongs in front of a sentence.
+    """Return whether a boundary belongs in front of a sentence.
 
     Args:
         sentence: The sentence.
@@ -103,7 +103,7 @@ def begins_document(sentence: Sentence, before: Document | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How sentences are to be written.
+    """The form in which sentences are to be written.
 
     Attributes:
         scheme: Of the tags.
@@ -119,7 +119,7 @@ class Wanted:
     user: str | None = None
 
     def as_suggestions(self, sentence: Sentence) -> bool:
-        """Whether the spans of a sentence are written as suggestions."""
+        """Return whether the spans of a sentence are written as suggestions."""
         if sentence.spans is None or self.suggestions is not None:
             return sentence.spans is not None and bool(self.suggestions)
         return any(one.score is not None for one in sentence.spans)

@@ -13,7 +13,7 @@ SHOWN = 20  # bad lines an error lists before it counts the rest
 
 
 class Faults:
-    """What is wrong with a file.
+    """The errors found in a file.
 
     Attributes:
         path: What the file is called in messages.
@@ -72,7 +72,7 @@ class Faults:
             )
 
     def error(self) -> DataError | None:
-        """What has been noted, if anything: the first 20 bad lines, the others counted."""
+        """Return the noted errors, if any: the first 20 bad lines, and the number of others."""
         if not self.lines:
             return None
         shown = [self._first[line] for line in sorted(self._first)[:SHOWN]]
@@ -89,5 +89,5 @@ class Faults:
 
 
 def title(source: str | Path) -> str:
-    """What a source is called in messages."""
+    """Return the name of a source in messages."""
     return "standard input" if source == STREAM else str(source)

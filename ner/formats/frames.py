@@ -71,13 +71,13 @@ def from_dataframe(
         scheme: Of the tags; without it, they tell.
 
     Raises:
-        DataError: A column is missing, or a tag is none; with the number of the row, from 0.
+        DataError: A column is missing, or a tag is invalid; with the number of the row, from 0.
     """
     for name in (sentence, token, tag):
         if name not in frame.columns:
             known = ", ".join(map(str, frame.columns))
             raise DataError(f"the table has no column {name!r}; it has {known}")
-    frame = frame.reset_index(drop=True)  # rows are told by their place, and may have one label
+    frame = frame.reset_index(drop=True)  # rows are identified by position, since labels may repeat
     others = [name for name in frame.columns if name not in (*_OURS, sentence, token, tag)]
     starts = frame[sentence].where(frame[sentence].notna()).ffill()
     first = (starts != starts.shift()).cumsum()
@@ -180,7 +180,7 @@ def from_dataset(
         scheme: Of the tags; without it, they tell.
 
     Raises:
-        DataError: A column or the names are missing, or a tag is none; with the number of the
+        DataError: A column or the names are missing, or a tag is invalid; with the number of the
             row, from 0.
     """
     if isinstance(rows, Mapping):
@@ -261,7 +261,7 @@ def _sentence(
 
 
 def _document(value: Any) -> str | None:
-    """What a table calls a document; ``None`` for no document: an empty field, or below 0."""
+    """Return the document ID of a table row; ``None`` if empty or below 0."""
     if isinstance(value, str):
         return value
     if _extra("pandas").isna(value) or value < 0:

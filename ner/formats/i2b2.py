@@ -68,7 +68,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
 
 
 def _bounds(given: dict[str, str], faults: Faults) -> Bounds | None:
-    """Where a tag stands; one that stands nowhere is of the text as a whole."""
+    """Return the offsets of a tag; one without offsets applies to the whole text."""
     start, end = given.get("start", ""), given.get("end", "")
     if not start and not end:
         return None

@@ -126,7 +126,7 @@ def _check_size(line: int, size: int, depth: int, faults: Faults) -> None:
 
 
 def _may_follow(before: str, bare: str, stack: list[str]) -> bool:
-    """Whether a line may go on with an object after another line."""
+    """Return whether a line may go on with an object after another line."""
     last, opening = before[-1], bare[0]
     if last in "{," and stack[-1] == "{":
         return opening in '"}'
@@ -167,7 +167,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_record(text: str) -> bool:
-    """Whether a line that begins as an array is one record, ``["text", {"entities": ...}]``."""
+    """Return whether a line starting with ``[`` is one record, ``["text", {"entities": ...}]``."""
     try:
         value = parsed(text)
     except ValueError:

@@ -48,7 +48,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     faults: Faults | None = None,
     misfits: Misfits | None = None,
 ) -> Iterator[Sentence]:
-    """Read the sentences of a file; bad lines are told all together, at its end.
+    """Read the sentences of a file; all bad lines are reported together at the end.
 
     A text without tokens is cut into its lines, and those into tokens. A record without
     annotation gives sentences whose ``spans`` are ``None``; so does one that Prodigy's
@@ -70,12 +70,12 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         misfits: Where spans that do not fit the tokens are noted instead of warned of.
 
     Raises:
-        DataError: Lines are no JSON, or not what they should be.
-        ValueError: There is no such scheme, way to align, or tokenizer.
+        DataError: Lines are not valid JSON, or malformed.
+        ValueError: The scheme, alignment or tokenizer is unknown.
     """
     check_how(align)
     if tokenizer != DEFAULT:
-        tokenizer_named(tokenizer)  # one that does not exist is no fault of any line
+        tokenizer_named(tokenizer)  # an unknown one is not the error of a line
     if offsets is not None:
         counting_named(offsets)
     noted = Faults(source) if faults is None else faults
@@ -122,7 +122,7 @@ def detect(
 
 
 def _is_small(path: str | Path) -> bool:
-    """Whether the values of a file are few enough to be held from one pass to the next."""
+    """Return whether the values of a file fit in memory between two passes."""
     return Path(path).suffix not in COMPRESSORS and Path(path).stat().st_size <= HELD
 
 
@@ -163,7 +163,7 @@ def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
             ``.json`` should hold.
 
     Raises:
-        ValueError: There is no such shape or scheme, or a sentence does not fit it.
+        ValueError: The shape or scheme is unknown, or a sentence does not fit it.
     """
     if shape not in SHAPES:
         raise ValueError(f"shape is one of {', '.join(SHAPES)}, got {shape!r}")
@@ -216,7 +216,7 @@ def _in_documents(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
 
 
 def _goes_on(sentence: Sentence, document: Document | None) -> bool:
-    """Whether a sentence stands in the document of the sentence before it."""
+    """Return whether a sentence stands in the document of the sentence before it."""
     now = sentence.document
     if now is None or document is None or now is document:
         return now is document

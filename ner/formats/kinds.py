@@ -1,4 +1,4 @@
-"""What a file is by its first lines or bytes, whatever its name says.
+"""Detect the format of a file from its first lines or bytes, regardless of its name.
 
 Files that nothing here reads are called by their name, with what to do about them, instead of
 being read as columns.
@@ -221,7 +221,7 @@ def sniff(path: str | Path) -> str | None:
 
 
 def _is_slots(text: str) -> bool:
-    """Whether all of the first line, up to an arrow, are tokens with their tags."""
+    """Return whether all of the first line, up to an arrow, are tokens with their tags."""
     line = next(iter(text.lstrip().splitlines()), "")
     pairs = [item.rpartition(":") for item in line.partition("<=>")[0].split()]
     return bool(pairs) and all(token and _TAG.fullmatch(tag) for token, _, tag in pairs)

@@ -86,7 +86,7 @@ def _spans(region: Object, value: Object, named: set[Any]) -> Iterator[Any]:
 
 
 def _place(region: Object, value: Object) -> Sequence[Any]:
-    """Where a region stands in the text; of one in HTML, what it says of the text as a whole."""
+    """Return the offsets of a region in the text; for HTML, its global offsets."""
     whole = value.get("globalOffsets")
     if isinstance(whole, dict):
         return whole.get("start"), whole.get("end")

@@ -29,7 +29,7 @@ CHUNK = 1 << 10  # compressed bytes taken at a time, which may be 30,000 times a
 BLOCK = 1 << 20  # bytes read at a time
 MAX_LINE = 1 << 22  # bytes of a line; a longer one, as a bomb unpacks to, is refused
 MAX_SENTENCE = 500_000  # tokens of a sentence, likewise
-SAMPLED = 1000  # bytes by which something other than text is told
+SAMPLED = 1000  # bytes by which something other than text is recognised
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PACKED = {  # how compressed files begin
     b"\x1f\x8b": ("gzip", ".gz"),
@@ -105,7 +105,7 @@ COMPRESSED = tuple(COMPRESSORS)
 
 
 def broken() -> tuple[type[Exception], ...]:
-    """What decompressors raise of data that is not whole."""
+    """Return the exceptions that decompressors raise for damaged or truncated data."""
     zstandard = sys.modules.get("zstandard")
     extra = (zstandard.ZstdError,) if zstandard else ()
     return (EOFError, OSError, zlib.error, lzma.LZMAError, *extra)
@@ -243,7 +243,7 @@ def read_texts(
 
 
 def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """What a stream has to give, as soon as it gives it."""
+    """Yield the data of a stream as soon as it is available."""
     read = getattr(file, "read1", file.read)
     while True:
         try:
@@ -288,7 +288,7 @@ def _check_line(line: int, parts: list[Any], longest: int, faults: Faults) -> No
 
 
 def _refuse_foreign(start: bytes, encoding: str, faults: Faults) -> None:
-    """Refuse a file whose first bytes say that it is no text in its encoding."""
+    """Raise if the first bytes show that a file is not text in its encoding."""
     for magic, (name, ending) in _PACKED.items():
         if start.startswith(magic) and not start[:SAMPLED].isascii():
             faults.refuse(1, f"this is data packed with {name}; give the file the ending {ending}")

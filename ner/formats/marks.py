@@ -1,4 +1,4 @@
-"""Where in a CoNLL-U file the entities are, and how they are written."""
+"""Find the column of the entities in a CoNLL-U file, and their notation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _OTHER_KEY = re.compile(r"(?:^|\|)([^=|]+)=[BS]-[A-Za-z]")
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How the entities of a file are written.
+    """The notation of the entities of a file.
 
     Attributes:
         place: The column or key of MISC they are in; ``None`` in a file without any.
         detection: The scheme of the tags; ``None`` where they are parentheses.
-        illegal: The pairs of tags that follow each other though they may not.
+        illegal: The pairs of tags that are an illegal sequence.
         explicit: Whether words outside any entity have a tag that says so, or those that
             nobody has annotated do.
         attributes: What the file says is in the parentheses, if it says so.
@@ -55,14 +55,14 @@ class Marks:
         return parts[0] or EMPTY
 
     def id_of(self, opening: str) -> str:
-        """What the closing parenthesis of an entity calls it."""
+        """Return the ID in the closing parenthesis of an entity."""
         parts = self._parts(opening)
         if "GRP" in self.attributes and len(parts) > self.attributes.index("GRP"):
             return parts[self.attributes.index("GRP")]
         return parts[0] if parts[0].isdigit() else opening
 
     def has_identity(self, opening: str) -> bool:
-        """Whether an entity says who or what it is; true of all where the file has no such thing.
+        """Return whether an entity has an ID; always true if no entity of the file has one.
 
         GUM links entities to Wikipedia pages so.
         """
@@ -97,7 +97,7 @@ class EntitySurvey:
             tally.add(values, group.lines)
 
     def marks(self, faults: Faults) -> Marks:
-        """What has been found; what is wrong with it is noted."""
+        """Return the notation found, noting errors."""
         used = [place for place, tally in self._tallies.items() if tally.used]
         if not used:
             self._refuse_others(faults)
@@ -154,7 +154,7 @@ class EntitySurvey:
 
 
 class _Tally:
-    """What stands at one place.
+    """The counts for one place.
 
     Args:
         column: Whether it is a column, in which ``_`` is how nothing is written.

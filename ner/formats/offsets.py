@@ -1,4 +1,4 @@
-"""How tools count the characters of a text, and which way of counting makes spans fit."""
+"""Units in which tools count the characters of a text, and which of them makes spans fit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Counting:
 
     @property
     def plain(self) -> bool:
-        """Whether characters are counted, one past the last one being the end."""
+        """Return whether characters are counted, one past the last one being the end."""
         return self.name == CHARACTERS
 
     def applied(self, text: str, spans: Iterable[Bounds]) -> list[Bounds]:
@@ -90,7 +90,7 @@ def counting_named(name: str) -> Counting:
     """The way to count of that name: a unit, modifiers, or both, such as ``utf-16 inclusive``.
 
     Raises:
-        ValueError: There is no such way.
+        ValueError: The unit is unknown.
     """
     words = name.split()
     units = [word for word in words if word in UNITS] or [CHARACTERS]
@@ -112,7 +112,7 @@ OTHERS = tuple(
 
 
 def fits(text: str, one: Bounds) -> bool:
-    """Whether a span says what it quotes or, where it quotes nothing, may be of whole tokens."""
+    """Return whether a span matches its quote or, without a quote, covers whole tokens."""
     start, end = one.start, one.end
     if not 0 <= start < end <= len(text):
         return False
@@ -124,7 +124,7 @@ def fits(text: str, one: Bounds) -> bool:
 
 
 def agrees(text: str, one: Bounds) -> bool:
-    """Whether a span quotes what stands there, white space aside, or quotes nothing."""
+    """Return whether a span quotes what stands there, white space aside, or quotes nothing."""
     if one.says is None:
         return True
     inside = text[one.start : one.end] if 0 <= one.start < one.end else ""
@@ -151,12 +151,12 @@ def fitting(text: str, spans: Sequence[Bounds]) -> str | None:
 
 
 def _edges(text: str) -> tuple[bool, bool]:
-    """Whether a text begins and ends with white space."""
+    """Return whether a text begins and ends with white space."""
     return text[:1].isspace(), text[-1:].isspace()
 
 
 def _parts(text: str, place: int) -> bool:
-    """Whether a token may end at a place."""
+    """Return whether a token may end at a place."""
     if place in (0, len(text)):
         return True
     before, after = text[place - 1], text[place]
@@ -202,7 +202,7 @@ class Evidence:
         ]
 
     def remark(self) -> str | None:
-        """What to say of the file, if anything."""
+        """Return a remark on the file, if any."""
         if self._misfits:
             for text, spans in self._good if self._others else ():
                 self._keep(text, spans)
@@ -222,7 +222,7 @@ class Evidence:
 
 
 def _undecided(text: str, spans: Sequence[Bounds]) -> bool:
-    """Whether spans that quote nothing fit in UTF-16 as well, and mean something else there."""
+    """Return whether spans without quotes also fit in UTF-16, with another meaning."""
     if any(one.says is not None for one in spans):
         return False
     wide = OTHERS[0].applied(text, spans)

@@ -22,7 +22,7 @@ _NOTHING = ("_", "*", "-", "", None)  # how a token without parentheses is writt
 
 @dataclass(slots=True)
 class Parentheses:
-    """What the parentheses of a sentence say.
+    """The parsed parentheses of a sentence.
 
     Attributes:
         spans: The spans, nested ones too, with what stands after the opening parenthesis as
@@ -107,7 +107,7 @@ def spell(spans: Iterable[Span], length: int) -> list[str]:
 
 
 def _events(value: str) -> list[tuple[str, bool]]:
-    """What opens (its name) and closes (its name, or nothing) at a token."""
+    """Return the names opened and closed at a token (a close may be nameless)."""
     events, end = list[tuple[str, bool]](), 0
     while match := _EVENT.match(value, end):
         end = match.end()

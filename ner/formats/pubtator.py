@@ -51,7 +51,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     faults: Faults | None = None,
     misfits: Misfits | None = None,
 ) -> Iterator[Sentence]:
-    """Read the titles and abstracts of a file; bad lines are told all together, at its end.
+    """Read the titles and abstracts of a file; all bad lines are reported together at the end.
 
     Args:
         source: A path or ``"-"``.
@@ -66,7 +66,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
 
     Raises:
         DataError: Lines are not what they should be.
-        ValueError: There is no such way to align or to count, or tokenizer.
+        ValueError: The alignment, offset unit or tokenizer is unknown.
     """
     noted = Faults(source) if faults is None else faults
     unfit = Misfits(noted.path) if misfits is None else misfits

@@ -58,14 +58,14 @@ class _Words(NamedTuple):
 
 @dataclass
 class RecordReader:
-    """How the objects of one file become sentences.
+    """Turns the objects of one file into sentences.
 
     Attributes:
         tokenizer: The name of what cuts raw text into tokens.
         how: How spans that do not fall on token boundaries are aligned.
         scheme: Of the tags.
         misfits: Where spans that do not fit are noted.
-        offsets: How offsets are counted; ``None`` where nobody has said so.
+        offsets: How offsets are counted; ``None`` if unspecified.
         annotation: The key that holds the spans or the tags, where the user says so.
         trusted: Whether offsets count where the text they mean is not the one that is quoted.
         names: The tags in the order of their numbers, where numbers stand for them.
@@ -87,7 +87,7 @@ class RecordReader:
         self._evidence = Evidence(self.offsets)
 
     def told(self) -> list[str]:
-        """What is to be said of the file as a whole."""
+        """Return the remarks on the file as a whole."""
         told = [f"{count} {reason}" for reason, count in self.remarks.items()]
         remark = self._evidence.remark()
         return [*told, remark] if remark else told
@@ -96,7 +96,7 @@ class RecordReader:
         """The sentences of one object: one where it has tokens, one a line where it is text.
 
         Raises:
-            ValueError: The object is none that is known, or contradicts itself.
+            ValueError: The object is of an unknown kind, or contradictory.
         """
         given = unwrapped(value)
         if given.get("answer") not in ACCEPTED:
@@ -181,7 +181,7 @@ class RecordReader:
         return characters(items, text, counting, self._evidence, trusted=self.trusted)
 
     def _counting(self, given: Object) -> Counting:
-        """How the offsets of an object are counted: as it says, if nobody says otherwise."""
+        """Return the unit of an object's offsets: as it says, unless given as an option."""
         return counting_named(self.offsets or given.get("offsets") or CHARACTERS)
 
     def _words_of_tags(self, given: Object, text: str) -> list[str] | None:
@@ -252,7 +252,7 @@ def align_tokens(
         inclusive: Whether the end of a span is its last token, as Prodigy has it.
 
     Raises:
-        ValueError: A span is none, or leaves the sentence.
+        ValueError: A span is malformed, or exceeds the sentence.
     """
     text, offsets = joined(tokens)
     found: list[tuple[Span, Characters]] = []
@@ -294,7 +294,7 @@ def _words(items: Sequence[Any]) -> tuple[str, ...]:
 
 
 def offsets_of(text: str, items: Sequence[Any]) -> Offsets | None:
-    """Where tokens stand in their text: where they say, or where they can be found in it."""
+    """Return the offsets of tokens in their text, as given or as found in it."""
     told = _told(text, items)
     if told is not None:
         return told
@@ -304,7 +304,7 @@ def offsets_of(text: str, items: Sequence[Any]) -> Offsets | None:
 
 
 def _told(text: str, items: Sequence[Any]) -> Offsets | None:
-    """Where tokens say that they stand; ``None`` where they do not, or are not there."""
+    """Return the offsets that tokens give; ``None`` if they give none or are not objects."""
     offsets: list[tuple[int, int]] = []
     end = 0
     for item in items:
@@ -319,7 +319,7 @@ def _told(text: str, items: Sequence[Any]) -> Offsets | None:
 
 
 def _filled(given: Object, key: str) -> bool:
-    """Whether there are spans under a key, and not tags."""
+    """Return whether there are spans under a key, and not tags."""
     value = given.get(key)
     return isinstance(value, dict) or (
         isinstance(value, list) and bool(value) and isinstance(value[0], list | dict)
@@ -327,7 +327,7 @@ def _filled(given: Object, key: str) -> bool:
 
 
 def _tag_lists(given: Object, chosen: str | None = None) -> dict[str, list[Any]]:
-    """What may be tags: lists that hold no spans, by their keys; the filled ones, if there are."""
+    """Return lists that may hold tags, by key: those without spans, preferably not empty."""
     found = {
         key: tags
         for key, tags in given.items()
@@ -361,7 +361,7 @@ def _tags(given: Object, length: int, chosen: str | None) -> list[str] | None:
 
 
 def columns_in(given: Object, length: int) -> dict[str, tuple[str, ...]]:
-    """The other columns of an object, each of so many words.
+    """Return the other columns of an object, each with ``length`` words.
 
     Raises:
         ValueError: They are not such.
@@ -378,7 +378,7 @@ def columns_in(given: Object, length: int) -> dict[str, tuple[str, ...]]:
 
 
 def _name(value: Any) -> str:
-    """What a record calls its document: a word or a number."""
+    """Return the document name of a record: a string or a number."""
     return str(value) if isinstance(value, str | int) else ""
 
 

@@ -53,7 +53,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
     faults: Faults | None = None,
     misfits: Misfits | None = None,
 ) -> Iterator[Sentence]:
-    """Read the paragraphs of a file; bad lines are told all together, at its end.
+    """Read the paragraphs of a file; all bad lines are reported together at the end.
 
     Args:
         source: A path or ``"-"``.
@@ -61,14 +61,14 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
             ``contract``, see ``ner.formats.alignment.align``.
         tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
-        elements: The elements that mark entities, parted by blanks; where they have no attribute
+        elements: The elements that mark entities, separated by blanks; where they have no attribute
             ``type``, their name is the label.
         faults: Where bad lines are noted instead of raised.
         misfits: Where spans that do not fit the tokens are noted instead of warned of.
 
     Raises:
         DataError: A line cannot be decoded, an entity is not closed or was not opened.
-        ValueError: There is no such way to align, or tokenizer.
+        ValueError: The alignment or tokenizer is unknown.
     """
     check_how(align)
     noted = Faults(source) if faults is None else faults
@@ -181,7 +181,7 @@ class _Markup:
         self._marked, self._faults, self._misfits = marked, faults, misfits
         self._cutter, self._align = tokenizer, align
         self._paragraph = _Paragraph()
-        self._aside = ""  # the element that is no text in which we are
+        self._aside = ""  # the current element that is not text
         self._boundary: Boundary | None = None  # of a document of which no text has been seen
         self._left_out = 0
         self._strange: Counter[str] = Counter()
@@ -254,7 +254,7 @@ class _Markup:
             self._faults.add(line, f"</{name.upper()}> closes an entity that is not open")
 
     def _structure(self, name: str, *, closes: bool) -> Iterator[Parsed | Boundary]:
-        """A document, a paragraph, or something that is no text begins or ends."""
+        """Handle the start or end of a document, a paragraph or an element that is not text."""
         if name not in KNOWN:
             self._strange[name] += not closes
         if closes and name in NAMES and self._boundary is not None:

@@ -1,7 +1,7 @@
 """Slots: one sentence a line, each token with its tag, ``flights:O to:O Rome:B-City <=> flight``.
 
 What follows ``<=>`` is the intent of the sentence, which is in the column ``intent``; ``<NULL>``
-is none. A document begins with a line ``-DOCSTART- its-id``; empty lines part nothing.
+is none. A document begins with a line ``-DOCSTART- its-id``; empty lines are ignored.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read(
     separator: str = ":",
     faults: Faults | None = None,
 ) -> Iterator[Sentence]:
-    """Read the sentences of a file; bad lines are told all together, at its end.
+    """Read the sentences of a file; all bad lines are reported together at the end.
 
     Args:
         source: A path or ``"-"``.

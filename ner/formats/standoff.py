@@ -35,7 +35,7 @@ class Standoff:
         misfits: Where spans that do not fit the tokens are noted.
         tokenizer: The name of what cuts the text.
         align: What becomes of spans that do not fit.
-        offsets: How characters are counted; ``None`` where nobody has said so.
+        offsets: How characters are counted; ``None`` if unspecified.
         trusted: Whether offsets count where a span quotes another text.
     """
 

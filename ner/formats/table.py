@@ -40,7 +40,7 @@ _LIKE_COMMENT = re.compile(r"(###\w+:|#{2,} ?|(?:#+|//|%%?|--)(?=\s)[ \t]?)")
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """How a CoNLL file is to be read.
+    """Options for reading a CoNLL file.
 
     Attributes:
         encoding: Of the file.
@@ -58,7 +58,7 @@ class TableOptions:
         ragged: Whether lines may have columns beyond the usual number; they are kept, joined by
             ``|``, in one column named ``extra``. A tag column counted from the end is counted
             so on every line.
-        sentence_end: A flag in the last column, among others parted by ``|``, that ends the
+        sentence_end: A flag in the last column, among others separated by ``|``, that ends the
             sentence, as ``EndOfSentence`` does in the HIPE files.
         bad_lines: What becomes of a line with a wrong number of columns, or with a tag that is
             none: ``refuse`` (an error), or ``missing``: its token is kept, its annotation counts
@@ -184,7 +184,7 @@ class Table:
 
     @property
     def hollow(self) -> bool:
-        """Whether some line had an empty field."""
+        """Return whether some line had an empty field."""
         return self._fields_of.hollow
 
     def pieces(self, path: str | Path, faults: Faults) -> Iterator[Piece | Aside]:
@@ -306,7 +306,7 @@ class Table:
         return telling(text.split("\n", VOTING)[:VOTING])
 
     def _cutter_for(self, token: int, tag: int | None) -> Cutter | None:
-        """What cuts the paragraphs of this file, if all its columns are the same on every line."""
+        """Return the function that splits paragraphs, if all lines share their columns."""
         options = self._options
         if options.ragged or options.sentence_end or options.header:
             return None
@@ -316,12 +316,12 @@ class Table:
         return Cutter(self._width, token, tag, filter(None, special))
 
     def _tail(self) -> int:
-        """How many columns, the tag's the first, are counted from the end of each line."""
+        """Return the number of columns, from the tag's on, that are counted from the line's end."""
         place = self._options.tag_column
         return -place if isinstance(place, int) and place < 0 and self._options.tagged else 0
 
     def _place(self, column: Column, names: Sequence[str] | None) -> int:
-        """Where a column stands, counted from 0."""
+        """Return the index of a column, from 0."""
         if isinstance(column, int):
             if -self._width <= column < self._width:
                 return column % self._width
@@ -377,7 +377,7 @@ class Table:
         return (*row[:head], extra, *row[tail:])
 
     def _pardoned(self, line: int, text: str, row: Fields, faults: Faults) -> Fields | None:
-        """What there is of a line with a wrong number of columns, where that is to be kept."""
+        """Return what can be kept of a line with a wrong number of columns, if it is to be kept."""
         token = self._token
         if self._options.bad_lines == REFUSE or token >= len(row) or line == self._header:
             return None
@@ -392,12 +392,12 @@ class Table:
         return tuple(whole)
 
     def _named(self, row: Fields) -> bool:
-        """Whether a line has its token and its tag."""
+        """Return whether a line has its token and its tag."""
         places = (self._token, self._tag)
         return all(row[place] for place in places if place is not None)
 
     def _misfit(self, line: str, row: Fields) -> str:
-        """What to say of a line that has too few columns or too many."""
+        """Return the message on a line with too few or too many columns."""
         shown = line if len(line) <= SHOWN else line[:SHOWN] + "..."
         message = f"expected {self._width} columns, found {len(row)}: {shown!r}"
         if self._single:
@@ -417,18 +417,18 @@ def refuse_empty(piece: Piece, faults: Faults) -> None:
 
 
 def comment_hint(line: str) -> str:
-    """What to add to a message about a line that may be a comment."""
+    """Return a hint to add to a message about a line that may be a comment."""
     found = _LIKE_COMMENT.match(line)
     return f"; it looks like a comment: set comment_prefix: {found[0]!r}" if found else ""
 
 
 def _blanks(rows: Sequence[Row]) -> list[int]:
-    """Where the empty lines are."""
+    """Return the numbers of the empty lines."""
     return [place for place, row in enumerate(rows) if row == BLANK]
 
 
 def _separator(lines: Sequence[str], rows: Sequence[Row], width: int) -> str:
-    """What parts the columns of the first line that has the usual number of them."""
+    """Return the separator of the first line that has the usual number of columns."""
     for line, row in zip(lines, rows, strict=True):
         if len(row) == width:
             return "\t" if "\t" in line.rstrip(" \t") else " "

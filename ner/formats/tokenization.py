@@ -1,4 +1,4 @@
-"""Where the tokens of a raw text are."""
+"""Find the tokens of raw text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tokenizer_named(name: str) -> Tokenizer:
             single other characters; ``blanks`` for whatever stands between white space.
 
     Raises:
-        ValueError: There is no such tokenizer, or spaCy lacks a package it needs.
+        ValueError: The tokenizer is unknown, or spaCy lacks a package it needs.
     """
     if name in TOKENIZERS:
         return TOKENIZERS[name]
@@ -94,5 +94,5 @@ def _cut_unspaced(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def is_unspaced(one: str) -> bool:
-    """Whether a character is of a script that is written without blanks."""
+    """Return whether a character is of a script that is written without blanks."""
     return one > "\u0dff" and _unspaced().match(one) is not None

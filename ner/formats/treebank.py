@@ -23,7 +23,7 @@ _OTHER = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")  # multiword tokens and emp
 
 @dataclass(frozen=True, slots=True)
 class TreebankOptions:
-    """How a CoNLL-U file is to be read.
+    """Options for reading a CoNLL-U file.
 
     Attributes:
         entities: The column that has the entities, or the key of MISC; without it NER, NE,
@@ -48,7 +48,7 @@ class TreebankOptions:
 
 @dataclass(frozen=True, slots=True)
 class TreebankOrigin(Origin):
-    """Where a sentence of a treebank stands, and what stands between its words.
+    """The place of a sentence in its treebank, and what stands between its words.
 
     Attributes:
         names: All columns of the file, in their order.
@@ -70,7 +70,7 @@ class Group(NamedTuple):
         comments: The lines before the first word.
         lines: The line each word stands on.
         rows: The fields of each word.
-        asides: Lines that are no words, and before which word they stand.
+        asides: Lines that are not words, and the word they precede.
     """
 
     comments: list[str]
@@ -125,7 +125,7 @@ class Groups:
             yield group
 
     def _is_comment(self, line: str, group: Group) -> bool:
-        """Whether a line is a comment; in a file without IDs a word may begin with ``#`` too."""
+        """Return whether a line is a comment; without IDs, a word may begin with ``#``, too."""
         if not line.startswith("#"):
             return False
         return line.count("\t") + 1 != len(self.names) or (self.names[0] == ID and not group.rows)
@@ -177,7 +177,7 @@ def said(comment: str) -> tuple[str, str | None]:
 
 
 def values_at(group: Group, place: str, names: Sequence[str]) -> list[str | None]:
-    """What each word of a group has in a column, or under a key of MISC."""
+    """Return the value of a column, or of a key of MISC, for each word of a group."""
     if place in names:
         column = names.index(place)
         return [row[column] for row in group.rows]

@@ -65,7 +65,7 @@ def read(
         faults: Where bad lines are noted instead of raised.
 
     Raises:
-        DataError: Lines are not what they should be, or there is no such layer or feature.
+        DataError: Lines are malformed, or the layer or feature does not exist.
     """
     noted = Faults(source) if faults is None else faults
     yield from in_documents(_TsvReader(noted, layer, feature).parsed(source, encoding))
@@ -242,7 +242,7 @@ def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
 
 
 def _units(text: str) -> int:
-    """How many UTF-16 units a text has, which is how Java counts."""
+    """Return the length of a text in UTF-16 code units, as Java counts."""
     return len(text) + sum(one > "\uffff" for one in text)
 
 

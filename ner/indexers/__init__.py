@@ -1,7 +1,7 @@
 """Indexers: each module turns tokens into the numbers that one kind of embedding reads.
 
-They are the text half of ``ner.embeddings``, part by part, and need no torch: an embedding has
-one, and a model that was exported has them alone.
+They are the text side of ``ner.embeddings``, module by module, and need no torch: every embedding
+has an indexer, and an exported model has only the indexers.
 """
 
 from __future__ import annotations

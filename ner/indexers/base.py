@@ -1,4 +1,4 @@
-"""What every indexer can do, and what indexers remember."""
+"""The interface of every indexer, and their caches."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ Arrays = tuple[NDArray[np.int64], ...]
 
 
 class Indexer(ABC):
-    """Turns tokens into numbers, of which only its embedding knows what they mean."""
+    """Turns tokens into numbers whose meaning only its embedding knows."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """The arguments that make this indexer again, as JSON holds them."""
+        """Return the arguments that rebuild this indexer, as JSON values."""
 
 
 class TypeIndexer(Indexer):
-    """An indexer that sees the token alone, so each distinct token is looked at once."""
+    """An indexer of the token alone, so that each distinct token is indexed once."""
 
     @abstractmethod
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """Distinct tokens as numbers: arrays whose first axis is the tokens."""
+        """Index distinct tokens: arrays whose first axis is the tokens."""
 
 
 class ContextIndexer(Indexer):
-    """An indexer that sees where a token stands: its sentence, its document, other columns."""
+    """An indexer of the token in context: its sentence, its document, other columns."""
 
     @abstractmethod
     def index(self, sentence: Sentence) -> Arrays:
-        """The tokens of a sentence as numbers: arrays whose first axis is the tokens."""
+        """Index the tokens of a sentence: arrays whose first axis is the tokens."""
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
-        """What ``index`` makes of each sentence; together it may take less time."""
+        """Return ``index`` of each sentence; computing them together may take less time."""
         return [self.index(sentence) for sentence in sentences]
 
 
 TOKENS = 1 << 16  # the most distinct tokens remembered,
-CHARACTERS = 1 << 23  # and the most characters of them: then all is forgotten
+CHARACTERS = 1 << 23  # and their most characters; beyond, the cache is cleared
 
 Made = TypeVar("Made")
 
 
 class TokenNumbers(dict[str, int]):
-    """A number for each token, found once. Copies and pickles of it begin empty.
+    """A cache of a number per token. Copies and pickles of it start empty.
 
-    Several threads may share it: at worst they find a number twice.
+    Several threads may share it: at worst they compute a number twice.
 
     Args:
-        vocabulary: What the numbers are of.
+        vocabulary: The vocabulary of the numbers.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -66,7 +66,7 @@ class TokenNumbers(dict[str, int]):
 
     @abstractmethod
     def number(self, token: str) -> int:
-        """The number of a token."""
+        """Return the number of a token."""
 
     def __missing__(self, token: str) -> int:
         self.characters += len(token)
@@ -74,7 +74,7 @@ class TokenNumbers(dict[str, int]):
         return found
 
     def bounded(self) -> Self:
-        """Itself, or an empty one where it has grown too large."""
+        """Return this cache, or an empty one if it has grown too large."""
         if len(self) > TOKENS or self.characters > CHARACTERS:
             return type(self)(self.vocabulary)
         return self
@@ -84,7 +84,7 @@ class TokenNumbers(dict[str, int]):
 
 
 class OfDocuments(WeakKeyDictionary[Document, Made]):
-    """What was made of documents. Copies and pickles of it begin empty."""
+    """A cache of values per document. Copies and pickles of it start empty."""
 
     def __deepcopy__(self, memo: object) -> OfDocuments[Made]:
         return OfDocuments()

@@ -1,4 +1,4 @@
-"""Numbers of what a token is written with: characters, pairs of them, affixes and shape."""
+"""Indexers of the spelling of a token: characters, token pairs, affixes and shape."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CharacterIndexer(TypeIndexer):
     """The numbers of a token's characters.
 
     Args:
-        characters: The characters it knows.
+        characters: The known characters.
     """
 
     def __init__(self, characters: Sequence[str]) -> None:
@@ -36,9 +36,9 @@ class CharacterIndexer(TypeIndexer):
         return {"characters": self.vocabulary.items}
 
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """The characters of each token, ``(tokens, LONGEST)``, 0 beyond its end.
+        """Return the characters of each token, ``(tokens, LONGEST)``, 0 beyond its end.
 
-        All at once, by their code points; an empty token has one unknown character.
+        All are looked up at once by code point; an empty token has one unknown character.
         """
         read = [t if len(t) <= LONGEST else t[:HEAD] + t[-TAIL:] for t in tokens]
         lengths = np.fromiter(map(len, read), np.int64, len(read))
@@ -49,14 +49,14 @@ class CharacterIndexer(TypeIndexer):
         return (array,)
 
 
-_BETWEEN = "\t"  # stands in no token of a file of columns
+_BETWEEN = "\t"  # occurs in no token of a column file
 
 
 class PairIndexer(ContextIndexer):
-    """The pairs of a token with the one before it, and with the one after it.
+    """The pairs of a token with its predecessor, and with its successor.
 
     Args:
-        pairs: The pairs it knows, each as two normalised tokens with a tabulator between them.
+        pairs: The known pairs, each as two normalised tokens separated by a tab.
     """
 
     def __init__(self, pairs: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ class PairIndexer(ContextIndexer):
         return {"pairs": self.vocabulary.items}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """The numbers of the pairs that end and that begin with each token, ``(tokens, 2)``."""
+        """Return the numbers of the pairs that end and begin with each token, ``(tokens, 2)``."""
         count = len(sentence)
         found = [self.vocabulary[pair] for pair in pairs_of(sentence.tokens)]
         flat = np.array(found, dtype=np.int64)  # one more than there are tokens, or none
@@ -74,7 +74,7 @@ class PairIndexer(ContextIndexer):
 
 
 def pairs_of(tokens: Sequence[str]) -> Iterator[str]:
-    """Each two neighbours, the ends of the sentence among them."""
+    """Yield each pair of neighbours, including both ends of the sentence."""
     if tokens:
         yield from map(_BETWEEN.join, pairwise(["", *map(normalise, tokens), ""]))
 
@@ -84,13 +84,13 @@ _RUN, _SHAPE = 3, 12  # longest run of one sign in a shape, longest shape
 
 
 def shape(token: str) -> str:
-    """The token with its letters and digits blotted out and runs cut: ``Xxx`` for London."""
+    """Return the shape of a token, with runs shortened: ``Xxx`` for London."""
     signs = (_sign(character) for character in token[: 8 * _SHAPE])
     return "".join("".join(list(run)[:_RUN]) for _, run in groupby(signs))[:_SHAPE]
 
 
 def case(token: str) -> str:
-    """The class of a token's case."""
+    """Return the class of a token's case."""
     for name, holds in _CASES.items():
         if holds(token):
             return name
@@ -98,7 +98,7 @@ def case(token: str) -> str:
 
 
 def form(token: str) -> str:
-    """The token itself, every digit a 0."""
+    """Return the token itself, every digit a 0."""
     return _DIGIT.sub("0", token)
 
 
@@ -121,10 +121,10 @@ class AffixIndexer(TypeIndexer):
     """The value of each of some features of a token's spelling.
 
     Args:
-        values: For each feature the values it knows.
+        values: The known values of each feature.
 
     Raises:
-        ValueError: There is no such feature.
+        ValueError: A feature is unknown.
     """
 
     def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
@@ -137,7 +137,7 @@ class AffixIndexer(TypeIndexer):
         return {"values": {name: known.items for name, known in self.vocabularies.items()}}
 
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """The values of each token's features, ``(tokens, features)``."""
+        """Return the values of each token's features, ``(tokens, features)``."""
         columns = [
             [known[FEATURES[name](token)] for token in tokens]
             for name, known in self.vocabularies.items()

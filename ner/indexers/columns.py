@@ -1,4 +1,4 @@
-"""Numbers of what is known beside the text: columns of the file, lists of names."""
+"""Indexers of what is known besides the text: columns of the file, gazetteers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ner.vocabulary import UNKNOWN, Vocabulary
 
 
 class ColumnIndexer(ContextIndexer):
-    """The value of each of some columns; the unknown one where a sentence has not got it.
+    """The value of each column; the unknown value if a sentence does not have the column.
 
     Args:
         values: The values of each column by its name.
@@ -27,7 +27,7 @@ class ColumnIndexer(ContextIndexer):
         return {"values": {name: known.items for name, known in self.vocabularies.items()}}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """The number of each token's value in each column, ``(tokens, columns)``."""
+        """Return the number of each token's value in each column, ``(tokens, columns)``."""
         found = np.full((len(sentence), len(self.vocabularies)), UNKNOWN, dtype=np.int64)
         for place, (name, known) in enumerate(self.vocabularies.items()):
             if name in sentence.columns:
@@ -36,22 +36,22 @@ class ColumnIndexer(ContextIndexer):
 
 
 def columns_of(indexers: Iterable[ContextIndexer]) -> tuple[str, ...]:
-    """The names of the columns that some of these indexers look at."""
+    """Return the names of the columns that these indexers read."""
     found = (one.vocabularies for one in indexers if isinstance(one, ColumnIndexer))
     return tuple(name for vocabularies in found for name in vocabularies)
 
 
-OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)  # where in a name of a list a token stands
+OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)  # the position of a token in a name
 
 
 class GazetteerIndexer(ContextIndexer):
-    """Where in a name of each list a token stands.
+    """Marks the position of a token within names of each gazetteer.
 
-    In each list the longest name counts, from left to right. Case does not.
+    Names are matched from left to right, the longest first, regardless of case.
 
     Args:
-        lists: The names of each list, by the list's own name, each as its tokens with blanks
-            between.
+        lists: The names of each gazetteer, by the gazetteer's name, each as tokens joined by
+            blanks.
     """
 
     def __init__(self, lists: Mapping[str, Sequence[str]]) -> None:
@@ -59,14 +59,14 @@ class GazetteerIndexer(ContextIndexer):
         self._tries = [_trie(names) for names in self.lists.values()] or [{}]
 
     def __len__(self) -> int:
-        """How many lists there are; without any, one that is empty."""
+        """Return the number of gazetteers; without any, 1 (an empty one)."""
         return len(self._tries)
 
     def settings(self) -> dict[str, Any]:
         return {"lists": self.lists}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """Where in a name of each list each token stands, ``(tokens, lists)``."""
+        """Return the position of each token in a name of each gazetteer, ``(tokens, lists)``."""
         tokens = [token.lower() for token in sentence.tokens]
         found = np.zeros((len(tokens), len(self._tries)), dtype=np.int64)
         for column, trie in enumerate(self._tries):
@@ -74,11 +74,11 @@ class GazetteerIndexer(ContextIndexer):
         return (found,)
 
 
-_NAME_ENDS = ""  # no token is empty, so this key of a trie is none's
+_NAME_ENDS = ""  # no token is empty, so this key of a trie is free
 
 
 def _trie(names: Iterable[str]) -> dict[str, Any]:
-    """Names by their tokens, nested: what may come after which tokens."""
+    """Build a trie of names by their tokens."""
     root: dict[str, Any] = {}
     for name in names:
         node = root
@@ -89,7 +89,7 @@ def _trie(names: Iterable[str]) -> dict[str, Any]:
 
 
 def _mark(marks: NDArray[np.int64], tokens: Sequence[str], trie: Mapping[str, Any]) -> None:
-    """Write where in the longest names of a trie the tokens stand."""
+    """Mark the positions of the tokens in the longest names of a trie."""
     start = 0
     while start < len(tokens):
         length = _longest(tokens, start, trie)
@@ -102,7 +102,7 @@ def _mark(marks: NDArray[np.int64], tokens: Sequence[str], trie: Mapping[str, An
 
 
 def _longest(tokens: Sequence[str], start: int, trie: Mapping[str, Any]) -> int:
-    """How many tokens the longest name has that begins at a token; 0 where none does."""
+    """Return the length in tokens of the longest name that begins at a token, or 0."""
     node, longest = trie, 0
     for place in range(start, len(tokens)):
         if tokens[place] not in node:

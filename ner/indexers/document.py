@@ -1,4 +1,4 @@
-"""What a document tells of a token: its topic, and the other mentions of the same form."""
+"""The document context of a token: its topic, and the other mentions of the same form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ner.vocabulary import UNKNOWN, Vocabulary
 
 HEADLINE, TOPIC = 16, 96  # the first words of a document, and the most distinct words of its topic
 POSITIONS = 6  # no document; the first sentences, each by itself; any further one
-OTHERS = 6  # of a form's other mentions, the neighbours of so many are looked at
+OTHERS = 6  # the most other mentions of a form whose neighbours are used
 BOUNDARY = "boundary"
 CLASSES = (
     BOUNDARY, "number", "letter", "upper", "lower", "title", "capital", "digits", "mixed", "other",
@@ -36,7 +36,7 @@ class TopicIndexer(ContextIndexer):
     """The first words of a document, its distinct ones, and the position of the sentence.
 
     Args:
-        words: The words it knows.
+        words: The known words.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -48,20 +48,20 @@ class TopicIndexer(ContextIndexer):
         return {"words": self.vocabulary.items}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """The position, the first words and the distinct ones: ``(tokens, 1 + words)``.
+        """Return the position, the first words and the distinct ones, ``(tokens, 1 + words)``.
 
-        The rows of all tokens are the same, and one in memory.
+        The rows of all tokens are the same and share memory.
         """
         row = np.zeros(1 + HEADLINE + TOPIC, dtype=np.int64)
         document = sentence.document
         if document is not None and len(document.tokens) > 1:
             row[0] = min(sentence.position + 1, POSITIONS - 1)
             row[1:] = self._words(document)
-        # written once, and seen by every token: what as_strided gives, without its checks
+        # one row, seen by every token: the same as as_strided, without its checks
         return (np.ndarray((len(sentence), len(row)), row.dtype, row, 0, (0, row.itemsize)),)
 
     def _words(self, document: Document) -> NDArray[np.int64]:
-        """The first words of a document, then its distinct ones, the rare first."""
+        """Return the first words of a document, then its distinct ones, rare words first."""
         words = self._known.get(document)
         if words is not None:
             return words
@@ -89,7 +89,7 @@ class DocumentIndexer(ContextIndexer):
     A sentence without a document is a document of its own.
 
     Args:
-        words: The neighbouring words it knows; of others only the class of their case.
+        words: The known neighbouring words; of others, only the class of their case is used.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -98,18 +98,18 @@ class DocumentIndexer(ContextIndexer):
         self._known: OfDocuments[Known] = OfDocuments()
 
     def __len__(self) -> int:
-        """How many numbers of words there are, those of classes among them."""
+        """Return the number of word numbers, those of classes included."""
         return len(self.vocabulary) + len(CLASSES)
 
     def settings(self) -> dict[str, Any]:
         return {"words": self.vocabulary.items}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """Flags ``(tokens, 4)``, words before and words after ``(tokens, OTHERS)``."""
+        """Return flags ``(tokens, 4)``, words before and words after ``(tokens, OTHERS)``."""
         return self.index_all([sentence])[0]
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
-        """What ``index`` says of each; the documents that are new are looked at together."""
+        """Return ``index`` of each sentence; new documents are processed together."""
         documents = [_document_of(sentence) for sentence in sentences]
         known = {document: self._known.get(document) for document in documents}
         new = [document for document, found in known.items() if found is None]
@@ -124,7 +124,7 @@ class DocumentIndexer(ContextIndexer):
         return arrays
 
     def _read(self, documents: Sequence[Document]) -> list[Known]:
-        """The contexts of the tokens of documents."""
+        """Return the contexts of the tokens of documents."""
         self._facts = facts = self._facts.bounded()
         rows = [tokens for document in documents for tokens in document.tokens]
         ends = list(accumulate(map(len, rows), initial=0))
@@ -146,7 +146,7 @@ class DocumentIndexer(ContextIndexer):
 
 
 class TokenFacts(TokenNumbers):
-    """What is known of each token, packed: is it like a name, and how written; word and form."""
+    """Facts about tokens, packed: name-like or not, letter case, word and form."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(vocabulary)
@@ -167,7 +167,7 @@ class TokenFacts(TokenNumbers):
 
 
 def is_name_like(token: str) -> bool:
-    """Whether a token may begin a name: it begins with a letter that is not in lower case.
+    """Return whether a token may begin a name: it begins with a letter that is not in lower case.
 
     In scripts without case every word may.
     """
@@ -175,7 +175,7 @@ def is_name_like(token: str) -> bool:
 
 
 def _document_of(sentence: Sentence) -> Document:
-    """The document a sentence stands in, with the tokens that the sentence has."""
+    """Return the document of a sentence, with the tokens that the sentence has."""
     document = sentence.document
     if document is None:
         return Document((sentence.tokens,))
@@ -186,7 +186,7 @@ def _document_of(sentence: Sentence) -> Document:
 
 
 def _place(sentence: Sentence) -> int:
-    """Which sentence it is of a document made for it."""
+    """Return the index of the sentence in a document made for it."""
     return min(sentence.position, len(sentence.document.tokens)) if sentence.document else 0
 
 
@@ -194,12 +194,12 @@ class _Tokens(NamedTuple):
     """The tokens of documents, ``(tokens,)`` each.
 
     Attributes:
-        names, capitals, lower: Whether each is like a name; in capitals; in lower case.
+        names, capitals, lower: Whether each is name-like; in capitals; in lower case.
         words: The number of its word.
         firsts: Whether a sentence begins with it.
-        groups: The number of its form, which is another one in another document.
+        groups: The number of its form within its document.
         order: The tokens group by group, in the order of the text.
-        heads: Where in that order each group begins, ``(groups,)``.
+        heads: The start of each group in that order, ``(groups,)``.
     """
 
     names: NDArray[np.bool_]
@@ -212,17 +212,17 @@ class _Tokens(NamedTuple):
     heads: Integers
 
     def totals(self, which: NDArray[np.bool_]) -> Integers:
-        """How many tokens of each group are so, ``(groups,)``."""
+        """Return the number of tokens of each group for which it holds, ``(groups,)``."""
         return np.bincount(self.groups[which], minlength=len(self.heads))
 
 
 def _unpacked(packed: Integers, sizes: Integers, starts: Integers) -> _Tokens:
-    """What is known of tokens.
+    """Unpack the facts about tokens.
 
     Args:
-        packed: Of each token what ``TokenFacts`` gives.
+        packed: The value of ``TokenFacts`` for each token.
         sizes: The tokens of each document.
-        starts: The tokens sentences begin with, and others beyond the last.
+        starts: The first token of each sentence; entries beyond the last token are ignored.
     """
     firsts = np.zeros(len(packed), dtype=bool)
     firsts[starts[starts < len(packed)]] = True
@@ -238,9 +238,9 @@ def _unpacked(packed: Integers, sizes: Integers, starts: Integers) -> _Tokens:
 
 
 def _contexts(tokens: _Tokens, boundary: int) -> tuple[Kept, ...]:
-    """The flags of tokens, and the words before and after the other mentions of their forms.
+    """Return flags of tokens, and the words before and after the other mentions of their forms.
 
-    They are kept as long as the document is, hence in half the memory.
+    They live as long as the document, hence in a smaller integer type.
     """
     flags = np.zeros((len(tokens.words), len(FLAGS)), dtype=np.int32)
     before, after = (np.zeros((len(tokens.words), OTHERS), dtype=np.int32) for _ in "ba")
@@ -258,7 +258,7 @@ def _contexts(tokens: _Tokens, boundary: int) -> tuple[Kept, ...]:
 
 
 def _flags(tokens: _Tokens, own: Integers, counts: Integers) -> Integers:
-    """The flags of mentions, none of which counts itself, ``(mentions, flags)``."""
+    """Return the flags of mentions, ``(mentions, flags)``; a mention does not count itself."""
     groups = tokens.groups[own]
     middle = tokens.names & ~tokens.capitals & ~tokens.firsts
     columns = [
@@ -271,13 +271,13 @@ def _flags(tokens: _Tokens, own: Integers, counts: Integers) -> Integers:
 
 
 def _others(tokens: _Tokens, own: Integers) -> Kept:
-    """The first other mentions of the form of each, ``(mentions, OTHERS)``; where none, -1.
+    """Return the first other mentions of the form of each, ``(mentions, OTHERS)``, padded with -1.
 
-    Those not in capitals are the first, else they come in the order of the text.
+    Those not in capitals come first, otherwise in the order of the text.
 
     Args:
         tokens: The tokens.
-        own: All mentions like a name of the forms that are mentioned more than once.
+        own: All name-like mentions of the forms that are mentioned more than once.
     """
     ranked = np.argsort(tokens.groups[own] * 2 + tokens.capitals[own], kind="stable")
     order = own[ranked]
@@ -289,7 +289,9 @@ def _others(tokens: _Tokens, own: Integers) -> Kept:
     near = rank <= OTHERS
     table = np.full((len(heads), OTHERS + 1), -1, dtype=np.int32)
     table[row[near], rank[near]] = order[near]
-    places = np.where(near, rank, OTHERS)[:, None]  # where each stands among those of its form
+    places = np.where(near, rank, OTHERS)[
+        :, None
+    ]  # the rank of each among the mentions of its form
     column = np.arange(OTHERS)
     found = np.empty((len(own), OTHERS), dtype=np.int32)
     found[ranked] = table[row[:, None], column + (column >= places)]
@@ -297,7 +299,7 @@ def _others(tokens: _Tokens, own: Integers) -> Kept:
 
 
 def _neighbours(tokens: _Tokens, boundary: int) -> tuple[Integers, Integers]:
-    """The words before and after each token in its sentence, and 0 at -1, ``(tokens + 1,)``."""
+    """Return the words before and after each token, and 0 at index -1, ``(tokens + 1,)``."""
     words = tokens.words
     left = np.where(tokens.firsts, boundary, np.concatenate(([boundary], words[:-1])))
     lasts = np.append(tokens.firsts[1:], True)

@@ -133,7 +133,7 @@ def _hashed(key: bytes) -> bytes:
 
 
 def default_folder() -> Path:
-    """Where features are kept unless a configuration says otherwise."""
+    """Return the default folder of the features."""
     base = os.environ.get("XDG_CACHE_HOME")
     if base:
         return Path(base) / "ner" / "features"
@@ -158,7 +158,7 @@ class SubwordWindow:
 
     @property
     def key(self) -> bytes:
-        """What the vectors of its words depend on."""
+        """The properties that the vectors of its words depend on."""
         return b"".join(
             (self.start.to_bytes(4, "little"), self.counts.tobytes(), self.ids.tobytes())
         )
@@ -207,7 +207,7 @@ class Subwords:
 
     @cached_property
     def _lead(self) -> str:
-        """What stands before each word: byte-level vocabularies know words by their blank."""
+        """The prefix of each word: byte-level vocabularies know words by their leading blank."""
         parts = list(_parts(json.loads(self.text).get("pre_tokenizer")))
         kinds = {part.get("type") for part in parts}
         prefixed = any(part.get("add_prefix_space") for part in parts)
@@ -314,5 +314,5 @@ class Windows:
         return SubwordWindow(ids, len(prefix) + start - before, self._counts[first:last])
 
     def _margin(self, word: int) -> int:
-        """How much context is given at a border of a window."""
+        """Return the amount of context at a border of a window."""
         return self._context if word in self._borders else max(self._context, OVERLAP)

@@ -46,7 +46,7 @@ class Stretch(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """What tells its window from others."""
+        """The properties that tell its windows from others."""
         return id(self.windows), self.number
 
     @property

@@ -1,4 +1,4 @@
-"""Numbers of words: of a vocabulary, of a file or list of vectors; vectors of a sentence."""
+"""Indexers of words: a vocabulary, a file or list of vectors, vectors of the sentence."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DIGIT = re.compile(r"\d")
 
 
 def normalise(token: str) -> str:
-    """The word of a token: lower-cased, every digit a 0."""
+    """Return the normalised token: lower-cased, every digit a 0."""
     return _DIGIT.sub("0", token.lower())
 
 
 def normalised(tokens: Sequence[str]) -> list[str]:
-    """The word of each token; all are worked on as one text, unless one has a line's end in it."""
+    """Normalise tokens, all at once as one text unless a token contains a line break."""
     words = normalise("\n".join(tokens)).split("\n")
     return words if len(words) == len(tokens) else list(map(normalise, tokens))
 
@@ -30,7 +30,7 @@ class WordIndexer(TypeIndexer):
     """The number of each token's word.
 
     Args:
-        words: The words it knows.
+        words: The known words.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ class WordIndexer(TypeIndexer):
         return {"words": self.vocabulary.items}
 
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """The number of each token's word, ``(tokens,)``."""
+        """Return the number of each token's word, ``(tokens,)``."""
         known = map(self.vocabulary.__getitem__, normalised(tokens))
         return (np.fromiter(known, np.int64, len(tokens)),)
 
@@ -61,17 +61,17 @@ class PretrainedIndexer(TypeIndexer):
         return {"words": self.vocabulary.items}
 
     def place(self, token: str) -> int:
-        """The row of a token's vector."""
+        """Return the row of a token's vector."""
         known = (self.vocabulary[form] for form in forms(token) if form in self.vocabulary)
         return next(known, UNKNOWN)
 
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """The row of each token's vector, ``(tokens,)``."""
+        """Return the row of each token's vector, ``(tokens,)``."""
         return (np.fromiter(map(self.place, tokens), np.int64, len(tokens)),)
 
 
 def forms(token: str) -> tuple[str, str, str]:
-    """How a token is looked up, one after the other."""
+    """Yield the forms under which a token is looked up, in order."""
     return token, token.lower(), normalise(token)
 
 
@@ -80,8 +80,8 @@ class VectorIndexer(TypeIndexer):
 
     Args:
         words: The words of the list.
-        rows: Which vector each of them has, counted from 0; several words may share one.
-        count: How many vectors there are.
+        rows: The index of each word's vector, from 0; several words may share one.
+        count: The number of vectors.
     """
 
     def __init__(self, words: Sequence[str], rows: Sequence[int], *, count: int = 0) -> None:
@@ -96,14 +96,14 @@ class VectorIndexer(TypeIndexer):
         return {"words": self.vocabulary.items, "rows": self.rows, "count": self.count}
 
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """The place of each token's vector, ``(tokens,)``; 0 for tokens without one."""
+        """Return the number of each token's vector, ``(tokens,)``; 0 for tokens without one."""
         known = self.vocabulary
         found = (known[token if token in known else token.lower()] for token in tokens)
         return (self._places[np.fromiter(found, np.int64, len(tokens))],)
 
 
 class GivenIndexer(ContextIndexer):
-    """The vectors of each token that its sentence brings along, as they are.
+    """The vectors of each token that are supplied with its sentence, unchanged.
 
     Args:
         width: Their width.
@@ -116,10 +116,10 @@ class GivenIndexer(ContextIndexer):
         return {"width": self.width}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """The vectors, ``(tokens, width)``, the only numbers of an indexer that are float32.
+        """Return the vectors, ``(tokens, width)``, the only output of an indexer in float32.
 
         Raises:
-            ValueError: The sentence brings none, or others.
+            ValueError: The sentence has no vectors, or vectors of another shape.
         """
         if not self.width:
             return cast("Arrays", (np.zeros((len(sentence), 0), dtype=np.float32),))

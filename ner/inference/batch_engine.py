@@ -1,4 +1,4 @@
-"""The road of every engine whose network gives its emissions as numpy arrays; needs no torch.
+"""The base of every engine whose network gives emissions as numpy arrays; needs no torch.
 
 Sentences go through the recurrence in groups of like length; tags are chosen and read without
 Python looking at any token; long sentences are read in overlapping windows.
@@ -106,7 +106,7 @@ class Emitter(Protocol[Table]):
         ...
 
     def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
-        """What each context embedding makes of each sentence, of any length."""
+        """Return the output of each context embedding for sentences of any length."""
         ...
 
     def read(
@@ -136,7 +136,7 @@ class BatchEngine(Generic[Table]):
         self.decoder = decoder
 
     def emitter(self) -> Emitter[Table]:
-        """What gives the emissions."""
+        """The module that computes emissions."""
         raise NotImplementedError
 
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
@@ -269,7 +269,7 @@ class BatchEngine(Generic[Table]):
 def _emitted(
     emitter: Emitter[Table], sentences: Sequence[Sentence], tokens: int
 ) -> Iterator[tuple[list[int], Floats, Integers]]:
-    """The emissions of all sentences but empty and long ones, so many tokens at a time.
+    """Yield the emissions of all but empty and long sentences, in chunks of tokens.
 
     Yields:
         The numbers of some sentences, longest first; their emissions in flat order, and lengths.
@@ -351,7 +351,7 @@ def bare(sentence: Sentence) -> Sentence:
 
 
 def _slices(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
-    """The numbers of sentences that have tokens, long ones aside, so many tokens at a time."""
+    """Yield the numbers of non-empty sentences except long ones, in chunks of tokens."""
     some: list[int] = []
     tokens = 0
     for number, length in enumerate(lengths):

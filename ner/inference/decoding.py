@@ -1,4 +1,4 @@
-"""How spans are chosen from the distribution a network gives, and how probable they are called."""
+"""Choose spans from the distribution of a network, and compute their probabilities."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The fast road on a CPU: the spans of the plain one, several times sooner.
+"""The fast engine on a CPU: the spans of the plain engine, several times faster.
 
 What a token gives to the first layer by itself is computed once and remembered, and the
-recurrence is laid out without padding; the rest of the road is that of ``BatchEngine``.
+recurrence is laid out without padding; the rest is done by ``BatchEngine``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class CPUNetwork:
         return min(member.types.capacity for member in self._members)
 
     def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
-        """What each context embedding makes of each sentence, of any length."""
+        """Return the output of each context embedding for sentences of any length."""
         return [part.index_all(sentences) for part in self._contexts]
 
     @torch.inference_mode()
@@ -217,11 +217,11 @@ class FastEngine(BatchEngine[Tensor]):
 
     @staticmethod
     def serves(network: Scorer) -> bool:
-        """Whether it can tag with this network, as it is now."""
+        """Return whether it can tag with this network, as it is now."""
         return not network.training and _usual(list(network.parameters()))
 
     def fits(self) -> bool:
-        """Whether it can tag with its network, as that is now."""
+        """Return whether it can tag with its network, as that is now."""
         return not self.network.training and _usual(self._parameters)
 
     def emitter(self) -> CPUNetwork:

@@ -1,4 +1,4 @@
-"""What tokens, and where they stand, give to the gates of the first layer."""
+"""The contribution of tokens and their contexts to the gates of the first layer."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class ContextGates:
             gates[direction].index_add_(0, rows, shares[:, direction])
 
     def _shares(self, arrays: Arrays) -> Tensor:
-        """What tokens, each taken as a sentence, give, ``(tokens, directions * gates)``."""
+        """Return gate inputs of tokens, each as a sentence, ``(tokens, directions * gates)``."""
         vectors = self.part(*(torch.from_numpy(array[:, None]) for array in arrays))
         return torch.mm(vectors.squeeze(1), self._weights)
 

@@ -68,7 +68,7 @@ class PackedSequence:
 
 
 def inverse(order: Integers) -> Integers:
-    """Where each place is found in an order that holds every place once."""
+    """Return the inverse of a permutation."""
     places = np.empty_like(order)
     places[order] = np.arange(len(order))
     return places
@@ -113,7 +113,7 @@ class FusedLSTM:
         return tuple(gates)
 
     def gates(self, vectors: Tensor) -> Tensor:
-        """What inputs ``(tokens, input_width)`` give to the gates, for all directions."""
+        """Project inputs ``(tokens, input_width)`` to the gates of all directions."""
         return torch.addmm(self.bias, vectors, self.inputs)
 
     def run(self, sources: Sequence[Iterable[Tensor]], counts: list[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The plain road: the network as it was trained, batch by batch. The reference for any faster."""
+"""The plain engine: the network as it was trained, batch by batch; the reference for others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PlainEngine:
         self.decoding = decoding
 
     def fits(self) -> bool:
-        """Whether no other engine would serve the network better, as it is now."""
+        """Return whether no other engine would serve the network better, as it is now."""
         return self.network.training or self.network.device.type != "cpu"
 
     @torch.inference_mode()
@@ -43,7 +43,7 @@ class PlainEngine:
         """The spans of each sentence, each with its probability.
 
         Raises:
-            ValueError: A score is no number.
+            ValueError: A score is NaN.
         """
         table = self.network.type_table()
         indexed = self.network.index([bare(sentence) for sentence in sentences], table)

@@ -38,7 +38,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class DecodingChunk:
-    """What is known of a piece of a sentence before it is decoded.
+    """A chunk of a sentence, before it is decoded.
 
     Attributes:
         before: How many tokens before it are looked at.
@@ -75,11 +75,11 @@ def windows(length: int) -> list[Window]:
 
 
 def seam(follows: NDArray[np.bool_], most: int) -> int:
-    """How many tokens of a piece to keep, so that no span is cut: at most ``most``.
+    """Return the number of tokens of a chunk to keep, at most ``most``, without cutting a span.
 
     Args:
         follows: Whether each token goes on with the span of the token before it.
-        most: Where all of them are in one span, so many are kept all the same.
+        most: The most tokens to keep, even if all of them are in one span.
     """
     free = np.flatnonzero(~follows[1 : most + 1])
     return int(free[-1]) + 1 if len(free) else most
@@ -107,7 +107,7 @@ class SpanExtractor:
         )
 
     def follows(self, tags: Integers) -> NDArray[np.bool_]:
-        """Whether each token goes on with the span of the token before it, ``(tokens,)``."""
+        """Return whether each token continues the span of the previous one, ``(tokens,)``."""
         follows = np.zeros(len(tags), dtype=bool)
         follows[1:] = self._continues[tags[:-1], tags[1:]]
         return follows
@@ -141,7 +141,7 @@ class Moves:
         start, end: ``(tags,)``.
 
     Raises:
-        ValueError: A score is no number, or infinite; minus infinity forbids a move.
+        ValueError: A score is NaN or infinite; minus infinity forbids a transition.
     """
 
     transitions: Floats
@@ -290,7 +290,7 @@ class SpanDecoder:
     def _listed(
         self, found: SpanBatch, scores: Sequence[float] | None, count: int
     ) -> list[tuple[Span, ...]]:
-        """The spans of each of so many sentences, those probable enough where scores are given."""
+        """Return the spans of each sentence, dropping improbable ones if scores are given."""
         labels, least = self.labels, self.decoding.min_score
         columns = (found.starts, found.ends, found.labels)
         starts, ends, numbers = (column.tolist() for column in columns)
@@ -304,12 +304,12 @@ class SpanDecoder:
 
 
 def is_short(chain: ChainScores) -> bool:
-    """Whether it is of one short sentence, at which calls cost more than arithmetic."""
+    """Return whether it is of one short sentence, at which calls cost more than arithmetic."""
     return len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
 
 
 def padded(flat: Floats, lengths: Integers) -> Floats:
-    """What the tokens of sentences have, longest first, ``(batch, length, ...)``; else 0."""
+    """Pad values of tokens with 0, longest sentence first, ``(batch, length, ...)``."""
     if len(lengths) == 1:
         return flat[None]
     inside = np.arange(lengths[0]) < lengths[:, None]

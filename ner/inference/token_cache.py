@@ -1,4 +1,4 @@
-"""What is computed once per distinct token and remembered, within bounds; needs no torch."""
+"""A bounded cache of what is computed once per distinct token; needs no torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 CACHE = 96 << 20  # bytes of rows that are remembered, where nobody says otherwise
 FEWEST = 4096  # tokens that are remembered, however wide the rows; no fewer than are read at a time
-CHARACTERS = 1 << 24  # at most so many characters of tokens are remembered
+CHARACTERS = 1 << 24  # the most characters of tokens that are cached
 AT_ONCE = 2048  # tokens computed together
 
 Floats = NDArray[np.float32]
 
 
 def capacity_of(cache: int, row: int) -> int:
-    """How many tokens are remembered in so many bytes, a row of so many each."""
+    """Return the number of tokens that fit into a budget, given the bytes of a row."""
     return max(FEWEST, cache // row)
 
 
@@ -37,7 +37,7 @@ class TokenCache:
 
     Args:
         compute: The rows of some tokens, ``(..., tokens, width)``.
-        shape: Of the table, ``(..., capacity, width)``; so many tokens are remembered at most.
+        shape: Of the table, ``(..., capacity, width)``; ``capacity`` is the most tokens cached.
     """
 
     def __init__(self, compute: Callable[[list[str]], Floats], shape: tuple[int, ...]) -> None:

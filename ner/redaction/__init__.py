@@ -110,11 +110,11 @@ class Redacted:
     hidden: tuple[Hidden, ...]
 
     def counts(self) -> Counter[str]:
-        """How often each label was replaced."""
+        """Return how often each label was replaced."""
         return Counter(one.label for one in self.hidden)
 
     def doubtful(self, sure: float = 0.5) -> bool:
-        """Whether the model was not sure of something hidden, so that a person should look."""
+        """Return whether the model was unsure of something hidden, so that a person should look."""
         return any(one.score is not None and one.score < sure for one in self.hidden)
 
 
@@ -226,6 +226,6 @@ def gazetteer(phrases: Mapping[str, Iterable[str]]) -> list[tuple[str, re.Patter
 
 
 def total_counts(redacted: Iterable[Redacted]) -> dict[str, int]:
-    """How often each label was replaced in texts."""
+    """Return how often each label was replaced in texts."""
     counts = Counter(chain.from_iterable(one.counts().elements() for one in redacted))
     return dict(sorted(counts.items()))

@@ -1,4 +1,4 @@
-"""How much of the entity tokens is covered at each cost of a miss, with a conservative bound."""
+"""The share of entity tokens covered at each cost of a miss, with a conservative bound."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ner.inference.decoding import Decoding
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What is hidden, of what should be.
+    """The share that is hidden of what should be.
 
     Attributes:
         tokens: Entity tokens of the gold annotation.
@@ -96,7 +96,7 @@ FEW = 10  # documents with a miss, of which the design effect is not estimated
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What a cost of a miss comes to on development sentences.
+    """The outcome of a cost of a miss on development sentences.
 
     Attributes:
         miss_cost: The cost, in false alarms.
@@ -200,7 +200,7 @@ def _least(misses: int, count: int) -> float:
 
 
 def _root(falling: Any) -> float:
-    """Where a falling function of a rate is 0."""
+    """Return the rate at which a falling function is 0."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2.0

@@ -1,6 +1,6 @@
-"""Tagging with an exported model, by onnxruntime and numpy alone.
+"""Tagging with an exported model, using only onnxruntime and numpy.
 
-Neither torch nor spaCy is imported, nor anything else that is not in Python's own library.
+Neither torch nor spaCy is imported, nor any other package.
 
 ```python
 import ner.runtime

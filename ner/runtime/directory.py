@@ -1,9 +1,9 @@
-"""The directory of an exported model: what is in it, checked before any of it is used.
+"""The directory of an exported model, checked before any of it is used.
 
 It holds ``runtime.json`` (the format's version, indexers with their vocabularies, labels, the
 scores of the CRF, how spans are chosen, the SHA-256 of every other file), the graphs
-``types.onnx`` and ``emissions.onnx``, and ``README.md``. Nothing in it is unpickled; what is in
-the graphs are operators of onnxruntime.
+``types.onnx`` and ``emissions.onnx``, and ``README.md``. Nothing is unpickled; the graphs
+contain only operators of onnxruntime.
 
 No graph may name another file. A tensor of a graph may lie in a file of its own, at any path, and
 versions of onnxruntime differ in which of these they open, so every tensor of every graph is looked
@@ -55,10 +55,10 @@ MANIFEST = Manifest(
 
 
 def check_graph(graph: bytes) -> None:
-    """Refuse a graph that names another file.
+    """Check that a graph refers to no other file.
 
     Raises:
-        ValueError: It does, or is not a graph.
+        ValueError: It does, or it is not a graph.
     """
     waiting = [("model", 0, len(graph), 0)]
     while waiting:
@@ -118,7 +118,7 @@ def _varint(graph: bytes, at: int, end: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exported:
-    """What a directory says.
+    """The contents of the directory of an exported model.
 
     Attributes:
         scheme: How spans are written as tags.
@@ -146,7 +146,7 @@ class Exported:
 
 
 def read(path: Path) -> Exported:
-    """What is in the directory of an exported model.
+    """Read the directory of an exported model.
 
     Raises:
         ModelError: It is missing, damaged, hostile, or of a newer version of ner.
@@ -193,7 +193,7 @@ def _graph(file: Path) -> bytes:
 
 
 def _indexers(described: Sequence[Mapping[str, Any]], wanted: type[Any]) -> tuple[Any, ...]:
-    """Indexers of one kind from their settings."""
+    """Build indexers of one kind from their settings."""
     made = []
     for one in described:
         settings = {name: value for name, value in one.items() if name != "kind"}
@@ -205,14 +205,14 @@ def _indexers(described: Sequence[Mapping[str, Any]], wanted: type[Any]) -> tupl
 
 
 def _moves(scores: Mapping[str, Any], tags: int) -> Moves:
-    """The scores of the CRF; ``null`` is minus infinity."""
+    """Return the scores of the CRF; ``null`` is minus infinity."""
     shapes = {"transitions": (tags, tags), "start": (tags,), "end": (tags,)}
     arrays = {name: _array(scores[name], shape) for name, shape in shapes.items()}
     return Moves(**arrays)
 
 
 def _array(values: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # values that overflow become infinite and are rejected
         array = np.array(values, dtype=np.float32)  # `null` becomes NaN
     if array.shape != shape or np.isinf(array).any():
         raise ValueError(f"expected finite scores of the shape {shape}, found {array.shape}")

@@ -32,7 +32,7 @@ class OnnxEmitter:
 
     Raises:
         ConfigError: onnxruntime is not installed.
-        ModelError: The graphs are not such as the description says.
+        ModelError: The graphs do not match the description.
     """
 
     def __init__(self, exported: Exported, *, threads: int = 1, cache: int = CACHE) -> None:
@@ -56,7 +56,7 @@ class OnnxEmitter:
         return self._gates.capacity
 
     def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
-        """What each context indexer makes of each sentence, of any length."""
+        """Return the output of each context indexer for sentences of any length."""
         return [indexer.index_all(sentences) for indexer in self._indexers]
 
     def read(
@@ -112,7 +112,7 @@ class _Session:
             raise self._unusable(error) from error
 
     def width_of(self, output: str) -> int:
-        """The last axis of its one output, which has this name."""
+        """Return the last axis of its only output, which must have this name."""
         outputs = self._session.get_outputs()
         if [one.name for one in outputs] != [output]:
             raise ModelError(f"{self._name}: gives no {output}")
@@ -140,10 +140,10 @@ class _Session:
 def _reader(
     exported: Exported, place: int, threads: int, width: int
 ) -> Callable[[Integers, Integers], Floats]:
-    """What computes the states of a transformer, that of a context indexer.
+    """Return the model that computes the states of a context indexer's transformer.
 
     Raises:
-        ModelError: There is no graph of it, or it gives states of another width.
+        ModelError: Its graph is missing, or outputs states of another width.
     """
     name = TRANSFORMERS[place]
     if name not in exported.graphs:
@@ -167,14 +167,14 @@ def _gates(types: _Session, indexers: Sequence[TypeIndexer], tokens: list[str]) 
 
 
 def _padded(flat: Integers, inside: NDArray[np.bool_]) -> Integers:
-    """What tokens have, ``(batch, length)``; 0 at padding."""
+    """Pad values of tokens with 0, ``(batch, length)``."""
     padded = np.zeros(inside.shape, np.int64)
     padded[inside] = flat
     return padded
 
 
 def _distinct(sentences: Sequence[Arrays]) -> tuple[Arrays, Integers]:
-    """The rows of sentences' arrays, runs of equal ones once, and the run of each token.
+    """Return the rows of sentences' arrays, equal runs once, and the run of each token.
 
     The first row is of zeros, which most tokens have.
     """

@@ -22,7 +22,7 @@ class ExportedTagger(TagsTexts):
     Args:
         exported: The model.
         threads: How many threads a graph is run by.
-        decoding: How spans are chosen, if otherwise than the model says.
+        decoding: The decoding; by default that of the model.
 
     Raises:
         ConfigError: onnxruntime is not installed.
@@ -49,7 +49,7 @@ class ExportedTagger(TagsTexts):
 
     @property
     def decoding(self) -> Decoding:
-        """How spans are chosen."""
+        """The decoding by which spans are chosen."""
         return self._engine.decoder.decoding
 
     @decoding.setter
@@ -60,10 +60,10 @@ class ExportedTagger(TagsTexts):
         """The spans of each sentence, each with its probability as ``score``.
 
         Args:
-            sentences: Sentences, or lists of tokens. What is already annotated is not looked at.
+            sentences: Sentences, or lists of tokens. Existing annotation is ignored.
 
         Raises:
-            TypeError: A text is given in place of a list of tokens.
+            TypeError: A string is given instead of a list of tokens.
         """
         return self._engine.predict(as_sentences(sentences))
 
@@ -77,7 +77,7 @@ class ExportedTagger(TagsTexts):
             count: The most readings of a sentence.
 
         Raises:
-            TypeError: A text is given in place of a list of tokens.
+            TypeError: A string is given instead of a list of tokens.
             ValueError: ``count`` is below 1.
         """
         return self._engine.alternatives(as_sentences(sentences), count)
@@ -97,14 +97,14 @@ class ExportedTagger(TagsTexts):
             these.
 
         Raises:
-            TypeError: The tokens are a text.
+            TypeError: The tokens are a string.
         """
         refuse_text(tokens)
         yield from self._engine.stream(tokens)
 
 
 class _Engine(BatchEngine[Floats]):
-    """The road of arrays by way of onnxruntime."""
+    """The batch engine on onnxruntime."""
 
     def __init__(self, emitter: OnnxEmitter, decoder: SpanDecoder) -> None:
         super().__init__(decoder)
@@ -115,7 +115,7 @@ class _Engine(BatchEngine[Floats]):
 
 
 def load(path: Path | str, *, threads: int = 1) -> ExportedTagger:
-    """Read an exported model: offline, without pickle.
+    """Load an exported model: offline, without pickle.
 
     Args:
         path: The directory that ``ner export`` wrote.

@@ -1,4 +1,4 @@
-"""Tagging over HTTP: a server that answers with the records of ``ner tag``."""
+"""Tagging over HTTP: a server whose responses are the records of ``ner tag``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application: what is asked at which path, and what is answered."""
+"""The application: its paths, requests and responses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SpanRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """What `ner tag --to jsonl` writes of a text or sentence."""
+    """A result in the form that `ner tag --to jsonl` writes."""
 
     text: str
     tokens: list[str]
@@ -60,7 +60,7 @@ class Record(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """Why a request is not answered."""
+    """The reason why a request failed."""
 
     error: str
 
@@ -77,7 +77,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 class Service:
-    """A tagger and what answers with it.
+    """A tagger and the handlers that use it.
 
     Args:
         tagger: What finds the entities.
@@ -86,13 +86,13 @@ class Service:
         name: What the model is called.
 
     Raises:
-        ConfigError: There is no such tokenizer.
+        ConfigError: The tokenizer is unknown.
     """
 
     def __init__(
         self, tagger: Tagger | ExportedTagger, limits: Limits, *, tokenizer: str, name: str
     ) -> None:
-        text_tokenizer(tokenizer)  # an unknown one is said at once
+        text_tokenizer(tokenizer)  # an unknown one fails at once
         self.tagger, self.limits, self.name, self.tokenizer = tagger, limits, name, tokenizer
         self.language = spacy_language(tokenizer)
         self.spacy = SpacyWorker(limits.seconds)
@@ -108,7 +108,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
-        """Tag while the block runs; what was accepted is finished."""
+        """Tag while the block runs; accepted requests are completed."""
         self.batcher.start()
         try:
             yield
@@ -118,10 +118,10 @@ class Service:
             await asyncio.to_thread(self.batcher.close, LAST)
 
     async def tag(self, request: Request) -> Response:
-        """The records of what a request asks for.
+        """Tag a request and return its records.
 
         Raises:
-            RefusedError: There are none.
+            RefusedError: The request is refused.
         """
         began = perf_counter()
         with self.backpressure.one():
@@ -152,7 +152,7 @@ class Service:
         raise RefusedError(503, f"there was no answer within {self.limits.seconds:g} s; come again")
 
     async def _cutter(self, asked: TagBody) -> TextTokenizer | None:
-        """What cuts the texts of a request, where it is not the built-in tokenizer.
+        """Return the tokenizer of a request; ``None`` for the built-in one.
 
         Raises:
             RefusedError: spaCy does not know the language, or took too long.
@@ -170,7 +170,7 @@ class Service:
         return lambda text: tokenized(text, lambda _: next(cut))
 
     def about(self) -> dict[str, Any]:
-        """What the model is."""
+        """Describe the model."""
         return {
             "model": self.name,
             "version": __version__,
@@ -197,7 +197,7 @@ def application(
     name: str = "model",
     hosts: tuple[str, ...] = (),
 ) -> FastAPI:
-    """The application that tags; any server of ASGI may run it.
+    """Return the ASGI application that tags.
 
     Args:
         tagger: What finds the entities; it must not be used by anything else meanwhile.
@@ -208,7 +208,7 @@ def application(
         hosts: The names of this host that requests may give; any, if there are none.
 
     Raises:
-        ConfigError: There is no such tokenizer.
+        ConfigError: The tokenizer is unknown.
     """
     service = Service(tagger, limits or Limits(), tokenizer=tokenizer, name=name)
     app = FastAPI(
@@ -278,7 +278,7 @@ def _add_telling(app: FastAPI, service: Service) -> None:
 
 def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     content = json.dumps({"error": message}, ensure_ascii=False)
-    # what a client sent may stand in it, and need not be what UTF-8 can write
+    # it may quote the client, whose text may not be encodable as UTF-8
     return Response(content.encode("utf-8", "replace"), status, headers, JSON)
 
 
@@ -288,7 +288,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
-    """No such path, or not this way."""
+    """Respond to an unknown path or method."""
     assert isinstance(error, HTTPException), "it handles no other"
     message = str(error.detail)
     if error.status_code == 404:

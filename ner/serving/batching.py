@@ -1,4 +1,4 @@
-"""Dynamic batching: one thread tags whatever is waiting, a bounded number of tokens at a time."""
+"""Dynamic batching: one thread tags all waiting requests, in batches of bounded size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A request on its way.
+    """A request in progress.
 
     Attributes:
         sentences: Those that are still to be tagged.
@@ -46,21 +46,23 @@ class Pending:
     answer: Future[list[bytes]] = field(default_factory=Future)
 
     def fail(self, error: Exception) -> None:
-        """Give up; nobody may be waiting any more."""
+        """Fail; the client may have disconnected already."""
         if not self.answer.done() and self.answer.set_running_or_notify_cancel():
             self.answer.set_exception(error)
 
     def finish(self) -> None:
-        """Give the records."""
+        """Complete the future with the records."""
         if not self.answer.done() and self.answer.set_running_or_notify_cancel():
             self.answer.set_result(self.records)
 
 
-Share = tuple[Pending, list[Sentence], bool]  # whose, what, and whether that is all
+Share = tuple[
+    Pending, list[Sentence], bool
+]  # the request, its sentences, and whether these are the last
 
 
 class Batcher:
-    """Tags what several requests ask for together, in one thread.
+    """Tags the sentences of several requests together, in one thread.
 
     Requests take turns: of a long one a share is tagged with the shares of others, so that a short
     one waits for a batch or two, never for the whole of a long one. A request with a long sentence,
@@ -84,12 +86,12 @@ class Batcher:
         self._thread = Thread(target=self._run, name="ner-tagging", daemon=True)
 
     def __len__(self) -> int:
-        """How many requests have sentences waiting."""
+        """Return the number of requests that have sentences waiting."""
         return len(self._waiting) + len(self._long)
 
     @property
     def alive(self) -> bool:
-        """Whether it tags."""
+        """Return whether the thread is running."""
         return self._thread.is_alive()
 
     def start(self) -> None:
@@ -108,14 +110,14 @@ class Batcher:
         self._thread.join(seconds)
 
     def submit(self, asked: TagBody, cut: TextTokenizer | None = None) -> Future[list[bytes]]:
-        """Ask for something; its records as JSON, in order. May be cancelled.
+        """Submit a request; return the future of its records as JSON, which may be cancelled.
 
         Args:
             asked: What is asked for.
             cut: What cuts its texts; the built-in tokenizer, if nothing is given.
 
         Raises:
-            RefusedError: The server is going down.
+            RefusedError: The server is shutting down.
         """
         sentences = sentences_of(asked, cut or self._builtin, self._limits)
         pending = Pending(sentences, asked.min_score)
@@ -162,7 +164,7 @@ class Batcher:
         queue.extend(pending for pending, _, last in shares if not last)
 
     def _take(self, pending: Pending, size: int) -> Share | None:
-        """The next sentences of a request, of about so many tokens; none if it is over."""
+        """Return the next sentences of a request, about ``size`` tokens; ``None`` if it is over."""
         if pending.answer.done():  # given up, by us or by who asked
             return None
         some: list[Sentence] = []
@@ -198,7 +200,7 @@ class Batcher:
 
 
 def _record(sentence: Sentence, spans: tuple[Span, ...], min_score: float) -> bytes:
-    """What ``ner tag --to jsonl`` writes of a sentence and its spans, the improbable left out."""
+    """Return a result as ``ner tag --to jsonl`` writes it, without improbable spans."""
     kept = tuple(span for span in spans if span.score is None or span.score >= min_score)
     record = as_record(Tagged(sentence, kept))
     if len(sentence) > LONG:  # in steps between which other threads have their turn

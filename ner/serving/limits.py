@@ -1,4 +1,4 @@
-"""What one request may ask for, what all of them together may, and how a refusal is said."""
+"""Limits of one request and of all together, and their error responses."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ HIGHEST = {"characters": TEXT, "tokens": HELD}  # `ner tag` cuts longer ones int
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused.
+    """The limits beyond which requests are refused.
 
     Attributes:
         body: The most bytes of a request's body.
         texts: The most texts or sentences of a request.
         characters: The most characters of one text, or of one sentence's tokens.
         tokens: The most tokens of a request.
-        requests: The most requests to tag that are looked after at the same time.
-        held: The most bytes of bodies that are held at the same time.
-        arrival: The seconds in which a request must have come in.
-        seconds: The seconds after which an answer is given up.
+        requests: The most concurrent requests to tag.
+        held: The most bytes of request bodies in memory at the same time.
+        arrival: The seconds within which a request must have arrived.
+        seconds: The seconds after which a request times out.
 
     Raises:
-        ConfigError: A limit is not above 0, or above what can be kept.
+        ConfigError: A limit is not above 0, or too high to be kept.
     """
 
     body: int = 1 << 20
@@ -54,13 +54,13 @@ class Limits:
 
     @classmethod
     def of(cls, **given: Any) -> Self:
-        """The usual limits but for those given; what is held grows with what a body may be."""
+        """Return the default limits except for those given; ``held`` grows with ``body``."""
         usual = cls()
         return cls(**{"held": max(usual.held, 64 * given.get("body", usual.body)), **given})
 
 
 class RefusedError(Exception):
-    """A request that is not answered, with the status of HTTP and what its sender is told."""
+    """A refused request, with the HTTP status and the message for the client."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -69,5 +69,5 @@ class RefusedError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What else the answer says: when to come again, if that may help."""
+        """Further headers of the response: ``Retry-After``, if that may help."""
         return {"Retry-After": "1"} if self.status in (429, 503) else {}

@@ -1,4 +1,4 @@
-"""What the server counts, in the text format of Prometheus."""
+"""The metrics of the server, in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKENS = (16, 64, 256, 1024, 2048, 4096, 8192, 65536)
 
 
 class Metrics:
-    """The counts of one server; of its process too, where the system tells."""
+    """The metrics of one server, and of its process if the system provides them."""
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
@@ -37,26 +37,26 @@ class Metrics:
         )
 
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
-        """Show something that goes up and down."""
+        """Add a gauge."""
         Gauge(name, description, registry=self.registry).set_function(value)
 
     def request(self, path: str, status: int) -> None:
-        """Count a request that is over."""
+        """Count a completed request."""
         self._requests.labels(path, status).inc()
 
     def answered(self, seconds: float) -> None:
-        """Count how long a right answer took."""
+        """Record the duration of a successful response."""
         self._seconds.observe(seconds)
 
     def tagged(self, sentences: int, tokens: int) -> None:
-        """Count what was tagged."""
+        """Count tagged sentences and tokens."""
         self._sentences.inc(sentences)
         self._tokens.inc(tokens)
 
     def batch(self, tokens: int) -> None:
-        """Count what was tagged together."""
+        """Record the size of a batch."""
         self._batch.observe(tokens)
 
     def text(self) -> bytes:
-        """All of it."""
+        """Return all metrics."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What stands around the application: names it answers to, how much it takes, faults."""
+"""Middleware of the application: host names, admission, limits, errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ner.serving.limits import Limits, RefusedError
 from ner.serving.metrics import Metrics
 
-GONE = 499  # what nginx logs of a client that left before its answer
+GONE = 499  # nginx's status for a client that disconnected before the response
 JSON = "application/json"
 SMALL = 64  # of the longest body: one of so small a part is let in where large ones fill the room
 HEADERS = (
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Backpressure:
-    """Counts the requests to tag that are looked after, and the bytes of their bodies."""
+    """Counts the requests in progress, and the bytes of their bodies."""
 
     def __init__(self, limits: Limits) -> None:
         self.requests = 0
@@ -38,10 +38,10 @@ class Backpressure:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Let a request in while the block runs.
+        """Admit a request while the block runs.
 
         Raises:
-            RefusedError: There are too many.
+            RefusedError: There are too many requests.
         """
         if self.requests >= self._limits.requests:
             raise RefusedError(503, f"{self.requests:,} requests are being answered; come again")
@@ -53,10 +53,10 @@ class Backpressure:
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """The body of a request, its bytes counted while the block runs.
+        """Read the body of a request; its bytes are counted while the block runs.
 
         Raises:
-            RefusedError: It is no JSON by its headers, too long, or too slow.
+            RefusedError: Its headers do not say JSON, or it is too long or too slow.
         """
         _check_headers(request, self._limits)
         content = bytearray()
@@ -100,7 +100,7 @@ def _too_long(limits: Limits) -> RefusedError:
 
 
 async def left(request: Request) -> None:
-    """Wait until the client of a request whose body was read has left."""
+    """Wait until the client of a request disconnects, after its body was read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -108,8 +108,8 @@ async def left(request: Request) -> None:
 class Middleware:
     """Middleware.
 
-    A page of another site can lead a browser here under a name of its own (DNS rebinding), and
-    then read what is answered; so the names of this host can be told.
+    A page of another site can direct a browser here under its own name (DNS rebinding) and then
+    read the responses; therefore the accepted host names can be restricted.
 
     Args:
         app: What is guarded.
@@ -145,13 +145,13 @@ class Middleware:
 
 
 class Exchange:
-    """A request and its answer, as they pass.
+    """A request and its response, as they pass.
 
-    A connection that is closed while its client still sends is reset, and the answer may be lost
-    on its way: so the rest of a body that is refused is read past before the end.
+    A connection that is closed while its client still sends is reset, and the response may be lost:
+    therefore the rest of a refused body is read and discarded first.
 
     Attributes:
-        status: That of the answer, or that nobody was there to take it.
+        status: The status of the response, or that of a client that disconnected.
     """
 
     def __init__(self, receive: Receive, send: Send, patience: float) -> None:
@@ -175,7 +175,7 @@ class Exchange:
         await self._send(message)
 
     async def refuse(self, status: int, why: str) -> None:
-        """Answer with an error."""
+        """Respond with an error."""
         content = json.dumps({"error": why}).encode()
         length = str(len(content)).encode()
         headers = [(b"content-type", JSON.encode()), (b"content-length", length)]
@@ -191,7 +191,7 @@ class Exchange:
 
 
 def _host(scope: Scope) -> str:
-    """The name in the header Host, without the port."""
+    """Return the name in the Host header, without the port."""
     given: bytes = dict(scope["headers"]).get(b"host", b"")
     name = given.decode("latin-1").lower()
     return name.rpartition(":")[0] if name.rpartition(":")[2].isdecimal() else name

@@ -1,4 +1,4 @@
-"""A page to try the tagger in a browser: one answer, which asks nothing of other hosts."""
+"""A page to try the tagger in a browser; it loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NOTHING = "'none'"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page and the headers that keep it from running or loading anything else."""
+    """A page, and the headers that prevent it from running or loading anything else."""
 
     html: str
     headers: Mapping[str, str]
 
 
 def page(model: str, labels: Sequence[str], language: str) -> Page:
-    """The page of a model."""
+    """Return the page of a model."""
     script = (HERE / "page.js").read_text("utf-8")
     return _rendered("page.html", script, model=model, labels=labels, language=language)
 
@@ -59,6 +59,6 @@ def _rendered(name: str, script: str, **values: Any) -> Page:
 
 
 def _known(source: str) -> str:
-    """How a policy names a style or script that may be used."""
+    """Return the name of an allowed style or script in a content security policy."""
     digest = hashlib.sha256(source.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,4 +1,4 @@
-"""What a request to tag asks for: from the bytes of its body to sentences."""
+"""Parse a request to tag: from the bytes of its body to sentences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Token = Annotated[str, Field(min_length=1)]
 
 
 def _only_one(schema: dict[str, Any]) -> None:
-    """Say in the schema what the types cannot: one of the four, and none of them null."""
+    """Add to the schema what types cannot express: exactly one of the four, and not null."""
     for name in (*ONE, *MANY, "language"):
         del schema["properties"][name]["default"]
     schema["oneOf"] = [{"required": [name]} for name in (*ONE, *MANY)]
@@ -66,26 +66,26 @@ class TagBody(BaseModel):
 
     @property
     def texts_asked(self) -> list[str]:
-        """The texts to be cut into tokens, if there are any."""
+        """The texts to tokenize, if any."""
         return [item for item in self.items() if isinstance(item, str)]
 
     @property
     def many(self) -> bool:
-        """Whether a list of records is wanted, rather than one."""
+        """Return whether a list of records is wanted, rather than one."""
         return not self.model_fields_set.isdisjoint(MANY)
 
     def items(self) -> Sequence[str | list[str]]:
-        """The texts, or the lists of tokens."""
+        """Return the texts, or the lists of tokens."""
         [name] = self.model_fields_set.intersection((*ONE, *MANY))
         given: Any = getattr(self, name)
         return given if self.many else [given]
 
 
 def read(body: bytes, limits: Limits) -> TagBody:
-    """The body of a request.
+    """Parse the body of a request.
 
     Raises:
-        RefusedError: It is not such, or asks for more than is allowed.
+        RefusedError: The body is invalid, or exceeds a limit.
     """
     try:
         asked = TagBody.model_validate_json(body)
@@ -116,7 +116,7 @@ def _check_tokens(count: int, limits: Limits) -> None:
 
 
 def sentences_of(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Sentence]:
-    """The sentences asked for, each cut into tokens when its turn comes.
+    """Yield the sentences of a request, each tokenized when its turn comes.
 
     Raises:
         RefusedError: There are too many tokens.
@@ -137,7 +137,7 @@ def _each(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Senten
 
 
 def _complaint(error: ValidationError) -> tuple[int, str]:
-    """The status and the message of a body that cannot be read."""
+    """Return the status and the message for an invalid body."""
     first = error.errors(include_url=False)[0]
     kind, place = first["type"], _place(first["loc"])
     if kind == "json_invalid":
@@ -154,6 +154,6 @@ def _complaint(error: ValidationError) -> tuple[int, str]:
 
 
 def _place(steps: tuple[int | str, ...]) -> str:
-    """Where in the body: ``sentences[3][1]``."""
+    """Return the place of a value in the body: ``sentences[3][1]``."""
     shown = "".join(f"[{step}]" if isinstance(step, int) else step for step in steps)
     return shown if len(shown) <= 80 else f"{shown[:80]}..."

@@ -1,4 +1,4 @@
-"""The server: a socket, uvicorn, and an end that finishes what was begun."""
+"""The server: a socket, uvicorn, and a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ SWITCH = 0.0005  # seconds after which one thread gives way to another, a tenth 
 
 
 def serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
-    """Answer requests until SIGTERM or SIGINT, then finish what has been accepted.
+    """Serve until SIGTERM or SIGINT, then complete the accepted requests.
 
     A second SIGINT ends at once. Meanwhile threads of this process take turns more often.
 
     Args:
-        app: What answers.
-        listening: Where; it is closed at the end.
-        limits: How long things may take.
+        app: The application.
+        listening: The socket; it is closed at the end.
+        limits: The time limits.
     """
     with _signals_taken(), _threads_alternating():
         server(app, limits).run(sockets=[listening])
 
 
 def server(app: FastAPI, limits: Limits) -> uvicorn.Server:
-    """A server that gives connections no more time than the limits allow."""
+    """Return a server that enforces the time limits on connections."""
     config = uvicorn.Config(
         app,
         http=type("Protocol", (TimedProtocol,), {"limits": limits}),
@@ -57,10 +57,10 @@ def server(app: FastAPI, limits: Limits) -> uvicorn.Server:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is a free one.
+    """Return a listening socket; port 0 picks a free one.
 
     Raises:
-        ConfigError: That cannot be had.
+        ConfigError: The address is not available.
     """
     if not 0 <= port <= HIGHEST:
         raise ConfigError(f"a port is a number from 0 to {HIGHEST:,}, got {port:,}")
@@ -74,26 +74,26 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Deadline:
-    """Calls something after some seconds, unless it is lifted before."""
+    """Calls a function after some seconds unless it is cancelled before."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, seconds: float, action: Callable[[], None]) -> None:
-        """Begin to wait, unless it does already."""
+        """Start waiting, unless already waiting."""
         if self._timer is None:
             self._timer = self._loop.call_later(seconds, action)
 
     def lift(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class TimedProtocol(H11Protocol):
-    """The protocol of uvicorn for clients that take their time.
+    """uvicorn's protocol with timeouts for slow clients.
 
     By itself it waits for ever for the end of a request's headers, of a body whose answer has been
     given, and for a client to read its answer; and it closes on clients that half-close.
@@ -111,7 +111,7 @@ class TimedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:  # nobody else waits for the rest
+        if cycle is None or cycle.response_complete:  # nothing else waits for the rest
             self._arriving.set(self.limits.arrival, self.transport.abort)
         else:
             self._arriving.lift()
@@ -163,7 +163,7 @@ class TimedProtocol(H11Protocol):
 
 @contextlib.contextmanager
 def _signals_taken() -> Iterator[None]:
-    """Let nothing come of the signal that uvicorn, ended by it, raises once more."""
+    """Ignore the signal that uvicorn raises again after it has shut down."""
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: None) for number in signals}
     try:

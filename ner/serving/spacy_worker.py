@@ -1,7 +1,7 @@
 """spaCy's tokenizer in a process of its own, which is killed when it takes too long.
 
-Its time grows with the square of the length of some texts (a run of `$` or of emoji), and meanwhile
-nothing else in its process can be done.
+Its time is quadratic in the length of some texts (a run of `$` or of emoji), and it blocks its
+process meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SpacyWorker:
     """Tokenizes texts by spaCy, those of one request after those of another.
 
     Args:
-        seconds: Within which the texts of a request must be done.
+        seconds: The time limit for the texts of a request.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -78,7 +78,7 @@ class SpacyWorker:
             raise RefusedError(503, "spaCy's process did not start; come again")
 
     def kill(self) -> None:
-        """End the process, whatever it does; the next request starts another."""
+        """Kill the process; the next request starts another."""
         process, self._process = self._process, None
         connection, self._connection = self._connection, None
         if process is not None:
@@ -88,7 +88,7 @@ class SpacyWorker:
             connection.close()
 
     def close(self) -> None:
-        """End for good."""
+        """Stop permanently."""
         self._closed = True
         if (process := self._process) is not None:
             process.kill()  # whoever waits for it is refused
@@ -97,7 +97,7 @@ class SpacyWorker:
 
 
 def _work(connection: Connection) -> None:
-    """Tokenize what comes, until nobody is there any more."""
+    """Tokenize incoming texts until the connection closes."""
     tokenizers = lru_cache(LANGUAGES)(SpacyTokenizer)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         connection.send(True)

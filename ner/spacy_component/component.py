@@ -98,7 +98,7 @@ class NerCrf(SavedPipe):
         scorer: Scoring | None = None,
         later: bool = False,
     ) -> None:
-        Decoding(min_score=min_score)  # which refuses what is no probability
+        Decoding(min_score=min_score)  # which raises unless it is a probability
         if alternatives < 0:
             raise ConfigError(f"alternatives must be at least 0, got {alternatives}")
         path = model if isinstance(model, str | Path) else None
@@ -127,7 +127,7 @@ class NerCrf(SavedPipe):
 
     @property
     def shim(self) -> NetworkShim:
-        """What holds the network inside the layer."""
+        """The shim that holds the network inside the layer."""
         self._read_directory()
         return shim_of(self.model)
 
@@ -167,7 +167,7 @@ class NerCrf(SavedPipe):
         """Give the component one label more; 0 if it had it already.
 
         Raises:
-            ValueError: The label is no text.
+            ValueError: The label is not a string.
         """
         if not label:
             raise ValueError(Errors.E187)
@@ -197,7 +197,7 @@ class NerCrf(SavedPipe):
             nlp: The pipeline; not needed.
             labels: The labels, where they are not to be gathered from the examples.
             strict: Whether annotation that is missing or does not fit the tokens is an error,
-                rather than told in a warning and left open.
+                rather than reported in a warning and left open.
 
         Raises:
             ValueError: There is such annotation, and ``strict`` was asked for.
@@ -291,7 +291,7 @@ class NerCrf(SavedPipe):
         """The spans of each document, in its tokens. Changes nothing.
 
         Raises:
-            ValueError: There is no network: the component was neither trained nor loaded.
+            ValueError: The component was neither trained nor loaded.
         """
         together = list(docs)
         tagger = self.tagger
@@ -360,7 +360,7 @@ class NerCrf(SavedPipe):
             self.shim.network.to(self.device)
 
     def _ready(self, examples: Sequence[Example]) -> bool:
-        """Whether there is a network to train; one is made where only examples were lacking."""
+        """Return whether there is a network to train; make one if only examples were missing."""
         if self.shim.network is not None:
             return True
         if not self.cfg["initialized"]:

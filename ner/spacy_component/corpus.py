@@ -34,7 +34,7 @@ class Corpus:
             document: batches are of sentences from everywhere then.
 
     Raises:
-        ValueError: There is no path.
+        ValueError: The path is missing.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ def by_length(
         tokens: The most tokens of a batch, padding counted, where there is a limit; a longer
             example is alone.
         noise: Examples are sorted by their length plus a random number up to this many tokens.
-        buffer: So many examples are sorted together.
+        buffer: The number of examples sorted together.
     """
     source = iter(examples)
     while some := list(islice(source, buffer)):

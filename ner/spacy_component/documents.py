@@ -38,7 +38,7 @@ class DocSentence:
 def pieces(doc: Doc, *, use_sents: bool = True) -> list[DocSentence]:
     """The sentences of a document, where they are known and wanted; else all of it as one.
 
-    A stretch that is all white space is no sentence. What ``part_of`` made knows of the rest of
+    A stretch of white space is not a sentence. What ``part_of`` made knows of the rest of
     its document.
     """
     table = doc.to_array(["ORTH", "SENT_START"])  # no Token is made: there are many
@@ -112,7 +112,7 @@ _TEXTS = _Texts()
 
 
 def has_words(doc: Doc) -> bool:
-    """Whether a document has a token that is not white space."""
+    """Return whether a document has a token that is not white space."""
     return any(token.text.strip() for token in doc)
 
 
@@ -123,7 +123,7 @@ def taken(doc: Doc) -> NDArray[np.bool_]:
 
 
 def _iob(doc: Doc) -> NDArray[np.int64]:
-    """What spaCy keeps of entities at each token, ``(tokens,)``."""
+    """Return spaCy's IOB code of each token, ``(tokens,)``."""
     return np.asarray(doc.to_array("ENT_IOB"), dtype=np.int64)
 
 
@@ -265,7 +265,7 @@ def check_labels(parts: Iterable[DocSentence], labels: Sequence[str], name: str)
 
 
 def same_tokens(one: Doc, other: Doc) -> bool:
-    """Whether two documents have the same tokens: then nothing need be aligned, which is slow."""
+    """Return whether two documents have the same tokens, so that slow alignment can be skipped."""
     return len(one) == len(other) and bool((one.to_array("ORTH") == other.to_array("ORTH")).all())
 
 

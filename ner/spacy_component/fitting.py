@@ -89,7 +89,7 @@ def grow(model: Layer, labels: Sequence[str]) -> None:
 
 
 def told(examples: Sequence[Example], name: str) -> list[str]:
-    """What to say of annotation that is left open, a line for each kind.
+    """Describe missing annotation, a line for each kind.
 
     Args:
         examples: All training examples.
@@ -109,7 +109,7 @@ def told(examples: Sequence[Example], name: str) -> list[str]:
 
 
 def _unaligned(example: Example) -> Iterator[str]:
-    """The entities whose boundaries are none of the predicted document's tokens'."""
+    """Yield the entities whose boundaries are not token boundaries."""
     predicted, reference = example.predicted, example.reference
     if same_tokens(predicted, reference):
         return
@@ -123,7 +123,7 @@ def _unaligned(example: Example) -> Iterator[str]:
 
 
 def _gaps(doc: Doc) -> list[DocSpan]:
-    """The longest stretches of tokens of which nobody said whether they are in an entity.
+    """Yield the longest runs of tokens without annotation.
 
     A document without any annotation is none: it is there for its words.
     """
@@ -152,7 +152,7 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
     device: str | None
 
     def torch_device(self) -> str:
-        """Where the tagger runs, as torch names it."""
+        """Return the device of the tagger, as torch names it."""
         return self.device or str(get_torch_default_device())
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:

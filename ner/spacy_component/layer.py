@@ -55,7 +55,7 @@ class NetworkShim(Shim):
         self.version += 1
 
     def table(self) -> TypeTable | None:
-        """What the tokens trained on are as numbers; new where it has grown too large."""
+        """Return the indexed training tokens; a new table if the old one has grown too large."""
         if self.network is not None and (self._table is None or len(self._table) > REMEMBERED):
             self._table = self.network.type_table()
         return self._table
@@ -109,7 +109,7 @@ class NetworkShim(Shim):
 
 
 def shim_of(model: Layer) -> NetworkShim:
-    """What holds the network of a layer."""
+    """Return the shim that holds the network of a layer."""
     shim = model.shims[0]
     assert isinstance(shim, NetworkShim)
     return shim
@@ -124,7 +124,7 @@ def network_of(model: Layer) -> Scorer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """What the layer makes of documents.
+    """The output of the layer for documents.
 
     Attributes:
         pieces: The sentences of each document.
@@ -217,7 +217,7 @@ def loss(network: Scorer, scored: Scored, gold: Sequence[DocSentence]) -> tuple[
 
 
 def drift(model: Layer, scored: Scored, old: Layer, docs: Sequence[Doc]) -> tuple[float, Tensor]:
-    """How far the emissions have come from an older layer's: mean square, and half its gradient.
+    """Return the mean squared difference to an older layer's emissions, and half its gradient.
 
     Tags the older layer does not know are left free.
 
@@ -266,7 +266,7 @@ def _forward(
 
 
 def _given(network: Scorer, batch: Batch) -> Tensor | None:
-    """What of a batch are vectors of a tok2vec, ``(batch, length, width)``."""
+    """Return the tok2vec vectors of a batch, ``(batch, length, width)``."""
     for part, tensors in zip(network.context_embeddings, batch.contexts, strict=True):
         if isinstance(part, GivenEmbedding):
             return tensors[0]

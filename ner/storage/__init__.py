@@ -1,1 +1,1 @@
-"""Files and directories that are whole or not there, with their locks and manifests."""
+"""Atomic files and directories, with their locks and manifests."""

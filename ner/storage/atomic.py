@@ -1,4 +1,4 @@
-"""Files and directories that are whole or not there: written beside, flushed, then renamed.
+"""Atomic files and directories: written beside their target, flushed, then renamed.
 
 What is being written is called ``.NAME.part``, and its writer holds the lock ``.NAME.part.lock``.
 Nobody holds the lock on what a killed process left behind: the next writer removes it.
@@ -29,16 +29,16 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # 
 
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "w", *, encoding: str | None = None) -> Iterator[IO[Any]]:
-    """Open a file that takes its name only when all of it is on disk.
+    """Open a file that takes its name only when it is completely on disk.
 
     Whatever goes wrong inside the block, the file that had the name before is untouched. A link is
-    followed, and the file keeps its permissions. What is no regular file, such as a pipe or
-    ``/dev/stdout``, cannot be replaced: it is written as it goes.
+    followed, and the file keeps its permissions. A pipe, a device or ``/dev/stdout``
+    cannot be replaced and is written directly.
 
     Args:
         path: The name the file will have.
-        mode: ``"w"`` for text (UTF-8 unless told otherwise) or ``"wb"``.
-        encoding: Of text.
+        mode: ``"w"`` for text (UTF-8 by default) or ``"wb"``.
+        encoding: The encoding of text.
 
     Raises:
         OSError: The file cannot be written; the error says which.
@@ -72,7 +72,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_directory(path: Path, *, holds: str | None = None) -> Iterator[Path]:
-    """A fresh directory that takes the place of ``path`` only when it is whole and on disk.
+    """Give a new directory that replaces ``path`` only when it is completely on disk.
 
     The old directory is swapped out in one step where the system can exchange two names;
     elsewhere it is moved aside first, and ``recover`` puts it back after a crash in between.
@@ -96,7 +96,7 @@ def atomic_directory(path: Path, *, holds: str | None = None) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path, *, holds: str | None = None) -> None:
-    """Refuse to replace what somebody else may have put there.
+    """Check that replacing a directory loses nothing of somebody else's.
 
     Args:
         path: A directory that is to be written; nothing, or an empty directory, may be there.
@@ -137,14 +137,14 @@ def remove_stale(folder: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
 def _beside(path: Path, make: Callable[..., None]) -> Iterator[tuple[Path, Path]]:
-    """Make something beside what it will replace, and remove it at the end if it is still there.
+    """Create something beside what it will replace, and remove it at the end if it still exists.
 
     Args:
         path: What it will replace, as the user calls it.
@@ -184,7 +184,7 @@ def _made(target: Path, make: Callable[..., None]) -> tuple[Path, BaseFileLock]:
             try:
                 _remove(fresh)  # a killed process left it
                 make(fresh, exist_ok=False)
-            except FileExistsError:  # what cannot be removed
+            except FileExistsError:  # left by another writer and not removable
                 release(lock)
             except BaseException:
                 release(lock)
@@ -216,7 +216,7 @@ def _remove(name: Path) -> None:
 
 
 def _is_of(error: OSError, fresh: Path) -> bool:
-    """Whether an error came of writing something, rather than of what is read meanwhile."""
+    """Return whether an error was caused by writing, rather than by reading in the block."""
     if error.filename is None:
         return error.errno in _FULL
     path = Path(os.fsdecode(error.filename))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LONGEST_NAME = 255  # bytes of a file's name, as most systems have it
-SPARE = 32  # of these, for `.`, a random part and `.part.lock`
-POLL = 0.01  # seconds between two attempts at a lock that somebody else holds
+SPARE = 32  # of these, reserved for `.`, a random part and `.part.lock`
+POLL = 0.01  # seconds between two attempts at a lock that another process holds
 
 
 def beside(path: Path, kind: str) -> Path:
@@ -38,7 +38,7 @@ def acquire(file: Path, *, wait: bool = False) -> BaseFileLock | None:
     """Lock a file, which is created if it is missing.
 
     Returns:
-        The lock, to be released by ``release``; ``None`` if somebody else holds it.
+        The lock, to be released by ``release``; ``None`` if another process holds it.
 
     Raises:
         OSError: The file cannot be created.
@@ -64,7 +64,7 @@ def release(lock: BaseFileLock) -> None:
 
 @contextlib.contextmanager
 def directory_lock(path: Path) -> Iterator[None]:
-    """Let nobody else replace a directory while the block runs.
+    """Prevent others from replacing a directory while the block runs.
 
     Raises:
         OSError: The lock's file cannot be created beside the directory.
@@ -78,7 +78,7 @@ def directory_lock(path: Path) -> Iterator[None]:
 
 
 class RunLock:
-    """Keeps a folder from other processes for as long as the object lives.
+    """Locks a folder against other processes for as long as the object lives.
 
     Args:
         folder: The folder, with links resolved.
@@ -95,7 +95,7 @@ class RunLock:
 
     @property
     def in_place(self) -> bool:
-        """Whether its file is still where other processes look for it."""
+        """Return whether its file is still in the place where other processes look for it."""
         return self._lock is not None and Path(self._lock.lock_file).exists()
 
     def __del__(self) -> None:
@@ -107,7 +107,7 @@ _RUN_LOCKS: WeakValueDictionary[Path, RunLock] = WeakValueDictionary()  # those 
 
 
 def run_lock(folder: Path) -> RunLock:
-    """Lock a folder for this process, whose parts may hold the lock together.
+    """Lock a folder for this process; several holders in the process share the lock.
 
     Args:
         folder: The folder; it is created if it is missing.

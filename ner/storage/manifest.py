@@ -1,4 +1,4 @@
-"""The description of a model in its directory: what it is made of, and what its files must be.
+"""The description of a model in its directory: its parts, and the checksums of its files.
 
 It is JSON with the format's version, the SHA-256 of every other file, and a checksum of its own.
 No name in it leads outside the directory, and nothing is read but regular files of a bounded size.
@@ -30,7 +30,7 @@ OTHERS = {  # what a directory without the description looked for may be, by a f
     "tagger.json": "a model that is not exported; use `ner.load`, or export it with `ner export`",
     "config.cfg": "a pipeline of spaCy; use `spacy.load`, or the folder of its component in it",
 }
-SPARE = 4 << 20  # bytes a description may have, and twice as many as the weights it describes
+SPARE = 4 << 20  # bytes a description may have beyond twice the size of the weights
 CONTAINERS = 50_000  # lists and mappings in a description; each takes 30 times its text's memory
 NAMES = 50_000  # in the mappings of a description; each takes 15 times its text's memory
 MOST_FILES, TEXTS = 100, 64 << 20  # files beside the description; bytes of those that are text
@@ -67,7 +67,7 @@ class Manifest:
         """Write the description of a directory whose other files are all there.
 
         Raises:
-            ModelError: It is larger than such a model's may be.
+            ModelError: The description is too large.
         """
         description = {
             "format": self.version,
@@ -85,7 +85,7 @@ class Manifest:
         (folder / self.name).write_text(text, encoding="utf-8", newline="\n")
 
     def read(self, folder: Path) -> dict[str, Any]:
-        """The description of a directory, every file of which is as it was written.
+        """Read the description of a directory and verify every file.
 
         Raises:
             ModelError: The directory is missing, damaged, or of a newer version of ner.
@@ -95,7 +95,7 @@ class Manifest:
         return description
 
     def describe(self, folder: Path) -> dict[str, Any]:
-        """The description of a directory whose files are there, of which it may still lie.
+        """Read the description of a directory; its files exist but are not verified.
 
         Raises:
             ModelError: As ``read``.
@@ -122,19 +122,19 @@ class Manifest:
         return description
 
     def verify(self, folder: Path, description: Mapping[str, Any]) -> None:
-        """Compare every file with what the description says of it.
+        """Compare every file with its checksum in the description.
 
         Raises:
-            ModelError: One is not the file that was written.
+            ModelError: A file has changed.
         """
         for name, facts in description["files"].items():
             _check(folder / name, facts, sha256(folder / name))
 
     def text(self, folder: Path, description: Mapping[str, Any], name: str) -> str:
-        """The text of a file, which is what the description says of it.
+        """Return the text of a file after verifying its checksum.
 
         Raises:
-            ModelError: The description does not know it, or it is not the one that was written.
+            ModelError: The description does not list the file, or the file has changed.
         """
         if name not in description["files"]:
             raise ModelError(f"{folder / self.name}: knows no {name}")
@@ -146,7 +146,7 @@ class Manifest:
             raise ModelError(f"{folder / name}: not UTF-8 text ({error})") from None
 
     def _read(self, folder: Path) -> dict[str, Any]:
-        """The description of a directory, sound in itself."""
+        """Read the description of a directory and verify its own checksum."""
         file = folder / self.name
         description = read_json(file, min(self._allowance(folder), LARGEST))
         version = description.get("format") if isinstance(description, dict) else None
@@ -172,19 +172,19 @@ class Manifest:
         return dict(description)
 
     def _allowance(self, folder: Path) -> int:
-        """How many bytes the description may have: what it lists has numbers in other files."""
+        """Return the size limit of the description; large tables belong in other files."""
         files = (folder / name for name in self.files | self.more)
         return SPARE + 2 * sum(file.stat().st_size for file in files if file.is_file())
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a file beside the description can be called so: no other folder, nothing too long."""
+    """Return whether a name is valid for a file beside the description: no folder, not too long."""
     alone = Path(name).name == name and name not in ("", "..")
     return alone and "\0" not in name and len(name.encode()) <= LONGEST_NAME
 
 
 def is_exported(path: Path | str) -> bool:
-    """Whether a directory holds an exported model, rather than one to be used with torch."""
+    """Return whether a directory holds an exported model, rather than one to be used with torch."""
     return (Path(path) / EXPORTED).is_file()
 
 
@@ -270,7 +270,7 @@ def _count(content: bytes, signs: bytes) -> int:
 
 
 def read_bytes(file: Path, largest: int) -> bytes:
-    """What a regular file holds, which is no link and not larger than that.
+    """Read a regular file that is not a link and not larger than the limit.
 
     Raises:
         ModelError: It is.
@@ -290,7 +290,7 @@ def read_bytes(file: Path, largest: int) -> bytes:
 
 
 def _regular(file: Path) -> os.stat_result:
-    """What the system says of a regular file.
+    """Return the ``stat`` of a regular file.
 
     Raises:
         ModelError: It is none.

@@ -1,1 +1,1 @@
-"""Tagging streams of any length in constant memory: what ``ner tag`` reads and writes."""
+"""Tagging streams of any length in constant memory: the readers and writers of ``ner tag``."""

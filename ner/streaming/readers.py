@@ -1,4 +1,4 @@
-"""What ``ner tag`` reads: a stream of any length, of which little is held at a time.
+"""The readers of ``ner tag``: streams of any length in bounded memory.
 
 A reader yields, in the order of the stream, lines that are not tokens as strings, sentences as
 `TagRequest`, a sentence too long to be held as `UnboundedSentence`, and `Idle` while the stream
@@ -25,15 +25,15 @@ from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 from ner.streaming.tokenizers import TextTokenizer, text_tokenizer
 
-PATIENCE = 0.05  # seconds without a line after which what was read is to be answered
+PATIENCE = 0.05  # seconds without a line after which the lines read so far are tagged
 
 
 class Idle:
-    """Nothing is coming for now: who types, or asks line by line, waits for the answer."""
+    """The input pauses: someone who types, or asks line by line, waits for the answer."""
 
 
 class SkippedLines(Faults):
-    """What is wrong with a stream, and which lines of the block at hand are to be left out.
+    """The errors of a stream, and which lines of the current block to skip.
 
     Attributes:
         block: Their numbers.
@@ -50,14 +50,14 @@ class SkippedLines(Faults):
 
 @dataclass(slots=True)
 class Source:
-    """Where a stream comes from, and what becomes of lines that cannot be read.
+    """The origin of a stream, and the handling of lines that cannot be read.
 
     Attributes:
         path: A path, or ``-``.
-        skip: Whether bad lines are left out, and said at the end, instead of raised.
-        tokenizer: Of texts, see ``ner.streaming.tokenizers``.
+        skip: Whether bad lines are skipped and reported at the end instead of raised.
+        tokenizer: The tokenizer of texts; see ``ner.streaming.tokenizers``.
         encoding: Of the bytes.
-        skipped: How many were left out.
+        skipped: The lines skipped.
     """
 
     path: str
@@ -71,7 +71,7 @@ class Source:
         self._faults = SkippedLines(self.path)
 
     def lines(self) -> Iterator[tuple[int, str] | Idle]:
-        """The lines that can be decoded, and their numbers from 1; `Idle` where it waits."""
+        """Yield the lines that can be decoded, numbered from 1; `Idle` when the input pauses."""
         number = 0
         blocks = read_blocks(
             self.path, encoding=self.encoding, faults=self._faults, max_line=MAX_LINE
@@ -103,12 +103,12 @@ class Source:
             self._faults.check()
 
     def told(self) -> str:
-        """What is wrong with the lines left out, or nothing."""
+        """Describe the lines that were skipped, or return nothing."""
         return str(self._faults.error() or "")
 
 
 def _is_silent(stream: TextIO) -> bool:
-    """Whether nothing comes for a while; never so where that cannot be told."""
+    """Return whether the input pauses; false if that cannot be determined."""
     try:
         return not select.select([stream], [], [], PATIENCE)[0]
     except (OSError, ValueError):  # it has no descriptor, or is no socket, on Windows
@@ -116,13 +116,13 @@ def _is_silent(stream: TextIO) -> bool:
 
 
 HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
-TEXT = 500_000  # characters of a line of text that are cut into tokens together
+TEXT = 500_000  # characters of a line of text that are tokenized together
 BOUNDARY = "-DOCSTART-"
 
 
 @dataclass(frozen=True, slots=True)
 class TagRequest:
-    """A sentence to tag, with what is to be written beside it; see ``output.Tagged``."""
+    """A sentence to tag, with what is to be written beside it; see ``writers.Tagged``."""
 
     sentence: Sentence
     lines: tuple[str, ...] = ()
@@ -130,10 +130,10 @@ class TagRequest:
 
 
 class UnboundedSentence:
-    """A sentence too long to be held: its lines, as they are read.
+    """A sentence too long to be held in memory: its lines, as they are read.
 
     Attributes:
-        waiting: The lines of tokens that were taken from it and are not written yet.
+        waiting: The lines of tokens that were read but are not written yet.
         after: The line that ended it, if one did.
     """
 
@@ -143,7 +143,7 @@ class UnboundedSentence:
         self._lines = chain(first, rest)
 
     def tokens(self) -> Iterator[str]:
-        """The tokens, each once."""
+        """Yield the tokens, each once."""
         for line in self._lines:
             if isinstance(line, Idle):
                 continue  # it is tagged window by window, whenever they are full
@@ -158,17 +158,17 @@ Item = str | TagRequest | UnboundedSentence | Idle
 
 
 def is_token(line: str) -> bool:
-    """Whether a line of a file of columns is a token's."""
+    """Return whether a line of a column file is a token."""
     return bool(line.strip(" \t")) and not line.startswith(BOUNDARY)
 
 
 def token_of(line: str) -> str:
-    """The first column."""
+    """Return the first column."""
     return split(line)[0]
 
 
 def read_conll(source: Source) -> Iterator[Item]:
-    """Columns, the token in the first; sentences know their document where there are any."""
+    """Read columns, the token first; sentences know their document if there are boundaries."""
     held: list[Item] = []
     in_document, tokens, numbering = False, 0, Numbering()
     for item in _sentences(_rows(source)):
@@ -191,7 +191,7 @@ def read_conll(source: Source) -> Iterator[Item]:
 
 
 def _rows(source: Source) -> Iterator[str | Idle]:
-    """The lines, but for those whose first column is empty."""
+    """Yield the lines whose first column is not empty."""
     for read in source.lines():
         if isinstance(read, Idle):
             yield read
@@ -227,7 +227,7 @@ def _sentences(lines: Iterator[str | Idle]) -> Iterator[Item]:
 
 
 def _as_document(held: Iterable[Item], known: bool) -> Iterator[Item]:
-    """The same items, their sentences in one document if it is known to be one."""
+    """Return the same items, their sentences in one document if it is known to be one."""
     works = [item for item in held if isinstance(item, TagRequest)]
     document = Document(tuple(work.sentence.tokens for work in works)) if known else None
     position = 0
@@ -241,7 +241,7 @@ def _as_document(held: Iterable[Item], known: bool) -> Iterator[Item]:
 
 
 def read_text(source: Source) -> Iterator[Item]:
-    """Each line of a text, cut into tokens; a very long one in several parts."""
+    """Read each line of a text and tokenize it; a very long line in several parts."""
     tokenizer = text_tokenizer(source.tokenizer)
     for read in source.lines():
         if isinstance(read, Idle):
@@ -252,7 +252,7 @@ def read_text(source: Source) -> Iterator[Item]:
 
 
 def cut(text: str, longest: int = TEXT) -> Iterator[str]:
-    """A text in parts of about so many characters, which end at blanks."""
+    """Yield parts of a text of at most about ``longest`` characters, which end at blanks."""
     start = 0
     while len(text) - start > longest:
         blank = text.find(" ", start + longest)
@@ -264,7 +264,7 @@ def cut(text: str, longest: int = TEXT) -> Iterator[str]:
 
 
 def read_jsonl(source: Source) -> Iterator[Item]:
-    """One object a line with ``tokens``, or with a ``text`` to be cut; others are bad."""
+    """Read one object per line with ``tokens``, or with a ``text`` to be tokenized."""
     tokenizer: TextTokenizer | None = None
     for read in _records(source):
         if isinstance(read, Idle):
@@ -284,7 +284,7 @@ def read_jsonl(source: Source) -> Iterator[Item]:
 
 
 def _records(source: Source) -> Iterator[tuple[int, Mapping[str, Any]] | Idle]:
-    """The lines that are records to tag, and their numbers."""
+    """Yield the records to tag, with their line numbers."""
     for read in source.lines():
         if isinstance(read, Idle):
             yield read
@@ -309,7 +309,7 @@ def _records(source: Source) -> Iterator[tuple[int, Mapping[str, Any]] | Idle]:
 
 
 def _as_words(record: Any) -> Any:
-    """A record as other tools write it, with its tokens as words and its text as a text."""
+    """Normalise a record of another tool: tokens as strings, and its text as text."""
     if not isinstance(record, dict):
         return record
     if isinstance(record.get("data"), dict) and "text" not in record and "tokens" not in record:
@@ -321,10 +321,10 @@ def _as_words(record: Any) -> Any:
 
 
 def _given(record: Mapping[str, Any]) -> Sentence:
-    """A sentence of given tokens, with its columns, and its text if they stand in it.
+    """Return a sentence of given tokens, with its columns, and its text if it contains them.
 
     Raises:
-        ValueError: The columns are none.
+        ValueError: The columns are invalid.
     """
     tokens, text = tuple(record["tokens"]), record.get("text")
     columns = columns_in(record, len(tokens))
@@ -344,7 +344,7 @@ def _finite(number: str) -> float:
 
 
 def complaint(record: Any) -> str | None:
-    """What is wrong with a record to tag, if anything is."""
+    """Return the error in a record to tag, if any."""
     if not isinstance(record, dict):
         return f"expected an object with text or tokens, got {type(record).__name__}"
     tokens, text = record.get("tokens"), record.get("text")

@@ -1,4 +1,4 @@
-"""What cuts texts into tokens: rules of our own, or spaCy's tokenizer for a language."""
+"""Tokenizers for raw text: the built-in rules, or spaCy's tokenizer for a language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ner.sentence import Sentence
 from ner.tokenizer import Offsets, tokenize
 
 BUILTIN, SPACY = "builtin", "spacy"
-WORDS = 100_000  # distinct ones that spaCy's tokenizer remembers, about 50 MiB
+WORDS = 100_000  # distinct words that spaCy's tokenizer caches, about 50 MiB
 
 _NAME = re.compile(rf"{BUILTIN}|{SPACY}(:[a-z]{{2,3}})?")
 
@@ -21,15 +21,15 @@ TextTokenizer = Callable[[str], Sentence]
 
 
 def text_tokenizer(name: str) -> TextTokenizer:
-    """Return a function from a text to a sentence, whose tokens know their places in it.
+    """Return a function from a text to a sentence with token offsets.
 
-    For one thread at a time.
+    Not thread-safe.
 
     Args:
         name: As for ``tokenizer_named``.
 
     Raises:
-        ConfigError: There is no such tokenizer.
+        ConfigError: The tokenizer is unknown.
     """
     return partial(tokenized, cut=tokenizer_named(name))
 
@@ -41,7 +41,7 @@ def tokenizer_named(name: str) -> Callable[[str], Offsets]:
         name: ``builtin``, ``spacy`` (for English) or ``spacy:LANGUAGE``.
 
     Raises:
-        ConfigError: There is no such tokenizer.
+        ConfigError: The tokenizer is unknown.
     """
     kind, _, language = name.partition(":")
     if name == BUILTIN:
@@ -75,7 +75,7 @@ def of_reader(option: object) -> str:
 
 
 def spacy_language(name: str) -> str:
-    """Return the language of a tokenizer of spaCy's; nothing for the built-in one."""
+    """Return the language of a spaCy tokenizer; an empty string for the built-in one."""
     kind, _, language = name.partition(":")
     return (language or "en") if kind == SPACY else ""
 
@@ -92,9 +92,9 @@ def _spacy_tokenizer(language: str) -> SpacyTokenizer:
 
 
 class SpacyTokenizer:
-    """spaCy's tokenizer for a language, made anew before the words it has met take much memory.
+    """spaCy's tokenizer for a language, rebuilt before its cache of words takes much memory.
 
-    Its time grows with the square of the length of some texts. For one thread at a time.
+    Its time is quadratic in the length of some texts. Not thread-safe.
 
     Args:
         language: Its code.
@@ -109,7 +109,7 @@ class SpacyTokenizer:
         self._most = len(self._nlp.vocab.strings) + WORDS
 
     def __call__(self, text: str) -> Offsets:
-        """Return the characters of each token."""
+        """Return the offsets of each token."""
         if len(self._nlp.vocab.strings) > self._most:
             self._nlp = _blank(self._language)
         doc = self._nlp.make_doc(text)
@@ -122,7 +122,7 @@ def _blank(language: str) -> Any:
     try:
         nlp = spacy.blank(language)
     except ImportError as error:
-        if "E048" not in str(error):  # there is such a language, but what cuts it is missing
+        if "E048" not in str(error):  # the language exists, but a package it needs is missing
             raise ConfigError(f"spaCy's tokenizer for {language!r}: {error}") from None
         raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
     nlp.max_length = sys.maxsize

@@ -1,4 +1,4 @@
-"""What ``ner tag`` writes of each sentence, as soon as it is tagged."""
+"""The writers of ``ner tag``: each sentence is written as soon as it is tagged."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DIGITS = 6  # of scores
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A sentence, or a part of one too long to be held, and the spans found in it.
+    """A tagged sentence, or a part of one too long to be held in memory.
 
     Attributes:
         sentence: The sentence or part.
         spans: What was found.
         lines: The lines of a file of columns it came from, one a token; or none.
-        extra: What else the record it came from holds.
+        extra: Further fields of the record it came from.
         readings: Other readings of it.
         ends: Whether the sentence ends here.
     """
@@ -40,7 +40,7 @@ class Tagged:
 
 
 def text_of(sentence: Sentence) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The text of a sentence and its tokens' characters in it; joined by blanks if unknown."""
+    """Return the text of a sentence and its tokens' offsets; joined by blanks if unknown."""
     if sentence.text is not None and sentence.offsets is not None:
         return sentence.text, sentence.offsets
     offsets, place = [], 0
@@ -51,7 +51,7 @@ def text_of(sentence: Sentence) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 
 def as_record(tagged: Tagged) -> dict[str, Any]:
-    """A tagged sentence as ``ner tag --to jsonl`` writes it."""
+    """Return a tagged sentence in the form that ``ner tag --to jsonl`` writes."""
     text, offsets = text_of(tagged.sentence)
 
     def listed(spans: Sequence[Span]) -> list[dict[str, Any]]:
@@ -85,27 +85,27 @@ def _span(span: Span, text: str, offsets: tuple[tuple[int, int], ...]) -> dict[s
 
 
 class JsonlWriter:
-    """One JSON object a line."""
+    """Writes one JSON object per line."""
 
     def __init__(self, file: IO[str]) -> None:
         self.file = file
 
     def aside(self, line: str) -> None:
-        """Take a line of the input that is no token: an empty one, a comment, a boundary."""
+        """Take an input line that is not a token: an empty line, a comment, a boundary."""
 
     def write(self, tagged: Tagged) -> None:
         """Write a sentence or a part of one."""
         self.file.write(json.dumps(as_record(tagged), ensure_ascii=False) + "\n")
 
     def end(self) -> None:
-        """Write what comes last."""
+        """Write the end of the output."""
 
 
 class ConllWriter(JsonlWriter):
-    """The lines of the input, each with its tag in BIO as one more column."""
+    """Writes the lines of the input with the BIO tag as an additional column."""
 
     def aside(self, line: str) -> None:
-        """Copy a line; the columns of one that opens a document are as many as a token's."""
+        """Copy a line; a document boundary is padded to the number of columns of a token."""
         columns = line.startswith("-DOCSTART-") and len(line.split()) > 1
         self.file.write(f"{line}{_separator(line)}O\n" if columns else line + "\n")
 
@@ -129,7 +129,7 @@ def _separator(line: str) -> str:
 
 
 class HtmlWriter(JsonlWriter):
-    """A page on its own with the entities marked and their probabilities shown."""
+    """Writes a standalone page with the entities highlighted and their probabilities."""
 
     def __init__(self, file: IO[str]) -> None:
         super().__init__(file)
@@ -143,7 +143,7 @@ class HtmlWriter(JsonlWriter):
 
 
 def marked(record: Mapping[str, Any]) -> str:
-    """The text of a record as HTML with its spans marked."""
+    """Return the text of a record as HTML with its spans highlighted."""
     parts, place, text = [], 0, record["text"]
     for span in record["spans"]:
         score = "" if span["score"] is None else f' title="{100 * span["score"]:.1f} %"'
@@ -155,7 +155,7 @@ def marked(record: Mapping[str, Any]) -> str:
 
 
 def _colour(label: str) -> str:
-    """A light colour of its own for each label, the same on every page."""
+    """Return a light colour for a label, the same on every page."""
     hue = sum(place * ord(sign) for place, sign in enumerate(label, 1)) * 47 % 360
     return f"background:hsl({hue} 80% 85%)"
 

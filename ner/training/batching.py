@@ -1,4 +1,4 @@
-"""How much is learnt from at a time, and how often: pieces, batches and epochs."""
+"""Training data by chunk, batch and epoch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from ner.sentence import Sentence
 from ner.training.history import Step
 from ner.training.settings import TrainingSettings
 
-EPOCHS, STEPS = 8, 1000  # where the settings do not say: so many epochs, and at least so many steps
+EPOCHS, STEPS = (
+    8,
+    1000,
+)  # where the settings do not say: the number of epochs, and the least number of steps
 SMALLEST, LARGEST = 4, 32  # sentences of a batch, where the settings do not say,
-STEPS_OF_EPOCH = 400  # so many that an epoch has about this many steps
+STEPS_OF_EPOCH = 400  # the batch size is chosen so that an epoch has about this many steps
 
 Group = list[list[int]]  # the numbers of the pieces of each batch of one step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
-    """What a run trains on.
+    """The training data of a run.
 
     Attributes:
         sentences: The training sentences.
@@ -38,7 +41,7 @@ class TrainingSet:
 
     @property
     def tokens(self) -> int:
-        """How many tokens an epoch trains on."""
+        """The number of tokens an epoch trains on."""
         return sum(map(len, self.pieces))
 
     def groups(self, epoch: int) -> list[Group]:
@@ -124,7 +127,7 @@ def pieces(
 
 
 def describe(sentences: Sequence[Sentence], origins: Sequence[int], longest: int) -> list[str]:
-    """What to say of training sentences that are left out or in pieces.
+    """Yield remarks on training sentences that are left out or split.
 
     Args:
         sentences: The training sentences.
@@ -167,7 +170,7 @@ def automatic_sizes(
 
 
 def _ends(sentence: Sentence, longest: int) -> list[int]:
-    """Where the pieces of a long sentence end: as late as they may, and within no entity."""
+    """Yield the ends of the chunks of a long sentence: as late as possible, outside entities."""
     inside = bytearray(len(sentence) + 1)
     for span in sentence.spans or ():
         inside[span.start + 1 : span.end] = b"\1" * (span.end - span.start - 1)

@@ -119,7 +119,7 @@ def grouped(sentences: Sequence[Sentence]) -> list[list[int]]:
 
 def _read(settings: DataSettings, split: str) -> tuple[Sentence, ...]:
     corpora = settings.corpora(split)
-    readers = [  # all are opened before the first is read, so that a missing file is told at once
+    readers = [  # all are opened before the first is read, so a missing file is reported at once
         read(_path(corpus), format=corpus.format, **(corpus.reader or {})) for corpus in corpora
     ]
     sentences: list[Sentence] = []
@@ -228,7 +228,7 @@ class Inspection:
     declared: dict[str, int]
 
     def lines(self) -> list[str]:
-        """What there is to say, a line each."""
+        """Return the remarks, a line each."""
         entities = sum(self.labels.values())
         counts = ", ".join(f"{label} {count:,}" for label, count in self.labels.items())
         lines = [f"entities {counts}; {1000 * entities / self.tokens:.1f} in 1,000 tokens"]

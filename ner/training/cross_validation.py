@@ -20,7 +20,7 @@ from ner.training.settings import RunSettings
 
 
 def folds(sentences: Sequence[Sentence], count: int, seed: int) -> list[list[int]]:
-    """Part sentences into so many folds of about as many tokens, by whole documents.
+    """Split sentences into folds of about equally many tokens, by whole documents.
 
     Raises:
         ValueError: There are fewer than two folds, or fewer documents than folds.

@@ -34,7 +34,7 @@ class Processes:
 
     @property
     def writes(self) -> bool:
-        """Whether this one writes files and speaks to the user."""
+        """Return whether this one writes files and speaks to the user."""
         return self.rank == 0
 
     def device(self, device: torch.device) -> torch.device:
@@ -98,7 +98,7 @@ class Processes:
         own: Sequence[tuple[Tensor, Tensor]],
         counts: Sequence[Sequence[int]],
     ) -> None:
-        """Exchange rows of tables, of which each process has so many, and add them up."""
+        """Exchange rows of tables between processes and sum them."""
         packed = torch.cat([part.reshape(-1) for one in own for part in one])
         sizes = [_packed_size(tables, one) for one in counts]
         padded = torch.cat([packed, packed.new_zeros(max(sizes) - len(packed))])
@@ -113,7 +113,7 @@ class Processes:
             ).coalesce()
 
     def any(self, flag: bool) -> bool:
-        """Whether some process says so."""
+        """Return whether some process says so."""
         return self.sum_counts([[int(flag)]])[0][0] > 0
 
     def sum_counts(self, counts: list[list[int]]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""What an epoch came to, and where in a run one is; the same for TensorBoard."""
+"""The results of epochs and steps, the position in a run, and the same for TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NONE_FOUND = 3  # epochs in a row without one predicted span, before it is remar
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the training sentences came to.
+    """The result of one pass over the training sentences.
 
     Attributes:
         number: Counted from 1.
@@ -80,7 +80,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step trained on, or several.
+    """The training data of one step, or of several.
 
     Attributes:
         sentences: How many.
@@ -95,7 +95,7 @@ class Step:
 
 @dataclass(slots=True)
 class Position:
-    """Where in a run one is.
+    """The position in a run.
 
     Attributes:
         step: Steps taken in the whole run.
@@ -126,7 +126,7 @@ def history(epochs: Sequence[Epoch], *, timed: bool) -> str:
 
 
 def remarks_on(epochs: Sequence[Epoch], score: Score | None) -> tuple[str, ...]:
-    """What there is to say of an epoch with this score that comes after these epochs."""
+    """Yield remarks on an epoch with this score, after the previous epochs."""
     last = [*(epoch.score for epoch in epochs), score][-NONE_FOUND:]
     if len(last) < NONE_FOUND or any(one is None or one.predicted or not one.gold for one in last):
         return ()
@@ -193,7 +193,7 @@ class RunWriter:
 
 
 def event_writer() -> Any:
-    """What writes event files.
+    """Return a writer of event files.
 
     Raises:
         ConfigError: TensorBoard is not installed.

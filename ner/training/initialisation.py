@@ -1,4 +1,4 @@
-"""What a run begins with: a fresh network, or a trained one whose labels are matched by name.
+"""Initialise a run: a new network, or a trained one whose labels are matched by name.
 
 Against forgetting, what a trained one knew is asked of it again while it learns new labels.
 """
@@ -153,11 +153,13 @@ def _from_model(
 
 
 def prepare_torch(device: torch.device, threads: int | None, *, deterministic: bool) -> None:
-    """What a run asks of torch as a whole, hence of its process."""
+    """Apply the settings of a run to torch, and so to the whole process."""
     if threads is not None:
         torch.set_num_threads(threads)
     if deterministic and device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants to be told
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # cuBLAS is deterministic only with this setting
         torch.use_deterministic_algorithms(True)
 
 
@@ -182,7 +184,7 @@ class Transfer:
     dropped: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """What there is to say of the labels."""
+        """Return the remarks on the labels."""
         named = (("kept", self.kept), ("new", self.new), ("dropped", self.dropped))
         return [f"labels {what}: {', '.join(labels) or 'none'}" for what, labels in named]
 
@@ -216,7 +218,7 @@ def start_from(model: Path | str, sentences: Sequence[Sentence], *, keep: bool =
 
 
 def model_digest(model: Path | str | None) -> str:
-    """What tells a model from any other; empty for none."""
+    """Return a digest that identifies a model; empty for none."""
     if model is None:
         return ""
     description = model_directory.read_json(Path(model) / model_directory.DESCRIPTION)

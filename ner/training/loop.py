@@ -65,7 +65,7 @@ class Run(Iterator[Epoch]):
     Raises:
         ConfigError: A setting cannot be used, or is not that of the checkpoint.
         ValueError: A file cannot be used.
-        FileExistsError: The output is there already, and is no model.
+        FileExistsError: The output already exists and is not a model.
     """
 
     def __init__(
@@ -187,22 +187,22 @@ class Run(Iterator[Epoch]):
 
     @property
     def sentences(self) -> int:
-        """How many sentences an epoch trains on."""
+        """The number of sentences an epoch trains on."""
         return len(self._data.pieces)
 
     @property
     def tokens(self) -> int:
-        """How many tokens an epoch trains on."""
+        """The number of tokens an epoch trains on."""
         return self._data.tokens
 
     @property
     def _planned(self) -> int:
-        """How many epochs there are to be."""
+        """The number of epochs planned."""
         return self._data.training.epochs or 0
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or patience is at its end."""
+        """Return whether all epochs are done, or patience is at its end."""
         training = self.settings.training
         if len(self.epochs) >= self._planned:
             return True
@@ -221,11 +221,11 @@ class Run(Iterator[Epoch]):
         """Train one epoch, or what is left of the one under way, and score it.
 
         Args:
-            done: Told of each step; of an epoch that is gone on with, first of what was done.
+            done: Called for each step; for a resumed epoch, first with what was done before.
 
         Raises:
             StoppedError: ``stop`` was called.
-            DivergedError: The loss is no longer a finite number.
+            DivergedError: The loss is NaN or infinite.
         """
         place = self.position
         groups = self._data.groups(len(self.epochs))
@@ -251,7 +251,7 @@ class Run(Iterator[Epoch]):
         """Score the best model as it lies on disk, write its figures beside it, tidy up.
 
         Raises:
-            RuntimeError: The reloaded model does not score what the log said.
+            RuntimeError: The reloaded model scores differently than in the log.
         """
         metrics = self.metrics()
         if self.processes.writes:
@@ -274,7 +274,7 @@ class Run(Iterator[Epoch]):
         return found
 
     def metrics(self) -> dict[str, Any]:
-        """What is known of the best epoch, as JSON holds it."""
+        """Return the metrics of the best epoch, as JSON."""
         if self.best is None:
             return {}
         known: dict[str, Any] = {"epoch": self.best.number, "loss": self.best.loss}

@@ -68,7 +68,7 @@ SCHEDULES: Mapping[str, Shape] = {
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How the learning rate changes over a run.
+    """The schedule of the learning rate.
 
     Attributes:
         shape: A name in ``SCHEDULES``.
@@ -152,7 +152,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser the state that ``optimizer_tensors`` told."""
+    """Give an optimiser the state given by ``optimizer_tensors``."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")

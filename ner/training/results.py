@@ -1,4 +1,4 @@
-"""How a run scores: epochs on the development sentences, and the model as it lies on disk."""
+"""The scores of a run: of epochs on the development sentences, and of the saved model."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _summed(
 
 
 def score_tagger(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """How well a tagger finds the spans of annotated sentences: the six figures of exact spans."""
+    """Score a tagger on annotated sentences: the six figures of exact spans."""
     return evaluate(sentences, tagger.predict(sentences)).exact.as_json()
 
 
@@ -102,7 +102,7 @@ def final_metrics(
         old: The tagger that the run started from.
 
     Raises:
-        RuntimeError: The tagger does not score what the log said.
+        RuntimeError: The tagger scores differently than in the log.
     """
     metrics = dict(known)
     for name, sentences in (("development", corpora.development), ("test", corpora.test)):
@@ -122,7 +122,7 @@ def final_metrics(
 
 
 def decision_of(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """What is known of a decoding chosen by these sentences, and what redaction may promise."""
+    """Return the decoding chosen by these sentences, and what redaction may promise."""
     lattices = Lattices(tagger.network, sentences)
     chooser = Chooser(lattices)
     if not chooser.enough:

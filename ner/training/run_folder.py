@@ -152,7 +152,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
+        """The folder of the checkpoints."""
         return self.path / CHECKPOINTS
 
     def lock(self) -> RunLock:
@@ -235,7 +235,7 @@ def check_place(output: str | None, *, resume: bool, init_from: Path | str | Non
     Raises:
         ConfigError: There is nothing to resume beside, or a model would be trained into the place
             of the one it starts from.
-        FileExistsError: The output is there already, and is not a model.
+        FileExistsError: The output already exists and is not a model.
     """
     if output is None:
         if resume:

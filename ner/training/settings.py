@@ -1,4 +1,4 @@
-"""What a configuration file holds, section by section."""
+"""The sections of a configuration file."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class TrainingSettings:
         batch_size: The most sentences of a batch; where null, 32, or fewer where an epoch would
             have less than 400 steps, but at least 4; times the number of processes that train
             together, as far as there are sentences enough.
-        longest: A longer sentence is trained on in pieces of at most so many tokens, cut between
+        longest: A longer sentence is split into pieces of at most this many tokens, cut between
             entities. (In tagging and scoring no sentence is cut.)
         batch_tokens: The most tokens a batch, padding counted; no limit where it is null.
         length_noise: Sentences of a batch have like length: their length plus a random number
@@ -172,18 +172,18 @@ class TrainingSettings:
         plateau_factor: What it then multiplies the learning rate by.
         gradient_clip: The longest gradient; a longer one is shortened to it.
         gradient_normalisation: Whether shorter gradients are lengthened to it too.
-        accumulate: So many batches make one step, as one large batch would.
+        accumulate: The number of batches per step, with the effect of one large batch.
         precision: ``float32``, or ``bfloat16`` for the network before the CRF.
         average: The decay of a moving average of the weights, which is what is scored and saved;
             0 for none.
-        patience: Stop after so many epochs without a better development F1; null for never.
+        patience: Stop after this many epochs without a better development F1; null for never.
         rehearsal: With a model to start from, the weight of what it says of its labels, beside
             the annotation of the new sentences: its marginals are soft targets, its labels are
             kept, and O in the new sentences leaves them open. 0 for none.
         threads: How many threads the CPU uses; null leaves torch's choice. More than one is
             rarely worth it: the steps are short, and beside other work threads wait for each other.
-        checkpoint_steps: A checkpoint every so many steps, beside those at the ends of epochs.
-        checkpoint_minutes: A checkpoint whenever so many minutes have gone by without one.
+        checkpoint_steps: Save a checkpoint every this many steps, besides those after epochs.
+        checkpoint_minutes: Save a checkpoint when this many minutes have passed since the last one.
     """
 
     seed: int = 1

@@ -30,7 +30,7 @@ from ner.training.settings import TrainingSettings
 
 
 class DivergedError(ValueError):
-    """A loss or a gradient that is no finite number."""
+    """A loss or gradient is NaN or infinite."""
 
 
 class Stepper:
@@ -146,7 +146,7 @@ class Stepper:
         return {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
 
     def restore(self, parts: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
-        """Go on from tensors that were written down after so many steps."""
+        """Continue from tensors that were saved after this many steps."""
         self.network.load_state_dict(parts["network"])
         restore_optimizer(self.optimizer, parts["optimizer"])
         self.rows.restore(parts["rows"])
@@ -167,7 +167,7 @@ class Stepper:
                 return self._loss_of(batch)
             with autocast_bfloat16(self.network, self._device):
                 return self._loss_of(batch)
-        except ValueError as error:  # the CRF refuses emissions that are no numbers
+        except ValueError as error:  # the CRF raises for emissions that contain NaN
             raise DivergedError(str(error)) from error
 
     def _loss_of(self, batch: Batch) -> Tensor:

@@ -143,7 +143,7 @@ class Study:
         return max(complete, key=lambda trial: trial.f1 or 0.0, default=None)
 
     def run(self, count: int, tell: Tell = lambda line: None) -> Iterator[Trial]:
-        """Try settings until the study has so many trials that are over.
+        """Run trials until the study has the requested number of finished ones.
 
         Args:
             count: How many there are to be in all, those of earlier calls included.
@@ -181,10 +181,10 @@ class Study:
 
 
 def read_ranges(settings: RunSettings) -> dict[str, Choices]:
-    """What the section ``tune`` names, checked.
+    """Read and check the section ``tune``.
 
     Raises:
-        ConfigError: It names nothing, or something that cannot be tuned or is no range.
+        ConfigError: It is empty, names a setting that cannot be tuned, or has an invalid range.
     """
     if not settings.tune:
         raise ConfigError(
@@ -227,14 +227,14 @@ def _choice(choices: Choices) -> Any:
 
 
 def _chosen(choices: Choices, value: Any) -> Any:
-    """What a choice of Optuna's means, without the last digits of binary fractions."""
+    """Return a choice of Optuna, without the last digits of binary fractions."""
     if isinstance(choices, list):
         return choices[value]
     return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _train(run: Run, trial: Any, tell: Tell) -> str:
-    """Train a trial's run, as long as it is no worse than most; how it ended."""
+    """Train a trial's run unless it is pruned; return how it ended."""
     try:
         for epoch in run:
             f1 = 0.0 if epoch.score is None else epoch.score.f1
@@ -294,7 +294,7 @@ def _opened(path: Path, identity: dict[str, Any]) -> Any:
 
 
 def _identity(settings: RunSettings, corpora: Corpora) -> dict[str, Any]:
-    """What must be the same when a study is gone on with."""
+    """Return what must be the same for a study to be resumed."""
     raw = {**settings.as_dict(), "tune": settings.tune, "output": None}
     plain: dict[str, Any] = json.loads(json.dumps(flat(raw)))
     return {**plain, "sentences": corpora.fingerprint()}

@@ -1,4 +1,4 @@
-"""Where the tokens of a batch lie when they are packed by time."""
+"""The layout of the tokens of a batch that are packed by time step."""
 
 from __future__ import annotations
 

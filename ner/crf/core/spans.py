@@ -1,4 +1,4 @@
-"""What the tags of spans look like, and how probable spans are."""
+"""The tags of spans, and the probabilities of spans."""
 
 from __future__ import annotations
 
