@@ -332,10 +332,12 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(number, tmp_path, ca
 def test_the_log_of_epochs_is_json_lines(toy, tmp_path):
     run = run_of(toy, tmp_path)
     run.train_epoch()
-    live = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    live = [
+        json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()
+    ]
     assert live[0]["seconds"] > 0
     list(run)
     kept = [json.loads(x) for x in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in kept] == [1, 2, 3]
-    assert not run.folder.exists()
+    assert not run.folder.path.exists()
     assert all(line["development"]["gold"] for line in kept)

@@ -35,10 +35,14 @@ class Advance(Protocol):
 
 
 class _Steps(logging.Handler):
-    """Prints what is logged, each a line."""
+    """Prints each record as a line of the report."""
+
+    def __init__(self, report: Progress) -> None:
+        super().__init__(logging.INFO)
+        self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
-        note(f"{record.getMessage()} ...")
+        self._report.line(f"{record.getMessage()} ...")
 
 
 class Progress:
@@ -64,9 +68,9 @@ class Progress:
 
     @contextlib.contextmanager
     def steps(self) -> Iterator[None]:
-        """Show what the library logs of its steps, on standard error, while the block runs."""
+        """Print the steps that the library logs while the block runs."""
         log = logging.getLogger("ner")
-        level, handler = log.level, _Steps(logging.INFO)
+        level, handler = log.level, _Steps(self)
         if not self.quiet:
             log.addHandler(handler)
             log.setLevel(min(level or logging.INFO, logging.INFO))
