@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a server
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small work, quick tests
 
 import pytest
