@@ -73,10 +73,12 @@ def test_a_missing_library_is_named_with_its_extra(model, tmp_path, capsys, monk
     assert "pip install 'ner-crf[onnx]'" in capsys.readouterr().err
 
 
-def test_other_verbs_say_what_an_exported_model_is(model, tmp_path, capsys):
+def test_verbs_that_change_a_model_say_what_an_exported_one_is(model, tmp_path, capsys):
     folder = str(tmp_path / "exported")
     assert main(["export", str(model / "model"), folder, "--quiet"]) == 0
-    assert main(["evaluate", str(model / "gold.conll"), "--model", folder]) == 2
+    assert main(["evaluate", str(model / "gold.conll"), "--model", folder]) == 0
+    capsys.readouterr()
+    assert main(["calibrate", folder, str(model / "gold.conll")]) == 2
     assert "exported" in capsys.readouterr().err
     with pytest.raises(ModelError, match=r"a model that is not exported; use `ner\.load`"):
         runtime.load(model / "model")

@@ -230,7 +230,7 @@ def test_other_ways_and_paths_are_refused_too(client):
     assert client.get("/tag").status_code == 405
     assert error_of(client.get("/tag"))
     assert client.get("/../etc/passwd").status_code == 404
-    assert "POST /tag" in error_of(client.get("/docs"))
+    assert "POST /tag" in error_of(client.get("/documents"))
 
 
 def test_the_body_is_measured_while_it_is_read(served):
