@@ -101,7 +101,7 @@ def test_training_text_without_entities_is_refused():
 
 
 def test_a_label_that_cannot_be_written_is_no_fault_of_a_setting():
-    with pytest.raises(ValueError, match=r"^the label 'A\\x07' holds a control character"):
+    with pytest.raises(ValueError, match=r"^the label 'A\\x07' contains a control character"):
         build([Sentence(("a",), (Span(0, 1, "A\a"),))])
 
 

@@ -71,7 +71,7 @@ class Features:
             return None
         name, start, end = place
         if name not in self._files:
-            self._files[name] = np.load(self._folder / f"{name}.npy", mmap_mode="r")
+            self._files[name] = np.load(self._folder / f"{name}.npy", mmap_mode="c")
         return self._files[name][start:end]
 
     def add(self, found: Mapping[bytes, Floats]) -> None:
@@ -199,7 +199,7 @@ class Subwords:
             if len(known) + len(new) > WORDS:  # a new one: other threads may be reading this one
                 known = self._known = {}
                 new = sorted(set(words))
-            texts = [self._lead + word[:LONGEST] for word in new]
+            texts = [self._lead + _encodable(word[:LONGEST]) for word in new]
             encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
             for word, found in zip(new, encoded, strict=True):
                 known[word] = tuple(found.ids[:MOST]) or (self._unknown,)
@@ -227,6 +227,11 @@ class Subwords:
 
     def __deepcopy__(self, memo: object) -> Subwords:
         return Subwords(self.text)
+
+
+def _encodable(word: str) -> str:
+    """Return the word with a question mark for each lone surrogate, which no UTF-8 has."""
+    return word.encode("utf-8", "replace").decode("utf-8")
 
 
 def _read(text: str) -> Tokenizer:
