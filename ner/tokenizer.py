@@ -73,6 +73,11 @@ def _tokens(piece: str) -> Offsets:
     start = _first_inside(piece)
     before, start = _split_off_left(piece, start)
     after, end = _split_off_right(piece, start)
+    if end - start > 2 and piece[start] == piece[end - 1] == "-":
+        # Dashes around a word; -DOCSTART- as one token would be a boundary in a CoNLL file.
+        before.append((start, start + 1))
+        after.append((end - 1, end))
+        start, end = start + 1, end - 1
     return [*before, *_inside(piece, start, end), *reversed(after)]
 
 

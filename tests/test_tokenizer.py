@@ -37,6 +37,7 @@ CASES = {
     "Hi\U0001f600there \U0001f44d\U0001f3fd \U0001f469\u200d\U0001f4bb": (
         "Hi \U0001f600 there \U0001f44d\U0001f3fd \U0001f469\u200d\U0001f4bb"
     ),
+    "We met -DOCSTART- and -x- in -Accra": "We met - DOCSTART - and - x - in -Accra",
     "": "",
     " \t\u00a0\n": "",
 }

@@ -201,7 +201,7 @@ class Job:
         took = max(time.perf_counter() - began, 1e-9)
         if not self.arguments.quiet:
             rate = f"{self.tokens / took:,.0f} tokens/s"
-            counts = f"{self.sentences:,} sentences, {self.tokens:,} tokens"
+            counts = f"{_count(self.sentences, 'sentence')}, {_count(self.tokens, 'token')}"
             note(f"{counts}, {took:,.1f} s, {rate}{self._tokenizer()}")
 
     def _tokenizer(self) -> str:
@@ -373,3 +373,7 @@ def target_of(path: str) -> str:
             f"cannot infer the format of {path} from its extension; pass --to {', '.join(TARGETS)}"
         )
     return str(kind)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
