@@ -1,5 +1,7 @@
 """A configuration from files that were looked at, and runs without a configuration."""
 
+import re
+
 import pytest
 
 import ner
@@ -116,3 +118,15 @@ def test_python_takes_the_same(tmp_path):
 def test_nothing_to_train_on_is_said(capsys):
     assert main(["train"]) == 2
     assert "give CONFIG.yaml or --train FILE" in capsys.readouterr().err
+
+
+def test_what_is_commented_out_can_be_used(tmp_path):
+    train, development = files(tmp_path, LINES["plain"][0], "train.conll", "development.conll")
+    target = tmp_path / "mine.yaml"
+    assert main(["init", train, development, "--output", str(target)]) == 0
+    (tmp_path / "v.txt").write_text("Ada 1 2\nObi 2 1\n", "utf-8")
+    text = target.read_text("utf-8").replace("FILE", str(tmp_path / "v.txt"))
+    head, _, rest = text.partition("# model:")
+    target.write_text(head + re.sub(r"(?m)^# ", "", "# model:" + rest), "utf-8")
+    assert main(["train", str(target), "--epochs", "1", "--output", str(tmp_path / "m")]) == 0
+    assert "pretrained" in ner.load(tmp_path / "m").network.embeddings

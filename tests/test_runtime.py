@@ -252,7 +252,7 @@ def test_damage_is_one_clear_error(copied):
     (copied / TYPES).unlink()
     with pytest.raises(ModelError, match=r"types\.onnx: missing"):
         runtime.load(copied)
-    with pytest.raises(ModelError, match="expected a model directory"):
+    with pytest.raises(ModelError, match=r"model directory .* does not exist"):
         runtime.load(copied / "nothing")
 
 

@@ -35,13 +35,13 @@ SPLITS = (  # what a file is for, by its name
     ("test", re.compile(r"(^|[^a-z])(test|testb|eval)([^a-z]|$)")),
 )
 HEADER = """\
-# One file is one run; everything not said here is the published recipe. Every setting is in
+# One file is one run; every setting left out has its published default. Every setting is in
 # docs/settings.md. Next: `ner check {files}`, then `ner train {name}`.
 """
 REST = """\
 # model:
 #   embeddings:
-#     words: {{vectors: FILE}}  # pretrained word vectors; naming one part replaces the recipe's
+#     pretrained: {{file: FILE}}  # word vectors, beside the embeddings of the recipe
 #   encoder: {{width: 200}}
 # training:
 #   epochs: 30  # without it, as many as suit the size of the corpus

@@ -102,8 +102,8 @@ class Manifest:
         """
         recover(folder)
         if not folder.is_dir():
-            kind = "a file" if folder.exists() else "missing"
-            raise ModelError(f"{folder}: expected a model directory, it is {kind}")
+            wrong = "is a file" if folder.exists() else "does not exist"
+            raise ModelError(f"model directory {str(folder)!r} {wrong}")
         for name, told in OTHERS.items() if not (folder / self.name).exists() else ():
             if (folder / name).is_file():
                 raise ModelError(f"{folder}: {told}")
