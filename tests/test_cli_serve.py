@@ -52,7 +52,8 @@ def test_a_port_that_is_taken_is_said(small_model, capsys):
 
 def test_no_model_is_said(tmp_path, capsys):
     assert main(["serve", str(tmp_path / "none"), "--port", "0"]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none'}")
+    expected = f"error: model directory '{tmp_path / 'none'}' does not exist\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_a_missing_extra_is_said(small_model, capsys, monkeypatch):
