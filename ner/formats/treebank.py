@@ -184,15 +184,21 @@ def values_at(group: Group, place: str, names: Sequence[str]) -> list[str | None
     if MISC not in names:
         return [None] * len(group.rows)
     column = names.index(MISC)
-    return [in_misc(row[column], place) for row in group.rows]
+    head = f"{place}="
+    return [_after(row[column], head) if head in row[column] else None for row in group.rows]
 
 
 def in_misc(misc: str, key: str) -> str | None:
     """The value of a key in MISC, ``A=1|B=2``."""
-    start = 0 if misc.startswith(f"{key}=") else misc.find(f"|{key}=") + 1
-    if start == 0 and not misc.startswith(f"{key}="):
+    return _after(misc, f"{key}=")
+
+
+def _after(misc: str, head: str) -> str | None:
+    """Return what stands after a key and its equals sign; ``None`` without them."""
+    start = 0 if misc.startswith(head) else misc.find(f"|{head}") + 1
+    if start == 0 and not misc.startswith(head):
         return None
-    return misc[start + len(key) + 1 :].partition("|")[0]
+    return misc[start + len(head) :].partition("|")[0]
 
 
 def with_misc(misc: str, key: str, value: str | None) -> str:
