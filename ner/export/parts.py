@@ -117,9 +117,9 @@ def _bag(graph: Graph, table: nn.EmbeddingBag, words: str) -> str:
 def _transformer(graph: Graph, part: TransformerEmbedding, indices: Sequence[str]) -> str:
     """Return standardised states; with a mixture, the weighted sum over layers."""
     rows = len(part.mean)
-    weights = np.ones((rows, 1)) if part.mixture is None else numbers(part.mixture)[:, None]
-    shares = np.exp(weights - weights.max()) / np.exp(weights - weights.max()).sum()
-    scale = numbers(part.scale) * (shares if part.mixture is not None else 1.0)
+    scale = numbers(part.scale)
+    if part.mixture is not None:
+        scale = scale * numbers(part.mixture.softmax(0))[:, None]
     centred = graph.op("Sub", indices[0], graph.constant(numbers(part.mean).ravel(), np.float32))
     scaled = graph.op("Mul", centred, graph.constant(scale.ravel(), np.float32))
     if rows == 1:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,16 +52,14 @@ def transformer_graph(part: TransformerEmbedding, *, int8: bool = False) -> byte
         own = {
             name.removeprefix(f"encoder.layer.{layer}."): array for name, array in weights.items()
         }
-        value = _layer(graph, own, value, bias, heads=_heads(config), epsilon=epsilon)
+        value = _layer(
+            graph, own, value, bias, heads=int(config["num_attention_heads"]), epsilon=epsilon
+        )
         hidden.append(value)
     chosen = [hidden[layer] for layer in part.layers]
     shape: list[int | str | None] = ["windows", "length", part.indexer.state_width]
     graph.output(_read(graph, chosen, mix=part.mix), shape, name="states")
     return graph.model("transformer")
-
-
-def _heads(config: Mapping[str, Any]) -> int:
-    return int(config["num_attention_heads"])
 
 
 def _embedded(

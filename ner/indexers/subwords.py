@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 DIGEST = 32  # bytes of a key
 REMEMBERED = 64 << 20  # bytes of states kept in memory
+MISSING = (
+    "transformer embeddings need the packages transformers and tokenizers: "
+    "pip install 'ner-crf[transformers]'"
+)
 WORDS = 1 << 16  # the most distinct words whose subwords are remembered
 MOST = 64  # subwords of a word that are read; names are shorter, and base64 says little
 LONGEST = 2000  # characters of a word that are cut into subwords at all
@@ -238,10 +242,7 @@ def _read(text: str) -> Tokenizer:
     try:
         from tokenizers import Tokenizer
     except ImportError:
-        raise ConfigError(
-            "transformer embeddings need the packages transformers and tokenizers: "
-            "pip install 'ner-crf[transformers]'"
-        ) from None
+        raise ConfigError(MISSING) from None
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:
