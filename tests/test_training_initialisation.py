@@ -83,7 +83,7 @@ def test_a_run_starts_from_a_model_and_is_resumed_with_it_alone(model, tmp_path)
 
 
 def test_a_missing_model_to_start_from_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"nowhere.*missing"):
+    with pytest.raises(ModelError, match=r"nowhere.*does not exist"):
         start_from(tmp_path / "nowhere", NEW)
 
 
