@@ -191,3 +191,10 @@ def test_phrases_are_counted_across_lines(monkeypatch):
 def test_phrases_are_counted_in_texts_and_not_in_code():
     source = 'told = None  # is none\nprint(f"are none {told}" if told is None else "")\n'
     assert words.prose(source).split("\n") == ["# is none", 'f"are none {}"', '""']
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    site = (ROOT / "mkdocs.yml").read_text("utf-8")
+    named = re.findall(r"^ +- (?:\w+: )?(\S+\.md)$", site, re.MULTILINE)
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    assert pages - set(named) == set(), "add a line under `nav` in mkdocs.yml"

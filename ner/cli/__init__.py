@@ -110,17 +110,21 @@ def _prepare_streams() -> None:
 def _run(given: list[str]) -> int:
     if not given or given[0] not in VERBS:
         return _without_verb(given)
-    verb = given[0]
-    module = import_module(f"ner.cli.{verb}")
+    parser, module = parser_of(given[0]), import_module(f"ner.cli.{given[0]}")
+    status: int = module.run(parser.parse_intermixed_args(given[1:]))
+    sys.stdout.flush()
+    return status
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """Return the parser of a verb's arguments."""
     parser = Parser(
         prog=f"ner {verb}",
         description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    module.add_arguments(parser)
-    status: int = module.run(parser.parse_intermixed_args(given[1:]))
-    sys.stdout.flush()
-    return status
+    import_module(f"ner.cli.{verb}").add_arguments(parser)
+    return parser
 
 
 def _without_verb(given: list[str]) -> int:
