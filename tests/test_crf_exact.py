@@ -212,7 +212,7 @@ def test_posterior_keeps_the_spans_of_greatest_weight(threshold):
 @pytest.mark.parametrize("threshold", [0.0, -0.5, 1.01, float("nan")])
 def test_posterior_wants_a_threshold_that_is_a_probability(threshold):
     chain = random_crf(TAGS).chain(torch.zeros(1, 2, TAGS), torch.tensor([2]))
-    with pytest.raises(ValueError, match=f"over 0 and at most 1, got {threshold}"):
+    with pytest.raises(ValueError, match=f"greater than 0 and at most 1, got {threshold}"):
         posterior(chain, span_tags("BIO", 2), threshold=threshold)
 
 

@@ -239,6 +239,6 @@ def test_emissions_that_are_no_numbers_are_never_read_as_no_entity(way, wrong, s
     emissions = np.zeros((5 * sentences, count), np.float32)
     emissions[-2, 1] = wrong
     ask = partial(decoder.readings, count=2) if way == "readings" else decoder.spans
-    place = f"sentence {sentences - 1} hold {wrong} at token 3, tag 1"
+    place = rf"contain {wrong} \(sentence {sentences - 1}, token 3, tag 1\)"
     with pytest.raises(ValueError, match=place):
         ask(moves, emissions, np.full(sentences, 5))

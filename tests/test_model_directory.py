@@ -404,16 +404,16 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(
 @pytest.mark.parametrize("value", ["nan", "inf"])
 @pytest.mark.parametrize("name", WEIGHED[1:])
 @pytest.mark.parametrize("engine", [FastEngine, PlainEngine])
-def test_scores_of_the_crf_that_are_not_finite_are_told_when_they_are_used(
+def test_scores_of_the_crf_that_are_not_finite_are_reported_when_they_are_used(
     good, engine, name, value
 ):
     """As a program may have made them so that holds the network; a path need not meet them."""
     tagger = ner.load(good)
     with torch.no_grad():
         tagger.network.get_parameter(name).view(-1)[0] = float(value)
-    told = rf"'{name[4:].split('_')[0]}' of the CRF must be finite"
+    expected = rf"CRF parameter '{name[4:].split('_')[0]}': NaN or \+inf in"
     for tokens in (("Ada", "Obi", "left"), ("Ada",)):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=expected):
             engine(tagger.network).predict([Sentence(tokens)])
 
 

@@ -1,7 +1,6 @@
-"""The linear-chain conditional random field. It knows tags as numbers, and nothing else.
+"""The linear-chain conditional random field, over tags given as integers.
 
-The names are imported when first asked for, so that `ner.crf.core` can be used where
-torch is not installed.
+Names are imported on first access, so that `ner.crf.core` can be used without torch.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import the home of a public name when it is first asked for (PEP 562)."""
+    """Import a public name on first access (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(_HOMES[name]), name)

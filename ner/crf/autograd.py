@@ -1,8 +1,8 @@
 """The negative log likelihood and the log partition, with their analytic gradients.
 
 The derivative of the log partition with respect to a score is the probability that a path uses
-it (Lafferty, McCallum and Pereira 2001), so the forward and the backward recursion, run together
-in the forward pass, hold the whole gradient; nothing is recorded by autograd.
+it, ``d log Z / d s = p(s | x)`` (Lafferty, McCallum and Pereira 2001). The forward pass runs both
+recursions, so it already has the whole gradient, and autograd records nothing.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from ner.crf.lattice import Lattice, numbers
 
 _Apply = Callable[..., Tensor]
 _Four = tuple[Tensor, Tensor, Tensor, Tensor]  # of emissions, transitions, start and end
-_LOWEST = -1e30  # takes the place of minus infinity where derivatives must stay finite
+_LOWEST = -1e30  # replaces minus infinity where derivatives must stay finite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossSpec:
-    """Which sums to compute from the scores of a batch: log partitions, less gold path scores.
+    """A loss to compute from the scores of a batch: log partitions, less gold path scores.
 
     lengths: ``(batch,)``.
     candidates: ``(batch, length, tags)``, or None.
-    tags: gold tags, ``(batch, length)``, anything at padding; or None: log partitions alone.
-    factor: what every sentence's value is multiplied by.
-    summed: whether the values are summed over sentences.
+    tags: gold tags, ``(batch, length)``, anything at padding; None for log partitions alone.
+    factor: the factor of every sentence's value.
+    summed: whether to sum over sentences.
     dtype: the type of the result.
     """
 
@@ -63,8 +63,8 @@ class Backend(Protocol):
         """Return the derivatives of the weighted log partitions, less those of gold scores.
 
         Args:
-            weights: ``(batch,)``, or one for all.
-            factor: What all weights are multiplied by.
+            weights: ``(batch,)``, or a scalar.
+            factor: A factor of all weights.
             dtype: The type of the emissions' derivatives.
         """
         ...
@@ -76,7 +76,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HostBackend:
-    """The sums of ``ner.crf.core``, in tensors."""
+    """The sums of ``ner.crf.core`` as tensors."""
 
     sums: PathSums
     device: torch.device
@@ -111,20 +111,20 @@ class HostBackend:
 
 
 def on_gpu(lattice: Lattice) -> bool:
-    """Return whether the scores live on an accelerator."""
+    """Return whether the scores are on an accelerator."""
     return lattice.emissions.device.type != "cpu"
 
 
 def backend(lattice: Lattice, tags: Tensor | None = None) -> Backend:
-    """Run the forward and the backward recursion, the fastest way that is exact.
+    """Run the forward and backward recursions by the fastest exact implementation.
 
     Args:
         lattice: The scores.
         tags: Gold tags, ``(batch, length)``; anything at padding.
 
     Raises:
-        ValueError: A score is NaN or infinite, a sentence has no legal path, or gold tags are not
-            tags or not legal.
+        ValueError: A score is NaN or infinite, a sentence has no legal path, or gold tags are
+            out of range or not legal.
     """
     fast = Scaled.of(lattice, tags) if on_gpu(lattice) else None
     return HostBackend.of(lattice, tags) if fast is None else fast
@@ -153,7 +153,7 @@ class _Likelihood(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         spec: LossSpec = ctx.spec
         inputs: _Four = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: derivatives of these are wanted
+        if torch.is_grad_enabled():  # create_graph=True
             return (*_differentiable(inputs, spec, gradients[0]), None)
         sums: Backend = ctx.sums
         parts = sums.gradient(gradients[0], spec.factor, inputs[0].dtype)
@@ -161,17 +161,17 @@ class _Likelihood(torch.autograd.Function):
 
 
 def _opaque(*arguments: Any) -> Tensor:
-    """Compute a likelihood out of a compiler's sight.
+    """Compute a likelihood outside ``torch.compile``.
 
-    The compiler is kept out only when it asks: to tell it before would import it, which takes
-    seconds.
+    Disabled here, during compilation, rather than at import, which would import the compiler and
+    take seconds.
     """
     apply: _Apply = torch.compiler.disable(_Likelihood.apply)  # type: ignore[no-untyped-call]
     return apply(*arguments)
 
 
 def _differentiable(inputs: _Four, spec: LossSpec, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    """Return the gradient by plain torch operations, which can be differentiated again."""
+    """Return the gradient by differentiable torch operations, for second derivatives."""
     emissions, transitions, start, end = inputs
     lattice = Lattice(emissions, transitions, start, end, spec.lengths, spec.candidates)
     wanted = [each for each in inputs if each.requires_grad]
@@ -193,10 +193,10 @@ def likelihood(
         transitions: ``(tags, tags)``, minus infinity where forbidden.
         start: ``(tags,)``, minus infinity where forbidden.
         end: ``(tags,)``, minus infinity where forbidden.
-        spec: What to compute from them.
+        spec: The loss to compute.
 
     Returns:
-        ``(batch,)``, or a scalar where a sum is wanted.
+        ``(batch,)``, or a scalar if the spec is summed.
 
     Raises:
         ValueError: A score is NaN or infinite, a sentence has no legal path, or gold tags are not
@@ -207,7 +207,7 @@ def likelihood(
 
 
 class _SlowGradient(torch.autograd.Function):
-    """A value computed the fast way, whose gradient is that of a slow way to compute it."""
+    """A value computed by one function, and differentiated through another."""
 
     @staticmethod
     def forward(
@@ -234,11 +234,11 @@ class _SlowGradient(torch.autograd.Function):
 def with_slow_gradient(
     fast: Callable[[], Tensor], slow: Callable[[Lattice], Tensor], lattice: Lattice
 ) -> Tensor:
-    """Return a value computed the fast way; its gradient, if asked for, comes the slow way.
+    """Return a value computed by `fast`, whose gradient is that of `slow`.
 
     Args:
-        fast: Computes the value from the lattice.
-        slow: Computes it by differentiable torch operations.
+        fast: Computes the value.
+        slow: Computes the same value by differentiable torch operations.
         lattice: The scores.
     """
     apply: _Apply = _SlowGradient.apply
@@ -251,7 +251,7 @@ def differentiable_log_partition(lattice: Lattice, factor: Tensor | None = None)
 
     Args:
         lattice: The scores.
-        factor: What the scores of each sentence are multiplied by, ``(batch,)``, or None.
+        factor: A factor of all scores of each sentence, ``(batch,)``, or None.
     """
     by = torch.ones(1, dtype=torch.float64, device=lattice.lengths.device)
     by = (by if factor is None else factor)[:, None, None]
@@ -277,16 +277,17 @@ def differentiable_log_partition(lattice: Lattice, factor: Tensor | None = None)
 
 
 def differentiable_marginals(lattice: Lattice) -> Tensor:
-    """Return the probability of each tag at each token, for derivatives."""
+    """Return the marginals of tags, differentiable: d log Z / d e(t, y) = p(y_t = y)."""
     total = differentiable_log_partition(lattice).sum()
     (marginals,) = torch.autograd.grad(total, lattice.emissions, create_graph=True)
     return marginals
 
 
 def differentiable_entropy(lattice: Lattice) -> Tensor:
-    """Return the log partition less the expected score, ``(batch,)``, for derivatives.
+    """Return the entropy over paths, ``(batch,)``, differentiable.
 
-    The expected score is the derivative of the log partition by a common factor of all scores.
+    H = log Z - E[score], and E[score] = d log Z(f) / d f at f = 1 for a common factor f of all
+    scores.
     """
     factor = torch.ones_like(lattice.lengths, dtype=torch.float64).requires_grad_()
     total = differentiable_log_partition(lattice, factor)

@@ -1,4 +1,4 @@
-"""The scores of all tag sequences of some sentences, sums over them, and ways to choose one."""
+"""The distribution over tag sequences that a CRF defines, and its decoders."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class SpanTags:
 
     single: the tag of a span of one token.
     first, inside, last: the tags of the first, the inner and the last token of a longer span.
-    prolonging: the tag which at the next token would make the span longer, or -1 where the
-        scheme closes its spans itself (BIOES, BILOU, BMES).
+    prolonging: the tag that would extend the span if it followed, or -1 if the scheme marks the
+        end of a span (BIOES, BILOU, BMES).
 
     For BIO `single` and `first` are B, `inside`, `last` and `prolonging` are I.
     """
@@ -56,7 +56,7 @@ class SpanTags:
         return SpanTags(*(getattr(self, name).to(device) for name in self.__slots__))
 
     def table(self) -> SpanTable:
-        """Return the same table in arrays."""
+        """Return the same table as arrays."""
         return SpanTable(*(getattr(self, name).cpu().numpy() for name in self.__slots__))
 
 
@@ -64,9 +64,9 @@ class SpanTags:
 class Paths:
     """One path per sentence, or `n` of them.
 
-    tags: ``(batch, length)``, 0 at padding; of n-best or drawn paths ``(batch, n, length)``.
+    tags: ``(batch, length)``, 0 at padding; ``(batch, n, length)`` for n-best or sampled paths.
     scores: ``(batch,)`` or ``(batch, n)``, float64: the sum of a path's emissions, transitions,
-        start and end. Its log-probability is that less the chain's log partition. Where a
+        start and end. Its log-probability is the score less the chain's log partition. If a
         sentence has fewer than `n` paths, the score is minus infinity and the tags are 0.
     """
 
@@ -86,19 +86,19 @@ class LinearChain(Lattice):
     transitions: ``(tags, tags)``, from the row's tag to the column's; minus infinity where
         forbidden.
     start, end: ``(tags,)``; minus infinity where forbidden.
-    lengths: the tokens of each sentence, ``(batch,)``; 0 is allowed.
-    candidates: which tags each token may carry, bool ``(batch, length, tags)``, or None. With
-        them, everything is about the distribution given that the path keeps to them.
+    lengths: the number of tokens of each sentence, ``(batch,)``; 0 is allowed.
+    candidates: the tags that each token may have, bool ``(batch, length, tags)``, or None. With
+        candidates, all results are conditional on the path using them.
 
     Raises:
-        ValueError: where shapes or types do not fit. Every method raises it for a score that is
-            NaN or infinite, and for a sentence that has no legal path.
+        ValueError: Shapes or types do not match. Every method raises it for a score that is NaN or
+            infinite, and for a sentence without a legal path.
     """
 
     __slots__ = ()
 
     def log_partition(self) -> Tensor:
-        """Return the log of the sum over all paths, ``(batch,)``; differentiable, 0 if empty."""
+        """Return the log partition, ``(batch,)``, 0 for an empty sentence; differentiable."""
         return likelihood(*self._scores(), LossSpec(self.lengths, self.candidates))
 
     def log_prob(self, tags: Tensor) -> Tensor:
@@ -108,15 +108,15 @@ class LinearChain(Lattice):
             tags: ``(batch, length)``, or ``(batch, n, length)``; anything at padding.
 
         Returns:
-            ``(batch,)`` or ``(batch, n)``; minus infinity where a path is not legal.
+            ``(batch,)`` or ``(batch, n)``; minus infinity for paths that are not legal.
         """
         total = self.log_partition()
         return self.score(tags) - (total if tags.dim() == 2 else total.unsqueeze(1))
 
     def marginals(self) -> Tensor:
-        """Return the probability of each tag at each token, ``(batch, length, tags)``, else 0.
+        """Return the probability of each tag at each token, ``(batch, length, tags)``.
 
-        Differentiable; the derivative runs in log space and is slow.
+        Padding is 0. Differentiable, but the gradient is computed in log space and is slow.
         """
         return with_slow_gradient(self._marginals, differentiable_marginals, self)
 
@@ -125,7 +125,7 @@ class LinearChain(Lattice):
 
         Returns:
             ``(batch, length - 1, tags, tags)``; entry t is about tokens t and t + 1, and is 0
-            where there is no token t + 1.
+            if token t + 1 is padding.
         """
         messages, length = self.messages(), max(self.emissions.shape[1], 1)
         return self._tensor(pair_marginals(self.arrays(), messages, 1, length)).to(self._type())
@@ -135,21 +135,21 @@ class LinearChain(Lattice):
     ) -> Tensor:
         """Return the probability that tokens [start, end) of a sentence are one span of a label.
 
-        It is exact: the sum over all paths in which these tokens, and no token more, spell such
-        a span. Not differentiable.
+        Exact: the sum over all paths in which these tokens, and no others, spell the span. Not
+        differentiable.
 
         Args:
             rows: The sentence of each span, ``(n,)``.
             starts: The first token, ``(n,)``.
             ends: The token after the last, ``(n,)``.
-            labels: The number of the label in `span_tags`, ``(n,)``.
+            labels: The index of the label in `span_tags`, ``(n,)``.
             span_tags: The tags that spell a span of each label.
 
         Returns:
             ``(n,)``, float64.
 
         Raises:
-            ValueError: for a span that does not lie in its sentence.
+            ValueError: A span is empty or exceeds its sentence.
         """
         spans = SpanBatch(*(part.cpu().numpy() for part in (rows, starts, ends, labels)))
         scores, table = self.arrays(), span_tags.table()
@@ -158,12 +158,12 @@ class LinearChain(Lattice):
     def entropy(self) -> Tensor:
         """Return the entropy of the distribution over paths in nats, ``(batch,)``, float64.
 
-        Differentiable; the derivative runs in log space and is slow.
+        Differentiable, but the gradient is computed in log space and is slow.
         """
         return with_slow_gradient(self._entropy, differentiable_entropy, self)
 
     def n_best(self, n: int) -> Paths:
-        """Return the `n` paths of greatest score, best first: tags are ``(batch, n, length)``.
+        """Return the `n` highest-scoring paths, best first: tags are ``(batch, n, length)``.
 
         The probability of a path is the exponential of its score less the log partition.
         """
@@ -177,7 +177,7 @@ class LinearChain(Lattice):
         Forward filtering, backward sampling (Scott 2002).
 
         Raises:
-            ValueError: for `n` below 1.
+            ValueError: `n` is less than 1.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
@@ -188,7 +188,7 @@ class LinearChain(Lattice):
         following = self.end.double().expand(batch, n, tags)
         for t in range(length - 1, -1, -1):
             inside = (self.lengths > t)[:, None, None]
-            # p(y_t | y_t+1, x) is in proportion to alpha(t, y_t) exp(A[y_t, y_t+1])
+            # p(y_t | y_t+1, x) is proportional to alpha(t, y_t) exp(A[y_t, y_t+1])
             weights = torch.where(inside, log_alpha[:, t].unsqueeze(1) + following, 0.0)
             weights = weights.softmax(2).view(-1, tags)
             tag = torch.multinomial(weights, 1, generator=generator).view(batch, n)
@@ -198,7 +198,7 @@ class LinearChain(Lattice):
 
     @torch.no_grad()
     def messages(self) -> Messages:
-        """Return the forward and backward messages in log space, in arrays on the host."""
+        """Return the forward and backward messages in log space, as arrays on the host."""
         return backend(self).messages()
 
     def _scores(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -224,7 +224,7 @@ Decoder = Callable[[LinearChain], Paths]
 
 
 def best_tags(lattice: Lattice) -> NDArray[np.int64]:
-    """Return the tags of the path of greatest score, ``(batch, length)``, 0 at padding.
+    """Return the tags of the highest-scoring path, ``(batch, length)``, 0 at padding.
 
     Raises:
         ValueError: Emissions or transitions are NaN or infinite, or a sentence has no legal path.
@@ -239,7 +239,7 @@ def _paths(chain: LinearChain, tags: NDArray[np.int64]) -> Paths:
 
 
 def _checked(chain: LinearChain) -> ChainScores:
-    """Return the scores, refused if one of the CRF's is NaN, whether a path meets it or not."""
+    """Return the scores, after checking those of the CRF for NaN and infinity."""
     scores = chain.arrays()
     scores.check_moves()
     return scores
@@ -264,22 +264,22 @@ def posterior(
     outside: int = 0,
     threshold: float = 0.5,
 ) -> Paths:
-    """Return the path of the greatest expected accuracy (minimum Bayes risk decoding).
+    """Return the path with the greatest expected accuracy (minimum Bayes risk decoding).
 
-    Without `span_tags`: the legal path with the greatest expected number of right tags. With
-    them: the spans that do not overlap and have the greatest sum of probability less threshold,
-    which is the choice of greatest expected F1 where the threshold is half of that F1 (Lipton,
-    Elkan and Narayanaswamy 2014); a span less probable than the threshold is never kept. At a
-    threshold of 0.5 or more no two such spans can overlap.
+    Without `span_tags`: the legal path with the greatest expected number of correct tags. With
+    them: the disjoint spans with the greatest sum of probability less threshold. This maximises
+    the expected F1 if the threshold is half of that F1 (Lipton, Elkan and Narayanaswamy 2014). A
+    span less probable than the threshold is never kept; at a threshold of 0.5 or more, no two
+    spans that exceed it can overlap.
 
-    Where that path is not legal, as when candidates leave a token no `outside`, the sentence
-    gets the most probable path that holds the kept spans.
+    If that path is not legal, for example because candidates exclude `outside` at a token, the
+    sentence gets the most probable path that contains the chosen spans.
 
     Args:
         chain: The distribution.
         span_tags: The tags that spell a span of each label.
         outside: The tag of a token outside all spans.
-        threshold: The least probability of a span, over 0.
+        threshold: The minimum probability of a span, greater than 0.
 
     Raises:
         ValueError: The threshold is not in (0, 1], a score is NaN or infinite, or a sentence has
@@ -287,7 +287,7 @@ def posterior(
     """
     scores = _checked(chain)
     if not 0.0 < threshold <= 1.0:
-        raise ValueError(f"threshold must be over 0 and at most 1, got {threshold}")
+        raise ValueError(f"threshold must be greater than 0 and at most 1, got {threshold}")
     if span_tags is None:
         return _paths(chain, core.posterior_tags(scores))
     table = span_tags.table()
@@ -297,7 +297,7 @@ def posterior(
 
 @torch.no_grad()
 def greedy(chain: LinearChain) -> Paths:
-    """Return the best next tag, token by token, of those from which a legal end can be reached.
+    """Return the best next tag, token by token, among those that can still reach a legal end.
 
     Raises:
         ValueError: Emissions or transitions are NaN or infinite, or a sentence has no legal path.
@@ -306,7 +306,7 @@ def greedy(chain: LinearChain) -> Paths:
 
 
 def n_best(chain: LinearChain, n: int) -> Paths:
-    """Return the `n` paths of greatest score; see ``LinearChain.n_best``."""
+    """Return the `n` highest-scoring paths; see ``LinearChain.n_best``."""
     return chain.n_best(n)
 
 

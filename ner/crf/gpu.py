@@ -2,14 +2,14 @@
 
 Its tests (``tests/test_crf_cuda.py``) have not run on a GPU yet; on the CPU the same sums are held
 to enumeration. They are those of ``core.linear_space``, with potentials in place of their logs. A
-time step costs the launch of a few kernels and nothing waits for it. Long sentences are cut into
-pieces that are walked side by side, in the manner of a scan (Sarkka and Garcia-Fernandez 2021):
-first every piece gives the matrix that carries a message over it, then messages are carried from
-piece to piece, then every piece is walked again from the messages at its ends. So the steps taken
-one after the other are about the square root of the length.
+time step costs the launch of a few kernels, and the host never waits for it. Long sentences are cut
+into pieces that are processed in parallel, as in a parallel scan (Sarkka and Garcia-Fernandez
+2021): first compute the matrix that carries a message across each piece, then carry messages from
+piece to piece, then run the recursion within every piece from the messages at its ends. The number
+of sequential steps is about the square root of the length.
 
-One more tag, the last, stands for what is not a token: the step before the first token and all
-after the last one. With its transitions the recursion needs no mask and no length.
+One additional tag, the last, stands for the boundary: the step before the first token and all
+steps after the last one. With its transitions the recursion needs neither a mask nor lengths.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ner.crf.core.scores import Messages
 from ner.crf.core.viterbi import LEVEL, TwoWayLayout, TwoWayMoves, TwoWayWalk, search, working_type
 from ner.crf.lattice import Lattice
 
-_EVERY = 4  # steps between two scalings
-_LEAST = math.exp(-500.0)  # a smaller sum of alpha times beta may have lost terms to underflow
-_WORK = 4e9  # multiplications that carrying messages over all pieces may cost
+_EVERY = 4  # steps between two rescalings
+_LEAST = math.exp(-500.0)  # a smaller sum(alpha * beta) may have lost terms to underflow
+_WORK = 4e9  # maximum number of multiplications to compute the matrices of all pieces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _DevicePotentials:
-    """Weights with the extra tag, and the logs of what was divided out.
+    """Potentials with the boundary tag, and the logs of the factors divided out.
 
     nodes: ``(steps, pieces * batch, tags + 1)``. moves: ``(tags + 1, tags + 1)``.
     shift: ``(batch, length)``, 0 at padding. move_log, start_log, end_log: scalars.
@@ -48,7 +48,7 @@ class _DevicePotentials:
 
     @staticmethod
     def of(lattice: Lattice, steps: int, pieces: int) -> _DevicePotentials:
-        """Weigh the scores of a lattice, cut into pieces of `steps` steps."""
+        """Exponentiate the scores of a lattice, cut into pieces of `steps` steps."""
         nodes, mask = lattice.nodes(), lattice.mask
         batch, length, tags = nodes.shape
         shift = torch.where(mask, nodes.amax(2), 0.0)
@@ -72,7 +72,7 @@ class _DevicePotentials:
 
 
 def _divided(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The weights of scores divided by the greatest, and its log."""
+    """Return exp(scores - maximum), and the maximum."""
     scores = scores.double()
     greatest = scores.amax()
     greatest = torch.where(greatest == -torch.inf, 0.0, greatest)
@@ -83,12 +83,12 @@ def _divided(scores: Tensor) -> tuple[Tensor, Tensor]:
 class Scaled:
     """Sums over the paths of a lattice, by torch operations on any device.
 
-    pieces: how many pieces every sentence is cut into.
-    reached: what reaches each step forwards, and backwards as seen from a piece's end, before
-        the emission counts, ``(steps, 2, pieces * batch, tags + 1)``.
-    values: the same with the emission.
+    pieces: the number of pieces of every sentence.
+    reached: the forward messages, and the backward ones counted from the end of a piece, excluding
+        the emission, ``(steps, 2, pieces * batch, tags + 1)``.
+    values: the same including the emission.
     entering: alpha before each piece's first step, ``(pieces * batch, tags + 1)``.
-    logs: the logs of what `values` forwards and `reached` backwards were divided by,
+    logs: the logs of the factors divided out of the forward `values` and the backward `reached`,
         ``(steps, 2, pieces * batch)``.
     log_partition: ``(batch,)``, float64.
     gold_score: the scores of the gold paths, ``(batch,)``, float64; 0 without gold tags.
@@ -114,9 +114,8 @@ class Scaled:
             tags: Gold tags, ``(batch, length)``; anything at padding.
 
         Returns:
-            None where float64 cannot hold the potentials, where scores are NaN or infinite, where
-            a sentence has no legal path, and where gold tags are not legal. To know that is the
-            one moment the host waits.
+            None if float64 cannot hold the potentials, a score is NaN or infinite, a sentence has
+            no legal path, or gold tags are not legal. This check is the only time the host waits.
         """
         batch, length, count = lattice.emissions.shape
         if batch == 0 or length == 0:
@@ -131,26 +130,29 @@ class Scaled:
         total = last + weights.shift.sum(1) + (lattice.lengths - 1) * weights.move_log
         total = torch.where(some, total + weights.start_log + weights.end_log, 0.0)
         score = torch.zeros_like(total) if tags is None else lattice.score(tags)
+        # sum_y alpha(t, y) beta(t, y), which equals Z up to the factors divided out
         sums = (reached[:, 0] * values[:, 1].flip(0)).sum(2)
         sound = (sums.amin() >= _LEAST) & torch.isfinite(total).all()
         sound &= (lattice.lengths <= length).all() & torch.isfinite(score).all()
         if not bool(sound):
             return None
-        logs[:, 1] -= divided[:, 1]  # what is looked at backwards has not been divided yet
+        logs[:, 1] -= divided[:, 1]  # backward `reached` precedes the division of its step
         return Scaled(lattice, tags, weights, pieces, reached, values, entering, logs, total, score)
 
     def gradient(
         self, weights: Tensor, factor: float, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The derivatives of the weighted log partitions, less those of gold paths' scores.
+        """Return the derivatives of the weighted log partitions, less those of gold scores.
 
         Args:
-            weights: ``(batch,)``, or one for all.
-            factor: What all weights are multiplied by.
+            weights: ``(batch,)``, or a scalar.
+            factor: A factor of all weights.
             dtype: The type of the emissions' derivatives.
         """
         weights = (weights.double() * factor).expand(len(self.log_partition))
         _, length, count = self.lattice.emissions.shape
+        # d log Z / d e(t, y) = alpha(t, y) beta(t, y) / Z
+        # d log Z / d A[y, y'] = sum over t of alpha(t-1, y) W[y, y'] P(t, y') beta(t, y') / Z
         following = self.values[:, 1].flip(0)
         nodes = self.reached[:, 0] * following
         by = weights.repeat(self.pieces).unsqueeze(1) / nodes.sum(2, keepdim=True)
@@ -188,27 +190,27 @@ class Scaled:
         return Messages(*(part.cpu().numpy() for part in found))
 
     def _in_order(self, values: Tensor) -> Tensor:
-        """Turn ``(steps, pieces * batch)`` into values at tokens, ``(batch, length, tags + 1)``."""
+        """Rearrange ``(steps, pieces * batch, ...)`` to ``(batch, length, tags + 1)``."""
         batch, length, _ = self.lattice.emissions.shape
         values = values.view(len(values), self.pieces, batch, -1).transpose(0, 1).flatten(0, 1)
         return values[:length].transpose(0, 1)
 
 
 def _cut(batch: int, length: int, tags: int) -> tuple[int, int]:
-    """Return the number of steps per chunk and of chunks, for length + 1 steps."""
+    """Return the number of steps per piece, and of pieces, for length + 1 steps."""
     total = length + 1
     if batch * total * (tags + 1) ** 3 > _WORK or total < 16:
         return total, 1
-    steps = math.ceil(math.sqrt(0.6 * total))  # a step inside pieces costs more than one between
+    steps = math.ceil(math.sqrt(0.6 * total))  # a step within pieces costs more than one between
     return steps, math.ceil(total / steps)
 
 
 def _carry(weights: _DevicePotentials, pieces: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The messages at the pieces' ends.
+    """Carry messages from piece to piece: m(k + 1) = m(k) M(k), normalised to sum 1.
 
     Returns:
-        What enters each piece forwards and backwards, ``(pieces * batch, tags + 1)`` each, and
-        the logs of what they were divided by, ``(2, pieces * batch)``.
+        The messages that enter each piece forward and backward, ``(pieces * batch, tags + 1)``
+        each, and the logs of the factors divided out, ``(2, pieces * batch)``.
     """
     nodes = weights.nodes
     rows, tags = nodes.shape[1:]
@@ -237,7 +239,7 @@ def _carry(weights: _DevicePotentials, pieces: int) -> tuple[Tensor, Tensor, Ten
 
 
 def _matrices(weights: _DevicePotentials) -> tuple[Tensor, Tensor]:
-    """The matrix that carries a message over each piece, and the log of what it was divided by.
+    """Return M = product of W diag(P(t)) over each piece, and the log of the factor divided out.
 
     Returns:
         ``(pieces * batch, tags + 1, tags + 1)`` and ``(pieces * batch,)``.
@@ -258,7 +260,7 @@ def _matrices(weights: _DevicePotentials) -> tuple[Tensor, Tensor]:
 def _walk(
     weights: _DevicePotentials, entering: Tensor, leaving: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Walk over all pieces from both their ends; see `Scaled` for what is given back."""
+    """Run both recursions over all pieces; see `Scaled` for the values returned."""
     steps, rows, _ = weights.nodes.shape
     nodes = torch.stack((weights.nodes, weights.nodes.flip(0)), dim=1)
     moves = torch.stack((weights.moves, weights.moves.t()))
@@ -284,7 +286,7 @@ def viterbi_on_gpu(lattice: Lattice) -> NDArray[np.int64]:
     """Return the tags of the path of greatest score, ``(batch, length)``, 0 at padding.
 
     Raises:
-        ValueError: if emissions or moves contain NaN, or a sentence has no legal path.
+        ValueError: Emissions or transitions contain NaN, or a sentence has no legal path.
     """
     scores = lattice.arrays()
     kind = working_type(scores)
@@ -308,12 +310,12 @@ def viterbi_on_gpu(lattice: Lattice) -> NDArray[np.int64]:
 
 
 def _best_walk(flat: Tensor, both: Tensor, ends: Tensor, layout: TwoWayLayout) -> TwoWayWalk:
-    """Walk over all sentences of a layout from both their ends.
+    """Run both Viterbi recursions over the sentences of a layout.
 
     Args:
         flat: The emissions of all tokens, ``(batch * length, tags)``.
-        both: The scores of moves of both walks, ``(tags, 1, 2, tags)``.
-        ends: The scores of first and of last tags, ``(2, tags)``.
+        both: The transitions of both recursions, ``(tags, 1, 2, tags)``.
+        ends: The scores of start and end, ``(2, tags)``.
         layout: The layout.
     """
     steps, rows = layout.tokens.shape

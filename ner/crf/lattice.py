@@ -1,4 +1,4 @@
-"""The scores of all tag sequences of a batch, in tensors."""
+"""The scores of a batch of linear chains, as tensors."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ner.crf.core.scores import ChainScores, check_lengths, not_a_tag
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lattice:
-    """Scores over tag sequences, one set of sequences a sentence.
+    """The scores of the tag sequences of each sentence of a batch.
 
     emissions: ``(batch, length, tags)``; anything at padding. Minus infinity forbids a tag.
     transitions: ``(tags, tags)``, from the row's tag to the column's; minus infinity where
         forbidden.
     start, end: ``(tags,)``; minus infinity where forbidden.
-    lengths: the tokens of each sentence, ``(batch,)``; 0 is allowed.
-    candidates: which tags each token may carry, bool ``(batch, length, tags)``, or None.
+    lengths: the number of tokens of each sentence, ``(batch,)``; 0 is allowed.
+    candidates: the tags that each token may have, bool ``(batch, length, tags)``, or None.
 
     Raises:
-        ValueError: where shapes or types do not fit, and for lengths that cannot be. (Lengths on
-            an accelerator are not looked at, which would make the host wait.)
+        ValueError: Shapes or types do not match, or lengths are out of range. (Lengths on an
+            accelerator are not checked, since the host would have to wait for them.)
     """
 
     emissions: Tensor
@@ -53,7 +53,7 @@ class Lattice:
         return ChainScores(emissions, transitions, start, end, lengths, candidates)
 
     def nodes(self) -> Tensor:
-        """Return the emissions in float64, 0 at padding, minus infinity where excluded."""
+        """Return the emissions in float64: 0 at padding, -inf for tags that are not candidates."""
         inside = self.mask.unsqueeze(2)
         nodes = torch.where(inside, self.emissions.double(), 0.0)
         if self.candidates is None:
@@ -64,14 +64,14 @@ class Lattice:
         """Return the scores of paths, float64; differentiable.
 
         Args:
-            tags: one path a sentence, ``(batch, length)``, or several, ``(batch, n, length)``;
+            tags: ``(batch, length)``, or several paths per sentence, ``(batch, n, length)``;
                 anything at padding.
 
         Returns:
-            ``(batch,)`` or ``(batch, n)``; minus infinity where a path is not legal.
+            ``(batch,)`` or ``(batch, n)``; minus infinity for paths that are not legal.
 
         Raises:
-            ValueError: for a number that is not a tag. (On an accelerator the score is NaN then.)
+            ValueError: A tag is out of range. (On an accelerator, the score is NaN instead.)
         """
         if tags.dim() == 2:
             return self.score(tags.unsqueeze(1)).squeeze(1)
@@ -86,7 +86,7 @@ class Lattice:
         return torch.where(wrong.any(2), torch.nan, self._score(tags.masked_fill(wrong, 0), mask))
 
     def _score(self, tags: Tensor, mask: Tensor) -> Tensor:
-        """Return the scores of paths, ``(batch, n)``; all of ``(batch, n, length)`` are tags."""
+        """Return the scores of paths, ``(batch, n)``, given valid tags, ``(batch, n, length)``."""
         places = tags.transpose(1, 2)
         nodes = self.emissions.gather(2, places).double()
         if self.candidates is not None:
@@ -103,7 +103,7 @@ class Lattice:
 
 
 def _check(lattice: Lattice) -> None:
-    """Raise ValueError for tensors that do not fit one another."""
+    """Raise ValueError for shapes or types that do not match."""
     emissions = lattice.emissions
     if emissions.dim() != 3:
         raise ValueError(f"emissions must be (batch, length, tags), got {tuple(emissions.shape)}")
@@ -123,13 +123,13 @@ def _check(lattice: Lattice) -> None:
 
 
 def _check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise ValueError for a tensor that does not fit the emissions."""
+    """Raise ValueError for a tensor whose shape does not match the emissions."""
     if value.shape != expected:
-        raise ValueError(f"{name} must be {expected} to fit emissions, got {tuple(value.shape)}")
+        raise ValueError(f"{name} must be {expected} to match emissions, got {tuple(value.shape)}")
 
 
 def numbers(tensor: Tensor) -> NDArray[np.floating]:
-    """Return a tensor's numbers in float32 or float64, without a copy where possible."""
+    """Return a tensor as a float32 or float64 array, without a copy where possible."""
     tensor = tensor.detach()
     if tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()

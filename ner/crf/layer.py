@@ -15,22 +15,22 @@ from ner.crf.lattice import Lattice
 class CRF(torchcrf.CRF):  # type: ignore[misc]
     """A linear-chain CRF with the parameters and the interface of ``torchcrf.CRF``.
 
-    `forward` and `decode` are those of pytorch-crf 0.7.2: the log likelihood, not the loss, of
-    ``(length, batch)`` unless `batch_first`, with a mask. `chain` and `loss` are batch
-    first, with lengths. Everything is computed in float64 whatever the emissions' type;
-    results have the emissions' type, at least float32.
+    `forward` and `decode` behave as in pytorch-crf 0.7.2: they take a mask and tensors
+    ``(length, batch, ...)`` unless `batch_first`, and `forward` returns the log likelihood, not the
+    loss. `chain` and `loss` are batch first and take lengths. Everything is computed in float64;
+    results have the type of the emissions, at least float32.
 
     Args:
         num_tags: The number of tags.
         batch_first: Whether `forward` and `decode` take ``(batch, length, ...)``.
-        allowed: Which tag may follow which, bool ``(num_tags + 1, num_tags + 1)``; the last row
-            and column stand for the ends of the sentence. None: every tag may follow every tag.
-            It is not part of the state, which stays interchangeable with that of ``torchcrf.CRF``.
-        constrain_training: Whether the likelihood is among legal paths alone. Decoding and
-            probabilities always are.
+        allowed: The allowed transitions, bool ``(num_tags + 1, num_tags + 1)``; the last row and
+            column stand for the start and the end of the sentence. None allows all. It is not part
+            of the state, which stays interchangeable with that of ``torchcrf.CRF``.
+        constrain_training: Whether the likelihood is normalised over legal paths only. Decoding
+            and probabilities always are.
 
     Raises:
-        ValueError: for a number of tags below 1, and a table that does not fit it.
+        ValueError: `num_tags` is less than 1, or `allowed` has the wrong shape or type.
     """
 
     allowed: Tensor | None
@@ -49,8 +49,8 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
             size = num_tags + 1
             if allowed.shape != (size, size) or allowed.dtype != torch.bool:
                 raise ValueError(
-                    f"allowed must be bool {(size, size)}: the tags and the ends of the sentence; "
-                    f"got {allowed.dtype} {tuple(allowed.shape)}"
+                    f"allowed must be a bool tensor of shape {(size, size)} (the tags, then the "
+                    f"sentence boundary), got {allowed.dtype} of shape {tuple(allowed.shape)}"
                 )
             allowed = allowed.detach().clone()
         self.register_buffer("allowed", allowed, persistent=False)
@@ -58,14 +58,14 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
     def chain(
         self, emissions: Tensor, lengths: Tensor, *, candidates: Tensor | None = None
     ) -> LinearChain:
-        """Return the distribution over legal paths that these emissions give.
+        """Return the distribution over legal paths.
 
         Args:
             emissions: ``(batch, length, tags)``; anything at padding.
             lengths: ``(batch,)``; 0 is allowed.
-            candidates: Which tags each token may carry, bool ``(batch, length, tags)``. A given
-                span is a token's only candidates, a forbidden one is missing from them, and an
-                unknown token has them all.
+            candidates: The tags that each token may have, bool ``(batch, length, tags)``: only the
+                tag of a span that is given, all but those of a span that is excluded, and all tags
+                for a token about which nothing is known.
         """
         lengths = lengths.to(emissions.device)
         return LinearChain(emissions, *self._scores(legal=True), lengths, candidates)
@@ -79,22 +79,22 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         candidates: Tensor | None = None,
         reduction: str = "mean",
     ) -> Tensor:
-        """Return the negative log likelihood of gold tags, or of what is known of them.
+        """Return the negative log likelihood of gold tags, or of partial annotation.
 
-        With `candidates` it is the log of the sum over all paths, less that over the paths that
-        keep to the candidates (Bellare and McCallum 2007; Tsuboi et al. 2008): 0, and with no
-        gradient, for a sentence of which nothing is known.
+        With `candidates` it is log Z - log Z(candidates), the log partition less that of the paths
+        that use only candidates (Bellare and McCallum 2007; Tsuboi et al. 2008): 0, without a
+        gradient, for a sentence about which nothing is known.
 
         Args:
             emissions: ``(batch, length, tags)``; anything at padding.
             lengths: ``(batch,)``; an empty sentence has loss 0.
-            tags: ``(batch, length)``; anything at padding. Either these or `candidates`.
-            candidates: Which tags each token may carry, bool ``(batch, length, tags)``.
+            tags: ``(batch, length)``; anything at padding. Pass either these or `candidates`.
+            candidates: The tags that each token may have, bool ``(batch, length, tags)``.
             reduction: ``mean`` over sentences, ``sum`` or ``none``: ``(batch,)``.
 
         Raises:
-            ValueError: where shapes do not fit, gold tags are not legal, no legal path keeps to
-                the candidates, or scores are NaN or infinite; it names the sentence.
+            ValueError: Shapes do not match, gold tags are not legal, no legal path uses only
+                candidates, or scores are NaN or infinite. The message names the sentence.
         """
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"invalid reduction: {reduction}; expected mean, sum or none")
@@ -114,17 +114,17 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         mask: Tensor | None = None,
         reduction: str = "sum",
     ) -> Tensor:
-        """Return the log likelihood of gold tags, as ``torchcrf.CRF.forward`` gives it.
+        """Return the log likelihood of gold tags, as ``torchcrf.CRF.forward`` does.
 
         Args:
             emissions: ``(length, batch, tags)``, or ``(batch, length, tags)`` if `batch_first`.
             tags: ``(length, batch)``, or ``(batch, length)``; anything at padding.
-            mask: True at tokens, of the shape of `tags`; no token may follow padding.
+            mask: True at tokens, with the shape of `tags`; no token may follow padding.
             reduction: ``none``: ``(batch,)``; ``sum`` or ``mean`` over sentences;
-                ``token_mean``: the sum over the number of tokens.
+                ``token_mean``: the sum divided by the number of tokens.
 
         Raises:
-            ValueError: as pytorch-crf does where shapes do not fit, and for a mask with a hole.
+            ValueError: Shapes do not match (as in pytorch-crf), or a token follows padding.
         """
         self._validate(emissions, tags=tags, mask=mask)
         if reduction not in ("none", "sum", "mean", "token_mean"):
@@ -137,15 +137,15 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         return self._likelihood(emissions, lengths, tags, -1.0 / max(count, 1), reduction != "none")
 
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
-        """Return the best tags of each sentence, as ``torchcrf.CRF.decode`` gives them.
+        """Return the best tags of each sentence, as ``torchcrf.CRF.decode`` does.
 
         Args:
             emissions: ``(length, batch, tags)``, or ``(batch, length, tags)`` if `batch_first`.
             mask: True at tokens, ``(length, batch)`` or ``(batch, length)``.
 
         Raises:
-            ValueError: as pytorch-crf does where shapes do not fit, for a mask with a hole, and
-                where emissions are NaN or infinite.
+            ValueError: Shapes do not match (as in pytorch-crf), a token follows padding, or
+                emissions are NaN or infinite.
         """
         self._validate(emissions, mask=mask)
         emissions, lengths = self._batch_first(emissions, mask)
@@ -154,7 +154,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         return [row[:n] for row, n in zip(rows, lengths.tolist(), strict=True)]
 
     def _scores(self, *, legal: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the scores of transitions, start and end, minus infinity where illegal."""
+        """Return the transitions, start and end, minus infinity where not allowed."""
         scores = (self.transitions, self.start_transitions, self.end_transitions)
         if self.allowed is None or not legal:
             return scores
@@ -205,7 +205,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
     def _validate(
         self, emissions: Tensor, tags: Tensor | None = None, mask: Tensor | None = None
     ) -> None:
-        """Raise ValueError for what pytorch-crf refuses, but not for sentences without a token."""
+        """Check as pytorch-crf does, except that empty sentences are allowed."""
         super()._validate(emissions, tags=tags)
         if mask is not None and emissions.shape[:2] != mask.shape:
             raise ValueError(
@@ -214,7 +214,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
             )
 
     def _batch_first(self, emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the emissions ``(batch, length, tags)``, and the lengths that the mask means."""
+        """Return the emissions ``(batch, length, tags)``, and the lengths of the mask."""
         if not self.batch_first:
             emissions = emissions.transpose(0, 1)
             mask = None if mask is None else mask.transpose(0, 1)
@@ -225,7 +225,7 @@ class CRF(torchcrf.CRF):  # type: ignore[misc]
         falling = inside[:, 1:] <= inside[:, :-1]
         if not falling.all():
             raise ValueError(
-                f"the mask of sentence {int(falling.all(1).argmin())} has a hole: a token comes "
-                "after padding; move its tokens together"
+                f"the mask of sentence {int(falling.all(1).argmin())} has a hole: a token follows "
+                "padding; make its tokens contiguous"
             )
         return emissions, torch.from_numpy(inside.sum(1)).to(emissions.device)

@@ -1,4 +1,4 @@
-"""Minimum Bayes risk decoding of spans and tags, and greedy decoding, and the best paths."""
+"""Decoders other than Viterbi: minimum Bayes risk of spans or tags, greedy, n-best."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ner.crf.core.scores import Bools, ChainScores, Doubles, Integers
 from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.crf.core.viterbi import viterbi
 
-_SLACK = 1e-9  # rounding of a marginal that bounds a probability
-_PENALTY = 1e9  # over any score; float64 still tells scores apart beside it
+_SLACK = 1e-9  # tolerance for the rounding of marginals when they bound span probabilities
+_PENALTY = 1e9  # exceeds any score, and still leaves float64 digits to distinguish scores
 
 
 def posterior_spans(
     scores: ChainScores, table: SpanTable, *, outside: int = 0, threshold: float = 0.5
 ) -> Integers:
-    """Return the tags of the spans of greatest expected gain; see ``ner.crf.posterior``.
+    """Return the tags of the disjoint spans with the greatest gain; see ``ner.crf.posterior``.
 
     Args:
         scores: The scores.
         table: The tags that spell a span of each label.
         outside: The tag of a token outside all spans.
-        threshold: The least probability of a span, over 0.
+        threshold: The minimum probability of a span, greater than 0.
 
     Returns:
         ``(batch, length)``, 0 at padding.
@@ -37,19 +37,20 @@ def posterior_spans(
     spans = _best_spans(scores, table, threshold)
     batch, length, _ = scores.emissions.shape
     tags = np.where(scores.mask, spans.spell(table, outside, (batch, length)), 0)
-    illegal = ~np.isfinite(scores.score(tags))  # candidates may leave no room for `outside`
+    illegal = ~np.isfinite(scores.score(tags))  # candidates may exclude `outside`
     if illegal.any():
         tags[illegal] = viterbi(_constrained_to(scores, spans, table))[illegal]
     return tags
 
 
 def posterior_tags(scores: ChainScores) -> Integers:
-    """Return the legal path with the greatest expected number of right tags.
+    """Return the legal path with the greatest expected number of correct tags.
 
     Returns:
         ``(batch, length)``, 0 at padding.
     """
-    # argmax over y of sum_t p(y_t | x): a Viterbi search whose emissions are the marginals
+    # argmax_y sum_t p(y_t | x), found by Viterbi with the marginals as emissions and scores of 0
+    # for all allowed transitions
     sums = forward_backward(scores)
     nodes = sums.gradient(np.array(1.0), np.dtype(np.float64)).emissions
     excluded = scores.nodes() == -np.inf
@@ -61,7 +62,7 @@ def posterior_tags(scores: ChainScores) -> Integers:
 def probable_spans(
     scores: ChainScores, table: SpanTable, least: float
 ) -> tuple[SpanBatch, Doubles]:
-    """Return all spans of at least that probability, overlapping or not, and how probable."""
+    """Return all spans of at least a probability, overlapping or not, and their probabilities."""
     messages = forward_backward(scores).messages()
     likely = (messages.marginals() >= least - _SLACK) & scores.mask[:, :, None]
     spans = _possible(likely, scores.lengths, table)
@@ -71,31 +72,31 @@ def probable_spans(
 
 
 def _best_spans(scores: ChainScores, table: SpanTable, threshold: float) -> SpanBatch:
-    """Return the disjoint spans of at least that probability whose sum of gains is greatest."""
+    """Return the disjoint spans with the greatest total of probability less threshold."""
     spans, probabilities = probable_spans(scores, table, threshold)
-    begins = spans.rows * scores.emissions.shape[1]  # the sentences, one after the other
+    begins = spans.rows * scores.emissions.shape[1]  # as if sentences were concatenated
     return spans.take(greatest_gain(spans, begins, probabilities - threshold))
 
 
 def greatest_gain(spans: SpanBatch, begins: Integers, gains: Doubles) -> Integers:
-    """Return the places of the disjoint spans whose sum of gains is greatest.
+    """Return the indices of the disjoint spans with the greatest total gain.
 
     Args:
         spans: The spans.
-        begins: For each where its sentence begins, were all put one after the other.
-        gains: What each is worth, at least 0.
+        begins: The position of each span's sentence if all sentences were concatenated.
+        gains: The gain of each span, at least 0.
     """
     starts, ends = (begins + spans.starts).tolist(), (begins + spans.ends).tolist()
     return np.array(disjoint(list(zip(starts, ends, gains.tolist(), strict=True))), np.int64)
 
 
 def _possible(likely: Bools, lengths: Integers, table: SpanTable) -> SpanBatch:
-    """Return all spans whose tags are all likely, since none is less probable than its span."""
+    """Return all spans made of likely tags: no span is more probable than any of its tags."""
     row, start, label = likely[:, :, table.single].nonzero()
     found = [(row, start, start + 1, label)]
     row, start, label = likely[:, :, table.first].nonzero()
     at = start + 1
-    while len(row):
+    while len(row):  # extend all open spans by one token at a time
         within = at < lengths[row]
         row, start, at, label = row[within], start[within], at[within], label[within]
         ending = likely[row, at, table.last[label]]
@@ -106,13 +107,16 @@ def _possible(likely: Bools, lengths: Integers, table: SpanTable) -> SpanBatch:
 
 
 def disjoint(intervals: Sequence[tuple[int, int, float]]) -> list[int]:
-    """Return the numbers of the disjoint intervals (start, end, gain) of greatest total gain."""
+    """Return the indices of the disjoint intervals (start, end, gain) with the greatest total gain.
+
+    Weighted interval scheduling by dynamic programming, in O(n log n).
+    """
     order = sorted(range(len(intervals)), key=lambda i: intervals[i][1])
     ends = [intervals[i][1] for i in order]
-    best, last = [0.0], [-1]  # of the first k intervals: the gain, and the last one chosen
+    best, last = [0.0], [-1]  # for the first k intervals: total gain, and the last one chosen
     for k, i in enumerate(order):
         start, _, gain = intervals[i]
-        # best(k) = max(best(k - 1), gain(k) + best(those that end before k starts))
+        # best(k) = max(best(k - 1), gain(k) + best(j)), where the first j end before k starts
         taken = best[bisect_right(ends, start, hi=k)] + gain
         better = taken >= best[k]
         best.append(taken if better else best[k])
@@ -125,7 +129,7 @@ def disjoint(intervals: Sequence[tuple[int, int, float]]) -> list[int]:
 
 
 def _constrained_to(scores: ChainScores, spans: SpanBatch, table: SpanTable) -> ChainScores:
-    """Return scores whose best path holds these spans, or as much of them as is legal."""
+    """Return scores whose best path contains these spans, or as much of them as is legal."""
     batch, length, count = scores.emissions.shape
     free = -1
     tags = spans.spell(table, free, (batch, length))[:, :, None]
@@ -137,7 +141,7 @@ def _constrained_to(scores: ChainScores, spans: SpanBatch, table: SpanTable) -> 
 
 
 def greedy(scores: ChainScores) -> Integers:
-    """Return the best next tag, token by token, of those from which a legal end can be reached.
+    """Return the best next tag, token by token, among those that can still reach a legal end.
 
     Returns:
         ``(batch, length)``, 0 at padding.
@@ -151,6 +155,7 @@ def greedy(scores: ChainScores) -> Integers:
     tags = np.zeros(nodes.shape[:2], np.int64)
     before: Doubles = start
     for t in range(nodes.shape[1]):
+        # y(t) = argmax over y of A[y(t - 1), y] + e(t, y), if a legal ending follows y
         here = np.where(open_[:, t], before + nodes[:, t], -np.inf)
         tags[:, t] = here.argmax(1)
         before = moves[tags[:, t]]
@@ -174,12 +179,12 @@ def _reaches_end(scores: ChainScores, nodes: Doubles) -> Bools:
 
 
 def n_best(scores: ChainScores, n: int) -> tuple[Integers, Doubles]:
-    """Return the `n` paths of greatest score of each sentence, best first.
+    """Return the `n` highest-scoring paths of each sentence, best first.
 
-    The tree-trellis search of Soong and Huang (1991): a Viterbi pass forwards gives the score of
-    the best beginning for every tag; the pass backwards then keeps the `n` endings whose best
-    completions score highest, which are all that the `n` best paths can end in. So the cost is
-    that of one Viterbi pass and, at each token, the choice of `n` among ``n * tags``.
+    The tree-trellis search of Soong and Huang (1991): a forward Viterbi pass gives the score of
+    the best prefix for every tag; the backward pass then keeps the `n` suffixes whose best
+    completions score highest, which include the suffixes of the `n` best paths. The cost is one
+    Viterbi pass plus, at each token, the choice of `n` among ``n * tags``.
 
     Returns:
         Tags ``(batch, n, length)`` and scores ``(batch, n)``; where a sentence has fewer paths,
@@ -204,6 +209,7 @@ def n_best(scores: ChainScores, n: int) -> tuple[Integers, Doubles]:
         followed = moves.T[kept] + ending[:, :, None]  # (batch, n, tags)
         last = (scores.lengths == t + 1)[:, None, None]
         endings = np.where(last, first_end, followed).reshape(batch, n * tags)
+        # the best completion of each suffix: best prefix that ends in y at t, plus the suffix
         best = np.tile(beginnings[t], n) + endings
         place = np.argsort(-best, axis=1, kind="stable")[:, :n]
         tag, before = place % tags, place // tags
@@ -217,7 +223,7 @@ def n_best(scores: ChainScores, n: int) -> tuple[Integers, Doubles]:
 
 
 def _beginnings(scores: ChainScores, nodes: Doubles) -> list[Doubles]:
-    """Return the score of the best beginning that ends in each tag, ``(batch, tags)`` a token."""
+    """Return the score of the best prefix that ends in each tag, ``(batch, tags)`` per token."""
     moves, start, _ = scores.moves()
 
     def advance(before: Doubles) -> Doubles:
@@ -232,7 +238,7 @@ def _beginnings(scores: ChainScores, nodes: Doubles) -> list[Doubles]:
 def _follow(
     steps: list[tuple[Integers, Integers]], scores: ChainScores, found: Doubles
 ) -> Integers:
-    """Return the tags of the kept paths, read from the first token to the last."""
+    """Follow the backpointers of the kept paths from the first token to the last."""
     batch, n = found.shape
     tags = np.zeros((batch, n, len(steps)), np.int64)
     at = np.tile(np.arange(n), (batch, 1))

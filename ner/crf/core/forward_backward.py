@@ -1,4 +1,4 @@
-"""Forward-backward: in linear space, which is fast, or in log space, which is always exact."""
+"""Forward-backward: scaled in linear space where that is exact, else in log space."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def recursion(
     advance: Callable[[Array], Array],
     where: Callable[[Any, Array, Array], Array],
 ) -> tuple[list[Array], list[Array]]:
-    """Walk over the tokens of a batch: forwards, or backwards if all is given in that order.
+    """Run a recursion over the tokens of a batch: backward if the arguments are reversed.
 
     reached(t) = edge where a sentence begins at t, else advance(value(t - 1));
-    value(t) = reached(t) + e(t). With the log of a sum for `advance` these are the messages of
-    the forward-backward algorithm (Rabiner 1989), with a maximum Viterbi's.
+    value(t) = reached(t) + e(t). If `advance` is a log-sum-exp these are the messages of the
+    forward-backward algorithm (Rabiner 1989); if it is a maximum, those of Viterbi.
 
     Args:
         nodes: The emissions of each step, ``(batch, tags)``.
         begins: Which sentences begin at each step, bool ``(batch, 1)``.
-        edge: The scores of beginning in each tag, ``(batch, tags)``.
-        advance: From the values of a step to what reaches each tag of the next.
-        where: ``where(condition, if true, if false)`` of the arrays' library.
+        edge: The scores of each tag as the first one, ``(batch, tags)``.
+        advance: Maps the values of a step to the messages that reach the next.
+        where: ``where(condition, if_true, if_false)`` of numpy or torch.
 
     Returns:
-        reached and value, an array ``(batch, tags)`` for each step.
+        reached and value, each a list of arrays ``(batch, tags)``, one per step.
     """
     value, reached, values = edge, [], []
     for node, begin in zip(nodes, begins, strict=True):
@@ -85,11 +85,11 @@ class LogSpace:
             steps = nodes.transpose(1, 0, 2)
             first = np.arange(length) == 0
             last = (np.arange(length)[:, None] == lengths - 1)[:, :, None]
-            with np.errstate(invalid="ignore"):  # infinite scores are found by `check`
+            with np.errstate(invalid="ignore"):  # `check` reports infinite scores
                 forth, back = _Transitions.of(moves).advance, _Transitions.of(moves.T).advance
                 edge = np.broadcast_to(start, (batch, len(start)))
                 _, values = recursion(steps, first, edge, forth, np.where)
-                # backwards, what reaches a tag is beta; without the emission
+                # beta(t) excludes the emission of t, so it is what reaches t from the right
                 edge = np.broadcast_to(end, (batch, len(end)))
                 reached, _ = recursion(steps[::-1], last[::-1], edge, back, np.where)
                 np.stack(values, 1, out=alpha)
@@ -107,6 +107,7 @@ class LogSpace:
             dtype: The type of the derivatives.
         """
         scores, inside = self.scores, self.scores.mask
+        # d log Z / d e(t, y) = p(y_t = y); d log Z / d A[y, y'] = sum_t p(y_t-1 = y, y_t = y')
         weights = np.broadcast_to(weights, self.log_partition.shape)
         by = np.where(inside, weights[:, None], 0.0)
         nodes = np.where(inside[:, :, None], self.messages().marginals(), 0.0) * by[:, :, None]
@@ -136,12 +137,12 @@ class LogSpace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Transitions:
-    """Scores from one tag to the next, and the same as factors of at most 1.
+    """Transition scores, and their exponentials scaled to at most 1.
 
     Attributes:
         scores: ``(from, to)``.
-        factors: Their exponentials, over that of the greatest.
-        greatest: The greatest of the scores.
+        factors: ``exp(scores - greatest)``.
+        greatest: The maximum of the scores.
     """
 
     scores: Doubles
@@ -155,23 +156,23 @@ class _Transitions:
         return _Transitions(scores, np.exp(scores - greatest), greatest)
 
     def advance(self, before: Doubles) -> Doubles:
-        """Return the log of the sum over the tags before, ``(batch, to)``.
+        """Return logsumexp over y of before(y) + A[y, y'], ``(batch, to)``.
 
-        A product of matrices, unless a sum is so small that what it lost below the range of
-        float64 may matter: terms left out are under 1e-307 each.
+        Computed as a matrix product, unless a sum is so small that terms which underflowed
+        (each below 1e-307) might matter.
         """
         greatest = before.max(1, keepdims=True)
         greatest[~np.isfinite(greatest)] = 0.0
-        with np.errstate(invalid="ignore"):  # of infinite scores
+        with np.errstate(invalid="ignore"):  # infinite scores
             total = np.exp(before - greatest) @ self.factors
         if not total.min() > 1e-280:
             return logsumexp(before[:, :, None] + self.scores, 1)
-        # the small numbers first, so that the great one is rounded once
+        # add the small numbers first, so that the large one is rounded once
         return np.asarray((np.log(total) + self.greatest) + greatest)
 
 
 def logsumexp(scores: Floats, axis: int) -> Doubles:
-    """Return the log of a sum of exponentials, minus infinity where all scores are."""
+    """Return log(sum(exp(scores))) along an axis; minus infinity if all scores are."""
     greatest = scores.max(axis, keepdims=True)
     greatest[~np.isfinite(greatest)] = 0.0
     with np.errstate(divide="ignore"):
@@ -179,19 +180,19 @@ def logsumexp(scores: Floats, axis: int) -> Doubles:
     return np.asarray((total + greatest).squeeze(axis))
 
 
-PathSums = LinearSpace | LogSpace  # both give log_partition, gold_score, gradient and messages
+PathSums = LinearSpace | LogSpace
 
 
 def forward_backward(scores: ChainScores, gold: Integers | None = None) -> PathSums:
-    """Run the forward and the backward recursion, the fastest way that is exact.
+    """Run the forward and backward recursions, in linear space where that is exact.
 
     Args:
         scores: The scores.
         gold: Gold tags, ``(batch, length)``; anything at padding.
 
     Raises:
-        ValueError: A score is NaN or infinite, a sentence has no legal path, or a gold tag is not
-            a tag.
+        ValueError: A score is NaN or infinite, a sentence has no legal path, or a gold tag is
+            out of range.
     """
     fast = LinearSpace.of(scores, gold)
     if fast is not None:

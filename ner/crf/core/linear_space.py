@@ -1,10 +1,10 @@
 """The scaled forward-backward algorithm (Rabiner 1989) on packed arrays.
 
-With ``W = exp(transitions)`` and ``P = exp(emissions)`` a step forwards is a matrix product and
-a product by elements, ``alpha(t) = (alpha(t-1) W) * P(t)``; a step backwards is the same with W
-transposed. Both walks go on side by side, so that a step of the whole batch is two numpy calls.
-Everything is float64, scaled to sum 1 as often as the range of the scores asks for. Where that
-range is too wide for float64, ``LinearSpace.of`` returns None and the caller turns to log space.
+With ``W = exp(transitions)`` and ``P = exp(emissions)``, a forward step is a matrix product and an
+elementwise product, ``alpha(t) = (alpha(t-1) W) * P(t)``; a backward step is the same with W
+transposed. Both recursions run side by side, so that a step of the whole batch is two numpy calls.
+Everything is float64, rescaled to sum to 1 as often as the range of the scores requires. If that
+range is too wide for float64, ``LinearSpace.of`` returns None and the caller uses log space.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import numpy as np
 from ner.crf.core.packing import Packing
 from ner.crf.core.scores import ChainScores, Doubles, Floats, Integers, Messages, ScoreGradient
 
-FALL = 250.0  # the most that potentials may fall between two scalings, in logs
-_CUT = 650.0  # a score so far below the greatest weighs nothing (such as a penalty of -1e4)
-_NARROW = 60.0  # emissions within this range need no maximum per token
-# What underflow takes from a sum of alpha * beta is under exp(-700), since that is what float64
-# holds. A sum over this is right then; one below it is not trusted.
+FALL = 250.0  # how far potentials may fall between two rescalings, in nats
+_CUT = 650.0  # scores this far below the maximum are negligible (such as a penalty of -1e4)
+_NARROW = 60.0  # emissions within this range are scaled by one maximum, not one per token
+# Terms of sum(alpha * beta) that underflow float64 are below exp(-700). They are negligible if the
+# sum exceeds this bound; otherwise log space is used.
 _LEAST = float(np.exp(-2 * FALL))
-_PIECE = 1024  # rows of a tall matrix product that stay in a fast cache
-Scalings = list[tuple[int, Doubles]]  # steps, and the sums divided out there, (2, rows walking)
+_PIECE = 1024  # rows per block of a tall matrix product, so that a block fits the CPU cache
+Scalings = list[tuple[int, Doubles]]  # (step, sums divided out at it, (2, active rows))
 
 
 @dataclass(frozen=True, slots=True)
 class Potentials:
-    """The potentials of transitions, and the logs of what was divided out of all potentials.
+    """The potentials of transitions, and the logs of the factors divided out of all potentials.
 
-    moves: ``(tags, tags)``, no row or column sum over 1. start, end: ``(tags,)``.
+    moves: ``(tags, tags)``; row and column sums are at most 1. start, end: ``(tags,)``.
     node_log: scalar or ``(n,)``. move_log, start_log, end_log: scalars.
-    every: the number of steps that need no scaling; 0 where not even one goes without.
+    every: the number of steps between rescalings; 0 if float64 cannot hold even one step.
     """
 
     moves: Doubles
@@ -50,22 +50,23 @@ class Potentials:
         """Exponentiate scores.
 
         Args:
-            nodes: The emissions, ``(n, tags)``; they are overwritten by their potentials.
+            nodes: The emissions, ``(n, tags)``; overwritten by their potentials.
             transitions: ``(tags, tags)``.
             start: ``(tags,)``.
             end: ``(tags,)``.
         """
         node_log, fall = _nodes(nodes)
         tags = len(transitions)
+        # exponentiate scores less their maximum, which is added back to the log partition
         table = np.concatenate((transitions, start[None], end[None]))
         greatest = table.max(1)
         greatest[:tags] = greatest[:tags].max()
-        greatest[greatest == -np.inf] = 0.0  # a sentence of one token needs no transition
+        greatest[greatest == -np.inf] = 0.0  # e.g. no transition is allowed
         table -= greatest[:, None]
         fall += _fall(table)
         np.exp(table, table)
         moves = table[:tags]
-        # with no row or column sum over 1, a step never lets the messages grow
+        # with row and column sums of at most 1, a step never increases the sum of a message
         mass = max(moves.sum(0).max(), moves.sum(1).max(), 1.0)
         moves /= mass
         fall += float(np.log(mass))
@@ -82,7 +83,7 @@ class Potentials:
 
 
 def _nodes(nodes: Doubles) -> tuple[Doubles, float]:
-    """Exponentiate emissions; return the log of what was divided out, and how far they fall."""
+    """Exponentiate emissions; return the log of the factor divided out, and their range."""
     low, high = nodes.min(), nodes.max()
     if high - low <= _NARROW:
         nodes -= high
@@ -96,7 +97,7 @@ def _nodes(nodes: Doubles) -> tuple[Doubles, float]:
 
 
 def _fall(scores: Doubles) -> float:
-    """Return how far scores of at most 0 lie below 0; infinity if they are NaN."""
+    """Return the range of scores whose maximum is 0, in nats; infinity if any is NaN."""
     least = scores.min()
     if least > -_CUT:
         return float(-least)
@@ -109,11 +110,11 @@ def _fall(scores: Doubles) -> float:
 class LinearSpace:
     """Sums over the paths of a batch.
 
-    values: at each step, alpha of the tokens reached forwards, then the potential of the emission
-        times beta of those reached backwards, ``(walked, tags)``.
-    alpha: of the reverse of each packed token, scaled, ``(n, tags)``.
-    beta: of the reverse of each packed token, scaled, ``(n, tags)``.
-    total: the sums of alpha times beta, ``(n,)``.
+    values: at each step, the scaled alpha of the tokens of the forward recursion, then P * beta of
+        the tokens of the backward recursion, ``(walked, tags)``.
+    alpha: the scaled alpha of the reverse of each packed token, ``(n, tags)``.
+    beta: the scaled beta of the reverse of each packed token, ``(n, tags)``.
+    total: the sums of alpha * beta, ``(n,)``.
     log_partition: ``(batch,)``; 0 for an empty sentence.
     gold: the tag of each packed token, ``(n,)``; None without gold tags.
     gold_score: the scores of the gold paths, ``(batch,)``; 0 without gold tags.
@@ -140,11 +141,11 @@ class LinearSpace:
             gold: Gold tags, ``(batch, length)``; anything at padding.
 
         Returns:
-            None where float64 cannot hold the potentials, where scores are NaN or infinite, where
-            a sentence has no legal path, and for a batch without a token.
+            None if float64 cannot hold the potentials, a score is NaN or infinite, a sentence has
+            no legal path, or the batch has no tokens.
 
         Raises:
-            ValueError: A gold tag is not a tag.
+            ValueError: A gold tag is out of range.
         """
         batch, length, tags = scores.emissions.shape
         packing = Packing.of(scores.lengths, length, tags)
@@ -163,7 +164,7 @@ class LinearSpace:
             values, ahead, scalings = _walk(packing, potentials, nodes)
             alpha = np.take(values, packing.forwards[packing.reverse], 0)
             beta = np.take(ahead, packing.backwards, 0)
-            # alpha(t) beta(t) sums to Z at every token, but for what was divided out
+            # sum_y alpha(t, y) beta(t, y) = Z at every token t, up to the factors divided out
             total = np.einsum("ij,ij->i", alpha, beta)
             if not total.min() >= _LEAST:
                 return None
@@ -214,7 +215,7 @@ class LinearSpace:
         )
 
     def _padded(self, nodes: Doubles, dtype: np.dtype[Any]) -> Floats:
-        """Return what the reverse of each packed token has, ``(batch, length, tags)``, else 0."""
+        """Scatter the rows of packed tokens to ``(batch, length, tags)``, 0 at padding."""
         batch, length, tags = self.shape
         n, tokens = len(nodes), self.packing.tokens
         rows = np.empty((n + 1, tags), dtype)
@@ -224,14 +225,14 @@ class LinearSpace:
         return np.take(rows, places, axis=0).reshape(self.shape)
 
     def lookup(self) -> PackedMessages:
-        """Return the messages where only those at some tokens are wanted."""
+        """Return the messages, computed only at the tokens that are asked for."""
         packing, (batch, length, _) = self.packing, self.shape
         places = np.zeros(batch * length, np.int64)
         places[packing.tokens] = np.arange(len(packing.tokens))
         return PackedMessages(self, *self._divided(), places.reshape(batch, length))
 
     def messages(self) -> Messages:
-        """Return the messages in logs, ``(batch, length, tags)``."""
+        """Return the messages in log space, ``(batch, length, tags)``."""
         messages, packing, (batch, length, tags) = self.lookup(), self.packing, self.shape
         log_alpha, log_beta = np.zeros((2, batch * length, tags))
         places = np.arange(len(packing.tokens))
@@ -241,23 +242,24 @@ class LinearSpace:
         return Messages(log_alpha.reshape(shape), log_beta.reshape(shape), self.log_partition)
 
     def _divided(self) -> tuple[Doubles, Doubles]:
-        """Return the logs of what each alpha, and the reverse's beta, were divided by, ``(n,)``."""
+        """Return the logs of the factors divided out of each alpha and beta, ``(n,)`` each."""
         packing, potentials = self.packing, self.potentials
         step, row, rows = packing.step, packing.row, len(packing.lengths)
         steps = len(packing.counts)
-        # what each walk has been divided by, up to and with each step
+        # log c(t) = sum of the logs of all factors divided out up to and including step t
         divided = np.zeros((2, steps + 1, rows))
         for at, mass in self.scalings:
             alive = packing.counts[at]
             divided[:, at + 1, :alive] = np.log(mass[:, :alive])
         divided = divided.cumsum(axis=1)
         passed = np.zeros((steps + 1, rows))
-        if potentials.node_log.ndim == 0:  # a product, since in a sum of equals errors add up
+        if potentials.node_log.ndim == 0:  # a product: a cumulative sum would accumulate rounding
             passed[...] = np.arange(len(passed))[:, None] * potentials.node_log
         else:
             passed[step + 1, row] = potentials.node_log
             passed = passed.cumsum(axis=0)
         length, moved = packing.lengths[row], step * potentials.move_log
+        # log alpha(t) = log scaled alpha(t) + before; likewise beta, counted from the last token
         before = divided[0, step + 1, row] + passed[step + 1, row] + moved + potentials.start_log
         behind = divided[1, step, row] + passed[length, row] - passed[length - step, row]
         behind += moved + potentials.end_log
@@ -266,11 +268,11 @@ class LinearSpace:
 
 @dataclass(frozen=True, slots=True)
 class PackedMessages:
-    """Messages in log space, computed where they are asked for; see ``Messages``.
+    """Messages in log space, computed at the tokens that are asked for; see ``Messages``.
 
-    before: the log of what alpha of each packed token was divided by, ``(n,)``.
-    behind: the same of beta of the reverse of each packed token, ``(n,)``.
-    places: the packed token of each token, ``(batch, length)``.
+    before: the log of the factor divided out of alpha of each packed token, ``(n,)``.
+    behind: the same for beta of the reverse of each packed token, ``(n,)``.
+    places: the index of the packed token of each token, ``(batch, length)``.
     """
 
     sums: LinearSpace
@@ -306,11 +308,11 @@ class PackedMessages:
 def _walk(
     packing: Packing, potentials: Potentials, nodes: Doubles
 ) -> tuple[Doubles, Doubles, Scalings]:
-    """Walk over the emissions' potentials, ``(walked, tags)``.
+    """Run both recursions over the potentials of the emissions, ``(walked, tags)``.
 
     Returns:
-        The messages at each place with the emission and without it, ``(walked, tags)`` each, and
-        what was divided out.
+        The messages including and excluding the emission, ``(walked, tags)`` each, and the factors
+        divided out.
     """
     tags, rows = nodes.shape[1], len(packing.lengths)
     values, ahead = np.empty(nodes.shape), np.empty(nodes.shape)
@@ -330,10 +332,11 @@ def _walk(
             values[begin:stop].reshape(shape),
             strict=True,
         ):
+            # alpha(t) = (alpha(t - 1) W) * P(t), and backward with W transposed
             matmul(before, moves, reached)
             multiply(reached, node, value)
             before, step = value, step + 1
-            if step % every == 0:
+            if step % every == 0:  # divide by the sum before float64 underflows
                 mass = value.sum(2)
                 value /= mass[:, :, None]
                 scalings.append((step, mass))
@@ -344,9 +347,10 @@ def _walk(
 def _log_partition(
     packing: Packing, potentials: Potentials, total: Doubles, scalings: Scalings
 ) -> Doubles:
-    """Return the log of each row's sum over paths, ``(rows,)``.
+    """Return the log partition of each row, ``(rows,)``.
 
-    At a row's last token beta is the end, so what was divided out is alpha's alone.
+    Taken at the last token, where beta is the end score and only alpha has been rescaled:
+    log Z = log sum_y alpha(T, y) end(y), plus the logs of all factors divided out.
     """
     rows = len(packing.lengths)
     log_partition = np.log(total[:rows]) + (potentials.start_log + potentials.end_log)
@@ -360,7 +364,7 @@ def _log_partition(
 
 
 def _cross(left: Doubles, right: Doubles) -> Doubles:
-    """Return the product of the transpose of a tall matrix with another, ``(tags, tags)``."""
+    """Return ``left.T @ right`` of tall matrices, ``(tags, tags)``, block by block."""
     whole = len(left) // _PIECE * _PIECE
     product: Doubles = left[whole:].T @ right[whole:]
     if whole:

@@ -1,4 +1,4 @@
-"""The layout of the tokens of a batch that are packed by time step."""
+"""The layout of a batch whose tokens are packed by time step."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ Integers = NDArray[np.int64]
 class Packing:
     """The tokens of a batch without padding: all first tokens, all second tokens, and so on.
 
-    Rows are the sentences that have tokens, longest first, so that the rows which still have a
-    token at some step are the first ones.
+    Rows are the non-empty sentences, longest first, so that the rows active at a step are always
+    a prefix of all rows.
 
     sentences: the sentence of each row, ``(rows,)``.
-    lengths: the tokens of each row, descending, ``(rows,)``.
-    counts: the rows that have a token at each step, ``(steps,)``.
-    step, row: where each token stands, ``(n,)``.
-    tokens: the number of each token in the flattened padded batch, ``(n,)``.
-    reverse: for each token, the place of that token of its row which has as many tokens before
-        it as this one has behind it, ``(n,)``.
-    previous: the place of the token before each token but the first ones, ``(n - rows,)``.
+    lengths: the number of tokens of each row, descending, ``(rows,)``.
+    counts: the number of active rows at each step, ``(steps,)``.
+    step, row: the step and the row of each token, ``(n,)``.
+    tokens: the index of each token in the flattened padded batch, ``(n,)``.
+    reverse: the packed index of the mirror image of each token: token t of a row of length T is
+        mapped to token T - 1 - t, ``(n,)``.
+    previous: the packed index of the token before each token but the first ones, ``(n - rows,)``.
 
-    Two walks over all rows, from their starts and from their ends, go side by side, each step
-    holding the rows of the one and then those of the other. Rows that have ended go on idly for
-    a while, over tokens that mean nothing, since a change of their number costs time as well.
+    The forward and backward recursions run side by side: each step processes the rows of the one,
+    then those of the other. A row that has ended stays active for a while, on meaningless values,
+    since changing the number of rows costs time as well.
 
-    runs: runs of steps after the first with the same number of rows: (first step, after the
-        last, rows).
-    forwards, backwards: the place of each token in the steps of either walk, ``(n,)``.
-    walked: the token at each place of the steps; that of the second walk is the `reverse`.
+    runs: runs of steps, from the second on, with the same number of rows: (first step, end, rows).
+    forwards, backwards: the index of each token in the steps of either recursion, ``(n,)``.
+    walked: the token at each index of the steps; for the backward recursion, its `reverse`.
     """
 
     sentences: Integers
@@ -56,12 +55,14 @@ class Packing:
         lengths = lengths[sentences]
         rows, steps = len(lengths), int(lengths[0]) if len(lengths) else 0
         clock = np.arange(steps)
+        # lengths descend: the rows active at step t are those longer than t
         counts = rows - lengths[::-1].searchsorted(clock, side="right")
         offsets = counts.cumsum()
         offsets -= counts
         step = clock.repeat(counts)
         places = np.arange(len(step))
         row = places - offsets[step]
+        # token t of row r is packed at offsets[t] + r, so its mirror image at offsets[T-1-t] + r
         reverse = offsets[(lengths - 1)[row] - step] + row
         runs = runs_of(lengths.tolist(), tags)
         walking = np.array([rows] + [n for a, b, n in runs for _ in range(a, b)])
@@ -88,13 +89,13 @@ class Packing:
 
 
 def runs_of(lengths: list[int], tags: int) -> list[tuple[int, int, int]]:
-    """Runs of steps after the first in which the same rows walk: (first, after the last, rows).
+    """Return runs of steps, from the second on, with the same active rows: (first, end, rows).
 
-    A run goes on until an eighth of its rows and some more have ended, since idle rows cost less
-    than a new run; the more so, the fewer the tags.
+    A run continues until an eighth of its rows plus a constant have ended: computing idle rows is
+    cheaper than starting a run, the more so the fewer the tags.
 
     Args:
-        lengths: The steps of each row, descending.
+        lengths: The number of steps of each row, descending.
         tags: The number of tags.
     """
     idle = 3000 // tags**2

@@ -1,4 +1,4 @@
-"""The scores of all tag sequences of a batch, and what the recursions make of them."""
+"""The scores of a batch of linear chains, and the marginals and entropies computed from them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-_STEPS = 64  # tokens whose pairs of tags are looked at together
+_STEPS = 64  # tokens per block of pairwise marginals, which bounds the memory they take
 
 
 def check_lengths(lengths: Integers, width: int) -> None:
-    """Raise ValueError for lengths that no sentence of a batch of that width can have."""
+    """Raise ValueError for lengths that are negative or exceed the padded width of the batch."""
     if len(lengths) and (lengths.min() < 0 or lengths.max() > width):
-        raise ValueError(f"lengths must be from 0 to {width}, got {lengths.tolist()}")
+        raise ValueError(f"lengths must be between 0 and {width}, got {lengths.tolist()}")
 
 
 def check_scores(transitions: Floats, start: Floats, end: Floats) -> None:
-    """Raise ValueError where a score of the CRF is NaN or infinite, whether a path meets it or not.
+    """Raise ValueError for any NaN or +inf among the scores of a CRF, even if no path uses it.
 
     Minus infinity is allowed: it forbids a transition.
     """
@@ -29,65 +29,65 @@ def check_scores(transitions: Floats, start: Floats, end: Floats) -> None:
         bad = ~(scores < np.inf)  # NaN, too
         if bad.any():
             raise ValueError(
-                f"the scores {name!r} of the CRF must be finite, or minus infinity where a move "
-                f"is forbidden; {int(bad.sum())} of {bad.size} are nan or infinite: has the model "
-                "diverged? Load the weights again, or train with a smaller learning rate"
+                f"CRF parameter {name!r}: NaN or +inf in {int(bad.sum())} of {bad.size} scores "
+                "(only -inf is allowed, to forbid a transition). The model may have diverged; "
+                "reload its weights, or train with a smaller learning rate"
             )
 
 
 def explain_failure(
     emissions: Floats, lengths: Integers, sentence: int, *scores: Floats
 ) -> ValueError:
-    """Return the error that says why a sentence has no path: NaN, infinity or constraints.
+    """Return the error that explains why a sentence has no path: NaN, infinity or constraints.
 
     Args:
         emissions: ``(batch, length, tags)``.
         lengths: ``(batch,)``.
-        sentence: The number of the sentence.
-        scores: Those of transitions, start and end.
+        sentence: The index of the sentence.
+        scores: Transitions, start and end.
     """
     rows = emissions[sentence, : int(lengths[sentence])]
     bad = np.argwhere(~(rows < np.inf))
     if len(bad):
         token, tag = bad[0].tolist()
         return ValueError(
-            f"emissions of sentence {sentence} hold {rows[token, tag]} at token {token}, tag "
-            f"{tag}; expected numbers (-inf forbids a tag): has the model diverged?"
+            f"emissions contain {rows[token, tag]} (sentence {sentence}, token {token}, "
+            f"tag {tag}); the model may have diverged"
         )
     try:
         check_scores(*scores)
     except ValueError as error:
         return error
     return ValueError(
-        f"sentence {sentence} has no legal path: its candidates, the forbidden transitions and "
-        "its length exclude one another"
+        f"sentence {sentence} has no legal path: no tag sequence of its length satisfies both its "
+        "candidates and the allowed transitions"
     )
 
 
 def not_a_tag(sentence: int, token: int, tag: int, tags: int) -> ValueError:
-    """Return the error for a gold tag that is not one of the CRF's tags."""
+    """Return the error for a tag outside the range of the CRF's tags."""
     return ValueError(
-        f"tags of sentence {sentence} hold {tag} at token {token}; expected 0 to {tags - 1}"
+        f"tag {tag} is out of range (sentence {sentence}, token {token}); expected 0 to {tags - 1}"
     )
 
 
 def illegal_gold(sentence: int) -> ValueError:
     """Return the error for gold tags that form no legal path."""
     return ValueError(
-        f"the gold tags of sentence {sentence} are not legal: they hold a forbidden transition, "
-        "start, end or tag"
+        f"the gold tags of sentence {sentence} are not legal: they use a forbidden transition, "
+        "a forbidden first or last tag, or a tag that is not among the candidates"
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChainScores:
-    """The scores of all tag sequences of a batch; see ``ner.crf.LinearChain``.
+    """The scores of a batch of linear chains on numpy arrays; see ``ner.crf.LinearChain``.
 
     emissions: ``(batch, length, tags)``, float32 or float64; anything at padding.
     transitions: ``(tags, tags)``, from the row's tag to the column's; minus infinity where
         forbidden.
     start, end: ``(tags,)``; minus infinity where forbidden.
-    lengths: the tokens of each sentence, ``(batch,)``; 0 is allowed.
+    lengths: the number of tokens of each sentence, ``(batch,)``; 0 is allowed.
     candidates: which tags each token may carry, bool ``(batch, length, tags)``, or None.
     """
 
@@ -106,7 +106,7 @@ class ChainScores:
     def nodes(self, first: int = 0, last: int | None = None) -> Doubles:
         """Return the emissions of tokens [first, last) in float64, ``(batch, tokens, tags)``.
 
-        They are 0 at padding, and minus infinity at tags that are not among the candidates.
+        Padding is 0; tags that are not among the candidates are minus infinity.
         """
         some = slice(first, last)
         inside = self.mask[:, some, None]
@@ -128,7 +128,7 @@ class ChainScores:
             tags: ``(batch, length)``; anything at padding.
 
         Raises:
-            ValueError: A number is not a tag.
+            ValueError: A tag is out of range.
         """
         inside, count = self.mask, self.emissions.shape[2]
         tags = np.where(inside, tags, 0)
@@ -152,23 +152,23 @@ class ChainScores:
     def check(self, sums: Doubles) -> None:
         """Raise ValueError for the first sentence whose log partition or best score is not finite.
 
-        It names the score that is NaN or infinite, or says that the sentence has no legal path.
+        The message names the NaN or infinite score, or says that the sentence has no legal path.
         """
         sound = np.isfinite(sums)
         if not sound.all():
             raise self.failure(int(sound.argmin()))
 
     def check_moves(self) -> None:
-        """Raise ValueError where a score of the CRF is NaN or infinite, met by a path or not."""
+        """Raise ValueError for any NaN or +inf among the CRF's scores, even if no path uses it."""
         check_scores(self.transitions, self.start, self.end)
 
     def check_numbers(self, nodes: Doubles) -> None:
-        """Raise ValueError where any score is NaN or infinite, met by a path or not."""
+        """Raise ValueError for any NaN or +inf score, even if no path uses it."""
         self.check_moves()
         self.check(np.where((nodes < np.inf).all((1, 2)), 0.0, np.nan))
 
     def failure(self, sentence: int) -> ValueError:
-        """Return the error that says why a sentence has no path."""
+        """Return the error that explains why a sentence has no path."""
         scores = (self.transitions, self.start, self.end)
         return explain_failure(self.emissions, self.lengths, sentence, *scores)
 
@@ -177,13 +177,13 @@ class ChainScores:
 class Messages:
     """Forward and backward messages in log space, float64.
 
-    log_alpha: the total weight of all beginnings that end in this tag at this token, its
-        emission included, ``(batch, length, tags)``.
-    log_beta: the total weight of all endings that follow this tag at this token, its emission
-        left out, ``(batch, length, tags)``.
+    log_alpha: the log of the sum over all prefixes that end in this tag at this token, including
+        its emission, ``(batch, length, tags)``.
+    log_beta: the log of the sum over all suffixes that follow this tag at this token, excluding
+        its emission, ``(batch, length, tags)``.
     log_partition: ``(batch,)``, 0 for an empty sentence.
 
-    Beyond a sentence's length the values mean nothing, but are not NaN.
+    Values at padding are undefined, but never NaN.
     """
 
     log_alpha: Doubles
@@ -200,7 +200,7 @@ class Messages:
 
     def marginals(self) -> Doubles:
         """Return the probability of each tag at each token, ``(batch, length, tags)``."""
-        # p(y_t | x) = alpha(t) beta(t) / Z, where Z is the sum over the tags of any token
+        # p(y_t | x) = alpha(t, y_t) beta(t, y_t) / Z, where Z = sum_y alpha(t, y) beta(t, y)
         return _normalised(self.log_alpha + self.log_beta, (2,))
 
 
@@ -208,8 +208,8 @@ class Messages:
 class ScoreGradient:
     """The derivatives of a weighted sum of log partitions, less those of gold paths' scores.
 
-    emissions: ``(batch, length, tags)``, 0 at padding; with weights of 1 and without gold paths,
-        the probability of each tag at each token.
+    emissions: ``(batch, length, tags)``, 0 at padding; the marginal probabilities of the tags if
+        all weights are 1 and there are no gold paths.
     transitions: ``(tags, tags)``. start, end: ``(tags,)``.
     """
 
@@ -233,12 +233,13 @@ def pair_marginals(scores: ChainScores, messages: Messages, first: int, last: in
 
 
 def _normalised(weights: Doubles, axes: tuple[int, ...]) -> Doubles:
-    """Return exponentials over their sum along axes; the weights are overwritten.
+    """Return the softmax of log weights along axes; the input is overwritten.
 
-    Each token by itself, since in the log partition of a long sentence rounding has added up.
+    Each token is normalised by its own sum, not by the log partition, in which the rounding errors
+    of a long sentence have accumulated.
     """
     greatest = weights.max(axes, keepdims=True)
-    greatest[greatest == -np.inf] = 0.0  # of padding
+    greatest[greatest == -np.inf] = 0.0  # at padding, where -inf - -inf would be NaN
     weights -= greatest
     np.exp(weights, weights)
     total = weights.sum(axes, keepdims=True)
@@ -248,7 +249,7 @@ def _normalised(weights: Doubles, axes: tuple[int, ...]) -> Doubles:
 
 def entropy(scores: ChainScores, messages: Messages) -> Doubles:
     """Return the entropy of the distribution over paths in nats, ``(batch,)``."""
-    # H = log Z - E[score]; the expectation is a sum over tags and pairs of tags
+    # H = log Z - E[score], where E[score] = sum_t p(y_t) e(t, y_t) + sum_t p(y_t-1, y_t) A
     moves, start, end = map(_finite, scores.moves())
     nodes, inside = scores.nodes(), scores.mask
     marginals = np.where(inside[:, :, None], messages.marginals(), 0.0)

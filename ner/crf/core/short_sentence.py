@@ -1,7 +1,7 @@
-"""The best path through one short sentence, and the probability of its spans.
+"""The best path and the span probabilities of a single short sentence.
 
-They are what the code for batches gives. At a handful of tokens it is calls that cost, not
-arithmetic, so here as few as possible are made.
+The results equal those of the code for batches. For a handful of tokens, function calls cost more
+than arithmetic, so this code makes as few of them as possible.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ner.crf.core.scores import ChainScores, Doubles, Floats, Integers
 from ner.crf.core.spans import SpanBatch, SpanTable
 from ner.crf.core.viterbi import is_ordinary
 
-_LOST = 1e-290  # what float64 cannot hold is below this
+_LOST = 1e-290  # relative size of terms that float64 may have lost to underflow
 
 
 def best_path(scores: ChainScores) -> Integers | None:
-    """Return the best tags of the only sentence, ``(length,)``; None where `viterbi` must decide.
+    """Return the best tags of a batch of one sentence, ``(length,)``.
 
-    That is where scores are huge, NaN or infinite, or no path is legal.
+    None if `viterbi` must be used: scores are huge, NaN or infinite, or no path is legal.
     """
     if not is_ordinary(scores.emissions):
         return None
@@ -30,7 +30,7 @@ def best_path(scores: ChainScores) -> Integers | None:
     best = scores.emissions[0].copy()
     best[0] += scores.start
     arriving = np.empty_like(columns)
-    for before, here in pairwise(best):
+    for before, here in pairwise(best):  # best(t, y) = e(t, y) + max_y' best(t-1, y') + A[y', y]
         add(columns, before, arriving)
         add(here, greatest(arriving, 1), here)
     final = best[-1] + scores.end
@@ -46,14 +46,14 @@ def best_path(scores: ChainScores) -> Integers | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factors:
-    """The exponentials of a CRF's scores, made once for many sentences.
+    """The exponentials of a CRF's scores, computed once for many sentences.
 
     Attributes:
         moves: From the row's tag to the column's, ``(tags, tags)``.
         end: ``(tags,)``.
-        both: The moves from the start beside those from the end, ``(2 * tags, 2 * tags)``.
-        edges: The factors of first tags beside those of last ones, ``(2 * tags,)``.
-        temperature: What scores were divided by.
+        both: The block diagonal of `moves` and its transpose, ``(2 * tags, 2 * tags)``.
+        edges: The factors of start and end, concatenated, ``(2 * tags,)``.
+        temperature: The divisor of all scores.
     """
 
     moves: Doubles
@@ -64,8 +64,8 @@ class Factors:
 
     @staticmethod
     def of(transitions: Floats, start: Floats, end: Floats, temperature: float = 1.0) -> Factors:
-        """Return the factors of scores; a score of minus infinity is a factor of 0."""
-        with np.errstate(over="ignore"):  # `span_probabilities` finds out
+        """Exponentiate scores; minus infinity becomes 0."""
+        with np.errstate(over="ignore"):  # `span_probabilities` checks for it
             moves, first, last = (
                 np.exp(part.astype(np.float64) / temperature) for part in (transitions, start, end)
             )
@@ -77,7 +77,7 @@ class Factors:
 def span_probabilities(
     emissions: Floats, factors: Factors, spans: SpanBatch, table: SpanTable
 ) -> list[float] | None:
-    """Return the probability of each span of a sentence; None where float64 cannot hold them.
+    """Return the probability of each span of a sentence; None if float64 cannot hold the sums.
 
     Args:
         emissions: ``(length, tags)``.
@@ -98,13 +98,13 @@ def span_probabilities(
 
 
 def _messages(nodes: Doubles, factors: Factors) -> tuple[Doubles, Doubles]:
-    """Return the weight of all beginnings that end in a tag, and of all endings after it.
+    """Return alpha and beta, ``(length, tags)`` each.
 
-    Both walks go side by side, as one vector: (alpha, beta) <- (alpha, beta) diag(W, W^T) * P.
+    Both recursions run as one vector: (alpha, beta) <- ((alpha, beta) diag(W, W^T)) * P.
     """
     dot, multiply, both = np.dot, np.multiply, factors.both
     emitted = np.concatenate((nodes, nodes[::-1]), 1)
-    # in C order whatever that of the emissions, since `dot` writes into rows of it
+    # in C order whatever the order of the emissions, since `dot` writes into its rows
     reached, left = np.empty((2, *emitted.shape))
     reached[0] = factors.edges
     multiply(reached[0], emitted[0], left[0])
@@ -116,7 +116,7 @@ def _messages(nodes: Doubles, factors: Factors) -> tuple[Doubles, Doubles]:
 
 
 class _Through:
-    """The weight of all paths through spans of a sentence; see ``_messages``."""
+    """Sums over all paths through a span of a sentence; see ``_messages``."""
 
     def __init__(
         self, nodes: Doubles, moves: Doubles, ahead: Doubles, back: Doubles, table: SpanTable
@@ -125,7 +125,7 @@ class _Through:
         self.table = table
 
     def weight(self, start: int, end: int, label: int) -> float:
-        """Return that of one span: alpha of its first tag, its factors, beta of its last tag."""
+        """Return alpha(first tag) * product of the factors along the span * beta(last tag)."""
         table, nodes, moves = self.table, self.nodes, self.moves
         tag = table.single[label] if end == start + 1 else table.first[label]
         share = self.ahead[start, tag]

@@ -1,4 +1,4 @@
-"""The tags of spans, and the probabilities of spans."""
+"""The tags that spell spans, and the exact probabilities of spans."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SpanBatch:
         rows: The sentence.
         starts: The first token.
         ends: One past the last token.
-        labels: The number of the label.
+        labels: The index of the label.
     """
 
     rows: Integers
@@ -44,19 +44,19 @@ class SpanBatch:
         return len(self.rows)
 
     def take(self, places: Integers) -> SpanBatch:
-        """Return some of the spans, given their places."""
+        """Return the spans at some indices."""
         fields = (self.rows, self.starts, self.ends, self.labels)
         return SpanBatch(*(field[places] for field in fields))
 
     def check(self, lengths: Integers) -> None:
-        """Raise ValueError for a span that does not lie in its sentence."""
+        """Raise ValueError for a span that is empty or exceeds its sentence."""
         known = (self.rows >= 0) & (self.rows < len(lengths))
         within = self.ends <= lengths[np.where(known, self.rows, 0)] if len(lengths) else known
         bad = ~(known & within & (self.starts >= 0) & (self.starts < self.ends))
         if bad.any():
             i = int(bad.argmax())
             raise ValueError(
-                f"span {i} is tokens [{self.starts[i]}, {self.ends[i]}) of sentence "
+                f"span {i} covers tokens [{self.starts[i]}, {self.ends[i]}) of sentence "
                 f"{self.rows[i]}; expected 0 <= start < end <= the sentence's length"
             )
 
@@ -64,6 +64,7 @@ class SpanBatch:
         """Return the tags that spell the spans, ``(batch, length)``, `outside` between them."""
         tags = np.full(shape, outside, np.int64)
         count = self.ends - self.starts
+        # one entry for each token of each span: the index of the span, and that of the token
         span = np.repeat(np.arange(len(count)), count)
         token = np.arange(len(span)) - np.repeat(count.cumsum() - count - self.starts, count)
         tags[self.rows[span], token] = table.inside[self.labels[span]]
@@ -78,13 +79,16 @@ def span_probability(
 ) -> Doubles:
     """Return the exact probabilities of spans, ``(spans,)``.
 
-    The weight of all paths through a span is alpha of its first tag, times the weights along
-    its inner tags, which are differences of running sums, times beta of its last tag. Where the
-    next tag could prolong the span, beta is summed over all others instead, not subtracted
-    from, so that nothing cancels.
+    The sum over all paths through the span [s, e) is, in logs,
+
+        alpha(s, y_s) + sum of A[y_t-1, y_t] + e(t, y_t) for t in (s, e) + beta(e - 1, y_e-1)
+
+    The emissions of inner tokens are differences of cumulative sums. Where the next tag could
+    extend the span, beta is summed over all other tags instead of being reduced by a subtraction,
+    which would cancel digits.
 
     Raises:
-        ValueError: A span does not lie in its sentence.
+        ValueError: A span is empty or exceeds its sentence.
     """
     spans.check(scores.lengths)
     if not len(spans):
@@ -111,7 +115,7 @@ def span_probability(
 
 
 def _nodes_at(scores: ChainScores, rows: Integers, tokens: Integers, tags: Integers) -> Doubles:
-    """Return the emissions of tags at tokens of sentences, minus infinity where excluded."""
+    """Return single emissions, ``(n,)``, minus infinity for tags that are not candidates."""
     nodes = scores.emissions[rows, tokens, tags].astype(np.float64)
     if scores.candidates is not None:
         nodes[~scores.candidates[rows, tokens, tags]] = -np.inf
@@ -119,32 +123,34 @@ def _nodes_at(scores: ChainScores, rows: Integers, tokens: Integers, tags: Integ
 
 
 def _along(scores: ChainScores, spans: SpanBatch, inside: Integers) -> Doubles:
-    """Return the sum of the emissions of inner tokens, ``(spans,)``, given their inner tags."""
+    """Return the sum of the emissions of the inner tokens of each span, ``(spans,)``."""
     tags, which = np.unique(inside, return_inverse=True)
     nodes = scores.nodes()[:, :, tags]
     blocked = nodes == -np.inf
     sums, blocks = np.where(blocked, 0.0, nodes).cumsum(1), blocked.cumsum(1)
     begin, stop = (spans.rows, spans.starts, which), (spans.rows, spans.ends - 2, which)
-    # running sums include their own token: the inner ones are start + 1 to end - 2
+    # S(t) = e(0) + ... + e(t), so the inner tokens start + 1 to end - 2 sum to
+    # S(end - 2) - S(start); -inf is counted apart, since S would never recover from it
     return np.where(blocks[stop] == blocks[begin], sums[stop] - sums[begin], -np.inf)
 
 
 def _after(
     scores: ChainScores, messages: AnyMessages, spans: SpanBatch, last: Integers, no: Integers
 ) -> Doubles:
-    """Return the log of the weight of all endings after spans' last tags, ``(spans,)``.
+    """Return the log of the sum over all suffixes that follow the spans, ``(spans,)``.
 
     Args:
         scores: The scores.
-        messages: The sums over them.
+        messages: Their forward and backward messages.
         spans: The spans.
         last: The tags of their last tokens.
-        no: The tags that must not follow, or -1.
+        no: The tags that would extend the spans, or -1.
     """
     rows, ends = spans.rows, spans.ends
     weight = messages.beta_at(rows, ends - 1)[np.arange(len(rows)), last]
     open_ = np.flatnonzero((no >= 0) & (ends < scores.lengths[rows]))
     if len(open_):
+        # logsumexp over all y but `no` of A[last, y] + e(end, y) + beta(end, y)
         row, token = rows[open_], ends[open_]
         following = scores.transitions[last[open_]].astype(np.float64)
         following += scores.emissions[row, token] + messages.beta_at(row, token)

@@ -1,11 +1,12 @@
-"""The best tag sequences of a batch.
+"""The best tag sequences of a batch (Viterbi 1967).
 
-The recursion is Viterbi's (1967), with four things done for speed, none of which changes the
-result: every sentence is walked from both ends at once and the two walks meet in its middle,
-which halves the number of steps; sentences are sorted by length, so that the batch shrinks as
-short ones end; the walk keeps the greatest values only, and the tags they came from are looked
-up again along the chosen path; and the innermost axis is the sentences, so that one vector
-instruction serves many of them.
+Four changes make the recursion faster without changing its result:
+
+- Every sentence is processed from both ends at once, and the two recursions meet in the middle,
+  which halves the number of steps.
+- Sentences are sorted by length, so that the batch shrinks as short ones end.
+- Only the maxima are kept; backpointers are recomputed along the chosen path.
+- Sentences are the innermost axis, so that one vector instruction serves many of them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import numpy as np
 from ner.crf.core.packing import runs_of
 from ner.crf.core.scores import Bools, ChainScores, Floats, Integers, check_lengths
 
-_CELLS = 1 << 24  # the most numbers in a work array (64 MB in float32)
-_HUGE = 1e30  # scores beyond this are added up in float64, since sums of float32 may overflow
-LEVEL = 32  # scores are levelled after this many steps, so that float32 keeps its digits
+_CELLS = 1 << 24  # maximum size of a work array (64 MB in float32)
+_HUGE = 1e30  # larger scores are summed in float64, since float32 might overflow
+LEVEL = 32  # steps between subtractions of the maximum, so that float32 keeps its precision
 
 
 def viterbi(scores: ChainScores) -> Integers:
@@ -29,7 +30,7 @@ def viterbi(scores: ChainScores) -> Integers:
 
     Raises:
         ValueError: Emissions or transitions are NaN or infinite, a sentence has no legal path, or
-            a length is below 0 or over the batch's.
+            a length is negative or exceeds the width of the batch.
     """
     check_lengths(scores.lengths, scores.emissions.shape[1])
     width, tags = scores.emissions.shape[1:]
@@ -51,7 +52,7 @@ def viterbi(scores: ChainScores) -> Integers:
 
 
 def working_type(scores: ChainScores) -> type[np.float32] | type[np.float64]:
-    """Return float32 where that is the type of the emissions and no sum of scores overflows it."""
+    """Return float32 for float32 emissions whose sums cannot overflow, else float64."""
     if scores.emissions.dtype == np.float64:
         return np.float64
     parts = (scores.emissions, scores.transitions, scores.start, scores.end)
@@ -59,7 +60,7 @@ def working_type(scores: ChainScores) -> type[np.float32] | type[np.float64]:
 
 
 def is_ordinary(scores: Floats) -> bool:
-    """Return whether all finite scores are far within the range of float32."""
+    """Return whether sums of these scores stay within the range of float32."""
     if not scores.size:
         return True
     low, high = scores.min(), scores.max()
@@ -75,16 +76,16 @@ def search(
     moves: TwoWayMoves,
     walk: Callable[[TwoWayLayout], TwoWayWalk],
 ) -> tuple[Integers, int | None]:
-    """Return the best paths of sentences, and the number of a sentence that has none.
+    """Return the best path of each sentence, and the index of a sentence without one.
 
     Args:
         lengths: ``(batch,)``.
         width: The padded length of the batch.
         moves: The scores of transitions.
-        walk: Walks over some sentences.
+        walk: Runs the recursions over some sentences.
 
     Returns:
-        ``(batch, width)``, 0 at padding; and the number of a sentence without a path, or None.
+        ``(batch, width)``, 0 at padding; and the index of a sentence without a path, or None.
     """
     tags = len(moves.steps)
     paths = np.zeros((len(lengths), width), np.int64)
@@ -100,7 +101,7 @@ def search(
 
 
 def _parts(lengths: Integers, tags: int) -> Iterator[Integers]:
-    """Sentences, longest first and without empty ones, in parts that need bounded memory."""
+    """Yield the non-empty sentences, longest first, in groups that need bounded memory."""
     order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
     first = 0
     while first < len(order):
@@ -112,12 +113,12 @@ def _parts(lengths: Integers, tags: int) -> Iterator[Integers]:
 
 @dataclass(frozen=True, slots=True)
 class TwoWayMoves:
-    """The scores of transitions, for the walk from the start beside that from the end.
+    """The scores of transitions for the recursions from the start and from the end.
 
-    steps: from the tag a walk is at to the next one, ``(tags, 2 * tags)``.
-    ends: the scores of first and of last tags, ``(tags, 2)``.
-    meetings: from the tag that the one walk ends at to that of the other, where they end at
-        neighbouring tokens, and where they end at the same token, ``(2, tags, tags)``.
+    steps: the transitions beside their transpose, ``(tags, 2 * tags)``.
+    ends: the scores of start and end, ``(tags, 2)``.
+    meetings: the score of joining the two recursions at neighbouring tokens (a transition), and at
+        the same token (0 for equal tags, else minus infinity), ``(2, tags, tags)``.
     """
 
     steps: Floats
@@ -134,23 +135,23 @@ class TwoWayMoves:
         return TwoWayMoves(steps, np.stack((start, end), axis=1).astype(dtype), meetings)
 
     def spread(self, rows: int) -> Floats:
-        """Return the steps repeated for every row, ``(tags, tags, rows)``."""
+        """Repeat the steps for every row, ``(tags, tags, rows)``."""
         tags, kind = len(self.steps), self.steps.dtype
-        pair = np.dtype(f"V{2 * kind.itemsize}")  # a forward and a backward score are moved as one
+        pair = np.dtype(f"V{2 * kind.itemsize}")  # copy forward and backward as one item
         pairs = self.steps.reshape(tags, 2, tags).transpose(0, 2, 1).copy().view(pair)
         return np.repeat(pairs, rows // 2, axis=2).view(kind)
 
 
 @dataclass(frozen=True, slots=True)
 class TwoWayLayout:
-    """Which token each walk is at, at each step. Sentence i has rows 2i and 2i + 1.
+    """The token of each recursion at each step. Sentence i has rows 2i (forward) and 2i + 1.
 
-    odd: the sentences whose two walks share their last token.
-    reach: the steps of each sentence's walks, descending, ``(rows / 2,)``.
-    tokens: the numbers of the tokens in the flattened batch, ``(steps, rows)``; a row that has
-        done its steps stays at its last token.
-    groups: sentences of equal reach: (reach, first sentence, after the last).
-    runs: runs of steps in which the same sentences walk: (first step, after the last, sentences).
+    odd: the sentences of odd length, whose two recursions share the middle token.
+    reach: the number of steps of each sentence, descending, ``(rows / 2,)``.
+    tokens: the index of the tokens in the flattened batch, ``(steps, rows)``; a row that has
+        finished stays at its last token.
+    groups: sentences of equal reach: (reach, first sentence, end).
+    runs: runs of steps with the same active sentences: (first step, end, sentences).
     """
 
     odd: Bools
@@ -161,7 +162,7 @@ class TwoWayLayout:
 
     @staticmethod
     def of(sentences: Integers, lengths: Integers, width: int, tags: int) -> TwoWayLayout:
-        """Lay out sentences given longest first; `width` is the padded length of the batch."""
+        """Lay out sentences, longest first; `width` is the padded length of the batch."""
         reach = (lengths + 1) // 2
         step = np.minimum(np.arange(reach[0])[:, None], reach - 1)
         tokens = np.empty((*step.shape, 2), np.int64)
@@ -177,16 +178,16 @@ class TwoWayLayout:
 
 @dataclass(frozen=True, slots=True)
 class TwoWayWalk:
-    """The best scores of both walks of all sentences.
+    """The best scores of both recursions.
 
-    best: for each step, the score of the best walk that ends in this tag, ``(tags, rows)``.
+    best: for each step, the best score of a path that ends in this tag, ``(tags, rows)``.
     """
 
     best: list[Floats]
 
     @staticmethod
     def along(nodes: Floats, layout: TwoWayLayout, moves: TwoWayMoves) -> TwoWayWalk:
-        """Walk over emissions, ``(steps, rows, tags)``; they are changed."""
+        """Run both recursions over emissions, ``(steps, rows, tags)``, which are modified."""
         _, rows, tags = nodes.shape
         odd = np.flatnonzero(layout.odd)
         nodes[layout.reach[odd] - 1, 2 * odd + 1] = 0.0  # a shared middle token counts once
@@ -202,8 +203,10 @@ class TwoWayWalk:
             block = np.empty((last - first, tags, n), nodes.dtype)
             emitted = nodes[first:last, :n].transpose(0, 2, 1)
             for step, (here, node) in enumerate(zip(block, emitted, strict=True), first):
-                before(origin, 0, copies, "clip")  # a row to every tag that may follow: this way
-                add(room, spread, room)  # of adding them is fast, since nothing is broadcast
+                # best(t, y') = e(t, y') + max_y best(t - 1, y) + A[y, y']; copying each row to all
+                # y' first is faster than a broadcast addition
+                before(origin, 0, copies, "clip")
+                add(room, spread, room)
                 greatest(room, axis=0, out=here)
                 add(here, node, here)
                 if step % LEVEL == 0:
@@ -213,11 +216,12 @@ class TwoWayWalk:
         return TwoWayWalk(best)
 
     def meet(self, layout: TwoWayLayout, moves: TwoWayMoves) -> tuple[Integers, Floats]:
-        """Return the tags at which the walks meet best, ``(rows,)``, and the sentences' scores."""
+        """Return the best pair of tags to join the recursions at, ``(rows,)``, and its score."""
         tags = len(moves.steps)
         ends = np.empty((2 * len(layout.reach), tags), moves.steps.dtype)
         for reach, first, last in layout.groups:
             ends[2 * first : 2 * last] = self.best[reach - 1][:, 2 * first : 2 * last].T
+        # score(y, y') = forward(y) + meeting[y, y'] + backward(y'), maximised over both tags
         pairs = moves.meetings[layout.odd.view(np.int8)]
         pairs += ends[0::2, :, None]
         pairs += ends[1::2, None]
@@ -227,7 +231,7 @@ class TwoWayWalk:
         return tag, flat[np.arange(len(flat)), chosen]
 
     def back(self, tag: Integers, layout: TwoWayLayout, moves: TwoWayMoves) -> Integers:
-        """Follow the walks back from the tags where they met, ``(steps, rows)``."""
+        """Trace both recursions back from the tags where they meet, ``(steps, rows)``."""
         tags, rows = len(moves.steps), len(tag)
         path = np.empty((len(self.best), rows), np.int64)
         side = np.tile(np.array([0, tags]), rows // 2)
@@ -238,6 +242,7 @@ class TwoWayWalk:
             walking, shift = tag[: 2 * last], side[: 2 * last]
             for step in range(reach - 1, lower - 1, -1):
                 path[step] = tag
+                # y(t - 1) = argmax_y best(t - 1, y) + A[y, y(t)]
                 came = take(walking + shift, 1)
                 came += self.best[step - 1][:, : 2 * last]
                 came.argmax(0, walking)
