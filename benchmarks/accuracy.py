@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ner.analysis.calibration import Lattices, choose_decoding
-from ner.ensemble import Ensemble
 from ner.evaluation import Score, evaluate
+from ner.network import Ensemble
 from ner.sentence import Sentence, Span
 from ner.tagger import Tagger, load
 from ner.training import Run, RunSettings, read_settings

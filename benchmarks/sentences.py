@@ -13,8 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 
-from ner.splitter import split_sentences
-from ner.tokenizer import tokenize
+from ner.tokenizer import split_sentences, tokenize
 
 TOGETHER = 10  # sentences of a file that names no documents
 

@@ -18,7 +18,7 @@ from ner.evaluation.review import rank_suspects
 from ner.sentence import Span
 from ner.training import read_settings
 from ner.training.corpora import read_corpora
-from ner.training.cross_validation import cross_fit
+from ner.training.multiple_runs import cross_fit
 
 
 def spoil(sentences, count, seed):

@@ -41,13 +41,13 @@ from ner.embeddings import TypeEmbedding
 from ner.embeddings.characters import CharacterEmbedding
 from ner.embeddings.words import WordEmbedding
 from ner.indexers import Arrays
+from ner.indexers.base import PADDING, UNKNOWN
 from ner.indexers.characters import HEAD, LONGEST, TAIL, shape
 from ner.indexers.words import normalise
 from ner.inference import FastEngine
 from ner.inference.batch_engine import ROWS
 from ner.network import Network, build
 from ner.sentence import Sentence, Span
-from ner.vocabulary import PADDING, UNKNOWN
 
 TYPES_ONLY = {
     "characters": {"width": 30, "character_width": 25},

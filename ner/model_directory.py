@@ -22,8 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ner.ensemble import from_settings, plan
 from ner.errors import ModelError as ModelError
+from ner.network import from_settings, plan
 from ner.scorer import Scorer
 from ner.storage.atomic import atomic_directory
 from ner.storage.manifest import Manifest

@@ -15,7 +15,7 @@ import torch
 
 from ner import model_directory
 from ner.config import ConfigError, dump, parse
-from ner.evaluation.tables import percent
+from ner.evaluation.score import percent
 from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.inference.span_decoder import NBestParse

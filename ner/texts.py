@@ -8,9 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol, overload
 
 from ner.sentence import Sentence, Span, in_document
-from ner.splitter import split_sentences
 from ner.streaming.tokenizers import tokenizer_named
 from ner.streaming.writers import marked
+from ner.tokenizer import split_sentences
 
 if TYPE_CHECKING:
     from ner.tokenizer import Offsets

@@ -15,9 +15,9 @@ from typing import Any
 
 from ner.embeddings import EMBEDDINGS
 from ner.encoder import Encoder
-from ner.ensemble import build
 from ner.formats import conll
 from ner.inference.decoding import Decoding
+from ner.network import build
 from ner.training.settings import CorpusSettings, DataSettings, RunSettings, TrainingSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"

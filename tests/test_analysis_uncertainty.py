@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ner.analysis.uncertainty import Doubts
-from ner.ensemble import build
 from ner.inference.plain import PlainEngine
+from ner.network import build
 from ner.sentence import Sentence, Span
 
 GOLD = [

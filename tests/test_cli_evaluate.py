@@ -229,8 +229,8 @@ def test_a_model_is_scored_on_perturbed_text_too(files, capsys, model, tmp_path)
 
 
 def test_predicted_sentences_forget_what_the_gold_file_said(model, files):
+    from ner.cli.arguments import Model
     from ner.cli.console import Progress
-    from ner.cli.loading import Model
 
     gold = Sentence(("Ada", "waits"), (Span(1, 2, "ORG"),), unknown=frozenset({0}))
     (found,) = Model.load("any", "cpu", Progress(quiet=True)).predict([gold])

@@ -21,7 +21,7 @@ import torch
 from ner.cli import main
 from ner.cli.tag import add_arguments
 from ner.cli.tag_job import chunks
-from ner.cli.tag_processes import Workers, _Worker
+from ner.cli.tag_workers import Workers, _Worker
 from ner.network import build
 from ner.sentence import Sentence
 from ner.streaming import readers
@@ -392,7 +392,7 @@ def test_a_process_that_has_ended_is_told_in_words(monkeypatch, taken):
         def shutdown(self, **how):
             pass
 
-    monkeypatch.setattr("ner.cli.tag_processes.ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("ner.cli.tag_workers.ProcessPoolExecutor", Pool)
     with (
         Workers(argparse.Namespace(processes=2)) as workers,
         pytest.raises(MemoryError, match="a tagging process has ended"),

@@ -10,12 +10,12 @@ from tiny_transformers import transformer_settings
 
 from ner.config import ConfigError
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, TypeEmbedding
+from ner.indexers.base import UNKNOWN
 from ner.indexers.characters import case, shape
 from ner.indexers.document import HEADLINE, TOPIC
 from ner.indexers.words import normalise
 from ner.network import build
 from ner.sentence import Document, Sentence, in_document
-from ner.vocabulary import UNKNOWN
 
 ODD = ("", "Ada", "x" * 300_000, "\u200b", "１２", "東京", "İstanbul", "a\u00a0b", "\ud83d\ude00")
 

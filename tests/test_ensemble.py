@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from ner.config import ConfigError
-from ner.ensemble import LARGEST, Ensemble, build, from_settings
-from ner.network import Network
-from ner.network import build as build_one
+from ner.network import LARGEST, Ensemble, Network, build, from_settings
 from ner.tagger import Tagger, load
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
@@ -40,7 +38,7 @@ def test_members_begin_from_different_weights(ensemble):
 
 def test_copies_of_one_network_tag_as_it_does(toy):
     torch.manual_seed(0)
-    one = build_one(toy, encoder={"width": 8}).eval()
+    one = build(toy, encoder={"width": 8}).eval()
     two = Network.from_settings(one.settings()).eval()
     two.load_state_dict(one.state_dict())
     assert Tagger(Ensemble([one, two])).predict(toy) == Tagger(one).predict(toy)
@@ -72,7 +70,7 @@ def test_no_members_are_refused():
 @pytest.mark.parametrize("other", [{"scheme": "BIO"}, {}])
 def test_members_of_other_tags_are_refused(toy, other):
     sentences = toy if other else toy[:2]  # without some of the labels
-    networks = [build_one(toy, encoder={"width": 8}), build_one(sentences, **other)]
+    networks = [build(toy, encoder={"width": 8}), build(sentences, **other)]
     with pytest.raises(ValueError, match="same labels and scheme"):
         Ensemble(networks)
 
@@ -135,7 +133,7 @@ def test_a_setting_no_member_has_is_named(toy):
 
 @pytest.mark.parametrize("count", [0, -1, LARGEST + 1, 2.0, "2", True, None, [], [1]])
 def test_an_impossible_number_of_members_is_refused(toy, count):
-    settings = build_one(toy, encoder={"width": 8}).settings()
+    settings = build(toy, encoder={"width": 8}).settings()
     with pytest.raises(ValueError, match="members"):
         from_settings({"members": count, **settings})
 

@@ -23,11 +23,11 @@ from ner.indexers import (
     TypeIndexer,
     base,
 )
+from ner.indexers.base import PADDING, UNKNOWN
 from ner.indexers.characters import LONGEST, CharacterIndexer, case
 from ner.indexers.document import CLASSES, OTHERS, is_name_like
 from ner.indexers.words import normalise, normalised
 from ner.sentence import Document, Sentence, in_document
-from ner.vocabulary import PADDING, UNKNOWN
 
 FLOATS = (GivenIndexer, TransformerIndexer)
 

@@ -12,11 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner.ensemble import Ensemble
 from ner.inference import Decoding, FastEngine, PlainEngine, batch_engine, engine_for, span_decoder
 from ner.inference.lstm import FusedLSTM, PackedSequence
 from ner.inference.span_decoder import SpanExtractor
-from ner.network import build
+from ner.network import Ensemble, build
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span, in_document
 

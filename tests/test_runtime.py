@@ -16,10 +16,10 @@ from test_inference_fast import SMALL, assert_same, network_of, texts
 from tiny_transformers import transformer_settings
 
 from ner.embeddings import EMBEDDINGS
-from ner.ensemble import Ensemble
 from ner.errors import ModelError
 from ner.inference import Decoding, PlainEngine
 from ner.inference.decoding import WAYS
+from ner.network import Ensemble
 from ner.sentence import Sentence, in_document
 from ner.storage.manifest import EXPORTED, checksum
 from ner.tagger import Tagger
@@ -31,7 +31,7 @@ from ner import runtime
 from ner.export import write
 from ner.export.parts import DRAWINGS
 from ner.runtime.directory import EMISSIONS, MANIFEST, TYPES
-from ner.runtime.emitter import _Session
+from ner.runtime.tagger import _Session
 
 NONE = dict.fromkeys(("characters", "affixes", "document", "topic"), False)
 WITH = {"columns": {"columns": ["case"]}, "given": {"width": 3}}

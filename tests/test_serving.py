@@ -21,10 +21,9 @@ from ner.config import ConfigError
 from ner.sample import path as sample_path
 from ner.sentence import Sentence, Span, in_document
 from ner.serving import Limits
-from ner.serving.batching import BATCH, LONG, Batcher, _record
-from ner.serving.limits import RefusedError
-from ner.serving.metrics import Metrics
-from ner.serving.request import read
+from ner.serving.middleware import Metrics
+from ner.serving.request import RefusedError, read
+from ner.serving.workers import BATCH, LONG, Batcher, _record
 from ner.streaming.tokenizers import SpacyTokenizer, tokenized
 from ner.streaming.writers import Tagged, as_record
 

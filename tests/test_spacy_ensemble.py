@@ -16,7 +16,7 @@ from spacy.training import Example
 
 import ner
 from ner.cli import main
-from ner.ensemble import Ensemble, build
+from ner.network import Ensemble, build
 from ner.sentence import Sentence, Span
 from ner.spacy_component.documents import gold, pieces
 from ner.tagger import Tagger

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ner.splitter import split_sentences
-from ner.tokenizer import tokenize
+from ner.tokenizer import split_sentences, tokenize
 
 
 def sentences(text):

@@ -18,7 +18,7 @@ from training_runs import config, write_config
 import ner
 from ner.cli import main
 from ner.config import ConfigError
-from ner.training import Run, StoppedError, read_settings, rows, run_folder
+from ner.training import Run, StoppedError, optimisation, read_settings, run_folder
 from ner.training.corpora import Corpora
 from ner.training.run_folder import (
     KEPT,
@@ -56,7 +56,7 @@ def test_a_run_stopped_anywhere_ends_in_the_same_bytes(
     toy, tmp_path, monkeypatch, optimizer, average
 ):
     """Stopped after every single step and gone on with in a fresh object."""
-    monkeypatch.setattr(rows, "LEAST", 100)  # the words' table goes row by row where it may
+    monkeypatch.setattr(optimisation, "LEAST", 100)  # the words' table goes row by row where it may
     training = {"optimizer": optimizer, "average": average, "learning_rate": 0.02, "epochs": 3}
     list(run_of(toy, tmp_path / "whole", **training))
     broken = tmp_path / "broken"

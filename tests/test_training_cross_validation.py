@@ -4,7 +4,7 @@ import pytest
 
 from ner.sentence import Sentence, Span, in_document
 from ner.training import read_settings
-from ner.training.cross_validation import cross_fit, folds
+from ner.training.multiple_runs import cross_fit, folds
 
 
 def documents(sizes):

@@ -14,10 +14,11 @@ import os, sys, torch
 sys.path.insert(0, {tests!r})
 from conftest import parse_line
 from training_runs import config
-from ner.training import Run, read_settings, rows
+from ner.training import Run, optimisation, read_settings
 from ner.training.corpora import Corpora
 
-rows.LEAST = rows.LEAST_SHARED = 1  # every table's gradient is of rows, each process's its own
+# every table's gradient is of rows, each process's its own
+optimisation.LEAST = optimisation.LEAST_SHARED = 1
 lines = ["[PER Ada Obi] joined [ORG Kestrel] .", "[LOC Ghana] beat [LOC Peru] 2-1 .", "It rained .",
          "[PER Lin Ho] resigned in [LOC Lima] .", "Shares of [ORG Tern Bank] fell ."]
 toy = tuple(parse_line(line) for line in lines)

@@ -11,8 +11,8 @@ from ner.sentence import Sentence, Span
 from ner.tagger import Tagger
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
-from ner.training.cross_validation import choose, settings_of, spread
 from ner.training.initialisation import forgetting_report, start_from
+from ner.training.multiple_runs import choose, settings_of, spread
 
 
 @pytest.fixture(scope="module")

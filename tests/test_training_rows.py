@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from ner.training import rows
-from ner.training.optimisation import WeightAverage
-from ner.training.rows import RowTable, RowTables
+from ner.training import optimisation
+from ner.training.optimisation import RowTable, RowTables, WeightAverage
 
 STEPS, ROWS, WIDTH = 60, 30, 4
 
@@ -52,7 +51,7 @@ def dense(decay):
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(rows, "LEAST", 1)
+    monkeypatch.setattr(optimisation, "LEAST", 1)
 
 
 def by_rows(decay, *, settled=(), interrupted=()):

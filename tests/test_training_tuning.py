@@ -8,7 +8,7 @@ from training_runs import SMALL, write_config
 from ner.cli import main
 from ner.config import ConfigError, load
 from ner.evaluation import Score
-from ner.training import Epoch, read_settings, tuning
+from ner.training import Epoch, multiple_runs, read_settings
 from ner.training.step import DivergedError
 
 pytest.importorskip("optuna")
@@ -56,14 +56,14 @@ class Pretended:
 def pretended(monkeypatch):
     for name, value in (("interrupt_at", None), ("diverge_at", None), ("taken", 0)):
         monkeypatch.setattr(Pretended, name, value)
-    monkeypatch.setattr(tuning, "Run", Pretended)
+    monkeypatch.setattr(multiple_runs, "Run", Pretended)
 
 
 def study_of(folder, name="study.db", tune=TUNE, **training):
     training = {"epochs": 4, **training}
     data = {"train": "sample:development", "development": "sample:test"}
     raw = {"data": data, "model": SMALL, "training": training, "tune": tune, "output": "model"}
-    return tuning.Study(read_settings(raw), folder / name)
+    return multiple_runs.Study(read_settings(raw), folder / name)
 
 
 def told(trials):
@@ -90,7 +90,7 @@ def test_what_is_worse_than_most_is_given_up(pretended, tmp_path):
     trials = list(study_of(tmp_path).run(10))
     pruned = [trial for trial in trials if trial.state == "pruned"]
     assert pruned
-    assert all(1 < trial.epochs < 4 and trial.number >= tuning.FIRST for trial in pruned)
+    assert all(1 < trial.epochs < 4 and trial.number >= multiple_runs.FIRST for trial in pruned)
     assert not any(trial.best for trial in pruned)
 
 

@@ -7,9 +7,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ner.cli.arguments import (
+    add_device,
+    add_reading,
+    add_report,
+    add_threads,
+    check_threads,
+    model_of,
+    reading_of,
+)
 from ner.cli.console import Progress, write_json
-from ner.cli.loading import check_threads, model_of
-from ner.cli.parents import add_device, add_reading, add_report, add_threads, reading_of
 from ner.config import ConfigError
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ner.cli.arguments import add_device, add_reading, add_report, reading_of
 from ner.cli.console import Progress, write_json
-from ner.cli.parents import add_device, add_reading, add_report, reading_of
 from ner.config import ConfigError
-from ner.evaluation.tables import percent
+from ner.evaluation.score import percent
 
 if TYPE_CHECKING:
     from ner.evaluation import Score

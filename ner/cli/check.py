@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ner.cli.arguments import add_reading, add_report, reading_of
 from ner.cli.console import Progress, note, write_json, write_out
-from ner.cli.parents import add_reading, add_report, reading_of
-from ner.evaluation.tables import table
+from ner.evaluation.score import table
 
 if TYPE_CHECKING:
     from ner.checks import CorpusReport, Facts, Findings

@@ -6,9 +6,16 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ner.cli.arguments import (
+    Model,
+    add_compared,
+    add_device,
+    add_report,
+    is_model,
+    read_gold,
+    read_predictions,
+)
 from ner.cli.console import Progress, write_json
-from ner.cli.loading import Model, add_compared, is_model, read_gold, read_predictions
-from ner.cli.parents import add_device, add_report
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ner.cli.console import Advance, Progress, note
-from ner.cli.parents import (
+from ner.cli.arguments import (
     add_quiet,
     add_reading,
     check_extension,
@@ -15,6 +14,7 @@ from ner.cli.parents import (
     parse_options,
     reading_of,
 )
+from ner.cli.console import Advance, Progress, note
 from ner.formats import (
     FORMATS,
     TOOLS,

@@ -6,8 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from ner.cli.console import Progress, write_json
-from ner.cli.parents import (
+from ner.cli.arguments import (
     add_outcome,
     add_settings,
     assignments_of,
@@ -15,6 +14,7 @@ from ner.cli.parents import (
     output_file,
     scores_line,
 )
+from ner.cli.console import Progress, write_json
 from ner.config import ConfigError
 
 EXAMPLE = """\
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.sentence import Span
     from ner.training import read_settings
     from ner.training.corpora import read_corpora
-    from ner.training.cross_validation import cross_fit
+    from ner.training.multiple_runs import cross_fit
 
     if arguments.folds < 2:
         raise ConfigError(f"--folds must be at least 2, got {arguments.folds}")

@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ner.cli.arguments import (
+    Model,
+    add_compared,
+    add_device,
+    add_reading,
+    add_report,
+    output_file,
+    read_gold,
+    read_predictions,
+    reading_of,
+)
 from ner.cli.console import Progress, write_json
-from ner.cli.loading import Model, add_compared, read_gold, read_predictions
-from ner.cli.parents import add_device, add_reading, add_report, output_file, reading_of
 from ner.formats import read
 from ner.sentence import Sentence
 
@@ -206,7 +215,7 @@ class _Task:
         return [counted, schemes]
 
     def _strict_line(self) -> str:
-        from ner.evaluation.tables import percent
+        from ner.evaluation.score import percent
 
         score, exact = self.report.strict, self.report.exact
         if score == exact:

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ner.cli.arguments import add_quiet, output_file
 from ner.cli.console import note
-from ner.cli.parents import add_quiet, output_file
 from ner.errors import ConfigError, DataError, DataWarning
 from ner.formats import format_to_read, read
 from ner.formats.advice import sample, tag_columns

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ner.cli.arguments import STREAM, add_device, add_quiet, output_file
 from ner.cli.console import Progress, write_json
-from ner.cli.parents import STREAM, add_device, add_quiet, output_file
 from ner.errors import ConfigError
 from ner.redaction import WAYS
 

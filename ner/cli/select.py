@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ner.cli.console import Progress, write_json
-from ner.cli.loading import CHUNK
-from ner.cli.parents import (
+from ner.cli.arguments import (
+    CHUNK,
     add_device,
     add_reading,
     add_report,
@@ -14,6 +13,7 @@ from ner.cli.parents import (
     output_file,
     reading_of,
 )
+from ner.cli.console import Progress, write_json
 from ner.formats import read, write
 
 EXAMPLE = """\

@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from ner.cli.arguments import add_loading_arguments, check_loading, loaded_either, tokenizer_of
 from ner.cli.console import note
-from ner.cli.loading import add_loading_arguments, check_loading, loaded_either, tokenizer_of
 from ner.config import ConfigError
 
 EXAMPLE = """\

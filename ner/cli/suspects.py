@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ner.cli.arguments import CHUNK, add_device, add_reading, add_report, reading_of
 from ner.cli.console import Progress, write_json
-from ner.cli.loading import CHUNK
-from ner.cli.parents import add_device, add_reading, add_report, reading_of
 from ner.formats import read
 from ner.sentence import Sentence
 
@@ -82,7 +81,7 @@ def _opinions(
                 found += doubts.opinions(sentences[start : start + CHUNK])
                 done(len(found) - start)
         return found
-    from ner.training.cross_validation import cross_fit
+    from ner.training.multiple_runs import cross_fit
 
     held: dict[int, Opinion] = {}
     settings = _settings(arguments.model)

@@ -8,9 +8,16 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from ner.cli.arguments import (
+    STREAM,
+    add_loading_arguments,
+    add_quiet,
+    check_loading,
+    loaded_either,
+    output_file,
+    parse_options,
+)
 from ner.cli.console import note
-from ner.cli.loading import add_loading_arguments, check_loading, loaded_either
-from ner.cli.parents import STREAM, add_quiet, output_file, parse_options
 from ner.cli.remote import expand, is_remote
 from ner.cli.tag_job import (
     KINDS,
@@ -27,7 +34,7 @@ from ner.errors import ConfigError
 from ner.options import check_options
 
 if TYPE_CHECKING:
-    from ner.cli.tag_processes import Workers
+    from ner.cli.tag_workers import Workers
     from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
@@ -122,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
     if shards is None:
         _check_near(arguments, paths)
     if arguments.engine == "ray":
-        from ner.cli.tag_ray import tag_on_ray
+        from ner.cli.tag_workers import tag_on_ray
 
         began = time.perf_counter()
         skipped, tokens = tag_on_ray(arguments, shards or ())
@@ -166,7 +173,7 @@ def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers | 
     """Return the worker processes, if any are requested."""
     if arguments.processes == 1:
         return nullcontext()
-    from ner.cli.tag_processes import Workers
+    from ner.cli.tag_workers import Workers
 
     return Workers(arguments)
 

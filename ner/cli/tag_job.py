@@ -13,9 +13,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ner.cli.arguments import STREAM, loaded_either, tokenizer_of
 from ner.cli.console import Advance, Progress, note
-from ner.cli.loading import loaded_either, tokenizer_of
-from ner.cli.parents import STREAM
 from ner.cli.remote import exists, is_remote, joined, nearby
 from ner.errors import ConfigError
 

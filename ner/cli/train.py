@@ -10,22 +10,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.console import Advance, Progress, write_json
-from ner.cli.parents import (
+from ner.cli.arguments import (
     add_outcome,
     add_settings,
     add_shortcuts,
     assignments_of,
     scores_line,
 )
+from ner.cli.console import Advance, Progress, write_json
 from ner.config import ConfigError, load
-from ner.evaluation.tables import percent
+from ner.evaluation.score import percent
 from ner.formats import DataWarning
 
 if TYPE_CHECKING:
     from ner.training import Epoch, Run, RunSettings, Step
     from ner.training.corpora import Corpora
-    from ner.training.history import RunWriter
+    from ner.training.results import RunWriter
 
 EXAMPLE = """\
 example:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.training.distributed import Processes
 
     if arguments.tensorboard is not None:
-        from ner.training.history import event_writer
+        from ner.training.results import event_writer
 
         event_writer()  # a missing package is reported before anything is read or removed
     if arguments.config is None and arguments.train is None:
@@ -109,8 +109,8 @@ def train_seeds(
     from ner.model_directory import DESCRIPTION
     from ner.storage.atomic import check_replaceable
     from ner.training.corpora import read_corpora
-    from ner.training.cross_validation import choose, keep, settings_of, spread
     from ner.training.distributed import Processes
+    from ner.training.multiple_runs import choose, keep, settings_of, spread
     from ner.training.run_folder import RunFolder
 
     check_replaceable(Path(str(settings.output)), holds=DESCRIPTION)
@@ -246,7 +246,7 @@ class _Watch:
 
 def _board(arguments: argparse.Namespace, training: Run) -> RunWriter | None:
     """Return the folder for TensorBoard events, if they are written."""
-    from ner.training.history import RunWriter
+    from ner.training.results import RunWriter
 
     if arguments.tensorboard is None or not training.processes.writes:
         return None

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ner.cli.arguments import add_outcome, add_settings, assignments_of, output_file
 from ner.cli.console import Progress, write_json
-from ner.cli.parents import add_outcome, add_settings, assignments_of, output_file
 from ner.config import ConfigError, dump
-from ner.evaluation.tables import percent
+from ner.evaluation.score import percent
 from ner.storage.atomic import write_text
 
 if TYPE_CHECKING:
-    from ner.training.tuning import Study, Trial
+    from ner.training.multiple_runs import Study, Trial
 
 EXAMPLE = """\
 example:
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run trials until there are enough, saving the best one so far each time."""
     from ner.training import read_settings
-    from ner.training.tuning import Study
+    from ner.training.multiple_runs import Study
 
     config = Path(arguments.config)
     output = Path(arguments.output or config.with_suffix(".best.yaml"))

@@ -18,6 +18,7 @@ from ner.embeddings.base import (
     spread,
     vectors_of,
 )
+from ner.indexers.base import PADDING, UNKNOWN, frequent
 from ner.indexers.characters import (
     FEATURES,
     AffixIndexer,
@@ -27,7 +28,6 @@ from ner.indexers.characters import (
     pairs_of,
 )
 from ner.sentence import Sentence
-from ner.vocabulary import PADDING, UNKNOWN, frequent
 
 
 class CharacterEmbedding(TypeEmbedding):

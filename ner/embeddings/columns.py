@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
+from ner.indexers.base import UNKNOWN, frequent
 from ner.indexers.columns import OUTSIDE, SINGLE, ColumnIndexer, GazetteerIndexer
 from ner.sentence import Sentence
-from ner.vocabulary import UNKNOWN, frequent
 
 
 class ColumnEmbedding(ContextEmbedding):

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
+from ner.indexers.base import PADDING, frequent
 from ner.indexers.document import FLAGS, HEADLINE, POSITIONS, DocumentIndexer, TopicIndexer
 from ner.indexers.words import normalise
 from ner.sentence import Sentence
-from ner.vocabulary import PADDING, frequent
 
 
 class DocumentEmbedding(ContextEmbedding):

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from ner.embeddings.base import TypeEmbedding, check_widths, vectors_of
 from ner.formats import DataWarning
 from ner.formats.lines import COMPRESSED
+from ner.indexers.base import UNKNOWN
 from ner.indexers.words import PretrainedIndexer, forms
 from ner.sentence import Sentence
-from ner.vocabulary import UNKNOWN
 
 VectorFormat = Literal["text", "binary", "numpy", "safetensors", "spacy"]
 Table = tuple[list[str], NDArray[np.float32]]

@@ -20,9 +20,9 @@ from ner.embeddings.base import (
     spread,
     vectors_of,
 )
+from ner.indexers.base import PADDING, UNKNOWN, frequent
 from ner.indexers.words import GivenIndexer, VectorIndexer, WordIndexer, normalise
 from ner.sentence import Sentence
-from ner.vocabulary import PADDING, UNKNOWN, frequent
 
 LEVELS = 50  # documents: words that occur in more are treated alike
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import Score
-from ner.evaluation.tables import Section, percent, table
+from ner.evaluation.score import Score, Section, percent, table
 from ner.sentence import Sentence, Span
 
 SMALL = 30  # gold spans below which the figures of a bucket say little

@@ -11,8 +11,7 @@ from itertools import accumulate, groupby
 from typing import Any
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import Score
-from ner.evaluation.tables import Section, percent, table
+from ner.evaluation.score import Score, Section, percent, table
 
 BINS = 10
 POINTS = 200  # of a curve, at most, in reports

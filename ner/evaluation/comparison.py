@@ -27,8 +27,7 @@ from ner.evaluation.intervals import (
     resample,
 )
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import Score
-from ner.evaluation.tables import Section, percent, table
+from ner.evaluation.score import Score, Section, percent, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.tables import Section, table
+from ner.evaluation.score import Section, table
 from ner.sentence import Span
 
 KINDS: Mapping[str, str] = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.tables import Section, percent, table
+from ner.evaluation.score import Section, percent, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from ner.evaluation.charts import PAGE, plots
 from ner.evaluation.errors import KINDS, NOTHING, Case
 from ner.evaluation.partial import MODES
 from ner.evaluation.perturbations import PERTURBATIONS
-from ner.evaluation.tables import percent
+from ner.evaluation.score import percent
 from ner.sentence import Sentence
 from ner.storage.atomic import write_text
 

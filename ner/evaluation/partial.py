@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import harmonic, ratio
-from ner.evaluation.tables import Section, percent, table
+from ner.evaluation.score import Section, harmonic, percent, ratio, table
 from ner.sentence import Span
 
 LEAST_OVERLAP = 0.01  # of the gold span, for two spans to have to do with each other (nervaluate)

@@ -13,13 +13,15 @@ from ner.evaluation.perturbations import PERTURBATIONS
 from ner.evaluation.score import (
     Average,
     Score,
+    Section,
     label_scores,
     macro,
+    percent,
     score_table,
     surface_score,
+    table,
     weighted,
 )
-from ner.evaluation.tables import Section, percent, table
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from ner.embeddings import (
 )
 from ner.embeddings.characters import CharacterEmbedding
 from ner.export.graph import FLOAT, INT64, Graph
+from ner.indexers.base import PADDING
 from ner.indexers.document import HEADLINE, TOPIC
-from ner.vocabulary import PADDING
 
 Floats = NDArray[np.float32]
 INT32 = 6  # TensorProto.INT32

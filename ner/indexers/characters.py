@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ner.indexers.base import Arrays, ContextIndexer, TypeIndexer
+from ner.indexers.base import PADDING, UNKNOWN, Arrays, ContextIndexer, TypeIndexer, Vocabulary
 from ner.indexers.words import normalise
 from ner.sentence import Sentence
-from ner.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 HEAD, TAIL = 12, 6  # of a longer token, the first and the last characters are read
 LONGEST = HEAD + TAIL

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.indexers.base import Arrays, ContextIndexer
+from ner.indexers.base import UNKNOWN, Arrays, ContextIndexer, Vocabulary
 from ner.sentence import Sentence
-from ner.vocabulary import UNKNOWN, Vocabulary
 
 
 class ColumnIndexer(ContextIndexer):

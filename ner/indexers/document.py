@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.indexers.base import Arrays, ContextIndexer, OfDocuments, TokenNumbers
+from ner.indexers.base import UNKNOWN, Arrays, ContextIndexer, OfDocuments, TokenNumbers, Vocabulary
 from ner.indexers.characters import case
 from ner.indexers.words import normalise
 from ner.sentence import Document, Sentence
-from ner.vocabulary import UNKNOWN, Vocabulary
 
 HEADLINE, TOPIC = 16, 96  # the first words of a document, and the most distinct words of its topic
 POSITIONS = 6  # no document; the first sentences, each by itself; any further one

@@ -8,9 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from ner.indexers.base import Arrays, ContextIndexer, TypeIndexer
+from ner.indexers.base import UNKNOWN, Arrays, ContextIndexer, TypeIndexer, Vocabulary
 from ner.sentence import Sentence
-from ner.vocabulary import UNKNOWN, Vocabulary
 
 _DIGIT = re.compile(r"\d")
 

@@ -11,12 +11,11 @@ from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
 from ner.crf.chain import SpanTags
 from ner.crf.core.scores import ChainScores
-from ner.indexed import Indexed, TypeTable
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.span_decoder import NBestParse
 from ner.schemes import Scheme
-from ner.scorer import Scorer
+from ner.scorer import Indexed, Scorer, TypeTable
 from ner.sentence import Sentence, Span
 
 SENTENCES, TOKENS = 256, 8192  # the most of a batch

@@ -13,8 +13,7 @@ from ner.analysis.calibration import Lattices
 from ner.crf.core.scores import Doubles, Integers
 from ner.errors import ConfigError
 from ner.evaluation.pairs import Pair, pair_up
-from ner.evaluation.score import ratio
-from ner.evaluation.tables import percent
+from ner.evaluation.score import percent, ratio
 from ner.inference.decoding import Decoding
 
 

@@ -1,19 +1,201 @@
-"""The tagger of an exported model: sentences in, spans out."""
+"""The tagger of an exported model: sentences in, spans out, its graphs run by onnxruntime."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ner.crf.core.scores import ChainScores
+from ner.errors import ConfigError, ModelError
+from ner.indexers import Arrays, ContextIndexer, TypeIndexer
 from ner.indexers.columns import columns_of
-from ner.inference.batch_engine import BatchEngine
+from ner.indexers.transformer import TransformerIndexer
+from ner.inference.batch_engine import BatchEngine, GateBatch
 from ner.inference.decoding import Decoding
 from ner.inference.span_decoder import NBestParse, SpanDecoder
-from ner.runtime.directory import Exported, read
-from ner.runtime.emitter import Floats, OnnxEmitter
+from ner.inference.token_cache import CACHE, TokenCache, capacity_of
+from ner.runtime.directory import EMISSIONS, TRANSFORMERS, TYPES, Exported, read
 from ner.sentence import Sentence, Span, as_sentences, refuse_text
 from ner.texts import TagsTexts
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class OnnxEmitter:
+    """Gives emissions. May be used by several threads at once.
+
+    Args:
+        exported: The model.
+        threads: How many threads a graph is run by.
+        cache: The most bytes of gates that are remembered.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        ModelError: The graphs do not match the description.
+    """
+
+    def __init__(self, exported: Exported, *, threads: int = 1, cache: int = CACHE) -> None:
+        self.moves = exported.moves
+        self._indexers: Sequence[ContextIndexer] = exported.contexts
+        for place, indexer in enumerate(exported.contexts):
+            if isinstance(indexer, TransformerIndexer):
+                indexer.reader = _reader(exported, place, threads, indexer.state_width)
+        self._types = _Session(exported.graphs[TYPES], TYPES, threads)
+        self._emissions = _Session(exported.graphs[EMISSIONS], EMISSIONS, threads)
+        width = self._types.width_of("gates")
+        if width < 1 or self._emissions.width_of("emissions") != len(self.moves.start):
+            raise ModelError(f"{EMISSIONS}: does not give the emissions of the model's tags")
+        self._gates = TokenCache(
+            partial(_gates, self._types, exported.types), (capacity_of(cache, 4 * width), width)
+        )
+
+    @property
+    def capacity(self) -> int:
+        """The most tokens that can be read at a time."""
+        return self._gates.capacity
+
+    def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
+        """Return the output of each context indexer for sentences of any length."""
+        return [indexer.index_all(sentences) for indexer in self._indexers]
+
+    def read(
+        self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
+    ) -> GateBatch[Floats]:
+        """The tokens of sentences, at most ``capacity`` together, as numbers.
+
+        Args:
+            sentences: The tokens of each.
+            contexts: For each context indexer and sentence what it made of the tokens.
+        """
+        looked = [self._gates.look_up(sentences)]
+        return GateBatch.of(looked, list(map(len, sentences)), contexts)
+
+    def emissions(self, reading: GateBatch[Floats], numbers: Sequence[int]) -> Floats:
+        """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
+        (table,), (rows,) = reading.tables, reading.rows
+        lengths = np.array([len(rows[number]) for number in numbers])
+        inside = np.arange(lengths[0]) < lengths[:, None]
+        types, own = np.unique(
+            np.concatenate([rows[number] for number in numbers]), return_inverse=True
+        )
+        given = {"gates": table[types], "rows": _padded(own, inside), "lengths": lengths}
+        for number, sentences in enumerate(reading.contexts):
+            arrays, places = _distinct([sentences[n] for n in numbers])
+            given[f"places{number}"] = _padded(places, inside)
+            given |= {f"context{number}_{at}": array for at, array in enumerate(arrays)}
+        emissions: Floats = self._emissions.run(given, inside.shape)[inside]
+        return emissions
+
+
+class _Session:
+    """A graph with one output, ready to run."""
+
+    def __init__(self, graph: bytes, name: str, threads: int) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or it keeps a file of what it did
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ConfigError(
+                "an exported model needs onnxruntime: pip install 'ner-crf[runtime]'"
+            ) from None
+        self._name = name
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        options.log_severity_level = 4  # errors are raised; a graph's names are in them
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # of classes that onnxruntime makes itself
+            raise self._unusable(error) from error
+
+    def width_of(self, output: str) -> int:
+        """Return the last axis of its only output, which must have this name."""
+        outputs = self._session.get_outputs()
+        if [one.name for one in outputs] != [output]:
+            raise ModelError(f"{self._name}: gives no {output}")
+        width = outputs[0].shape[-1]
+        return width if isinstance(width, int) else -1
+
+    def run(self, given: Mapping[str, NDArray[Any]], axes: tuple[int, ...]) -> Floats:
+        """Return the output, whose first axes are those.
+
+        Raises:
+            ModelError: The graph does not take these inputs, or gives something else.
+        """
+        try:
+            found: Floats = self._session.run(None, dict(given))[0]
+        except Exception as error:  # as above
+            raise self._unusable(error) from error
+        if found.shape[: len(axes)] != axes:
+            raise ModelError(f"{self._name}: gives the shape {found.shape}, expected {axes} first")
+        return found
+
+    def _unusable(self, error: Exception) -> ModelError:
+        return ModelError(f"{self._name}: onnxruntime cannot run it: {str(error).splitlines()[0]}")
+
+
+def _reader(
+    exported: Exported, place: int, threads: int, width: int
+) -> Callable[[Integers, Integers], Floats]:
+    """Return the model that computes the states of a context indexer's transformer.
+
+    Raises:
+        ModelError: Its graph is missing, or outputs states of another width.
+    """
+    name = TRANSFORMERS[place]
+    if name not in exported.graphs:
+        raise ModelError(f"{name} is missing, the transformer of the model")
+    session = _Session(exported.graphs[name], name, threads)
+    if session.width_of("states") != width:
+        raise ModelError(f"{name}: does not give states of width {width}")
+    return lambda ids, mask: session.run({"ids": ids, "mask": mask}, ids.shape)
+
+
+def _gates(types: _Session, indexers: Sequence[TypeIndexer], tokens: list[str]) -> Floats:
+    """Compute what tokens give to the first layer, ``(tokens, gates)``."""
+    return types.run(
+        {
+            f"type{number}_{at}": array
+            for number, indexer in enumerate(indexers)
+            for at, array in enumerate(indexer.index(tokens))
+        },
+        (len(tokens),),
+    )
+
+
+def _padded(flat: Integers, inside: NDArray[np.bool_]) -> Integers:
+    """Pad values of tokens with 0, ``(batch, length)``."""
+    padded = np.zeros(inside.shape, np.int64)
+    padded[inside] = flat
+    return padded
+
+
+def _distinct(sentences: Sequence[Arrays]) -> tuple[Arrays, Integers]:
+    """Return the rows of sentences' arrays, equal runs once, and the run of each token.
+
+    The first row is of zeros, which most tokens have.
+    """
+    arrays = [np.concatenate(parts) for parts in zip(*sentences, strict=True)]
+    changes = reduce(np.logical_or, (_any(array[1:] != array[:-1]) for array in arrays))
+    heads = np.flatnonzero(np.concatenate(([True], changes)))
+    runs = np.repeat(np.arange(len(heads)), np.diff(heads, append=len(arrays[0])))
+    filled = reduce(np.logical_or, (_any(array[heads]) for array in arrays))
+    places = np.where(filled, np.cumsum(filled), 0)[runs]
+    rows = heads[filled]
+    return tuple(np.concatenate([np.zeros_like(a[:1]), a[rows]]) for a in arrays), places
+
+
+def _any(array: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(array.any(axis=tuple(range(1, array.ndim))), dtype=np.bool_)
 
 
 class ExportedTagger(TagsTexts):

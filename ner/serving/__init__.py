@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ner.serving.application import application
-from ner.serving.limits import Limits
+from ner.serving.request import Limits
 from ner.serving.server import serve
 
 __all__ = ["Limits", "application", "serve"]

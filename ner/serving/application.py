@@ -17,13 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from ner import __version__
-from ner.serving.batching import Batcher
-from ner.serving.limits import Limits, RefusedError
-from ner.serving.metrics import CONTENT_TYPE, Metrics
-from ner.serving.middleware import GONE, JSON, Backpressure, Middleware, left
+from ner.serving.middleware import CONTENT_TYPE, GONE, JSON, Backpressure, Metrics, Middleware, left
 from ner.serving.page import page, reference
-from ner.serving.request import TagBody, read
-from ner.serving.spacy_worker import SpacyWorker
+from ner.serving.request import Limits, RefusedError, TagBody, read
+from ner.serving.workers import Batcher, SpacyWorker
 from ner.streaming.tokenizers import (
     BUILTIN,
     TextTokenizer,

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from ner.config import ConfigError
-from ner.serving.limits import Limits
+from ner.serving.request import Limits
 
 HEADERS = 1 << 16  # the most bytes of a request's line and headers
 HIGHEST = 65535  # port

@@ -17,8 +17,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import get_current_ops, get_torch_default_device
 
-from ner.ensemble import from_settings
-from ner.network import build
+from ner.network import build, from_settings
 from ner.sentence import Sentence, Span
 from ner.spacy_component.documents import UNSET, same_tokens, stretches
 from ner.spacy_component.layer import Layer, network_of, shim_of, tok2vec_of

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from ner.batch import Batch, pad
 from ner.embeddings import GivenEmbedding
-from ner.indexed import TypeTable
-from ner.scorer import Scorer
+from ner.scorer import Scorer, TypeTable
 from ner.spacy_component.documents import DocSentence, pieces, with_vectors
 from ner.tagger import Tagger
 

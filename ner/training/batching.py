@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ner.batch import batched, group_by_length
-from ner.indexed import Indexed
+from ner.scorer import Indexed
 from ner.sentence import Sentence
-from ner.training.history import Step
+from ner.training.results import Step
 from ner.training.settings import TrainingSettings
 
 EPOCHS, STEPS = (

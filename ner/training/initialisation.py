@@ -17,8 +17,8 @@ from torch import Tensor
 from ner import model_directory
 from ner.batch import Batch
 from ner.config import ConfigError
-from ner.ensemble import build, from_settings
 from ner.evaluation import Score, evaluate
+from ner.network import build, from_settings
 from ner.options import instantiate
 from ner.schemes import OUTSIDE
 from ner.scorer import Scorer

@@ -16,7 +16,7 @@ import torch
 
 from ner.errors import ConfigError
 from ner.evaluation import Score
-from ner.evaluation.tables import percent
+from ner.evaluation.score import percent
 from ner.indexers.columns import columns_of
 from ner.inference.decoding import Decoding
 from ner.model_directory import DESCRIPTION
@@ -27,9 +27,18 @@ from ner.tagger import Tagger, load, pick_device
 from ner.training.batching import Group, describe, training_set
 from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.distributed import Processes
-from ner.training.history import Epoch, Position, Step, best_of, remarks_on
 from ner.training.initialisation import Distillation, initialise, model_digest, prepare_torch
-from ner.training.results import decision_of, final_metrics, model_files, score_development
+from ner.training.results import (
+    Epoch,
+    Position,
+    Step,
+    best_of,
+    decision_of,
+    final_metrics,
+    model_files,
+    remarks_on,
+    score_development,
+)
 from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
 from ner.training.settings import RunSettings, read_settings, shortcuts
 from ner.training.step import DivergedError, Stepper, random_states, restore_random_states

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -27,7 +30,7 @@ OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
         parameters, lr=rate, weight_decay=decay, momentum=momentum
     ),
 }
-BY_ROWS = ("adamw", "adam")  # those that ``ner.training.rows`` can do row by row
+BY_ROWS = ("adamw", "adam")  # those that ``RowTables`` can do
 
 
 def parameter_groups(
@@ -191,3 +194,248 @@ class WeightAverage:
         self.steps = steps
         for name, weight in weights.items():
             self.weights[name].copy_(weight)
+
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # those of torch's Adam
+REMEMBERED = 400  # steps until momentum is gone: (b1 / sqrt(b2))^400 < 1e-18
+BLOCK = 8192  # rows brought up to date at a time
+LEAST = 300_000  # numbers a table must hold to be worth it
+LEAST_SHARED = 60_000  # where processes train together, and rows travel in place of the table
+_FADING = (BETAS[0] / math.sqrt(BETAS[1])) ** np.arange(REMEMBERED, 0, -1)
+_DRIFT, _KEEP, _LAG = range(3)
+_NOTHING = np.array([[0.0], [1.0], [0.0]])  # what has happened to a row since the step just taken
+Integers = NDArray[np.int64]
+
+
+class RowTable:
+    """A table of vectors on the CPU that Adam optimises row by row.
+
+    A batch of some hundred tokens looks up some hundred rows of a table of many thousands, yet Adam
+    moves every row at every step: one without a gradient drifts on with what is left of its
+    momentum, and its average follows. Here a row that no step looks up is left alone, and is
+    brought to where Adam and the average would have taken it when it is next looked up. What
+    happened meanwhile is the same for all rows last touched at the same step, but for one factor:
+
+    with ``m`` and ``v`` Adam's two moments at a row's last step ``t``, after ``k`` steps without a
+    gradient they are ``b1^k m`` and ``b2^k v``, so that the row has moved by ``-m / sqrt(v)`` times
+
+        drift = sum over s = t+1 .. t+k of  c_s (b1 / sqrt(b2))^(s-t)
+
+    where ``c_s`` is the learning rate of step ``s`` with Adam's corrections (Kingma and Ba 2015).
+    The average of the weights (decay ``d_s``) is ``w + keep (average - w) - lag m / sqrt(v)`` of
+    the row ``w`` as it was at ``t``: ``keep`` is the product of the decays, and ``lag`` follows
+    ``drift`` as an average does. Each is one number for each ``t``, updated by a few operations a
+    step. The result is that of Adam over the whole table, up to rounding, at a cost that does not
+    grow with the table.
+
+    Args:
+        weight: The table, ``(rows, width)``.
+        average: The moving average of the table, which is kept up too, where there is one.
+
+    Attributes:
+        weight: The table.
+        steps: How many were taken.
+    """
+
+    def __init__(self, weight: Tensor, average: Tensor | None) -> None:
+        self.weight = weight
+        self.steps = 0
+        self._weight = weight.detach().numpy()  # the same memory, as that of the average is
+        self._average = None if average is None else average.numpy()
+        self._moments = np.zeros((len(weight), 2, weight.shape[1]), np.float32)
+        self._last = np.zeros(len(weight), np.int64)
+        self._settled = 0  # the step at which all rows were brought up to date
+        self._past = _NOTHING
+
+    def catch_up(self, rows: Integers) -> None:
+        """Bring rows, some perhaps named twice, to where the steps so far would have them."""
+        last = self._last[rows]
+        late = last < self.steps
+        if not late.any():
+            return
+        rows, last = rows[late], last[late]
+        drift, keep, lag = self._past[:, last - self._settled, None].astype(np.float32)
+        moments = self._moments.take(rows, 0)
+        epsilon = EPSILON * np.sqrt(1.0 - BETAS[1] ** np.maximum(last, 1))  # as if corrected
+        direction = np.sqrt(moments[:, 1])
+        direction += epsilon.astype(np.float32)[:, None]
+        np.divide(moments[:, 0], direction, out=direction)
+        weight = self._weight.take(rows, 0)
+        if self._average is not None:
+            average = self._average.take(rows, 0)
+            average -= weight
+            average *= keep
+            average += weight
+            average -= lag * direction
+            self._average[rows] = average
+        direction *= drift
+        weight -= direction
+        self._weight[rows] = weight
+        idle = (self.steps - last)[:, None]
+        moments *= np.power(BETAS, idle).astype(np.float32)[:, :, None]
+        self._moments[rows] = moments
+        self._last[rows] = self.steps
+
+    def step(self, rate: float, decay: float) -> None:
+        """Take a step by the gradient, which is sparse and coalesced.
+
+        Args:
+            rate: The learning rate.
+            decay: That of the average.
+        """
+        rows, gradient = _rows_of(self.weight)
+        self.catch_up(rows)
+        self.steps += 1
+        shrink = 1.0 - BETAS[0] ** self.steps
+        spread = math.sqrt(1.0 - BETAS[1] ** self.steps)
+        moments = self._moments.take(rows, 0)
+        moments *= np.array(BETAS, np.float32)[:, None]
+        moments[:, 0] += np.float32(1.0 - BETAS[0]) * gradient
+        squared = gradient * gradient
+        squared *= np.float32(1.0 - BETAS[1])
+        moments[:, 1] += squared
+        self._moments[rows] = moments
+        change = np.sqrt(moments[:, 1], out=squared)
+        change *= np.float32(1.0 / spread)
+        change += np.float32(EPSILON)
+        np.divide(moments[:, 0], change, out=change)
+        change *= np.float32(rate / shrink)
+        weight = self._weight.take(rows, 0)
+        weight -= change
+        self._weight[rows] = weight
+        if self._average is not None:
+            average = self._average.take(rows, 0)
+            weight -= average
+            weight *= np.float32(1.0 - decay)
+            average += weight
+            self._average[rows] = average
+        self._last[rows] = self.steps
+        self._remember(rate * spread / shrink, decay)
+
+    def settle(self) -> None:
+        """Bring all rows up to date."""
+        for start in range(0, len(self._last), BLOCK):  # a large table is not copied as a whole
+            self.catch_up(np.arange(start, min(start + BLOCK, len(self._last))))
+        self._settled, self._past = self.steps, _NOTHING
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that steps change but table and average, by name, as ``restore`` takes it."""
+        return {
+            "moments": torch.from_numpy(self._moments),
+            "last": torch.from_numpy(self._last),
+            "past": torch.from_numpy(self._past.copy()),  # at first all tables have the same
+            "steps": torch.tensor([self.steps, self._settled]),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from tensors that were written down."""
+        self._moments[:] = tensors["moments"].numpy()
+        self._last[:] = tensors["last"].numpy()
+        self._past = tensors["past"].numpy().copy()
+        self.steps, self._settled = tensors["steps"].tolist()
+
+    def _remember(self, rate: float, decay: float) -> None:
+        """Keep up what has happened to rows since each step."""
+        past, fading = self._past.copy(), _FADING[-self._past.shape[1] :]
+        past[_DRIFT, -len(fading) :] += rate * fading
+        past[_KEEP] *= decay
+        past[_LAG] += (1.0 - decay) * (past[_DRIFT] - past[_LAG])
+        self._past = np.concatenate([past, _NOTHING], axis=1)
+
+
+class RowTables:
+    """The tables of a network that are optimised row by row.
+
+    Args:
+        network: Its tables that training changes are meant; ``None`` for no tables.
+        averages: The moving averages of weights by name, where there are such.
+        shared: Whether processes train together.
+
+    Attributes:
+        tables: The tables by the names of their weights.
+    """
+
+    def __init__(
+        self, network: nn.Module | None, averages: Mapping[str, Tensor], *, shared: bool = False
+    ) -> None:
+        modules = () if network is None else network.named_modules()
+        least = LEAST_SHARED if shared else LEAST
+        self._modules = {
+            f"{name}.weight": module for name, module in modules if _is_large(module, least)
+        }
+        self.tables = {
+            name: RowTable(module.weight, averages.get(name))
+            for name, module in self._modules.items()
+        }
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """While the block runs, rows are brought up to date when the network looks at them.
+
+        The gradients of the tables are sparse then.
+        """
+        hooks = []
+        for name, module in self._modules.items():
+            table = self.tables[name]
+            hooks.append(module.register_forward_pre_hook(_CatchUp(table)))
+            module.sparse = True
+        try:
+            yield
+        finally:
+            for hook, module in zip(hooks, self._modules.values(), strict=True):
+                hook.remove()
+                module.sparse = False
+
+    def coalesce(self) -> None:
+        """Add up the gradients of the same row."""
+        for table in self.tables.values():
+            if table.weight.grad is not None:
+                table.weight.grad = table.weight.grad.coalesce()
+
+    def step(self, rate: float, decay: float) -> None:
+        """Take a step in every table; ``decay`` is that of the averages."""
+        for table in self.tables.values():
+            table.step(rate, decay)
+
+    def settle(self) -> None:
+        """Bring all rows up to date."""
+        for table in self.tables.values():
+            table.settle()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that steps change but tables and averages, ``NAME/PART``, as ``restore`` takes it."""
+        return {
+            f"{name}/{part}": tensor
+            for name, table in self.tables.items()
+            for part, tensor in table.tensors().items()
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from tensors that were written down."""
+        for name, table in self.tables.items():
+            parts = ("moments", "last", "past", "steps")
+            table.restore({part: tensors[f"{name}/{part}"] for part in parts})
+
+
+class _CatchUp:
+    """Brings rows up to date before a module looks at them."""
+
+    def __init__(self, table: RowTable) -> None:
+        self.table = table
+
+    def __call__(self, module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        self.table.catch_up(given[0].reshape(-1).numpy())
+
+
+def _is_large(module: nn.Module, least: int) -> TypeGuard[nn.Embedding | nn.EmbeddingBag]:
+    if not isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        return False
+    return module.weight.numel() >= least and module.weight.requires_grad
+
+
+def _rows_of(weight: Tensor) -> tuple[Integers, NDArray[np.float32]]:
+    """The rows that have a gradient, and it."""
+    gradient = weight.grad
+    if gradient is None:
+        return np.zeros(0, np.int64), np.zeros((0, weight.shape[1]), np.float32)
+    return gradient.indices()[0].numpy(), gradient.values().numpy()

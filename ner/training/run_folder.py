@@ -32,7 +32,7 @@ from ner.storage.atomic import (
     write_text,
 )
 from ner.storage.locks import RunLock, run_lock
-from ner.training.history import Epoch, history
+from ner.training.results import Epoch, history
 
 FORMAT = 3
 KEPT = 2  # the newest, and the one before it should the newest be damaged

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from ner.config import ConfigError, load, override
 from ner.embeddings import EMBEDDINGS
 from ner.encoder import Encoder
-from ner.ensemble import build
 from ner.formats import options_of
 from ner.inference import MOST_THREADS
 from ner.inference.decoding import Decoding
+from ner.network import build
 from ner.options import (
     UnknownOptionError,
     check_all,
@@ -243,7 +243,7 @@ class RunSettings:
 
     Attributes:
         data: Which files.
-        model: The settings of ``ner.ensemble.build``.
+        model: The settings of ``ner.network.build``.
         training: How to train.
         decoding: How spans are chosen, in every scoring and by the finished tagger; null: as is
             best for the development sentences, and the best path where these are missing or few.

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ner.batch import Batch
-from ner.indexed import Indexed, TypeTable
-from ner.scorer import Scorer
+from ner.scorer import Indexed, Scorer, TypeTable
 from ner.training.distributed import Processes
 from ner.training.initialisation import Distillation
 from ner.training.optimisation import (
     BY_ROWS,
     OPTIMIZERS,
+    RowTables,
     WeightAverage,
     optimizer_tensors,
     parameter_groups,
@@ -25,7 +25,6 @@ from ner.training.optimisation import (
     scale_gradients,
     set_learning_rate,
 )
-from ner.training.rows import RowTables
 from ner.training.settings import TrainingSettings
 
 

@@ -1,26 +1,38 @@
-"""Dynamic batching: one thread tags all waiting requests, in batches of bounded size."""
+"""The workers of the server: a thread that tags, and a process that runs spaCy's tokenizer.
+
+The thread tags all waiting requests, in batches of bounded size (dynamic batching). spaCy's
+tokenizer takes quadratic time on some texts (a run of `$` or of emoji) and blocks its process
+meanwhile, so it has a process of its own, which is killed when it takes too long.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import multiprocessing
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
+from ner.errors import ConfigError
 from ner.sentence import Sentence, Span
-from ner.serving.limits import Limits, RefusedError
-from ner.serving.metrics import Metrics
-from ner.serving.request import TagBody, sentences_of
-from ner.streaming.tokenizers import BUILTIN, TextTokenizer, text_tokenizer
+from ner.serving.middleware import Metrics
+from ner.serving.request import Limits, RefusedError, TagBody, sentences_of
+from ner.streaming.tokenizers import BUILTIN, SpacyTokenizer, TextTokenizer, text_tokenizer
 from ner.streaming.writers import Tagged, as_record
+from ner.tokenizer import Offsets
 
 if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
+
 
 BATCH = 4096  # tokens tagged together, or one sentence more
 LONG = BATCH  # characters of a text or tokens of a sentence, above which it is tagged by itself
@@ -206,3 +218,95 @@ def _record(sentence: Sentence, spans: tuple[Span, ...], min_score: float) -> by
     if len(sentence) > LONG:  # in steps between which other threads have their turn
         return "".join(json.JSONEncoder(ensure_ascii=False).iterencode(record)).encode()
     return json.dumps(record, ensure_ascii=False).encode()
+
+
+START = 120.0  # seconds in which the process must have begun
+LANGUAGES = 8  # whose tokenizers are kept
+
+
+class SpacyWorker:
+    """Tokenizes texts by spaCy, those of one request after those of another.
+
+    Args:
+        seconds: The time limit for the texts of a request.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._closed = False
+        self.thread = ThreadPoolExecutor(1, "ner-spacy")
+
+    def tokenize(self, language: str, texts: Sequence[str]) -> list[Offsets]:
+        """Return the tokens of each text; called in ``thread``.
+
+        Raises:
+            RefusedError: spaCy does not know the language, or took too long.
+        """
+        if self._connection is None:
+            self._start()
+        assert self._connection is not None, "it has been started"
+        try:
+            self._connection.send((language, texts))
+            if not self._connection.poll(self._seconds):
+                raise RefusedError(
+                    503,
+                    f"spaCy did not tokenize the texts within {self._seconds:g} s; "
+                    "leave out the language for the built-in tokenizer",
+                )
+            found: list[Offsets] | str = self._connection.recv()
+        except (EOFError, OSError):
+            self.kill()
+            raise RefusedError(503, "spaCy's process ended; come again") from None
+        except RefusedError:
+            self.kill()
+            raise
+        if isinstance(found, str):
+            raise RefusedError(422, f"language: {found}")
+        return found
+
+    def _start(self) -> None:
+        if self._closed:
+            raise RefusedError(503, "the server is shutting down")
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        if not (self._connection.poll(START) and self._connection.recv()):
+            self.kill()
+            raise RefusedError(503, "spaCy's process did not start; come again")
+
+    def kill(self) -> None:
+        """Kill the process; the next request starts another."""
+        process, self._process = self._process, None
+        connection, self._connection = self._connection, None
+        if process is not None:
+            process.kill()
+            process.join()
+        if connection is not None:
+            connection.close()
+
+    def close(self) -> None:
+        """Stop permanently."""
+        self._closed = True
+        if (process := self._process) is not None:
+            process.kill()  # whoever waits for it is refused
+        self.thread.shutdown(cancel_futures=True)
+        self.kill()
+
+
+def _work(connection: Connection) -> None:
+    """Tokenize incoming texts until the connection closes."""
+    tokenizers = lru_cache(LANGUAGES)(SpacyTokenizer)
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        connection.send(True)
+        while True:
+            language, texts = connection.recv()
+            try:
+                tokenizer = tokenizers(language)
+            except ConfigError as error:
+                connection.send(str(error))
+                continue
+            connection.send([tokenizer(text) for text in texts])
