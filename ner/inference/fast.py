@@ -218,7 +218,8 @@ class FastEngine(BatchEngine[Tensor]):
     @staticmethod
     def serves(network: Scorer) -> bool:
         """Return whether it can tag with this network, as it is now."""
-        return not network.training and _usual(list(network.parameters()))
+        recurrent = all(len(stack.encoder.forwards) for stack in network.stacks)
+        return recurrent and not network.training and _usual(list(network.parameters()))
 
     def fits(self) -> bool:
         """Return whether it can tag with its network, as that is now."""
