@@ -18,9 +18,8 @@ from typing import Any, TextIO
 
 from ner.errors import BAD_LINE, DataWarning
 from ner.formats.columns import Numbering, split
-from ner.formats.faults import STREAM, Faults, title
 from ner.formats.json_values import MAX_LINE, parsed
-from ner.formats.lines import read_blocks
+from ner.formats.lines import STREAM, Faults, read_blocks, title
 from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 from ner.streaming.tokenizers import TextTokenizer, text_tokenizer
