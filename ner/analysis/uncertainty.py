@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ner.analysis.alternatives import with_alternatives
 from ner.batch import group_by_length
 from ner.crf import LinearChain
 from ner.crf.chain import SpanTags
@@ -109,6 +110,24 @@ class Doubts:
                 found[number] = Uncertainty(
                     sentences[number], entropies[row], tuple(tokens[row][:length])
                 )
+        return found
+
+    def suggestions(self, sentences: Sequence[Sentence], count: int) -> list[tuple[Span, ...]]:
+        """Return the spans found in each sentence, scored and with at most ``count`` alternatives.
+
+        Existing annotation is ignored.
+        """
+        found: list[tuple[Span, ...]] = [()] * len(sentences)
+        for numbers, chain in self._chains(sentences):
+            chosen = chosen_spans(chain, self.network, self.decoding)
+            scores = self._probabilities(chain, chosen)
+            scored = [
+                [replace(span, score=score) for span, score in zip(*row, strict=True)]
+                for row in zip(chosen, scores, strict=True)
+            ]
+            both = with_alternatives(self.network, chain, scored, count)
+            for number, spans in zip(numbers, both, strict=True):
+                found[number] = spans
         return found
 
     def _chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], LinearChain]]:
