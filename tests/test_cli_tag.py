@@ -204,13 +204,13 @@ def test_a_first_column_that_counts_is_told(tag):
         warnings.simplefilter("always")
         _, _, err = tag(text, "--from", "conll")
     assert "warning: standard input: the tokens are the numbers 1, 2, 3, " in err
-    assert "`ner convert --reader token_column=1` puts them first" in err
+    assert "move them first with `ner convert --reader token_column=1`" in err
 
 
 def test_an_array_is_no_line_of_jsonl(tag):
     status, _, err = tag('[{"text": "Ada"},\n {"text": "Obi"}]\n', "--from", "jsonl")
     assert status == 2
-    assert "standard input:1: an array, not one object a line: `ner convert` makes such" in err
+    assert "standard input:1: expected one JSON object per line, got an array; `ner convert`" in err
 
 
 def test_tokens_given_with_their_text_keep_it(tag):

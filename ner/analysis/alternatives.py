@@ -13,7 +13,7 @@ from ner.crf import LinearChain
 from ner.crf.chain import SpanTags
 from ner.sentence import Span, SpanWithAlternatives
 
-REACH = 3  # tokens between an edge of an alternative and the nearest edge of the span, at most
+REACH = 3  # maximum distance in tokens between the edges of an alternative and of the span
 LEAST = 1e-3  # the minimum probability of an alternative
 AT_ONCE = 1 << 18  # spans whose probabilities are computed together
 
@@ -35,13 +35,13 @@ class LabelledSpans(Protocol):
 def with_alternatives(
     network: LabelledSpans, chain: LinearChain, found: Sequence[Sequence[Span]], count: int
 ) -> list[tuple[Span, ...]]:
-    """The spans of each sentence with their alternatives and the exact probabilities of these.
+    """Return the spans of each sentence with their alternatives and exact probabilities.
 
     Args:
-        network: Whose labels and tags they are.
+        network: The network that defines the labels and tags.
         chain: The distribution over the paths of the sentences.
         found: The spans of each sentence.
-        count: The most alternatives of a span.
+        count: The maximum number of alternatives of a span.
     """
     lengths = chain.lengths.tolist()
     places = [(row, span) for row, spans in enumerate(found) for span in spans]
@@ -82,7 +82,7 @@ def _candidates(start: int, end: int, label: int, length: int, labels: int) -> I
 def _probabilities(
     network: LabelledSpans, chain: LinearChain, rows: Sequence[int], tables: Sequence[Integers]
 ) -> list[NDArray[np.float64]]:
-    """The probability of each candidate of each span, which stands in the sentence ``row``."""
+    """Return the probability of each candidate of each span; ``rows`` are their sentences."""
     if not tables:
         return []
     sizes = [len(table) for table in tables]
