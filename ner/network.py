@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,6 @@ class Network(Scorer):
         encoder: Settings of the encoder.
         constrain_training: Whether the normaliser of the loss sums over legal sequences only.
             Decoding is always constrained.
-        transitions: Whether scores of transitions are learnt. Without them the loss is the cross
-            entropy of a softmax at each token.
     """
 
     def __init__(
@@ -61,7 +59,6 @@ class Network(Scorer):
         scheme: str = "BIOES",
         encoder: Mapping[str, Any] | None = None,
         constrain_training: bool = True,
-        transitions: bool = True,
     ) -> None:
         super().__init__(_writable(scheme), distinct_labels(labels))
         self.embeddings = nn.ModuleDict(dict(embeddings))
@@ -82,12 +79,8 @@ class Network(Scorer):
             len(self.tags),
             batch_first=True,
             allowed=_allowed(self.scheme, self.tags),
-            constrain_training=constrain_training and transitions,
+            constrain_training=constrain_training,
         )
-        self.transitions = transitions
-        if not transitions:  # the sum over all paths is then a product of sums over tags
-            for weight in self.crf.parameters():
-                nn.init.zeros_(weight.requires_grad_(False))
 
     @property
     def stacks(self) -> tuple[Stack]:
@@ -108,7 +101,6 @@ class Network(Scorer):
             "scheme": self.scheme.name,
             "encoder": self.encoder.settings(),
             "constrain_training": self.constrain_training,
-            "transitions": self.transitions,
         }
 
     @classmethod
@@ -265,8 +257,8 @@ def build(
     members: int | list[dict[str, Any]] = 1,
     scheme: str = "BIOES",
     embeddings: Mapping[str, Any] | None = None,
-    encoder: Mapping[str, Any] | Literal[False] | None = None,
-    crf: Mapping[str, Any] | Literal[False] | None = None,
+    encoder: Mapping[str, Any] | None = None,
+    crf: Mapping[str, Any] | None = None,
 ) -> Scorer:
     """A fresh network, or an ensemble of them, for training sentences.
 
@@ -280,15 +272,13 @@ def build(
         scheme: How spans are written as tags inside the network.
         embeddings: Settings of each embedding by its name, which is its kind unless ``kind``
             says otherwise; ``false`` leaves out one of the recipe's.
-        encoder: Settings of the encoder; ``false`` leaves the BiLSTM out.
-        crf: Settings of the CRF; ``false`` puts a softmax at each token in its place.
+        encoder: Settings of the encoder.
+        crf: Settings of the CRF.
 
     Raises:
         ConfigError: A setting cannot be used.
         ValueError: No sentence has an entity, or the number of members is not possible.
     """
-    encoder = {"layers": 0} if encoder is False else encoder
-    crf = {"transitions": False} if crf is False else crf
     shared = {"embeddings": embeddings, "encoder": encoder, "crf": crf}
     networks = []
     for number, own in enumerate(_listed(members)):
@@ -356,15 +346,9 @@ def _with_crf(
     encoder: Mapping[str, Any] | None,
     *,
     constrain_training: bool = True,
-    transitions: bool = True,
 ) -> Network:
     return Network(
-        parts,
-        labels,
-        scheme=scheme,
-        encoder=encoder,
-        constrain_training=constrain_training,
-        transitions=transitions,
+        parts, labels, scheme=scheme, encoder=encoder, constrain_training=constrain_training
     )
 
 

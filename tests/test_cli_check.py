@@ -137,7 +137,7 @@ def test_unreadable_files_are_status_2_and_stop_no_other(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["x.conll", "--limit", "-1"], "--limit is a number from 0"),
+        (["x.conll", "--limit", "-1"], "--limit: must be at least 0, got -1"),
         (["x.conll", "--reader", "color=red"], "the conll reader has no option 'color'"),
         (["x.conll", "--ignore", "leek"], "did you mean 'leak'?"),
         (["nothing*.conll"], "no file matches"),

@@ -67,8 +67,8 @@ def test_the_unit_may_be_chosen(paths, capsys, tmp_path):
     ("arguments", "message"),
     [
         (["missing.conll"], "missing.conll: No such file"),
-        (["--resamples", "0"], "resamples is at least 1"),
-        (["--seed", "-1"], "seed is at least 0, got -1"),
+        (["--resamples", "0"], "--resamples: must be at least 1, got 0"),
+        (["--seed", "-1"], "--seed: must be at least 0, got -1"),
     ],
 )
 def test_bad_input_is_one_clear_line(paths, capsys, arguments, message):

@@ -82,7 +82,7 @@ def test_it_is_a_filter(
     assert main(["convert", "-", "-", "--to", "brackets"]) == 0
     told = capfdbinary.readouterr()
     assert told.out == b"[PER Ada] left\n"
-    assert told.err == b"-: 1 sentences, 2 tokens, 1 spans\n"
+    assert told.err == b"-: 1 sentence, 2 tokens, 1 span\n"
 
 
 def test_repairs_are_counted_on_standard_error(
@@ -107,7 +107,7 @@ def test_what_the_target_has_no_place_for_is_told(
     assert main(["convert", str(before), str(target), "--scheme", "BIOES", "--quiet"]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "warning: brackets has no tags, and so no scheme; BIOES is ignored",
-        "warning: brackets has no place for the columns column2",
+        "warning: brackets cannot store the columns column2",
     ]
     assert target.read_text() == "[X a]\n"
 

@@ -134,7 +134,7 @@ def test_ill_formed_predictions_are_scored_both_ways(files, capsys):
     assert "repaired 1 tag" in error
     assert status == 0
     assert "F1 100.00" in said
-    assert "strict mode: precision 100.00, recall 66.67, F1 80.00; it leaves out 0 gold" in said
+    assert "strict mode: precision 100.00, recall 66.67, F1 80.00; it ignores 0 gold" in said
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,7 @@ def test_tokens_may_differ_if_that_is_said(files, capsys):
 
 
 def test_something_to_score_must_be_named(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", "gold.conll"])
-    assert stopped.value.code == 2
+    assert main(["evaluate", "gold.conll"]) == 2
     assert "--model --predictions --two-columns" in capsys.readouterr().err
 
 

@@ -117,7 +117,7 @@ def test_python_takes_the_same(tmp_path):
 
 def test_nothing_to_train_on_is_said(capsys):
     assert main(["train"]) == 2
-    assert "give CONFIG.yaml or --train FILE" in capsys.readouterr().err
+    assert "pass CONFIG.yaml or --train FILE" in capsys.readouterr().err
 
 
 def test_what_is_commented_out_can_be_used(tmp_path):

@@ -204,13 +204,13 @@ def test_a_first_column_that_counts_is_told(tag):
         warnings.simplefilter("always")
         _, _, err = tag(text, "--from", "conll")
     assert "warning: standard input: the tokens are the numbers 1, 2, 3, " in err
-    assert "move them first with `ner convert --reader token_column=1`" in err
+    assert "`ner convert --reader token_column=1` puts them first" in err
 
 
 def test_an_array_is_no_line_of_jsonl(tag):
     status, _, err = tag('[{"text": "Ada"},\n {"text": "Obi"}]\n', "--from", "jsonl")
     assert status == 2
-    assert "standard input:1: expected one JSON object per line, got an array; `ner convert`" in err
+    assert "standard input:1: an array, not one object a line: `ner convert` makes such" in err
 
 
 def test_tokens_given_with_their_text_keep_it(tag):
@@ -324,7 +324,7 @@ def test_columns_of_json_lines_reach_the_model_and_others_are_told(toy, tmp_path
     assert "columns" not in err
     path.with_suffix(".conll").write_text("Ada x O\n")
     assert main([*call, str(path.with_suffix(".conll"))]) == 0
-    assert "looks at the columns flag" in capsys.readouterr().err
+    assert "reads the columns flag" in capsys.readouterr().err
     path.write_text('{"tokens": ["Ada"], "columns": {"flag": ["x", "y"]}}\n')
     assert main([*call, str(path)]) == 2
     assert "in.jsonl:1: the column 'flag' should hold 1 words" in capsys.readouterr().err
@@ -477,7 +477,7 @@ def test_a_reader_that_leaves_is_no_error(model):
     ("arguments", "message"),
     [
         (["a.pdf"], "cannot infer the format of a.pdf from its extension; pass --from text, conll"),
-        (["a.brackets"], "a.brackets is brackets by its extension; convert it with `ner convert`"),
+        (["a.brackets"], "a.brackets: cannot tag brackets files; convert it with `ner convert`"),
         (["--output", "a.pdf"], "cannot infer the format of a.pdf from its extension; pass --to"),
         (["--output", "."], "--output .: is a folder; name a file"),
         (["--reader", "encodng=latin-1"], "`ner tag` has no option 'encodng'; did you mean 'enc"),

@@ -118,7 +118,7 @@ def test_cross_validation_writes_a_prediction_of_every_sentence(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["--seeds", "0"], "--seeds: must be at least 1, got 0"),
         (["--init-from", "nowhere"], "nowhere"),
         (["--set", "training.epochs=none"], "training.epochs wants a whole number"),
         (["--set", "data.train=missing.conll"], "missing.conll"),

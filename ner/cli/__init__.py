@@ -20,7 +20,7 @@ from typing import NoReturn, TextIO
 
 from ner import __version__
 from ner.cli.console import note, printable
-from ner.errors import DataWarning
+from ner.errors import ConfigError, DataWarning
 from ner.options import lookup
 
 VERBS = {
@@ -46,11 +46,10 @@ INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports an error in one line, without the usage before it."""
+    """Raises an error of one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        note(f"error: {message}; see `{self.prog} --help`")
-        raise SystemExit(2)
+        raise ConfigError(f"{message}; see `{self.prog} --help`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,8 +92,7 @@ def _main(given: list[str]) -> int:
     except RuntimeError as error:  # torch has no class of its own for this on every device
         if not any(sign in str(error) for sign in NO_MEMORY):
             raise
-        told = "not enough memory: a smaller width or batch needs less"
-        print(f"error: {told} ({printable(_one_line(error))})", file=sys.stderr)
+        note(f"error: not enough memory; reduce the width or the batch ({_one_line(error)})")
         return 2
 
 
@@ -118,12 +116,14 @@ def _run(given: list[str]) -> int:
 
 def parser_of(verb: str) -> argparse.ArgumentParser:
     """Return the parser of a verb's arguments."""
+    module = import_module(f"ner.cli.{verb}")
     parser = Parser(
         prog=f"ner {verb}",
         description=VERBS[verb][0].upper() + VERBS[verb][1:] + ".",
+        epilog=module.EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    import_module(f"ner.cli.{verb}").add_arguments(parser)
+    module.add_arguments(parser)
     return parser
 
 
@@ -134,7 +134,7 @@ def _without_verb(given: list[str]) -> int:
         prog="ner",
         usage="ner VERB ...",
         description="Named entity recognition with a BiLSTM and a CRF.",
-        epilog="verbs:\n" + "\n".join(f"  {verb:{width}}  {told}" for verb, told in VERBS.items()),
+        epilog="verbs:\n" + "\n".join(f"  {verb:{width}}  {text}" for verb, text in VERBS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ner {__version__}")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ner.cli.console import Progress
+from ner.cli.console import STREAM, Progress
 from ner.errors import ConfigError
 from ner.evaluation.score import percent
-from ner.formats import read
+from ner.formats import FORMATS, ending_of, format_by_ending, read
 from ner.inference import MOST_THREADS
-from ner.inference.decoding import WAYS
+from ner.inference.decoding import WAYS, Decoding
 from ner.sentence import Sentence, Span
 from ner.storage.manifest import EXPORTED
 
@@ -25,58 +26,114 @@ if TYPE_CHECKING:
 
     Some = TypeVar("Some", bound=Tagger | ExportedTagger)
 
+CHOICES = ("decode", "threshold", "min_score")
+CHUNK = 2_000  # sentences tagged at a time, so that progress can be shown
+Parser = argparse._ActionsContainer  # a parser, or a group of its arguments
 
-STREAM = "-"
+
+def in_range(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return a parser of whole numbers in a range."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least or (most is not None and value > most):
+            wanted = f"at least {least}" if most is None else f"from {least} to {most:,}"
+            raise ArgumentTypeError(f"must be {wanted}, got {value:,}")
+        return value
+
+    return number
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_number(parser: Parser, name: str, default: int, what: str, least: int = 1) -> None:
+    """Add an option that takes a whole number and has a default."""
+    text = f"{what} (default: {default})"
+    parser.add_argument(name, type=in_range(least), default=default, metavar="N", help=text)
+
+
+def share(text: str) -> float:
+    """Parse a share, above 0 and at most 1."""
+    value = float(text)
+    if not 0.0 < value <= 1.0:
+        raise ArgumentTypeError(f"must be above 0 and at most 1, got {value}")
+    return value
+
+
+def add_output(parser: Parser, name: str, what: str, metavar: str = "PATH", **more: Any) -> None:
+    """Add an option that names a file to write."""
+    parser.add_argument(name, type=output_file(name), metavar=metavar, help=what, **more)
+
+
+def add_repeated(parser: Parser, name: str, what: str, dest: str | None = None) -> None:
+    """Add an option that takes ``KEY=VALUE`` and may be given several times."""
+    text = f"{what}; may be repeated"
+    parser.add_argument(
+        name, dest=dest, metavar="KEY=VALUE", action="append", default=[], help=text
+    )
+
+
+def add_model(parser: Parser, what: str = "a model directory") -> None:
+    """Add ``MODEL``."""
+    parser.add_argument("model", metavar="MODEL", help=what)
+
+
+def add_model_and_file(parser: Parser, file: str) -> None:
+    """Add ``MODEL`` and ``FILE``, how to read the latter, the device, and the report."""
+    add_model(parser)
+    parser.add_argument("file", metavar="FILE", help=file)
+    add_reading(parser, "FILE")
+    add_outcome(parser)
+
+
+def add_device(parser: Parser) -> None:
     """Add ``--device``."""
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="auto, cpu or cuda (default: auto, which uses a GPU if there is one)",
-    )
+    text = "auto, cpu or cuda (default: auto, which uses a GPU if there is one)"
+    parser.add_argument("--device", default="auto", help=text)
 
 
-def add_threads(parser: argparse.ArgumentParser) -> None:
+def add_threads(parser: Parser) -> None:
     """Add ``--threads``."""
+    text = "number of CPU threads (default: 1)"
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="number of CPU threads (default: 1)"
+        "--threads", type=in_range(1, MOST_THREADS), default=1, metavar="N", help=text
     )
 
 
-def add_report(parser: argparse._ActionsContainer) -> None:
+def add_report(parser: Parser) -> None:
     """Add ``--json`` and ``--quiet``."""
-    parser.add_argument(
-        "--json",
-        type=output_file("--json"),
-        metavar="PATH",
-        help="write the result as JSON to this file; - is standard output",
-    )
+    add_output(parser, "--json", "write the result as JSON to this file; - is standard output")
     add_quiet(parser)
 
 
-def add_quiet(parser: argparse._ActionsContainer) -> None:
+def add_quiet(parser: Parser) -> None:
     """Add ``--quiet``."""
-    parser.add_argument(
-        "--quiet", action="store_true", help="print nothing but warnings and errors"
-    )
+    text = "print nothing but warnings and errors"
+    parser.add_argument("--quiet", action="store_true", help=text)
 
 
-def add_reading(
-    parser: argparse._ActionsContainer, of: str, *, prefix: str = "", alias: bool = True
-) -> None:
-    """Add ``--from`` and ``--reader``, for what is read into ``reading_of``.
+def add_outcome(parser: Parser) -> None:
+    """Add the device and the report."""
+    add_device(parser)
+    add_report(parser)
+
+
+def add_resampling(parser: Parser, resamples: int) -> None:
+    """Add the arguments of intervals and tests that draw samples."""
+    add_number(parser, "--resamples", resamples, "number of bootstrap resamples")
+    add_number(parser, "--seed", 0, "random seed", least=0)
+    text = "confidence level of intervals (default: 0.95)"
+    parser.add_argument("--level", type=float, default=0.95, help=text)
+
+
+def add_reading(parser: Parser, of: str, *, prefix: str = "", alias: bool = True) -> None:
+    """Add ``--from`` and ``--reader``, which ``reading_of`` reads.
 
     Args:
-        parser: The parser, or a group of its arguments.
+        parser: The parser.
         of: The argument that names the file.
         prefix: A prefix of the option names if a verb reads several files: ``predictions``.
         alias: Whether ``--format`` is another name of ``--from``.
     """
-    from ner.formats import FORMATS
-
-    before, after = (f"--{prefix}-", f"{prefix}_") if prefix else ("--", "")
+    before, after = _prefixes(prefix)
     parser.add_argument(
         f"{before}from",
         *([f"{before}format"] if alias else []),
@@ -84,14 +141,13 @@ def add_reading(
         metavar="FORMAT",
         help=f"format of {of}: {', '.join(FORMATS)} (default: by its extension, else its content)",
     )
-    parser.add_argument(
-        f"{before}reader",
-        dest=f"{after}reader",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help=f"reader option for {of}, such as tag_column=2; may be repeated; see docs/formats.md",
-    )
+    text = f"reader option for {of}, such as tag_column=2 (see docs/formats.md)"
+    add_repeated(parser, f"{before}reader", text, f"{after}reader")
+
+
+def _prefixes(prefix: str) -> tuple[str, str]:
+    """Return how options with this prefix begin, and their names in the parsed arguments."""
+    return (f"--{prefix}-", f"{prefix}_") if prefix else ("--", "")
 
 
 def reading_of(arguments: argparse.Namespace, prefix: str = "") -> dict[str, Any]:
@@ -100,9 +156,8 @@ def reading_of(arguments: argparse.Namespace, prefix: str = "") -> dict[str, Any
     Raises:
         ConfigError: A reader option is not of the form ``KEY=VALUE``.
     """
-    before, after = (f"--{prefix}-", f"{prefix}_") if prefix else ("--", "")
-    given = getattr(arguments, f"{after}reader")
-    options = parse_options(given, option=f"{before}reader")
+    before, after = _prefixes(prefix)
+    options = parse_options(getattr(arguments, f"{after}reader"), option=f"{before}reader")
     return {"format": getattr(arguments, f"{after}source"), **options}
 
 
@@ -151,49 +206,38 @@ def check_extension(path: str, advice: str) -> None:
     Raises:
         ConfigError: The extension is unknown; the message ends with the advice.
     """
-    from ner.formats import ending_of, format_by_ending
-
     if ending_of(path) and format_by_ending(path) is None:
         raise ConfigError(f"cannot infer the format of {path} from its extension; {advice}")
 
 
-def add_settings(parser: argparse.ArgumentParser, config: str, *, needed: bool = True) -> None:
-    """Say how a configuration is given, for every verb that trains.
+def add_settings(parser: Parser, config: str, *, needed: bool = True) -> None:
+    """Add the configuration of a verb that trains, and what changes its settings.
 
     Args:
-        parser: The parser of the verb.
-        config: What the configuration is.
+        parser: The parser.
+        config: The description of the configuration.
         needed: Whether there must be one.
     """
     count = None if needed else "?"
     parser.add_argument("config", metavar="CONFIG.yaml", nargs=count, help=config)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="assignments",
-        help="change a setting, such as model.encoder.width=200; may be repeated",
-    )
+    text = "change a setting, such as model.encoder.width=200"
+    add_repeated(parser, "--set", text, "assignments")
     add_reading(parser, "the files of `data`, before its own settings")
 
 
-def add_shortcuts(parser: argparse.ArgumentParser) -> None:
-    """Add names of their own for what every run has."""
-    add = parser.add_argument
+def add_shortcuts(parser: Parser) -> None:
+    """Add short names of the settings that every run has."""
     for split, use in (
         ("train", "to train on"),
         ("development", "to choose the best epoch by"),
         ("test", "to score the finished model on"),
     ):
-        add(
-            f"--{split}",
-            action="append",
-            metavar="FILE",
-            help=f"file {use}, in place of data.{split}; may be repeated",
-        )
-    add("--labels", metavar="LABELS", help="the labels to learn, such as PER,LOC (default: all)")
-    add("--epochs", type=int, metavar="N", help="number of epochs, in place of training.epochs")
+        text = f"file {use}, in place of data.{split}; may be repeated"
+        parser.add_argument(f"--{split}", action="append", metavar="FILE", help=text)
+    text = "the labels to learn, such as PER,LOC (default: all)"
+    parser.add_argument("--labels", metavar="LABELS", help=text)
+    text = "number of epochs, in place of training.epochs"
+    parser.add_argument("--epochs", type=int, metavar="N", help=text)
 
 
 def assignments_of(arguments: argparse.Namespace) -> list[str]:
@@ -208,12 +252,6 @@ def assignments_of(arguments: argparse.Namespace) -> list[str]:
     return [*arguments.assignments, *source, *(f"data.reader.{one}" for one in arguments.reader)]
 
 
-def add_outcome(parser: argparse.ArgumentParser) -> None:
-    """Add the device and report arguments of verbs that train."""
-    add_device(parser)
-    add_report(parser)
-
-
 def scores_line(scores: dict[str, Any]) -> str:
     """Return a line with precision, recall, F1 and the number of entities."""
     return (
@@ -222,44 +260,30 @@ def scores_line(scores: dict[str, Any]) -> str:
     )
 
 
-CHOICES = ("decode", "threshold", "min_score")
-CHUNK = 2_000  # sentences tagged at a time, so that progress can be shown
-
-
-def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
+def add_tagging(parser: Parser) -> None:
     """Add the arguments for decoding, tokenizer and device."""
     add = parser.add_argument
     add("--min-score", type=float, metavar="P", help="omit spans less probable than this")
     add("--decode", choices=WAYS, help="decoding algorithm (default: the model's)")
-    add(
-        "--threshold",
-        type=float,
-        metavar="P",
-        help="minimum span probability for posterior decoding (default: the model's)",
-    )
-    add(
-        "--tokenizer",
-        metavar="NAME",
-        help="tokenizer of texts: builtin, spacy or spacy:LANGUAGE (default: the model's)",
-    )
+    text = "minimum span probability for posterior decoding (default: the model's)"
+    add("--threshold", type=float, metavar="P", help=text)
+    text = "tokenizer of texts: builtin, spacy or spacy:LANGUAGE (default: the model's)"
+    add("--tokenizer", metavar="NAME", help=text)
     add("--language", metavar="CODE", help="short for --tokenizer spacy:CODE")
     add_device(parser)
     add_threads(parser)
 
 
-def check_loading(arguments: argparse.Namespace) -> None:
-    """Check the arguments as far as possible without the model.
+def check_decoding(arguments: argparse.Namespace) -> None:
+    """Check the decoding as far as possible without the model.
 
     Raises:
         ConfigError: A value is out of range.
     """
-    from ner.inference.decoding import Decoding
-
     try:
         Decoding(**_chosen(arguments))
     except ConfigError as error:
         raise ConfigError(error.message, key=f"--{error.key.replace('_', '-')}") from None
-    check_threads(arguments.threads)
 
 
 def tokenizer_of(
@@ -281,32 +305,7 @@ def tokenizer_of(
     return f"spacy:{arguments.language}"
 
 
-def check_threads(count: int) -> None:
-    """Check the number of threads.
-
-    Raises:
-        ConfigError: It is not from 1 to ``MOST_THREADS``.
-    """
-    if not 1 <= count <= MOST_THREADS:
-        raise ConfigError(f"--threads must be from 1 to {MOST_THREADS:,}, got {count:,}")
-
-
-def loaded(arguments: argparse.Namespace) -> Tagger:
-    """The tagger of a model that is not exported, set as the arguments say."""
-    import torch
-
-    from ner.tagger import load
-
-    torch.set_num_threads(arguments.threads)
-    return decoding_as(load(arguments.model, device=arguments.device), arguments)
-
-
-def loaded_either(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
-    """The tagger, exported or not, set as the arguments say."""
-    return decoding_as(model_of(arguments), arguments)
-
-
-def model_of(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
+def load_model(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
     """Load the tagger, exported or not; an exported one does not import torch."""
     from ner.models import load
     from ner.runtime import is_exported
@@ -318,13 +317,13 @@ def model_of(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
     return load(arguments.model, device=arguments.device, threads=arguments.threads)
 
 
-def decoding_as(tagger: Some, arguments: argparse.Namespace) -> Some:
-    """Return the same tagger with the decoding of the arguments.
+def load_tagger(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
+    """Load the tagger, exported or not, with the decoding of the arguments.
 
     Raises:
         ConfigError: A threshold is given, but the decoding does not use it.
     """
-    chosen = _chosen(arguments)
+    tagger, chosen = load_model(arguments), _chosen(arguments)
     tagger.decoding = replace(tagger.decoding, **chosen)
     if "threshold" in chosen and tagger.decoding.decode != "posterior":
         raise ConfigError(
@@ -344,11 +343,8 @@ def add_compared(parser: argparse.ArgumentParser) -> None:
     reading = parser.add_argument_group("reading files")
     add_reading(reading, "GOLD")
     add_reading(reading, "the predictions", prefix="predictions")
-    reading.add_argument(
-        "--ignore-tokens",
-        action="store_true",
-        help="allow different tokens if each sentence has the same number of them",
-    )
+    text = "allow different tokens if each sentence has the same number of them"
+    reading.add_argument("--ignore-tokens", action="store_true", help=text)
 
 
 def read_gold(arguments: argparse.Namespace, **more: Any) -> list[Sentence]:
@@ -391,8 +387,7 @@ class Model:
         with self.progress.bar(len(sentences), title, "sentences") as done:
             for start in range(0, len(sentences), CHUNK):
                 some = sentences[start : start + CHUNK]
-                spans = self.tagger.predict(some)
-                found += map(_predicted, some, spans)
+                found += map(_predicted, some, self.tagger.predict(some))
                 done(len(some))
         return found
 

@@ -7,17 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.arguments import (
-    add_device,
-    add_reading,
-    add_report,
-    add_threads,
-    check_threads,
-    model_of,
-    reading_of,
-)
-from ner.cli.console import Progress, write_json
-from ner.config import ConfigError
+from ner.cli.arguments import add_model_and_file, add_number, add_threads, load_model, reading_of
+from ner.cli.console import Progress
+from ner.errors import ConfigError
+from ner.formats import read
 
 if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
@@ -34,41 +27,22 @@ LATENCY = 200  # sentences tagged one at a time
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner bench``."""
-    parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL", help="a model directory")
-    parser.add_argument("file", metavar="FILE", help="sentences to tag")
-    parser.add_argument(
-        "--rounds",
-        type=int,
-        default=3,
-        metavar="N",
-        help="repeat N times, report the fastest (default: 3)",
-    )
-    add_reading(parser, "FILE")
-    add_device(parser)
+    add_model_and_file(parser, "sentences to tag")
+    add_number(parser, "--rounds", 3, "repeat N times, report the fastest")
     add_threads(parser)
-    add_report(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and report."""
-    check_threads(arguments.threads)
-    if arguments.rounds < 1:
-        raise ConfigError(f"--rounds must be at least 1, got {arguments.rounds}")
-    from ner.formats import read
-
-    tagger = model_of(arguments)
+    tagger, show = load_model(arguments), Progress.of(arguments)
     sentences = [s for s in read(arguments.file, **reading_of(arguments)) if len(s)]
     if not sentences:
-        raise ConfigError(f"{arguments.file}: holds no sentence to tag")
+        raise ConfigError(f"{arguments.file} has no sentence to tag")
     result = measure(tagger, sentences, arguments.rounds)
     result["model_bytes"] = sum(f.stat().st_size for f in Path(arguments.model).iterdir())
-    if arguments.json:
-        write_json(result, arguments.json)
-    if arguments.json != "-":
-        progress = Progress(quiet=arguments.quiet)
-        for name, value in result.items():
-            progress.line(f"{name.replace('_', ' '):28}{value:>14,.2f}".replace(".00", ""))
+    show.result(result)
+    for name, value in result.items():
+        show.line(f"{name.replace('_', ' '):28}{value:>14,.2f}".replace(".00", ""))
     return 0
 
 

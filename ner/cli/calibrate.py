@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.arguments import add_device, add_reading, add_report, reading_of
-from ner.cli.console import Progress, write_json
+from ner.cli.arguments import add_model, add_outcome, add_reading, reading_of, share
+from ner.cli.console import Progress
 from ner.config import ConfigError
 from ner.evaluation.score import percent
 
@@ -22,9 +22,9 @@ example:
   ner calibrate models/conll2003 development.conll
   ner calibrate models/conll2003 development.conll --recall 0.95 --output models/recall
 
-The temperature makes probabilities fit what is right and wrong; the best tags stay the same.
-With --f1 the decoding of the best F1 is chosen too, as `ner train` chooses it; with --recall or
---precision the threshold (and the cost of a miss) that reaches it.
+The temperature calibrates the probabilities; the best tags stay the same. With --f1 the decoding
+with the best F1 is chosen too, as `ner train` does; with --recall or --precision the threshold (and
+the cost of a miss) that reaches it.
 """
 # files that saving a tagger rewrites
 OWN = {"metrics.json", "config.yaml", "tagger.json", "weights.safetensors"}
@@ -32,39 +32,24 @@ OWN = {"metrics.json", "config.yaml", "tagger.json", "weights.safetensors"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner calibrate``."""
-    parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL", help="a model directory, changed in place")
-    parser.add_argument(
-        "development",
-        metavar="DEVELOPMENT",
-        help="annotated sentences the model was not trained on",
-    )
+    add_model(parser, "a model directory, changed in place")
+    text = "annotated sentences the model was not trained on"
+    parser.add_argument("development", metavar="DEVELOPMENT", help=text)
     add_reading(parser, "DEVELOPMENT")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--recall", type=float, metavar="R", help="reach this recall with the highest precision"
-    )
-    which.add_argument(
-        "--precision", type=float, metavar="P", help="reach this precision with the highest recall"
-    )
-    which.add_argument("--f1", action="store_true", help="choose the decoding of the best F1")
-    which.add_argument(
-        "--coverage",
-        type=float,
-        metavar="C",
-        help="cover at least this share of entity tokens, whatever it costs in precision",
-    )
-    parser.add_argument("--output", metavar="DIR", help="leave MODEL as it is and write here")
-    add_device(parser)
-    add_report(parser)
+    text = "reach this recall with the highest precision"
+    which.add_argument("--recall", type=share, metavar="R", help=text)
+    text = "reach this precision with the highest recall"
+    which.add_argument("--precision", type=share, metavar="P", help=text)
+    which.add_argument("--f1", action="store_true", help="choose the decoding with the best F1")
+    text = "cover at least this share of entity tokens, whatever it costs in precision"
+    which.add_argument("--coverage", type=share, metavar="C", help=text)
+    parser.add_argument("--output", metavar="DIR", help="leave MODEL unchanged and write here")
+    add_outcome(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fit, store and tell."""
-    for name in ("recall", "precision", "coverage"):
-        value = getattr(arguments, name)
-        if value is not None and not 0.0 < value <= 1.0:
-            raise ConfigError(f"--{name} is a share above 0 and at most 1, got {value}")
+    """Fit, save and report."""
     from ner.analysis.calibration import calibration_errors
     from ner.formats import read
     from ner.tagger import load
@@ -80,17 +65,15 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.f1:
         score = choose_best(tagger, sentences)
     else:
-        asked = {"recall": arguments.recall, "precision": arguments.precision}
-        score = calibrate(tagger, sentences, **asked)
+        score = calibrate(tagger, sentences, recall=arguments.recall, precision=arguments.precision)
     after = calibration_errors(known, tagger.predict(known))
     errors = {label: (error, after.get(label)) for label, error in sorted(before.items())}
     folder = Path(arguments.model)
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in others}
     tagger.save(arguments.output or folder, texts=texts)
-    if arguments.json:
-        write_json(_result(tagger.decoding, score, errors), arguments.json)
-    if arguments.json != "-":
-        _tell(tagger, score, errors, Progress(quiet=arguments.quiet))
+    show = Progress.of(arguments)
+    show.result(_result(tagger.decoding, score, errors))
+    _tell(tagger, score, errors, show)
     return 0
 
 
@@ -98,7 +81,7 @@ def other_files(model: Path, *, replaced: bool) -> list[str]:
     """Return the files of a model that saving its tagger does not rewrite but must keep.
 
     Raises:
-        ConfigError: The directory is to be replaced and contains files that are not the model's.
+        ConfigError: The directory is to be replaced and contains other files.
     """
     from ner.model_directory import DESCRIPTION, MANIFEST
 
@@ -106,8 +89,8 @@ def other_files(model: Path, *, replaced: bool) -> list[str]:
     strange = sorted({file.name for file in model.iterdir()} - {*files, DESCRIPTION})
     if replaced and strange:
         raise ConfigError(
-            f"{model / strange[0]}: is no part of the model and would be lost; "
-            "move it, or give --output"
+            f"{model / strange[0]} does not belong to the model and would be lost; "
+            "move it, or pass --output"
         )
     return sorted(set(files) - OWN)
 
@@ -137,10 +120,10 @@ def calibrate(
 
 
 def choose_best(tagger: Tagger, sentences: list[Sentence]) -> Score:
-    """Set a tagger's decoding to that of the best F1 on development sentences; its score.
+    """Set a tagger's decoding to the one with the best F1 on development sentences; its score.
 
     Raises:
-        ConfigError: There are too few entities to choose by.
+        ConfigError: There are too few entities.
     """
     from ner.analysis.calibration import ENOUGH, Chooser, Lattices
     from ner.evaluation import Score

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ner.cli.arguments import add_reading, add_report, reading_of
+from ner.cli.arguments import add_number, add_reading, add_report, reading_of
 from ner.cli.console import Progress, note, write_json, write_out
 from ner.evaluation.score import table
 
@@ -44,24 +44,11 @@ SAMPLED = 1 << 16  # bytes from which the number of lines of a file is estimated
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner check``."""
-    parser.epilog = EXAMPLE
-    parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="files or globs; - is standard input"
-    )
-    parser.add_argument(
-        "--limit",
-        type=int,
-        default=20,
-        metavar="N",
-        help="number of findings shown of each kind, 0 for all (default: 20)",
-    )
-    parser.add_argument(
-        "--ignore",
-        metavar="KIND",
-        action="append",
-        default=[],
-        help="ignore this kind of finding, such as leak; may be repeated",
-    )
+    text = "files or globs; - is standard input"
+    parser.add_argument("files", metavar="FILE", nargs="+", help=text)
+    add_number(parser, "--limit", 20, "number of findings shown of each kind, 0 for all", least=0)
+    text = "ignore this kind of finding, such as leak; may be repeated"
+    parser.add_argument("--ignore", metavar="KIND", action="append", default=[], help=text)
     parser.add_argument("--csv", metavar="PATH", help="write the findings as CSV; - for stdout")
     add_reading(parser, "the files")
     add_report(parser)
@@ -71,8 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Check files."""
     from ner.checks import check
 
-    if arguments.limit < 0:
-        raise ValueError(f"--limit is a number from 0, got {arguments.limit}")
     bars = Bars(Progress(quiet=arguments.quiet))
     options = reading_of(arguments)
     with _few_collections():
@@ -164,7 +149,7 @@ class TextReport:
         files = [facts for facts in report.files if facts.sentences]
         yield from self._tables(files, _short([facts.path for facts in report.files]))
         for name in report.full:
-            yield f"more different {name} than there is room for: later ones were not compared"
+            yield f"too many different {name} to keep in memory: later ones were not compared"
         for kind in report.findings.kinds():
             if kind == "unreadable":
                 continue  # reported on standard error

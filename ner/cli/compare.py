@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from ner.cli.arguments import (
     Model,
     add_compared,
-    add_device,
-    add_report,
+    add_outcome,
+    add_resampling,
     is_model,
     read_gold,
     read_predictions,
 )
-from ner.cli.console import Progress, write_json
+from ner.cli.console import Progress
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\
 A and B are files of predictions or model directories. The test draws whole documents where GOLD
-tells where they begin, since sentences of a document resemble each other.
+marks them, since the sentences of a document resemble each other.
 
 example:
   ner compare test.conll baseline.conll better.conll
@@ -33,26 +33,14 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner compare``."""
-    parser.epilog = EXAMPLE
     parser.add_argument("gold", metavar="GOLD", help="a file with gold annotation")
     parser.add_argument("first", metavar="A", help="predictions, or a model to tag GOLD with")
     parser.add_argument("second", metavar="B", help="other predictions, or another model")
     parser.add_argument(
         "--unit", choices=["sentence", "document"], help="unit of resampling (default: see below)"
     )
-    parser.add_argument(
-        "--resamples",
-        type=int,
-        default=10_000,
-        metavar="N",
-        help="number of resamples (default: 10000)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
-    parser.add_argument(
-        "--level", type=float, default=0.95, help="confidence level of intervals (default: 0.95)"
-    )
-    add_device(parser)
-    add_report(parser)
+    add_resampling(parser, 10_000)
+    add_outcome(parser)
     add_compared(parser)
 
 
@@ -61,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.evaluation import Settings
     from ner.evaluation.comparison import compare
 
-    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    show = Progress.of(arguments)
     settings = Settings(resamples=arguments.resamples, seed=arguments.seed, level=arguments.level)
     gold = read_gold(arguments)
     first, second = (
@@ -77,8 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     show.line(f"A: {arguments.first}\nB: {arguments.second}")
     show.line("\n".join(result.lines()))
-    if arguments.json:
-        write_json(result.as_json(), arguments.json)
+    show.result(result.as_json())
     return 0
 
 

@@ -1,7 +1,8 @@
-"""Shared by the verbs: progress on a terminal, plain lines elsewhere, figures, JSON."""
+"""The output of verbs: progress on a terminal, plain lines elsewhere, and JSON."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import logging
@@ -9,9 +10,11 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from ner.storage.atomic import write_text
+
+STREAM = "-"  # in place of a path: standard input or output
 
 # Control characters except TAB and LF: sequences that begin with ESC or U+009B move the cursor,
 # rename the window, or do worse. Tokens, labels and file names may contain them.
@@ -26,6 +29,11 @@ def printable(text: str) -> str:
 def note(text: str) -> None:
     """Print a line on standard error, with control characters escaped."""
     print(printable(text), file=sys.stderr)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 class Advance(Protocol):
@@ -54,7 +62,20 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
+        self._json: str | None = None
         self._bar: Any = None
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Self:
+        """Return the progress of a verb, which is quiet where standard output takes its JSON."""
+        progress = cls(quiet=arguments.quiet or arguments.json == STREAM)
+        progress._json = arguments.json
+        return progress
+
+    def result(self, result: Any) -> None:
+        """Write the result of the verb as JSON, if ``--json`` asks for it."""
+        if self._json:
+            write_json(result, self._json)
 
     def line(self, text: str) -> None:
         """Print a line of the report, on standard output."""
@@ -114,7 +135,7 @@ def write_json(result: Any, path: str) -> None:
 
 def write_out(text: str, path: str) -> None:
     """Write a text to a file, or to standard output if the path is ``-``."""
-    if path == "-":
+    if path == STREAM:
         sys.stdout.write(text)
     else:
         write_text(Path(path), text)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from ner.cli.arguments import (
     add_quiet,
     add_reading,
+    add_repeated,
     check_extension,
     output_file,
     parse_options,
     reading_of,
 )
-from ner.cli.console import Advance, Progress, note
+from ner.cli.console import Advance, Progress, counted, note
 from ner.formats import (
     FORMATS,
     TOOLS,
@@ -30,9 +29,6 @@ from ner.formats import (
 from ner.schemes import SCHEMES, file_scheme_named, outermost
 from ner.sentence import Sentence
 
-if TYPE_CHECKING:
-    from ner.evaluation.review import Corrections
-
 EXAMPLE = """\
 example:
   ner convert eng.train train.conll --scheme BIOES
@@ -40,40 +36,24 @@ example:
   ner convert annotations.jsonl train.conll --reader align=expand
   zcat big.conll.gz | ner convert - big.spacy --from conll
   ner convert tagged.jsonl tasks.json --to labelstudio --writer model_version=news-2
-  ner convert export.json train.conll --suggestions tasks.json
+
+formats:
 """
+KNOWN = FORMATS | TOOLS
+EXAMPLE += "\n".join(f"  {name:{max(map(len, KNOWN))}}  {KNOWN[name].summary}" for name in KNOWN)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner convert``."""
-    parser.epilog = EXAMPLE + "\nformats:\n" + _formats()
-    parser.add_argument(
-        "input", metavar="INPUT", help="a file, or a glob in quotes; - is standard input"
-    )
-    parser.add_argument("output", metavar="OUTPUT", help="a file; - is standard output")
+    add = parser.add_argument
+    add("input", metavar="INPUT", help="a file, or a glob in quotes; - is standard input")
+    add("output", metavar="OUTPUT", help="a file; - is standard output")
     add_reading(parser, "INPUT")
-    parser.add_argument(
-        "--to",
-        metavar="FORMAT",
-        choices=[*FORMATS, *TOOLS],
-        help="format of OUTPUT (default: by its extension, else conll)",
-    )
-    parser.add_argument(
-        "--scheme",
-        help=f"scheme of the tags: {', '.join(SCHEMES)}, IO (default: that of INPUT, or BIO)",
-    )
-    parser.add_argument(
-        "--writer",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="writer option, such as layout=same; may be repeated",
-    )
-    parser.add_argument(
-        "--suggestions",
-        metavar="FILE",
-        help="what INPUT was suggested (see `ner select --suggest`): say what people changed",
-    )
+    text = "format of OUTPUT (default: by its extension, else conll)"
+    add("--to", metavar="FORMAT", choices=KNOWN, help=text)
+    text = f"scheme of the tags: {', '.join(SCHEMES)}, IO (default: that of INPUT, or BIO)"
+    add("--scheme", help=text)
+    add_repeated(parser, "--writer", "writer option, such as layout=same")
     add_quiet(parser)
 
 
@@ -86,30 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
     check_format_options(target.name, "write", writing)
     if "layout" in options_of(target.name, "write"):
         writing.setdefault("layout", "plain")  # which can be read without options
-    sentences, corrected = read(arguments.input, **reading_of(arguments)), list[Sentence]()
+    sentences = read(arguments.input, **reading_of(arguments))
     with progress.bar(None, "converting", "sentences") as step:
         passing = counts.through(sentences, step)
-        if arguments.suggestions:
-            corrected += passing
-            passing = iter(corrected)
         write(arguments.output, passing, format=arguments.to, scheme=scheme, **writing)
     for loss in counts.losses(target):
         note(f"warning: {loss}")
     if not arguments.quiet:
         note(f"{arguments.output}: {counts}")
-    if arguments.suggestions:
-        note("\n".join(_corrections(arguments, corrected).lines()))
     return 0
-
-
-def _corrections(arguments: argparse.Namespace, corrected: Iterable[Sentence]) -> Corrections:
-    """Compare the sentences of INPUT with what was suggested for them."""
-    from ner.evaluation.review import corrections
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*nothing but predictions")  # as it should be
-        suggested = list(read(arguments.suggestions, **reading_of(arguments)))
-    return corrections(suggested, corrected)
 
 
 def _target(arguments: argparse.Namespace) -> Format:
@@ -120,7 +85,7 @@ def _target(arguments: argparse.Namespace) -> Format:
         OSError: Its folder does not exist.
     """
     if arguments.to is None:
-        check_extension(arguments.output, f"pass --to {', '.join((*FORMATS, *TOOLS))}")
+        check_extension(arguments.output, f"pass --to {', '.join(KNOWN)}")
     target = format_of(arguments.output, arguments.to)
     if target.kind != "folder":
         output_file()(arguments.output)
@@ -132,13 +97,10 @@ _EMPTY = frozenset(("", "_", "-", "*"))  # values that stand for an empty column
 
 @dataclass
 class Counts:
-    """The number of sentences and spans converted.
+    """The number of sentences, tokens and spans converted.
 
     Attributes:
-        sentences: How many sentences.
-        tokens: How many tokens.
-        spans: How many spans were written.
-        nested: How many spans were omitted since they overlap another one.
+        nested: The number of spans omitted because they overlap another one.
         columns: The names of all other columns that are not empty.
     """
 
@@ -168,13 +130,15 @@ class Counts:
     def losses(self, target: Format) -> Iterator[str]:
         """Describe what the written file cannot express."""
         if self.nested:
-            yield f"left out {self.nested} spans inside or across another; the outermost are kept"
+            spans = counted(self.nested, "span")
+            yield f"left out {spans} inside or across another; the outermost are kept"
         lost = sorted(self.columns.difference(target.columns or ()))
         if lost and target.columns is not None:
-            yield f"{target.name} has no place for the columns {', '.join(lost)}"
+            yield f"{target.name} cannot store the columns {', '.join(lost)}"
 
     def __str__(self) -> str:
-        return f"{self.sentences} sentences, {self.tokens} tokens, {self.spans} spans"
+        counts = {"sentence": self.sentences, "token": self.tokens, "span": self.spans}
+        return ", ".join(counted(number, noun) for noun, number in counts.items())
 
 
 def _scheme(scheme: str | None, target: Format) -> str | None:
@@ -186,10 +150,3 @@ def _scheme(scheme: str | None, target: Format) -> str | None:
         return name
     note(f"warning: {target.name} has no tags, and so no scheme; {name} is ignored")
     return None
-
-
-def _formats() -> str:
-    """Return the table of formats for ``--help``."""
-    known = FORMATS | TOOLS
-    width = max(map(len, known))
-    return "\n".join(f"  {name:{width}}  {kind.summary}" for name, kind in known.items())

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from ner.cli.arguments import (
+    add_number,
     add_outcome,
+    add_output,
     add_settings,
     assignments_of,
     check_extension,
-    output_file,
     scores_line,
 )
-from ner.cli.console import Progress, write_json
-from ner.config import ConfigError
+from ner.cli.console import Progress
 
 EXAMPLE = """\
 example:
@@ -25,17 +25,9 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner cv``."""
-    parser.epilog = EXAMPLE
     add_settings(parser, "the settings; data.train is used")
-    parser.add_argument(
-        "--folds", type=int, default=5, metavar="K", help="number of folds (default: 5)"
-    )
-    parser.add_argument(
-        "--predictions",
-        type=output_file("--predictions"),
-        metavar="PATH",
-        help="write all predictions to this file",
-    )
+    add_number(parser, "--folds", 5, "number of folds", least=2)
+    add_output(parser, "--predictions", "write all predictions to this file")
     add_outcome(parser)
 
 
@@ -48,11 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.training.corpora import read_corpora
     from ner.training.multiple_runs import cross_fit
 
-    if arguments.folds < 2:
-        raise ConfigError(f"--folds must be at least 2, got {arguments.folds}")
     if arguments.predictions:
         check_extension(arguments.predictions, "name it .conll or .jsonl")
-    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    show = Progress.of(arguments)
     settings = replace(read_settings(arguments.config, assignments_of(arguments)), output=None)
     data = replace(settings.data, development=None, development_fraction=None)
     data = replace(data, test=None, test_fraction=None)
@@ -72,6 +62,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.predictions:
         tagged = (replace(s, spans=p) for s, p in zip(sentences, predicted, strict=True))
         write(arguments.predictions, tagged)
-    if arguments.json:
-        write_json({**report.as_json(), "folds": folds}, arguments.json)
+    show.result({**report.as_json(), "folds": folds})
     return 0

@@ -12,15 +12,17 @@ from ner.cli.arguments import (
     Model,
     add_compared,
     add_device,
+    add_output,
     add_reading,
     add_report,
-    output_file,
+    add_resampling,
     read_gold,
     read_predictions,
     reading_of,
 )
-from ner.cli.console import Progress, write_json
+from ner.cli.console import Progress
 from ner.formats import read
+from ner.options import lookup
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner evaluate``."""
-    parser.epilog = EXAMPLE
     parser.add_argument("gold", metavar="GOLD", help="a file with gold annotation")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", metavar="MODEL", help="a model directory to tag GOLD with")
@@ -46,50 +47,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="GOLD has gold tags in the last column but one and predicted tags in the last",
     )
-    parser.add_argument(
-        "--train",
-        metavar="FILE",
-        help="training file, to score seen and unseen mentions separately",
-    )
+    text = "training file, to score seen and unseen mentions separately"
+    parser.add_argument("--train", metavar="FILE", help=text)
     add_device(parser)
-    parser.add_argument(
-        "--perturb",
-        metavar="NAMES",
-        help="also score on perturbed text: lower,upper,title,typos,no-punctuation or all",
-    )
-    drawing = parser.add_argument_group("intervals")
-    drawing.add_argument(
-        "--resamples",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="number of bootstrap resamples (default: 2000)",
-    )
-    drawing.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
-    drawing.add_argument(
-        "--level", type=float, default=0.95, help="confidence level of intervals (default: 0.95)"
-    )
-    showing = parser.add_argument_group("showing")
-    showing.add_argument("--brief", action="store_true", help="print the table of scores alone")
-    showing.add_argument(
-        "--redaction", action="store_true", help="also say how much redaction would cover"
-    )
-    showing.add_argument("--conlleval", action="store_true", help="print what conlleval prints")
-    showing.add_argument(
-        "--seqeval",
-        nargs="?",
-        const="default",
-        choices=("default", "strict"),
-        metavar="MODE",
-        help="print seqeval's report, in its default or strict mode",
-    )
-    showing.add_argument(
-        "--html",
-        type=output_file("--html"),
-        metavar="PATH",
-        help="write everything as an HTML page",
-    )
-    showing.add_argument("--plots", metavar="DIR", help="write the plots as SVG files")
+    text = "also score on perturbed text: lower,upper,title,typos,no-punctuation or all"
+    parser.add_argument("--perturb", metavar="NAMES", help=text)
+    add_resampling(parser.add_argument_group("intervals"), 2000)
+    showing = parser.add_argument_group("output")
+    add = showing.add_argument
+    add("--brief", action="store_true", help="print only the table of scores")
+    add("--redaction", action="store_true", help="also report how much redaction would cover")
+    add("--conlleval", action="store_true", help="print the output of conlleval")
+    text = "print seqeval's report, in its default or strict mode"
+    modes = ("default", "strict")
+    add("--seqeval", nargs="?", const="default", choices=modes, metavar="MODE", help=text)
+    add_output(showing, "--html", "write everything as an HTML page")
+    add("--plots", metavar="DIR", help="write the plots as SVG files")
     add_report(showing)
     add_compared(parser)
     add_reading(parser, "the --train file, as GOLD is read unless given", prefix="train")
@@ -97,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score."""
-    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    show = Progress.of(arguments)
     task = _task(arguments, show)
     if arguments.conlleval:
         show.line(task.conlleval())
@@ -112,8 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         covered = coverage(task.report.pairs)
         said["redaction"] = covered.as_json()
         show.line("\n".join(["", *covered.lines()]))
-    if arguments.json:
-        write_json(said, arguments.json)
+    show.result(said)
     if arguments.html:
         from ner.evaluation.page import write_page
 
@@ -134,14 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class _Task:
-    """Gold and predictions, and everything reported about them.
-
-    Attributes:
-        gold: The sentences with gold spans.
-        predicted: The sentences with predicted spans.
-        report: Of the two.
-        perturbed: The reports on perturbed text.
-    """
+    """Gold and predicted sentences, their report, and the reports on perturbed text."""
 
     gold: Sequence[Sentence]
     predicted: Sequence[Sentence]
@@ -222,9 +187,9 @@ class _Task:
             return "seqeval's strict mode counts the same: all tags are well-formed"
         return (
             f"seqeval's strict mode: precision {percent(score.precision)}, recall "
-            f"{percent(score.recall)}, F1 {percent(score.f1)}; it leaves out "
+            f"{percent(score.recall)}, F1 {percent(score.f1)}; it ignores "
             f"{exact.gold - score.gold} gold and {exact.predicted - score.predicted} predicted "
-            "spans whose tags are ill-formed"
+            "spans with ill-formed tags"
         )
 
 
@@ -295,9 +260,7 @@ def _perturbations(arguments: argparse.Namespace) -> list[str]:
         return list(PERTURBATIONS)
     names = [name.strip() for name in arguments.perturb.split(",") if name.strip()]
     for name in names:
-        if name not in PERTURBATIONS:
-            known = ", ".join(PERTURBATIONS)
-            raise ValueError(f"--perturb: no perturbation is called {name!r}; there are {known}")
+        lookup(PERTURBATIONS, name, of="perturbation")
     return names
 
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.arguments import add_reading, add_report, reading_of
-from ner.cli.console import Progress, write_json
+from ner.cli.arguments import add_model, add_reading, add_report, reading_of
+from ner.cli.console import Progress
 from ner.evaluation.score import percent
 
 if TYPE_CHECKING:
@@ -20,22 +20,19 @@ example:
   ner export models/conll2003 models/conll2003-int8 --int8 --gold test.conll
   ner tag models/conll2003-onnx news.conll
 
-What is written needs onnxruntime and numpy alone: `ner.runtime.load(OUTPUT)`, or `ner tag`.
+OUTPUT needs onnxruntime and numpy only: `ner.runtime.load(OUTPUT)`, or `ner tag`.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner export``."""
-    parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL", help="a model directory")
-    parser.add_argument(
-        "output", metavar="OUTPUT", help="directory to write; an exported model there is replaced"
-    )
+    add_model(parser)
+    text = "directory to write; an exported model there is replaced"
+    parser.add_argument("output", metavar="OUTPUT", help=text)
     parser.add_argument("--format", default="onnx", help="format of OUTPUT: onnx (the only one)")
     parser.add_argument("--int8", action="store_true", help="quantise weights to 8 bits")
-    parser.add_argument(
-        "--gold", metavar="FILE", help="annotated sentences: tag them with both models and compare"
-    )
+    text = "annotated sentences: tag them with both models and compare"
+    parser.add_argument("--gold", metavar="FILE", help=text)
     add_reading(parser, "the --gold file", alias=False)
     add_report(parser)
 
@@ -60,10 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if arguments.gold:
         result |= compared(tagger, output, sentences)
-    if arguments.json:
-        write_json(result, arguments.json)
-    if arguments.json != "-":
-        _tell(result, Progress(quiet=arguments.quiet))
+    show = Progress.of(arguments)
+    show.result(result)
+    _tell(result, show)
     return 0
 
 

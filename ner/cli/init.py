@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ner.cli.arguments import add_quiet, output_file
-from ner.cli.console import note
+from ner.cli.arguments import add_output, add_quiet
+from ner.cli.console import counted, note
 from ner.errors import ConfigError, DataError, DataWarning
 from ner.formats import format_to_read, read
 from ner.formats.advice import sample, tag_columns
@@ -25,9 +25,9 @@ example:
   ner init train.conll dev.conll test.conll
   ner train mine.yaml
 """
-COMMENTS = ("# ", "#\t")  # how lines begin that are comments, where there are any
+COMMENTS = ("# ", "#\t")  # beginnings of lines that are comments
 LOOKED_AT = 20_000  # sentences of each file
-SPLITS = (  # what a file is for, by its name
+SPLITS = (  # by the name of a file
     (
         "development",
         re.compile(r"(^|[^a-z])(dev|development|valid|validation|val|testa)([^a-z]|$)"),
@@ -55,14 +55,12 @@ class Found:
     """The reader options and contents found in a file.
 
     Attributes:
-        path: The file.
-        format: Its format.
         options: The options its reader needs.
-        sentences: How many sentences were looked at.
-        tokens: How many tokens they have.
-        labels: How many entities of each label they have.
-        scheme: The scheme of its tags, where it has tags.
-        remarks: What its reader remarked.
+        sentences: The number of sentences looked at.
+        tokens: The number of their tokens.
+        labels: The number of entities of each label in them.
+        scheme: The scheme of the tags, if the file has tags.
+        remarks: The warnings of the reader.
     """
 
     path: str
@@ -79,29 +77,24 @@ class Found:
         most = "the first " if self.sentences == LOOKED_AT else ""
         scheme = f", {self.scheme}" if self.scheme else ""
         return (
-            f"{self.path}: {self.format}{scheme}, {most}{self.sentences:,} sentences, "
-            f"{self.tokens:,} tokens; {labels or 'no entities'}"
+            f"{self.path}: {self.format}{scheme}, {most}"
+            f"{counted(self.sentences, 'sentence')}, {counted(self.tokens, 'token')}; "
+            f"{labels or 'no entities'}"
         )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner init`` takes."""
-    parser.epilog = EXAMPLE
+    """Add the arguments of ``ner init``."""
     add = parser.add_argument
-    add("files", metavar="FILE", nargs="+", help="annotated files; names tell what they are for")
-    add(
-        "--output",
-        type=output_file("--output"),
-        metavar="PATH",
-        default="mine.yaml",
-        help="file to write (default: mine.yaml)",
-    )
+    text = "annotated files; their names say which are for development and test"
+    add("files", metavar="FILE", nargs="+", help=text)
+    add_output(parser, "--output", "file to write (default: mine.yaml)", default="mine.yaml")
     add("--overwrite", action="store_true", help="replace the file if it exists")
     add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look and write."""
+    """Look at the files and write the configuration."""
     target = Path(arguments.output)
     if target.exists() and not arguments.overwrite:
         raise ConfigError(f"{target} exists; name another file with --output, or pass --overwrite")
@@ -117,10 +110,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def look(path: str) -> Found:
-    """Find the reader options with which a file can be read, the plainest that give entities.
+    """Find the simplest reader options that give entities.
 
     Raises:
-        DataError: None does; the message is that of the plainest.
+        DataError: The file cannot be read with any; the message is that of the simplest.
     """
     name = format_to_read(path).name
     first: DataError | None = None
@@ -132,18 +125,18 @@ def look(path: str) -> Found:
             first = first or error
             continue
         if options.get("scheme") == "IO" and any(label[1:2] == "-" for label in found.labels):
-            continue  # they are tags after all, of which some are malformed
+            continue  # these are prefixed tags, some of them malformed
         if found.labels:
             return found
         plain = plain or found
     if plain is None:
-        assert first is not None, "there is a candidate at least"
+        assert first is not None, "there is at least one candidate"
         raise first
     return plain
 
 
 def _candidates(path: str) -> Iterator[dict[str, Any]]:
-    """Yield reader options that may suit a file of columns, the most usual first."""
+    """Yield reader options that may suit a file of columns, the most common first."""
     seen = sample(path, "utf-8", (), (0, -1))
     comments = [prefix for prefix in COMMENTS if any(t.startswith(prefix) for t in seen.texts)]
     aside: list[dict[str, Any]] = [{}, *({"comment_prefix": prefix} for prefix in comments)]
@@ -160,7 +153,7 @@ def _read(path: str, name: str, options: dict[str, Any]) -> Found:
     """Read the beginning of a file.
 
     Raises:
-        DataError: It is not to be read so.
+        DataError: It cannot be read with these options.
     """
     labels: Counter[str] = Counter()
     sentences = tokens = 0
@@ -177,7 +170,7 @@ def _read(path: str, name: str, options: dict[str, Any]) -> Found:
 
 
 def splits_of(found: Sequence[Found]) -> dict[str, list[Found]]:
-    """Return what each file is for, by its name; what says nothing is to train on."""
+    """Return the files of each split, by their names; a name without a split is for training."""
     splits: dict[str, list[Found]] = {"train": [], "development": [], "test": []}
     for one in found:
         name = Path(one.path).name.lower()
@@ -187,8 +180,8 @@ def splits_of(found: Sequence[Found]) -> dict[str, list[Found]]:
         return {"train": list(found), "development": [], "test": []}
     if not splits["train"]:
         raise ConfigError(
-            "no file to train on: the names say development or test "
-            f"({', '.join(one.path for one in found)}); name one differently"
+            "no file to train on: all names say development or test "
+            f"({', '.join(one.path for one in found)}); rename one"
         )
     return splits
 
@@ -217,7 +210,7 @@ def configuration(found: Sequence[Found], target: Path) -> Iterator[str]:
 
 
 def _entry(one: Found, *, alike: bool) -> str:
-    """Return a file as YAML; with its own options where the files are not read alike."""
+    """Return a file as YAML, with its own options if the files need different ones."""
     if alike:
         return json.dumps(one.path, ensure_ascii=False)
     return json.dumps({"file": one.path, "reader": one.options}, ensure_ascii=False)

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.arguments import STREAM, add_device, add_quiet, output_file
-from ner.cli.console import Progress, write_json
+from ner.cli.arguments import add_device, add_model, add_output, add_quiet
+from ner.cli.console import STREAM, Progress, counted, write_json
 from ner.errors import ConfigError
 from ner.redaction import WAYS
 
@@ -26,42 +26,31 @@ example:
   ner redact models/conll2003 letter.txt --coverage 0.99 --with pseudonym --report report.json
   ner redact models/conll2003 records.jsonl --patterns patterns.tsv --output redacted.jsonl
 
-A file of text is one document, each line tagged by itself; of JSON lines each record is a document
-and its "text" is redacted. Patterns and phrases are in files of LABEL, tab, pattern.
+A text file is one document whose lines are tagged one by one; in JSON lines each record is a
+document whose "text" is redacted. Each line of a file of patterns or phrases is LABEL, a tab, and
+a pattern.
 """
 CHUNK = 256  # lines tagged together
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what ``ner redact`` takes."""
-    parser.epilog = EXAMPLE
+    """Add the arguments of ``ner redact``."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a model directory")
+    add_model(parser)
     add("input", metavar="INPUT", nargs="?", default=STREAM, help="text or JSON lines (default: -)")
     add("--from", dest="source", choices=("text", "jsonl"), help="default: by the extension")
     add("--with", dest="way", choices=WAYS, default="label", help="replacement (default: label)")
-    add(
-        "--coverage",
-        type=float,
-        metavar="C",
-        help="cover at least this share of entity tokens, as development sentences promise",
-    )
-    add(
-        "--development",
-        metavar="FILE",
-        help="annotated sentences to measure coverage by (default: what training measured)",
-    )
+    text = "cover at least this share of entity tokens, as measured on development sentences"
+    add("--coverage", type=float, metavar="C", help=text)
+    text = "annotated sentences to measure coverage on (default: those of training)"
+    add("--development", metavar="FILE", help=text)
     add("--patterns", metavar="FILE", help="also hide what these regular expressions match")
     add("--gazetteer", metavar="FILE", help="also hide these words and phrases")
-    add("--key", metavar="FILE", help="a file with the secret key of hashes")
+    add("--key", metavar="FILE", help="file with the secret key for hashes")
     add("--tokenizer", metavar="NAME", help="as in ner tag (default: the model's)")
-    add("--output", metavar="PATH", type=output_file("--output"), default=STREAM)
-    add(
-        "--report",
-        metavar="PATH",
-        type=output_file("--report"),
-        help="write counts by label and the lines to look at as JSON; it holds no text",
-    )
+    add_output(parser, "--output", "output file (default: standard output)", default=STREAM)
+    text = "write counts by label and the lines to review as JSON; it contains no text"
+    add_output(parser, "--report", text)
     add_device(parser)
     add_quiet(parser)
 
@@ -104,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _operating_point(tagger: Tagger, arguments: argparse.Namespace) -> dict[str, Any] | None:
-    """Return the promised coverage and its price; measured anew if sentences are given."""
+    """Return the promised coverage and its cost, measured again if sentences are given."""
     from dataclasses import asdict
 
     from ner.analysis.calibration import Lattices
@@ -150,7 +139,7 @@ def _by_label(path: str) -> dict[str, list[str]]:
 def _redacted(
     redactor: Redactor, arguments: argparse.Namespace, stack: ExitStack
 ) -> Iterator[tuple[str, Redacted]]:
-    """Yield each line as it is written, and what was hidden in it."""
+    """Yield each output line, and the replacements in it."""
     path = arguments.input
     source = arguments.source or ("jsonl" if path.endswith((".jsonl", ".ndjson")) else "text")
     file = None if path == STREAM else stack.enter_context(Path(path).open("rb"))  # noqa: SIM115
@@ -200,11 +189,11 @@ def _opened(path: str, stack: ExitStack) -> Any:
 
 def _tell(report: dict[str, Any], show: Progress) -> None:
     labels = ", ".join(f"{label} {count:,}" for label, count in report["labels"].items())
-    show.line(f"{report['lines']:,} lines; replaced: {labels or 'nothing'}")
-    if report["doubtful_lines"]:
-        show.line(f"{len(report['doubtful_lines']):,} lines to look at; --report lists them")
+    show.line(f"{counted(report['lines'], 'line')}; replaced: {labels or 'nothing'}")
+    if doubtful := report["doubtful_lines"]:
+        show.line(f"{counted(len(doubtful), 'line')} to review; --report lists them")
     if point := report["promise"]:
         show.line(
-            f"coverage of entity tokens on development {100 * point['coverage']:.2f} %, at least "
-            f"{100 * point['lower']:.2f} %"
+            f"coverage of entity tokens in development data {100 * point['coverage']:.2f} %, "
+            f"at least {100 * point['lower']:.2f} %"
         )

@@ -9,7 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-from ner.cli.arguments import add_loading_arguments, check_loading, loaded_either, tokenizer_of
+from ner.cli.arguments import (
+    add_model,
+    add_tagging,
+    check_decoding,
+    load_tagger,
+    tokenizer_of,
+)
 from ner.cli.console import note
 from ner.config import ConfigError
 
@@ -19,40 +25,35 @@ example:
   curl -H 'Content-Type: application/json' http://127.0.0.1:8000/tag \\
        -d '{"text": "Angela Merkel met Tim Cook in Berlin."}'
 """
-OPTIONS = {  # of the command line: the limit it sets, its kind, what it is
-    "--max-body": ("body", int, "bytes of a request"),
-    "--max-texts": ("texts", int, "texts or sentences of a request"),
-    "--max-characters": ("characters", int, "characters of one of them"),
-    "--max-tokens": ("tokens", int, "tokens of a request"),
-    "--max-requests": ("requests", int, "requests at a time"),
-    "--timeout": ("seconds", float, "seconds to an answer"),
-    "--arrival-timeout": ("arrival", float, "seconds for a request to come in"),
+OPTIONS = {  # the limit that an option sets, its type, and its help
+    "--max-body": ("body", int, "maximum number of bytes per request"),
+    "--max-texts": ("texts", int, "maximum number of texts or sentences per request"),
+    "--max-characters": ("characters", int, "maximum number of characters per text or sentence"),
+    "--max-tokens": ("tokens", int, "maximum number of tokens per request"),
+    "--max-requests": ("requests", int, "maximum number of concurrent requests"),
+    "--timeout": ("seconds", float, "seconds until a request times out"),
+    "--arrival-timeout": ("arrival", float, "seconds within which a request must arrive"),
 }
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner serve``."""
-    parser.epilog = EXAMPLE
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a model directory")
+    add_model(parser)
     add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     add("--port", type=int, default=8000, help="port; 0 picks a free one (default: 8000)")
-    add(
-        "--allow-host",
-        action="append",
-        metavar="NAME",
-        help="accepted Host header (default: localhost for this machine only, else any)",
-    )
-    add_loading_arguments(parser)
-    for option, (limit, kind, what) in OPTIONS.items():
-        add(option, dest=limit, type=kind, metavar="N", help=f"maximum number of {what}")
+    text = "accepted Host header (default: localhost for this machine only, else any)"
+    add("--allow-host", action="append", metavar="NAME", help=text)
+    add_tagging(parser)
+    for option, (limit, kind, text) in OPTIONS.items():
+        add(option, dest=limit, type=kind, metavar="N", help=text)
     add("--quiet", action="store_true", help="print only errors")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted."""
-    check_loading(arguments)
+    check_decoding(arguments)
     try:
         from ner.serving import Limits, application, serve
         from ner.serving.server import listen
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = {limit: getattr(arguments, limit) for limit, *_ in OPTIONS.values()}
     limits = Limits.of(**{limit: value for limit, value in given.items() if value is not None})
     with listen(arguments.host, arguments.port) as listening:
-        tagger = loaded_either(arguments)
+        tagger = load_tagger(arguments)
         app = application(
             tagger,
             limits=limits,
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"http://{_shown(arguments.host)}:{listening.getsockname()[1]}/", flush=True)
             note("Ctrl-C to stop")
         serve(app, listening, limits)
-    if app.state.service.batcher.alive:  # in a long sentence that nobody waits for any more
+    if app.state.service.batcher.alive:  # still tagging a long sentence whose client has left
         sys.stdout.flush()
         os._exit(0)
     return 0

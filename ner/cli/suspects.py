@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ner.cli.arguments import CHUNK, add_device, add_reading, add_report, reading_of
-from ner.cli.console import Progress, write_json
+from ner.cli.arguments import CHUNK, add_model_and_file, add_number, in_range, reading_of
+from ner.cli.console import Progress
 from ner.formats import read
 from ner.sentence import Sentence
 
@@ -29,39 +29,24 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner suspects``."""
-    parser.epilog = EXAMPLE
-    parser.add_argument("model", metavar="MODEL", help="a model directory")
-    parser.add_argument("file", metavar="FILE", help="annotated sentences")
-    parser.add_argument(
-        "--folds", type=int, metavar="K", help="train K taggers, each without one part of FILE"
-    )
-    parser.add_argument(
-        "--top",
-        type=int,
-        default=100,
-        metavar="N",
-        help="number of suspects to show (default: 100)",
-    )
-    add_reading(parser, "FILE")
-    add_device(parser)
-    add_report(parser)
+    add_model_and_file(parser, "annotated sentences")
+    text = "train K taggers, each without one part of FILE"
+    parser.add_argument("--folds", type=in_range(2), metavar="K", help=text)
+    add_number(parser, "--top", 100, "number of suspects to show")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Rank."""
     from ner.evaluation.review import rank_suspects
 
-    if arguments.top < 1:
-        raise ValueError(f"--top is at least 1, got {arguments.top}")
-    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    show = Progress.of(arguments)
     sentences = list(read(arguments.file, **reading_of(arguments)))
     if not any(sentence.spans is not None for sentence in sentences):
-        raise ValueError(f"{arguments.file}: no sentence is annotated, nothing to suspect")
+        raise ValueError(f"{arguments.file}: no sentence is annotated")
     found = rank_suspects(_opinions(arguments, sentences, show))[: arguments.top]
     for number, suspect in enumerate(found, 1):
         show.line(_line(number, suspect, arguments.file))
-    if arguments.json:
-        write_json([suspect.as_json() for suspect in found], arguments.json)
+    show.result([suspect.as_json() for suspect in found])
     return 0
 
 
@@ -74,9 +59,8 @@ def _opinions(
     if arguments.folds is None:
         from ner.models import load
 
-        tagger = load(arguments.model, device=arguments.device)
-        doubts = Doubts.of(tagger)
-        with show.bar(len(sentences), "looking", "sentences") as done:
+        doubts = Doubts.of(load(arguments.model, device=arguments.device))
+        with show.bar(len(sentences), "scoring", "sentences") as done:
             for start in range(0, len(sentences), CHUNK):
                 found += doubts.opinions(sentences[start : start + CHUNK])
                 done(len(found) - start)
@@ -100,7 +84,7 @@ def _settings(model: str) -> RunSettings:
 
     path = Path(model) / "config.yaml"
     if not path.is_file():
-        raise ValueError(f"{model}: no config.yaml there to train by; --folds needs one")
+        raise ValueError(f"{model} has no config.yaml, whose settings --folds trains with")
     return read_settings(path)
 
 

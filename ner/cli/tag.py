@@ -9,20 +9,21 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from ner.cli.arguments import (
-    STREAM,
-    add_loading_arguments,
+    add_model,
+    add_output,
     add_quiet,
-    check_loading,
-    loaded_either,
-    output_file,
+    add_repeated,
+    add_tagging,
+    check_decoding,
+    in_range,
+    load_tagger,
     parse_options,
 )
-from ner.cli.console import note
+from ner.cli.console import STREAM, note
 from ner.cli.remote import expand, is_remote
 from ner.cli.tag_job import (
     KINDS,
     TARGETS,
-    Folder,
     Job,
     kind_of,
     shards_of,
@@ -35,8 +36,6 @@ from ner.options import check_options
 
 if TYPE_CHECKING:
     from ner.cli.tag_workers import Workers
-    from ner.runtime import ExportedTagger
-    from ner.tagger import Tagger
 
 EXAMPLE = """\
 example:
@@ -52,68 +51,29 @@ MOST_PROCESSES = 1024  # each loads the model, and more than one per core do not
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner tag``."""
-    parser.epilog = EXAMPLE
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a model directory")
-    add(
-        "input",
-        metavar="INPUT",
-        nargs="*",
-        default=[],
-        help="files or globs (default: -, standard input)",
-    )
-    add(
-        "--from",
-        dest="source",
-        choices=KINDS,
-        help="format of the input (default: by its extension; text for .txt or none)",
-    )
-    add(
-        "--reader",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="reader option, encoding or tokenizer, such as encoding=latin-1",
-    )
-    add(
-        "--encoding",
-        default="utf-8",
-        help="encoding of the input, such as latin-1 (default: utf-8)",
-    )
+    add_model(parser)
+    text = "files or globs (default: -, standard input)"
+    add("input", metavar="INPUT", nargs="*", default=[], help=text)
+    text = "format of the input (default: by its extension; text for .txt or none)"
+    add("--from", dest="source", choices=KINDS, help=text)
+    add_repeated(parser, "--reader", "reader option, encoding or tokenizer, as encoding=latin-1")
+    text = "encoding of the input, such as latin-1 (default: utf-8)"
+    add("--encoding", default="utf-8", help=text)
     add("--to", choices=TARGETS, help="output format (default: by its extension, else jsonl)")
-    output = output_file("--output")
-    add(
-        "--output",
-        type=output,
-        metavar="PATH",
-        default=STREAM,
-        help="output file (default: standard output)",
-    )
-    add(
-        "--output-dir", metavar="DIR", help="write a file per input here; existing ones are skipped"
-    )
-    add(
-        "--shard",
-        metavar="I/N",
-        help="with --output-dir, tag only every Nth input, starting at the Ith",
-    )
+    add_output(parser, "--output", "output file (default: standard output)", default=STREAM)
+    text = "write a file per input here; existing ones are skipped"
+    add("--output-dir", metavar="DIR", help=text)
+    text = "with --output-dir, tag only every Nth input, starting at the Ith"
+    add("--shard", metavar="I/N", help=text)
     add("--engine", choices=["here", "ray"], default="here", help="where to tag (default: here)")
-    add("--workers", type=int, metavar="N", help="number of Ray workers (each loads the model)")
-    add(
-        "--alternatives",
-        type=int,
-        default=0,
-        metavar="K",
-        help="also give the K most probable readings of each sentence; jsonl only",
-    )
-    add_loading_arguments(parser)
-    add(
-        "--processes",
-        type=int,
-        default=1,
-        metavar="N",
-        help="number of worker processes (default: 1)",
-    )
+    text = "number of Ray workers (each loads the model)"
+    add("--workers", type=in_range(1), metavar="N", help=text)
+    text = "also give the K most probable parses of each sentence; jsonl only"
+    add("--alternatives", type=in_range(0), default=0, metavar="K", help=text)
+    add_tagging(parser)
+    text = "number of worker processes, at most one per core (default: 1)"
+    add("--processes", type=in_range(1, MOST_PROCESSES), default=1, metavar="N", help=text)
     add("--skip-bad", action="store_true", help="skip malformed lines instead of stopping")
     add_quiet(parser)
 
@@ -134,13 +94,16 @@ def run(arguments: argparse.Namespace) -> int:
         began = time.perf_counter()
         skipped, tokens = tag_on_ray(arguments, shards or ())
         _warn(skipped, arguments)
-        seconds = time.perf_counter() - began
-        summarise(arguments, Folder(len(shards or ()), len(paths), tokens, seconds))
+        summarise(arguments, len(shards or ()), len(paths), tokens, began)
         return 0
     with _workers(arguments) as workers:
-        tagger = None if workers else loaded_either(arguments)
-        if kinds != {"jsonl"} and not arguments.quiet:
-            _warn_of_columns(workers or tagger)
+        tagger = None if workers else load_tagger(arguments)
+        model = workers or tagger
+        if model and kinds != {"jsonl"} and not arguments.quiet and model.columns:
+            note(
+                f"warning: the model reads the columns {', '.join(model.columns)}, which only JSON "
+                "lines have; in this input their values are unknown"
+            )
         if shards is None:
             job = Job.of(tagger, arguments, paths, workers)
             job.run(arguments.output)
@@ -151,22 +114,14 @@ def run(arguments: argparse.Namespace) -> int:
             job = tag_shard(tagger, arguments, shard, workers)
             _warn([job.skipped()], arguments)
             tokens += job.tokens
-    summarise(arguments, Folder(len(shards), len(paths), tokens, time.perf_counter() - began))
+    summarise(arguments, len(shards), len(paths), tokens, began)
     return 0
 
 
-def _warn(told: Iterable[str], arguments: argparse.Namespace) -> None:
-    for one in told:
+def _warn(skipped: Iterable[str], arguments: argparse.Namespace) -> None:
+    for one in skipped:
         if one and not arguments.quiet:
-            note(f"warning: left out: {one}")
-
-
-def _warn_of_columns(model: Workers | Tagger | ExportedTagger | None) -> None:
-    if model and model.columns:
-        note(
-            f"warning: the model looks at the columns {', '.join(model.columns)}, which are read "
-            "from JSON lines alone; here their values are unknown"
-        )
+            note(f"warning: skipped {one}")
 
 
 def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers | None]:
@@ -179,21 +134,16 @@ def _workers(arguments: argparse.Namespace) -> AbstractContextManager[Workers | 
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    check_loading(arguments)
+    check_decoding(arguments)
     _read_options(arguments)
-    if arguments.alternatives < 0 or (arguments.alternatives and arguments.to != "jsonl"):
-        raise ConfigError("--alternatives takes a number above 0, and goes with --to jsonl")
+    if arguments.alternatives and arguments.to != "jsonl":
+        raise ConfigError("--alternatives goes with --to jsonl")
     if arguments.shard and not arguments.output_dir:
         raise ConfigError("--shard goes with --output-dir")
     if arguments.engine == "ray" and (not arguments.output_dir or arguments.processes != 1):
         raise ConfigError("--engine ray goes with --output-dir, and without --processes")
-    if arguments.workers is not None and (arguments.workers < 1 or arguments.engine == "here"):
-        raise ConfigError("--workers takes a number above 0, and goes with --engine ray")
-    if not 1 <= arguments.processes <= MOST_PROCESSES:
-        raise ConfigError(
-            f"--processes must be from 1 to {MOST_PROCESSES:,}, got {arguments.processes:,}; "
-            "one a core is best"
-        )
+    if arguments.workers is not None and arguments.engine == "here":
+        raise ConfigError("--workers goes with --engine ray")
 
 
 def _read_options(arguments: argparse.Namespace) -> None:
@@ -212,4 +162,4 @@ def _check_near(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
     """Check that inputs are local, since remote files are transferred as a whole, one by one."""
     for path in (*paths, arguments.output):
         if is_remote(path):
-            raise ConfigError(f"{path}: addresses go with --output-dir")
+            raise ConfigError(f"{path}: URLs go with --output-dir")

@@ -13,8 +13,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ner.cli.arguments import STREAM, loaded_either, tokenizer_of
-from ner.cli.console import Advance, Progress, note
+from ner.cli.arguments import load_tagger, tokenizer_of
+from ner.cli.console import STREAM, Advance, Progress, counted, note
 from ner.cli.remote import exists, is_remote, joined, nearby
 from ner.errors import ConfigError
 
@@ -42,10 +42,10 @@ def shards_of(arguments: argparse.Namespace, paths: list[str]) -> list[Shard]:
     """Return the shards that this machine has yet to tag.
 
     Raises:
-        ConfigError: The arguments do not go together.
+        ConfigError: The arguments do not fit together.
     """
     if STREAM in paths or arguments.output != STREAM:
-        raise ConfigError("--output-dir takes files, and goes without --output")
+        raise ConfigError("--output-dir needs input files, and cannot be used with --output")
     names = [f"{bare(path).stem}.{arguments.to}" for path in paths]
     if len(set(names)) < len(names):
         raise ConfigError("--output-dir: two inputs have the same name")
@@ -78,47 +78,25 @@ def _share(text: str) -> tuple[int, int]:
     first, slash, count = text.partition("/")
     if slash and first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count):
         return int(first), int(count)
-    raise ConfigError(f"--shard is I/N with 1 <= I <= N, got {text!r}")
+    raise ConfigError(f"--shard must be I/N with 1 <= I <= N, got {text!r}")
 
 
-class Folder(NamedTuple):
-    """The outcome of the inputs of ``--output-dir``.
-
-    Attributes:
-        tagged: How many files were tagged now.
-        given: How many inputs there are, those of other machines and those tagged before included.
-        tokens: How many tokens were tagged now.
-        seconds: How long it took.
-    """
-
-    tagged: int
-    given: int
-    tokens: int
-    seconds: float
-
-
-def summarise(arguments: argparse.Namespace, folder: Folder) -> None:
-    """Say what was tagged into ``--output-dir``."""
+def summarise(
+    arguments: argparse.Namespace, tagged: int, inputs: int, tokens: int, began: float
+) -> None:
+    """Report how many of the inputs were tagged into ``--output-dir``, and how fast."""
     if arguments.quiet:
         return
-    left = folder.given - folder.tagged
-    before = f" ({left:,} more exist already or belong to other shards)" if left else ""
-    files = f"{folder.tagged:,} {'file' if folder.tagged == 1 else 'files'}{before}"
-    rate = folder.tokens / max(folder.seconds, 1e-9)
+    left, seconds = inputs - tagged, max(time.perf_counter() - began, 1e-9)
+    others = f" ({left:,} more exist already or belong to other shards)" if left else ""
     note(
-        f"{arguments.output_dir}: {files}, {folder.tokens:,} tokens, {folder.seconds:,.1f} s, "
-        f"{rate:,.0f} tokens/s"
+        f"{arguments.output_dir}: {counted(tagged, 'file')}{others}, {counted(tokens, 'token')}, "
+        f"{seconds:,.1f} s, {tokens / seconds:,.0f} tokens/s"
     )
 
 
 class Written(NamedTuple):
-    """The outcome of one part of a stream.
-
-    Attributes:
-        text: The text to write.
-        sentences: How many were tagged.
-        tokens: How many they had.
-    """
+    """The output for one part of a stream, and how much was tagged."""
 
     text: str
     sentences: int
@@ -180,15 +158,14 @@ class Job:
 
     def skipped(self) -> str:
         """Describe what was skipped, or return nothing."""
-        return "; ".join(source.report() for source in self.sources if source.skipped)
+        return "; ".join(source.told() for source in self.sources if source.skipped)
 
     def run(self, target: str) -> None:
         """Read, tag and write."""
         from ner.streaming.writers import WRITERS
 
-        shown = (
-            target == STREAM and sys.stdout.isatty()
-        )  # a progress bar would be drawn between the lines
+        # a progress bar would be drawn between the lines
+        shown = target == STREAM and sys.stdout.isatty()
         progress = Progress(quiet=self.arguments.quiet or shown)
         began = time.perf_counter()
         self._invite()
@@ -200,16 +177,16 @@ class Job:
         took = max(time.perf_counter() - began, 1e-9)
         if not self.arguments.quiet:
             rate = f"{self.tokens / took:,.0f} tokens/s"
-            counts = f"{_count(self.sentences, 'sentence')}, {_count(self.tokens, 'token')}"
+            counts = f"{counted(self.sentences, 'sentence')}, {counted(self.tokens, 'token')}"
             note(f"{counts}, {took:,.1f} s, {rate}{self._tokenizer()}")
 
     def _tokenizer(self) -> str:
-        """Say which tokenizer was used, where texts were cut."""
+        """Name the tokenizer, if texts were tokenized."""
         cut = [one for one in self.sources if kind_of(one.path, self.arguments) != "conll"]
         return f"; tokenizer: {cut[0].tokenizer}" if cut else ""
 
     def _invite(self) -> None:
-        """Prompt for input on a terminal, which would look like a hang otherwise."""
+        """Prompt for input on a terminal, where waiting would look like a hang."""
         typed = any(source.path == STREAM for source in self.sources) and sys.stdin.isatty()
         if typed and not self.arguments.quiet:
             note("reading standard input; Ctrl-D ends it")
@@ -254,7 +231,7 @@ class Job:
 
     def _loaded(self) -> Tagger | ExportedTagger:
         if self.tagger is None:
-            self.tagger = loaded_either(self.arguments)
+            self.tagger = load_tagger(self.arguments)
         return self.tagger
 
     def _stream(self, endless: UnboundedSentence, writer: JsonlWriter, done: Advance) -> None:
@@ -332,14 +309,14 @@ def kind_of(path: str, arguments: argparse.Namespace) -> str:
     if kind in KINDS:
         return kind
     if kind is not None:
-        raise ConfigError(f"{path} is {kind} by its extension; convert it with `ner convert` first")
+        raise ConfigError(f"{path}: cannot tag {kind} files; convert it with `ner convert` first")
     raise ConfigError(
         f"cannot infer the format of {path} from its extension; pass --from {', '.join(KINDS)}"
     )
 
 
 def _refuse_columns(path: str) -> None:
-    """Refuse to take columns for prose: they would be tagged as the words they are made of.
+    """Refuse to take columns for prose.
 
     Raises:
         ConfigError: The file looks like columns of tokens and tags.
@@ -363,7 +340,9 @@ def target_of(path: str) -> str:
 
     ending = ending_of(path)
     if ending == ".json":
-        raise ConfigError(f"{path}: JSON lines are named .jsonl; name it so, or pass --to jsonl")
+        raise ConfigError(
+            f"{path}: the extension of JSON lines is .jsonl; use it, or pass --to jsonl"
+        )
     kind = "html" if ending in (".html", ".htm") else format_by_ending(path)
     if path == STREAM or not ending:
         return "jsonl"
@@ -372,7 +351,3 @@ def target_of(path: str) -> str:
             f"cannot infer the format of {path} from its extension; pass --to {', '.join(TARGETS)}"
         )
     return str(kind)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -21,16 +21,16 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from io import StringIO
 from multiprocessing.connection import wait
+from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ner.cli.arguments import loaded, loaded_either
+from ner.cli.arguments import load_tagger
 from ner.cli.console import Progress
 from ner.cli.remote import exists
 from ner.cli.tag_job import Job, Shard, Written, tag_shard
 from ner.errors import ConfigError
-from ner.runtime import is_exported
 from ner.streaming.readers import Idle, TagRequest, UnboundedSentence
 from ner.streaming.writers import WRITERS
 
@@ -41,7 +41,7 @@ AHEAD = 2  # parts waiting for each process, so that none is idle and memory sta
 class Workers:
     """Worker processes, each with the model. They end with the block, or with their parent.
 
-    All of them load the model at once; their parent does not, it reads and writes.
+    They load the model at the same time; their parent only reads and writes.
 
     Args:
         arguments: Those of ``ner tag``.
@@ -57,12 +57,7 @@ class Workers:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Return the names of the columns that the model reads, once it is loaded.
-
-        Raises:
-            Exception: The model could not be loaded.
-            MemoryError: As for ``tagged``.
-        """
+        """Return the names of the columns that the model reads, once it is loaded."""
         return self._result(self._columns[0])
 
     def __enter__(self) -> Self:
@@ -111,16 +106,16 @@ class Workers:
             yield
         except BrokenProcessPool:
             raise MemoryError(
-                "a tagging process has ended; is there memory for --processes "
+                "a tagging process has ended; is there enough memory for --processes "
                 f"{self.count}, each with its own copy of the model?"
             ) from None
 
 
 class _Worker:
-    """The state of a process: the tagger, and a folder to write to."""
+    """The state of a process: the tagger, and a buffer to write to."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.tagger = loaded_either(arguments)
+        self.tagger = load_tagger(arguments)
         self.job = Job(self.tagger, arguments, [])
         self.file = StringIO()
         self.writer = WRITERS[arguments.to](self.file)
@@ -177,78 +172,75 @@ class Worker:
     """A tagger in a process of its own; made once, then called for each shard.
 
     Args:
-        tagger: Where Ray keeps the bytes of the tagger.
+        files: Where Ray keeps the files of the model, by name.
         arguments: Those of ``ner tag``.
     """
 
-    def __init__(self, tagger: Any, arguments: argparse.Namespace) -> None:
+    def __init__(self, files: Any, arguments: argparse.Namespace) -> None:
         import ray
-        import torch
 
-        from ner.tagger import Tagger
-
-        torch.set_num_threads(arguments.threads)
         self._arguments = arguments
-        self._tagger = Tagger.from_bytes(ray.get(tagger), device=arguments.device)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in ray.get(files).items():
+                (Path(folder) / name).write_bytes(content)
+            own = argparse.Namespace(**{**vars(arguments), "model": folder})
+            self._tagger = load_tagger(own)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Tag a shard and return its number of tokens, or the error."""
-        told = {"path": row["path"], "tokens": 0, "skipped": "", "error": ""}
+        outcome = {"path": row["path"], "tokens": 0, "skipped": "", "error": ""}
         if exists(row["target"]):  # a worker was lost after it had written this
-            return told
+            return outcome
         try:
             job = tag_shard(self._tagger, self._arguments, Shard(row["path"], row["target"]))
         except (ValueError, OSError) as error:
-            return {**told, "error": str(error)}
-        return {**told, "tokens": job.tokens, "skipped": job.skipped()}
+            return {**outcome, "error": str(error)}
+        return {**outcome, "tokens": job.tokens, "skipped": job.skipped()}
 
 
 def tag_on_ray(arguments: argparse.Namespace, shards: Sequence[Shard]) -> tuple[list[str], int]:
-    """Tag shards on a cluster, or in several processes of this machine where there is none.
+    """Tag shards on a cluster, or in several processes of this machine if there is none.
 
     Returns:
-        What was left out of each shard that has bad lines; the tokens of all shards.
+        The malformed lines skipped in each shard that has any; the tokens of all shards.
 
     Raises:
-        ConfigError: Ray is missing, or shards could not be tagged; the others are.
+        ConfigError: Ray is not installed, or some shards could not be tagged; the others are.
     """
     if not shards:
         return [], 0
-    if is_exported(arguments.model):
-        raise ConfigError(f"{arguments.model}: --engine ray takes models, not exported ones")
-    tagger = loaded(arguments)
+    load_tagger(arguments)  # any error is reported once, and before workers start
+    files = {one.name: one.read_bytes() for one in Path(arguments.model).iterdir() if one.is_file()}
     progress = Progress(quiet=arguments.quiet)
-    told = []
-    with _cluster(arguments) as ray:
-        rows = _tagged(ray, ray.put(tagger.to_bytes()), arguments, shards)
-        with progress.bar(len(shards), "tagging", "files") as done:
-            for row in rows:
-                told.append(row)
-                done(1)
-    failed = [row["error"] for row in told if row["error"]]
+    rows = []
+    with _cluster(arguments) as ray, progress.bar(len(shards), "tagging", "files") as done:
+        for row in _tagged(ray, ray.put(files), arguments, shards):
+            rows.append(row)
+            done(1)
+    failed = [row["error"] for row in rows if row["error"]]
     if failed:
         listed = "; ".join(failed[:SHOWN])
         raise ConfigError(f"{len(failed)} of {len(shards)} files could not be tagged: {listed}")
-    skipped = [row["skipped"] for row in told if row["skipped"]]
-    return skipped, sum(row["tokens"] for row in told)
+    skipped = [row["skipped"] for row in rows if row["skipped"]]
+    return skipped, sum(row["tokens"] for row in rows)
 
 
 def _tagged(
-    ray: Any, tagger: Any, arguments: argparse.Namespace, shards: Sequence[Shard]
-) -> Iterator[dict[str, Any]]:
-    """Yield the report of each shard as workers finish."""
+    ray: Any, files: Any, arguments: argparse.Namespace, shards: Sequence[Shard]
+) -> Iterable[dict[str, Any]]:
+    """Return the outcome of each shard as workers finish."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     rows = [{"path": shard.path, "target": shard.target} for shard in shards]
-    told = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+    outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         Worker,
-        fn_constructor_args=(tagger, arguments),
+        fn_constructor_args=(files, arguments),
         num_cpus=arguments.threads,
         num_gpus=_gpus(ray, arguments),
         compute=ray.data.ActorPoolStrategy(size=min(_workers(ray, arguments), len(rows))),
     )
-    rows_told: Iterator[dict[str, Any]] = told.iter_rows()
-    return rows_told
+    found: Iterable[dict[str, Any]] = outcomes.iter_rows()
+    return found
 
 
 def _gpus(ray: Any, arguments: argparse.Namespace) -> int | None:
@@ -259,18 +251,17 @@ def _gpus(ray: Any, arguments: argparse.Namespace) -> int | None:
 
 
 def _workers(ray: Any, arguments: argparse.Namespace) -> int:
-    """Return the default number of workers, in proportion to the processors of the cluster."""
+    """Return the number of workers: by default as many as the cluster has processors for."""
     cpus = int(ray.cluster_resources().get("CPU", 1))
-    workers: int = arguments.workers or max(1, cpus // arguments.threads)
-    return workers
+    return int(arguments.workers or max(1, cpus // arguments.threads))
 
 
 @contextmanager
 def _cluster(arguments: argparse.Namespace) -> Iterator[Any]:
-    """Connect Ray to the cluster of ``RAY_ADDRESS``, or to one that lives as long as the block.
+    """Connect to the Ray cluster of ``RAY_ADDRESS``, or to one that ends with the block.
 
     Raises:
-        ConfigError: Ray is not installed, or cannot be reached.
+        ConfigError: Ray is not installed, or the cluster cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # otherwise Ray reports usage statistics
     try:
@@ -292,7 +283,7 @@ def _cluster(arguments: argparse.Namespace) -> Iterator[Any]:
                     "local", num_cpus=count, include_dashboard=False, _temp_dir=folder, **quiet
                 )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"Ray cannot be used: {str(error).splitlines()[0]}") from error
+            raise ConfigError(f"cannot use Ray: {str(error).splitlines()[0]}") from error
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:
             yield ray

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.arguments import (
+    add_number,
     add_outcome,
     add_settings,
     add_shortcuts,
     assignments_of,
     scores_line,
 )
-from ner.cli.console import Advance, Progress, write_json
+from ner.cli.console import Advance, Progress
 from ner.config import ConfigError, load
 from ner.evaluation.score import percent
 from ner.formats import DataWarning
@@ -38,38 +39,20 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner train``."""
-    parser.epilog = EXAMPLE
     add_settings(parser, "the settings of the run; not needed with --train", needed=False)
     add_shortcuts(parser)
-    parser.add_argument("--output", metavar="DIR", help="model directory to write")
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue an interrupted run from its last checkpoint",
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="discard an interrupted run that writes the same output, and begin anew",
-    )
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        default=1,
-        metavar="N",
-        help="train N models with consecutive seeds, report mean and standard deviation, "
-        "and keep the best by development F1",
-    )
-    parser.add_argument(
-        "--init-from",
-        metavar="MODEL",
-        help="start from a trained model; its labels are matched by name",
-    )
-    parser.add_argument(
-        "--tensorboard",
-        metavar="DIR",
-        help="also log the run for TensorBoard (needs the extra `tensorboard`)",
-    )
+    add = parser.add_argument
+    add("--output", metavar="DIR", help="model directory to write")
+    text = "continue an interrupted run from its last checkpoint"
+    add("--resume", action="store_true", help=text)
+    text = "discard an interrupted run with the same output, and start again"
+    add("--overwrite", action="store_true", help=text)
+    text = "train N models with consecutive seeds, keep the best, report mean and deviation of F1"
+    add_number(parser, "--seeds", 1, text)
+    text = "start from a trained model; its labels are matched by name"
+    add("--init-from", metavar="MODEL", help=text)
+    text = "also log the run for TensorBoard (needs the extra `tensorboard`)"
+    add("--tensorboard", metavar="DIR", help=text)
     add_outcome(parser)
 
 
@@ -83,29 +66,28 @@ def run(arguments: argparse.Namespace) -> int:
 
         event_writer()  # a missing package is reported before anything is read or removed
     if arguments.config is None and arguments.train is None:
-        raise ConfigError("nothing to train on: give CONFIG.yaml or --train FILE")
+        raise ConfigError("nothing to train on: pass CONFIG.yaml or --train FILE")
     settings = read_settings(
         arguments.config or {}, assignments_of(arguments), output=arguments.output
     )
     if settings.output is None:
-        raise ConfigError("no output: give --output DIR or `output:` in the configuration")
+        raise ConfigError("no output: pass --output DIR or set `output:` in the configuration")
     writes = Processes().writes
-    show = Progress(quiet=arguments.quiet or arguments.json == "-" or not writes)
-    if arguments.seeds < 1:
-        raise ConfigError(f"--seeds must be at least 1, got {arguments.seeds}")
+    show = Progress.of(arguments)
+    show.quiet |= not writes
     several = arguments.seeds > 1
     result = (train_seeds if several else train_once)(settings, arguments, show)
     if isinstance(result, int):
         return result
-    if arguments.json and writes:
-        write_json(result, arguments.json)
+    if writes:
+        show.result(result)
     return 0
 
 
 def train_seeds(
     settings: RunSettings, arguments: argparse.Namespace, show: Progress
 ) -> dict[str, Any] | int:
-    """Train a model per seed and keep the best; return the figures of all."""
+    """Train a model per seed and keep the best; return all figures, or the exit status."""
     from ner.model_directory import DESCRIPTION
     from ner.storage.atomic import check_replaceable
     from ner.training.corpora import read_corpora
@@ -156,14 +138,14 @@ def train_once(
 
     path = Path(str(settings.output))
     if arguments.resume and (known := _finished(path, settings)) is not None:
-        show.line(f"{path} is finished already; train without --resume to begin anew")
+        show.line(f"{path} is finished already; train without --resume to start again")
         return {**known, "output": str(path)}
     training = _begin(settings, arguments, show, corpora)
     with _leaving_cleanly(training) as received:
         try:
             _train(training, show, _board(arguments, training))
         except StoppedError:
-            show.line(f"stopped after step {training.position.step}; --resume goes on from there")
+            show.line(f"stopped after step {training.position.step}; continue with --resume")
             return 128 + received[0]
     result = training.finish()
     _tell(result, show, old_labels=arguments.init_from is not None)
@@ -325,7 +307,7 @@ def _line(epoch: Epoch) -> str:
 
 
 def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
-    """Tell the scores, how spans are chosen, and what was lost of what the first model knew."""
+    """Report the scores, the decoding, and what was forgotten of the first model."""
     from ner.tagger import decision_line
 
     for split in ("development", "test"):
@@ -341,4 +323,4 @@ def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
             f"{split:12} F1 on old labels ({labels}) {before} before, {after} now, a drop of {drop}"
         )
     if old_labels and not known:
-        show.line("no entity of an old label to score: what was forgotten is not known")
+        show.line("no entities of old labels to score: forgetting cannot be measured")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ner.formats.csv import is_header
-from ner.formats.lines import Faults, broken, opened
+from ner.formats.faults import Faults
+from ner.formats.lines import broken, opened
 
 SAMPLED = 4_000  # bytes looked at
 

@@ -1,7 +1,7 @@
-"""The base of engines whose networks return emissions as numpy arrays; needs no torch.
+"""The base of every engine whose network gives emissions as numpy arrays; needs no torch.
 
-Sentences are processed in groups of similar length, tags are decoded in bulk without a Python loop
-over tokens, and long sentences are encoded in overlapping windows.
+Sentences go through the recurrence in groups of like length; tags are chosen and read without
+Python looking at any token; long sentences are read in overlapping windows.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from ner.inference.span_decoder import (
 )
 from ner.sentence import Sentence, Span
 
-ROWS = 384  # sentences per group: few recurrent steps, yet states that fit the CPU cache
-GROUP = 8192  # maximum tokens per group
-FEW = 2048  # maximum tokens per group for n-best decoding
-SLICE = 32768  # tokens looked up together
-WHOLE = 100_000  # longer sentences are decoded in pieces
-WINDOWS = 1 << 15  # maximum tokens of windows that are encoded together
+ROWS = 384  # sentences that go through the recurrence together: few steps, yet in a fast cache
+GROUP = 8192  # tokens of them at most
+FEW = 2048  # the same, where several readings of each sentence are sought
+SLICE = 32768  # tokens that are looked up together
+WHOLE = 100_000  # a sentence of more tokens is decoded in pieces
+WINDOWS = 1 << 15  # tokens of windows that go through the recurrence together
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -47,12 +47,12 @@ Table = TypeVar("Table")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateBatch(Generic[Table]):
-    """Indexed sentences, with the LSTM input gates of their distinct tokens.
+    """Sentences as numbers.
 
     Attributes:
-        tables: For each network, the gates of distinct tokens.
-        rows: For each network and sentence, the row of each token in the table.
-        contexts: For each context embedding and sentence, the indices of its tokens.
+        tables: For each network the gates of distinct tokens.
+        rows: For each network and sentence the row of each token in the table.
+        contexts: For each context embedding and sentence what it made of the tokens.
     """
 
     tables: list[Table]
@@ -65,12 +65,12 @@ class GateBatch(Generic[Table]):
         lengths: Sequence[int],
         contexts: list[list[Arrays]],
     ) -> GateBatch[Table]:
-        """Split the rows of a batch by sentence.
+        """The reading of sentences of these lengths.
 
         Args:
-            looked: For each network, the table and the rows of the tokens of all sentences.
-            lengths: The number of tokens of each sentence.
-            contexts: For each context embedding and sentence, the indices of its tokens.
+            looked: For each network the table, and the rows of the tokens of all sentences.
+            lengths: The tokens of each sentence.
+            contexts: For each context embedding and sentence what it made of the tokens.
         """
         ends = list(accumulate(lengths))
         bounds = list(zip([0, *ends], ends, strict=False))
@@ -81,7 +81,7 @@ class GateBatch(Generic[Table]):
         )
 
     def windows(self, bounds: Sequence[tuple[int, int]]) -> GateBatch[Table]:
-        """Return windows of the only sentence, as sentences."""
+        """Of a reading of one sentence, stretches of its tokens as sentences."""
         return GateBatch(
             self.tables,
             [[own[0][start:end] for start, end in bounds] for own in self.rows],
@@ -93,7 +93,7 @@ class GateBatch(Generic[Table]):
 
 
 class Emitter(Protocol[Table]):
-    """A network prepared for tagging."""
+    """A network that is ready to tag with."""
 
     @property
     def moves(self) -> Moves:
@@ -102,7 +102,7 @@ class Emitter(Protocol[Table]):
 
     @property
     def capacity(self) -> int:
-        """The maximum number of tokens per call of ``read``."""
+        """The most tokens that can be read at a time."""
         ...
 
     def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
@@ -112,39 +112,39 @@ class Emitter(Protocol[Table]):
     def read(
         self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
     ) -> GateBatch[Table]:
-        """Index the tokens of sentences.
+        """The tokens of sentences, at most ``capacity`` together, as numbers.
 
         Args:
-            sentences: The tokens of each sentence, at most ``capacity`` in total.
-            contexts: For each context embedding and sentence, the indices of its tokens.
+            sentences: The tokens of each.
+            contexts: For each context embedding and sentence what it made of the tokens.
         """
         ...
 
     def emissions(self, reading: GateBatch[Table], numbers: Sequence[int]) -> Floats:
-        """Return the emissions of some sentences, longest first, ``(tokens, tags)``."""
+        """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
         ...
 
 
 class BatchEngine(Generic[Table]):
-    """Tags sentences with the emissions of an `Emitter`. Thread-safe.
+    """Tags by way of an emitter. May be used by several threads at once.
 
     Args:
-        decoder: Decodes emissions to spans.
+        decoder: Chooses the spans.
     """
 
     def __init__(self, decoder: SpanDecoder) -> None:
         self.decoder = decoder
 
     def emitter(self) -> Emitter[Table]:
-        """Return the network that computes emissions."""
+        """The module that computes emissions."""
         raise NotImplementedError
 
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
-        """Return the spans of each sentence with their probabilities."""
+        """The spans of each sentence, each with its probability."""
         found: list[tuple[Span, ...]] = [()] * len(sentences)
         emitter = self.emitter()
         lengths = [len(sentence) for sentence in sentences]
-        if len(lengths) == 1 and 0 < lengths[0] <= LONG:  # the fastest way for one sentence
+        if len(lengths) == 1 and 0 < lengths[0] <= LONG:  # the shortest way for a single one
             reading = _read(emitter, [bare(sentences[0])])
             emissions = emitter.emissions(reading, range(1))
             return self.decoder.spans(emitter.moves, emissions, np.array(lengths))
@@ -160,17 +160,17 @@ class BatchEngine(Generic[Table]):
     def alternatives(
         self, sentences: Sequence[Sentence], count: int
     ) -> list[tuple[NBestParse, ...]]:
-        """Return the most probable parses of each sentence, the best first.
+        """The most probable readings of each sentence, the best first.
 
         Args:
             sentences: The sentences.
-            count: The maximum number of parses per sentence.
+            count: The most readings of a sentence.
 
         Raises:
-            ValueError: ``count`` is less than 1.
+            ValueError: ``count`` is below 1.
         """
         if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
+            raise ValueError(f"the number of readings must be at least 1, got {count}")
         found: list[tuple[NBestParse, ...]] = [(NBestParse((), 1.0),)] * len(sentences)
         emitter = self.emitter()
         for numbers, emissions, lengths in _emitted(emitter, sentences, FEW):
@@ -185,9 +185,9 @@ class BatchEngine(Generic[Table]):
         return found
 
     def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
-        """Yield the indices of a group of sentences, and the scores of their tags.
+        """Yield the distributions over the tags of some sentences, and which sentences those are.
 
-        The groups are those of ``predict``. Empty sentences are left out.
+        The groups are those of ``predict``. Empty sentences have none.
         """
         emitter = self.emitter()
         for numbers, emissions, lengths in _emitted(emitter, sentences, GROUP):
@@ -201,8 +201,8 @@ class BatchEngine(Generic[Table]):
         """Tag one sentence of any length in bounded memory, as ``predict`` tags it.
 
         Yields:
-            The next tokens of the sentence, and the spans among them, counted from the first of
-            these tokens. Only spans of more than ten thousand tokens are cut.
+            Some next tokens of the sentence, and the spans among them, counted from the first of
+            these. Only a span of more than ten thousand tokens is cut.
         """
         source = iter(tokens)
         held = tuple(islice(source, WHOLE + 1))
@@ -215,15 +215,15 @@ class BatchEngine(Generic[Table]):
     def _pieces(
         self, emitter: Emitter[Table], stretch_of: Callable[[int, int], Sentence]
     ) -> Iterator[tuple[Sentence, slice, tuple[Span, ...]]]:
-        """Tag a sentence piece by piece.
+        """A sentence piece by piece.
 
         Args:
-            emitter: Computes the emissions.
-            stretch_of: Returns the tokens [start, end) of the sentence, or to its end.
+            emitter: What gives the emissions.
+            stretch_of: The tokens of the sentence from one place to another, or to its end.
 
         Yields:
-            The tokens that were encoded; which of them belong to the piece; the spans in the piece,
-            counted from its first token.
+            The tokens that were looked at; which of them the piece is; the spans in it, counted
+            from its first token.
         """
         place, tag, last = 0, None, False
         size = min(PIECE, emitter.capacity - 2 * MARGIN)
@@ -239,7 +239,7 @@ class BatchEngine(Generic[Table]):
                 place, tag = place + len(tags), int(tags[-1])
 
     def _long(self, emitter: Emitter[Table], sentence: Sentence) -> tuple[Span, ...]:
-        """Return the spans of a sentence that is too long for the groups."""
+        """The spans of a sentence too long for the groups."""
         if len(sentence) <= WHOLE:
             emissions = self._windowed(emitter, bare(sentence))
             return self.decoder.spans(emitter.moves, emissions, np.array([len(sentence)]))[0]
@@ -251,7 +251,7 @@ class BatchEngine(Generic[Table]):
         return tuple(found)
 
     def _windowed(self, emitter: Emitter[Table], sentence: Sentence) -> Floats:
-        """Return the emissions of a long sentence, ``(tokens, tags)``, window by window."""
+        """The emissions of a long sentence, ``(tokens, tags)``, window by window."""
         contexts = emitter.contexts([sentence])
         emissions = np.empty((len(sentence), len(self.decoder.tags)), np.float32)
         parts = windows(len(sentence))
@@ -269,11 +269,10 @@ class BatchEngine(Generic[Table]):
 def _emitted(
     emitter: Emitter[Table], sentences: Sequence[Sentence], tokens: int
 ) -> Iterator[tuple[list[int], Floats, Integers]]:
-    """Yield the emissions of all sentences that are neither empty nor long, group by group.
+    """Yield the emissions of all but empty and long sentences, in chunks of tokens.
 
     Yields:
-        The indices of some sentences, longest first; their emissions, ``(tokens, tags)``; and
-        their lengths.
+        The numbers of some sentences, longest first; their emissions in flat order, and lengths.
     """
     lengths = [len(sentence) for sentence in sentences]
     for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
@@ -286,7 +285,7 @@ def _emitted(
 
 
 def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> GateBatch[Table]:
-    """Index whole sentences."""
+    """Whole sentences as numbers."""
     contexts = emitter.contexts(sentences)
     return emitter.read([sentence.tokens for sentence in sentences], contexts)
 
@@ -294,7 +293,7 @@ def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> GateBatch[T
 def _fill(
     emitter: Emitter[Table], reading: GateBatch[Table], parts: list[Window], emissions: Floats
 ) -> None:
-    """Write the emissions that each window keeps into those of the sentence."""
+    """Write the emissions that each window keeps to where they belong."""
     parts = sorted(parts, key=lambda w: w.end - w.start, reverse=True)
     reading = reading.windows([(w.start, w.end) for w in parts])
     lengths = np.array([w.end - w.start for w in parts])
@@ -307,19 +306,19 @@ def _fill(
 
 
 class _Read:
-    """A sentence whose tokens are read on demand and dropped once they are behind.
+    """A sentence whose tokens are read as they are asked for, and forgotten when that is over.
 
     Args:
-        tokens: Its tokens; iterated once.
+        tokens: Its tokens, each of which is given once.
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._source = iter(tokens)
         self._held: tuple[str, ...] = ()
-        self._first = 0  # the index of the first token held
+        self._first = 0  # the place of the first that is held
 
     def __call__(self, start: int, end: int) -> Sentence:
-        """Return the tokens [start, end); neither may be less than in the call before."""
+        """The tokens from one place to another, neither before that asked for last."""
         held = self._held[start - self._first :]
         self._held = (*held, *islice(self._source, end - start - len(held)))
         self._first = start
@@ -327,7 +326,7 @@ class _Read:
 
 
 def _stretch(sentence: Sentence, start: int, end: int) -> Sentence:
-    """Return some tokens of a sentence, with their columns and vectors."""
+    """Some tokens of a sentence with what else the network reads of them."""
     vectors = sentence.vectors
     return Sentence(
         sentence.tokens[start:end],
@@ -337,7 +336,7 @@ def _stretch(sentence: Sentence, start: int, end: int) -> Sentence:
 
 
 def bare(sentence: Sentence) -> Sentence:
-    """Return a sentence without its annotation, so that the network cannot see it."""
+    """A sentence without its annotation, so that nothing can look at it."""
     if sentence.spans is None:
         return sentence
     return Sentence(  # `dataclasses.replace` takes several times as long
@@ -352,7 +351,7 @@ def bare(sentence: Sentence) -> Sentence:
 
 
 def _slices(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
-    """Yield the indices of sentences that are neither empty nor long, in chunks of tokens."""
+    """Yield the numbers of non-empty sentences except long ones, in chunks of tokens."""
     some: list[int] = []
     tokens = 0
     for number, length in enumerate(lengths):
@@ -368,7 +367,7 @@ def _slices(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
 
 
 def _groups(ends: Integers, tokens: int) -> Iterator[tuple[int, int]]:
-    """Yield the first sentence and the end of each group, given the cumulative lengths."""
+    """From which sentence to which each group goes, given the running sums of their lengths."""
     first, before = 0, 0
     while first < len(ends):
         last = max(first + 1, int(np.searchsorted(ends, before + tokens, side="right")))

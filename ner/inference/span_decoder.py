@@ -1,8 +1,9 @@
-"""Decode emissions to spans with probabilities, on numpy arrays; needs no torch.
+"""From emissions to spans and their probabilities, on numpy arrays; needs no torch.
 
-A long sentence is encoded in overlapping windows, so that every token has context on both sides.
-The CRF runs over the whole sentence in pieces: each starts from the last tag of the piece before,
-and is decoded with more tokens than are kept, so that all candidate paths have merged by then.
+The encoder reads a long sentence in windows that overlap, so that every token it is asked about
+has seen its neighbourhood on either side. The CRF runs over the whole, in pieces: each begins
+from the tag at which the one before it ended, and is decoded with some tokens more than are
+kept, by which time paths that will be the best one have long met.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Span
 
 PIECE = 16384  # tokens of a sentence that are decoded together
-MARGIN = 256  # additional tokens decoded on either side of a piece
-WINDOW = 1024  # tokens of a window whose output is kept
-OVERLAP = 128  # additional tokens encoded on either side of a window
-SHORT = 64  # sentences of up to this many tokens are decoded with the fewest calls
-LONG = 2048  # longer sentences are encoded in windows
+MARGIN = 256  # tokens looked at on either side of a piece
+WINDOW = 1024  # tokens the encoder is asked about at a time
+OVERLAP = 128  # tokens it also reads on either side of a window
 Integers = NDArray[np.int64]
+SHORT = 64  # tokens of a sentence that is decoded by itself in the plainest way
+LONG = 2048  # a sentence of more tokens is read in windows
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingChunk:
-    """A chunk of a sentence to decode.
+    """A chunk of a sentence, before it is decoded.
 
     Attributes:
-        before: The number of context tokens before it.
-        size: The maximum number of its tokens to keep.
-        tag: The index of the tag before it; ``None`` at the beginning of the sentence.
+        before: How many tokens before it are looked at.
+        size: The most tokens of it to keep.
+        tag: The number of the tag before it; ``None`` at the beginning of the sentence.
         last: Whether the sentence ends with it.
     """
 
@@ -53,7 +54,10 @@ class DecodingChunk:
 
 
 class Window(NamedTuple):
-    """The tokens ``[start, end)`` of a sentence; the output for ``[first, last)`` is kept."""
+    """A stretch of a sentence the encoder reads, ``[start, end)``.
+
+    What it finds is kept for ``[first, last)``.
+    """
 
     start: int
     end: int
@@ -62,7 +66,7 @@ class Window(NamedTuple):
 
 
 def windows(length: int) -> list[Window]:
-    """Return the windows of a sentence; each token is kept by exactly one."""
+    """The windows of a sentence, which keep each of its tokens once."""
     firsts = range(0, length, WINDOW)
     return [
         Window(max(0, a - OVERLAP), min(length, a + WINDOW + OVERLAP), a, min(length, a + WINDOW))
@@ -74,20 +78,20 @@ def seam(follows: NDArray[np.bool_], most: int) -> int:
     """Return the number of tokens of a chunk to keep, at most ``most``, without cutting a span.
 
     Args:
-        follows: Whether each token continues the span of the token before it.
-        most: The maximum number of tokens to keep, even if all are in one span.
+        follows: Whether each token goes on with the span of the token before it.
+        most: The most tokens to keep, even if all of them are in one span.
     """
     free = np.flatnonzero(~follows[1 : most + 1])
     return int(free[-1]) + 1 if len(free) else most
 
 
 class SpanExtractor:
-    """Extracts spans from tag indices in bulk; the vectorised form of ``Scheme.decode``.
+    """Reads the spans out of tag numbers, as ``Scheme.decode`` reads them out of tags.
 
     Args:
         scheme: The scheme of the tags.
-        tags: The tags, in the order of their indices.
-        labels: The labels, in the order of their indices.
+        tags: The tags, in the order of their numbers.
+        labels: The labels, in the order of theirs.
     """
 
     def __init__(self, scheme: Scheme, tags: Sequence[str], labels: Sequence[str]) -> None:
@@ -109,16 +113,15 @@ class SpanExtractor:
         return follows
 
     def find(self, tags: Integers, lengths: Integers) -> SpanBatch:
-        """Return the spans of sentences.
+        """The spans of sentences whose tags follow one another, ``(tokens,)``.
 
         Args:
-            tags: The concatenated tags of all sentences, ``(tokens,)``.
-            lengths: The number of tokens of each sentence, above 0.
+            tags: The tags of all sentences.
+            lengths: The tokens of each sentence, above 0.
         """
         inside = np.flatnonzero(self._labels[tags] >= 0)
         if not len(inside):
             return SpanBatch(*(np.zeros(0, np.int64) for _ in range(4)))
-        # a span starts at an inside token that does not continue one, and ends before such a token
         ends = np.cumsum(lengths)
         follows = np.append(self.follows(tags), False)
         follows[ends] = False
@@ -131,7 +134,7 @@ class SpanExtractor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves:
-    """The transition scores of a CRF.
+    """The scores of a CRF, whatever the sentence.
 
     Attributes:
         transitions: From the row's tag to the column's, ``(tags, tags)``.
@@ -149,17 +152,17 @@ class Moves:
         check_scores(self.transitions, self.start, self.end)
 
     def chain(self, emissions: Floats, lengths: Integers) -> ChainScores:
-        """Return the scores of padded emissions, ``(batch, length, tags)``, as a chain."""
+        """The distribution over paths of padded emissions, ``(batch, length, tags)``."""
         return ChainScores(emissions, self.transitions, self.start, self.end, lengths)
 
 
 @dataclass(frozen=True, slots=True)
 class NBestParse:
-    """One parse of a sentence.
+    """One way to read a sentence.
 
     Attributes:
-        spans: All entities of the parse.
-        probability: The probability of the parse as a whole.
+        spans: All its entities.
+        probability: Of exactly these.
     """
 
     spans: tuple[Span, ...]
@@ -167,12 +170,12 @@ class NBestParse:
 
 
 class SpanDecoder:
-    """Chooses spans and computes their probabilities.
+    """Chooses spans, and says how probable they are.
 
     Args:
-        scheme: The tagging scheme.
+        scheme: How spans are written as tags.
         labels: The labels, in the order of their tags.
-        decoding: The decoding settings.
+        decoding: How spans are chosen.
     """
 
     def __init__(self, scheme: Scheme, labels: Sequence[str], decoding: Decoding = VITERBI) -> None:
@@ -185,11 +188,11 @@ class SpanDecoder:
         self.table = SpanTable(**{name: np.array(tags) for name, tags in spelling.items()})
 
     def spans(self, moves: Moves, emissions: Floats, lengths: Integers) -> list[tuple[Span, ...]]:
-        """Return the spans of sentences, longest first, given their flat emissions."""
+        """The spans of sentences, longest first, given their emissions in flat order."""
         return self.choose(moves.chain(padded(emissions, lengths), lengths))
 
     def choose(self, chain: ChainScores) -> list[tuple[Span, ...]]:
-        """Return the spans of sentences with their probabilities."""
+        """Return the spans of sentences, each with its probability."""
         tags, lengths = self._tags(chain), chain.lengths
         found = self.extractor.find(tags[0] if len(tags) == 1 else tags[chain.mask], lengths)
         return self._listed(found, self.probabilities(chain, found), len(lengths))
@@ -197,13 +200,13 @@ class SpanDecoder:
     def readings(
         self, moves: Moves, emissions: Floats, lengths: Integers, count: int
     ) -> list[tuple[NBestParse, ...]]:
-        """Return the most probable parses of sentences, longest first, the best parse first.
+        """The most probable readings of sentences, longest first, the best reading first.
 
         Args:
             moves: The scores of the CRF.
-            emissions: Sentence by sentence, ``(tokens, tags)``.
-            lengths: The number of tokens of each sentence.
-            count: The maximum number of parses per sentence.
+            emissions: In flat order, ``(tokens, tags)``.
+            lengths: The tokens of each sentence.
+            count: The most readings of a sentence.
         """
         chain = self.decoding.tempered(moves.chain(padded(emissions, lengths), lengths))
         totals = forward_backward(chain).log_partition
@@ -223,12 +226,12 @@ class SpanDecoder:
     def piece(
         self, moves: Moves, emissions: Floats, piece: DecodingChunk
     ) -> tuple[Integers, tuple[Span, ...]]:
-        """Return the kept tags of a piece of a sentence, and the spans in them.
+        """The tags of a piece of a sentence that are kept, and the spans in them.
 
         Args:
             moves: The scores of the CRF.
-            emissions: Those of the context before the piece, the piece, and the context after it.
-            piece: The piece.
+            emissions: Of the tokens before the piece, of its own, and of some after it.
+            piece: What is known of it.
         """
         whole = moves.chain(emissions[None], np.array([len(emissions)]))
         free = np.zeros_like(whole.start)
@@ -250,7 +253,7 @@ class SpanDecoder:
         return tags, self._listed(found, self.probabilities(around, there), 1)[0]
 
     def _tags(self, chain: ChainScores) -> Integers:
-        """Return the chosen tags, ``(batch, length)``."""
+        """The chosen tags, ``(batch, length)``."""
         way = self.decoding
         if way.decode == "viterbi" and way.miss_cost == 1.0:  # the same at every temperature
             path = best_path(chain) if is_short(chain) else None
@@ -261,7 +264,7 @@ class SpanDecoder:
         return greedy(chosen_from) if way.decode == "greedy" else viterbi(chosen_from)
 
     def probabilities(self, chain: ChainScores, found: SpanBatch) -> list[float]:
-        """Return the probability of each span; only sentences with spans are summed over."""
+        """The probability of each span; only sentences with a span are summed over."""
         if not len(found):
             return []
         if is_short(chain):
@@ -276,7 +279,7 @@ class SpanDecoder:
         return listed
 
     def _factors(self, chain: ChainScores) -> Factors:
-        """Return the factors of a chain's CRF, cached by the identity of its arrays."""
+        """The scores of a chain's CRF as factors, made once for the same arrays."""
         arrays = (chain.transitions, chain.start, chain.end)
         known = self._known
         if known is None or any(a is not b for a, b in zip(arrays, known[0], strict=True)):
@@ -301,12 +304,12 @@ class SpanDecoder:
 
 
 def is_short(chain: ChainScores) -> bool:
-    """Return whether a batch is one short sentence, for which calls dominate the cost."""
+    """Return whether it is of one short sentence, at which calls cost more than arithmetic."""
     return len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
 
 
 def padded(flat: Floats, lengths: Integers) -> Floats:
-    """Pad flat values with 0, longest sentence first, ``(batch, length, ...)``."""
+    """Pad values of tokens with 0, longest sentence first, ``(batch, length, ...)``."""
     if len(lengths) == 1:
         return flat[None]
     inside = np.arange(lengths[0]) < lengths[:, None]

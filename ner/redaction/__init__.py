@@ -1,4 +1,4 @@
-"""Redaction: replace entities in texts; `promise` measures the share that is found."""
+"""Redaction: what is replaced in texts, and by what; `promise` says how much of it is found."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ner.sentence import Sentence, Span
 from ner.streaming.tokenizers import TextTokenizer
 
 WAYS = ("mask", "label", "hash", "pseudonym")
-DIGITS = 12  # hexadecimal digits of a hash
+DIGITS = 12  # of a hash, hexadecimal
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A replaced part of a text; the original text is not stored.
+    """A stretch of a text that was replaced; it does not hold what it hides.
 
     Attributes:
-        start, end: The character offsets in the original text.
-        label: The label.
-        replacement: The replacement.
-        score: The probability of the span; ``None`` for a match of a pattern.
+        start, end: The characters of the original text.
+        label: What it was taken for.
+        replacement: What stands in its place.
+        score: The probability the model gave it; ``None`` for what a pattern found.
     """
 
     start: int
@@ -37,25 +37,23 @@ class Hidden:
 
 
 class Replacer:
-    """Chooses replacements; equal texts with the same label in a document get the same one.
+    """Chooses replacements, the same for the same text and label within a document.
 
     Args:
         way: ``mask`` (a block for each character that is not a space), ``label`` (``[PER]``),
             ``hash`` (``[PER-3f5a...]``, keyed) or ``pseudonym`` (``[PER-1]``, numbered by
             document).
-        key: The secret key of the hashes. Anyone who has it can test guesses.
+        key: Of the hashes: who has it can test guesses.
 
     Raises:
-        ConfigError: The way is unknown, or ``hash`` has no key.
+        ConfigError: There is no such way, or hashes have no key.
     """
 
     def __init__(self, way: str, key: bytes = b"") -> None:
         if way not in WAYS:
             raise ConfigError(f"must be one of {', '.join(WAYS)}, got {way!r}", key="replacement")
         if way == "hash" and not key:
-            raise ConfigError(
-                "hash needs a secret key; without one, anyone could test guesses", key="key"
-            )
+            raise ConfigError("hashes need a secret key, or anybody could test guesses", key="key")
         self.way, self._key = way, key
         self._numbers: dict[tuple[str, str], int] = {}
         self._counts: dict[str, int] = {}
@@ -65,7 +63,7 @@ class Replacer:
         self._numbers, self._counts = {}, {}
 
     def __call__(self, text: str, label: str) -> str:
-        """Return the replacement of a text."""
+        """Return what stands in place of a text."""
         ways: dict[str, Callable[[str, str], str]] = {
             "mask": _mask,
             "label": lambda _, label: f"[{label}]",
@@ -87,7 +85,7 @@ class Replacer:
 
 
 def _form(text: str) -> str:
-    """Normalise case and white space."""
+    """A text without what spelling varies: case, and the width of spaces."""
     return " ".join(text.casefold().split())
 
 
@@ -101,11 +99,11 @@ Found = tuple[int, int, str, float | None]  # characters, label, probability
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A redacted text.
+    """A text without what was hidden in it.
 
     Attributes:
         text: The new text.
-        hidden: The replaced parts, in the order of the text.
+        hidden: What was replaced, by its place in the original text.
     """
 
     text: str
@@ -116,20 +114,20 @@ class Redacted:
         return Counter(one.label for one in self.hidden)
 
     def doubtful(self, sure: float = 0.5) -> bool:
-        """Return whether the model was unsure about a replaced part, which needs a review."""
+        """Return whether the model was unsure of something hidden, so that a person should look."""
         return any(one.score is not None and one.score < sure for one in self.hidden)
 
 
 class Redactor:
-    """Replaces entities found by a tagger or by patterns.
+    """Replaces what a tagger and patterns find in texts.
 
-    If a pattern and the model overlap, all of both is replaced, under the pattern's label.
+    Where a pattern and the model overlap, all of both is hidden, under the pattern's label.
 
     Args:
         predict: Tags sentences, with the decoding of the operating point.
-        tokenizer: Splits texts into tokens.
+        tokenizer: Cuts texts into tokens.
         replacer: Chooses replacements.
-        patterns: Regular expressions, each with its label.
+        patterns: Regular expressions with the labels of what they match.
     """
 
     def __init__(
@@ -143,28 +141,28 @@ class Redactor:
         self.replacer, self.patterns = replacer, patterns
 
     def new_document(self) -> None:
-        """Start a new document; pseudonyms are consistent within one."""
+        """Begin a document: pseudonyms are consistent within one."""
         self.replacer.new_document()
 
     def redact(self, texts: Iterable[str]) -> list[Redacted]:
-        """Redact texts of the current document.
+        """Return texts of the document under way, redacted.
 
         Raises:
-            ValueError: A text cannot be tagged; the message does not contain the text.
+            ValueError: A text cannot be tagged; the message holds nothing of it.
         """
         held = list(texts)
         sentences = [self.tokenizer(text) for text in held]
         try:
             found = self.predict(sentences)
         except ValueError:
-            raise ValueError("a text cannot be tagged (its content is not shown here)") from None
+            raise ValueError("a text cannot be tagged, and is not shown") from None
         return [
             self._replaced(text, _in_characters(sentence, spans))
             for text, sentence, spans in zip(held, sentences, found, strict=True)
         ]
 
     def _replaced(self, text: str, found: list[Found]) -> Redacted:
-        """Replace the spans found, and all matches of the patterns."""
+        """A text with stretches replaced; the patterns look at all of it."""
         own: list[Found] = [
             (match.start(), match.end(), label, None)
             for label, pattern in self.patterns
@@ -181,7 +179,7 @@ class Redactor:
 
 
 def joined(found: Iterable[Found]) -> list[Found]:
-    """Sort parts and merge overlapping ones; the label of a pattern takes precedence."""
+    """Return stretches in order, those that overlap as one; a pattern's label goes first."""
     together: list[Found] = []
     for one in sorted(found, key=lambda one: (one[0], one[1])):
         if not together or one[0] >= together[-1][1]:
@@ -195,16 +193,16 @@ def joined(found: Iterable[Found]) -> list[Found]:
 
 
 def _in_characters(sentence: Sentence, spans: Iterable[Span]) -> list[Found]:
-    """Convert token spans to character offsets."""
+    """Spans of tokens by the characters of the text."""
     places = sentence.offsets or ()
     return [(places[s.start][0], places[s.end - 1][1], s.label, s.score) for s in spans]
 
 
 def compiled(patterns: Mapping[str, str | Iterable[str]]) -> list[tuple[str, re.Pattern[str]]]:
-    """Compile regular expressions given by label.
+    """Return regular expressions by label, ready to search.
 
     Raises:
-        ConfigError: A pattern is not a valid regular expression.
+        ConfigError: One is not a regular expression.
     """
     found = []
     for label, given in patterns.items():
@@ -212,14 +210,12 @@ def compiled(patterns: Mapping[str, str | Iterable[str]]) -> list[tuple[str, re.
             try:
                 found.append((label, re.compile(one)))
             except re.error as error:
-                raise ConfigError(
-                    f"a pattern of {label} is not a valid regular expression: {error.msg}"
-                ) from None
+                raise ConfigError(f"a pattern of {label} is not valid: {error.msg}") from None
     return found
 
 
 def gazetteer(phrases: Mapping[str, Iterable[str]]) -> list[tuple[str, re.Pattern[str]]]:
-    """Return patterns that match the phrases of each label as whole words, longest first."""
+    """Return patterns that find whole words and phrases of lists, by label, the longest first."""
     found = []
     for label, some in phrases.items():
         ordered = sorted(set(filter(None, some)), key=len, reverse=True)
