@@ -11,6 +11,7 @@ import ast
 import re
 from pathlib import Path
 from posixpath import normpath
+from textwrap import dedent
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -70,10 +71,17 @@ def _verb(verb: str) -> str:
     actions = [one for group in parser._action_groups for one in group._group_actions]
     rows = [_row(one) for one in actions if one.dest != "help"]
     parts += ["\n| argument | meaning |\n|---|---|\n", *rows]
-    if parser.epilog:
-        example = "\n".join(line.strip() for line in parser.epilog.splitlines()[1:])
-        parts.append(f"\n```sh\n{example}\n```\n")
+    parts += map(_section, (parser.epilog or "").strip().split("\n\n"))
     return "".join(parts)
+
+
+def _section(text: str) -> str:
+    """Return a part of what follows the options: examples, another list, or sentences."""
+    title, _, rest = text.partition(":\n")
+    if not rest:
+        return f"\n{text}\n"
+    language = "sh" if title == "example" else "text"
+    return f"\n{title.capitalize()}:\n\n```{language}\n{dedent(rest)}\n```\n"
 
 
 def _row(action: argparse.Action) -> str:

@@ -95,6 +95,22 @@ def exported_model(small_model, tmp_path_factory) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="session")
+def trained_model(tmp_path_factory) -> str:
+    """The directory of a small tagger trained for seconds on a part of the bundled corpus."""
+    import training_runs
+
+    import ner
+
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        config = training_runs.write_config(folder, sentences=200, epochs=4)
+        for _ in ner.train(config):
+            pass
+    return str(folder / "model")
+
+
 def parse_line(line: str) -> Sentence:
     """A sentence with its entities in brackets, in the plainest form."""
     tokens: list[str] = []
