@@ -18,6 +18,7 @@ from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbeddin
 from ner.encoder import Encoder
 from ner.indexers import Indexer
 from ner.options import instantiate, lookup
+from ner.pretrained import Pretrained
 from ner.schemes import OUTSIDE, Scheme, distinct_labels, scheme_named
 from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
@@ -251,7 +252,7 @@ def _each(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{**shared, **own} for own in _listed(settings["members"])]
 
 
-def build(
+def build(  # noqa: PLR0913 - one argument for each setting
     sentences: Sequence[Sentence],
     *,
     members: int | list[dict[str, Any]] = 1,
@@ -259,6 +260,7 @@ def build(
     embeddings: Mapping[str, Any] | None = None,
     encoder: Mapping[str, Any] | None = None,
     crf: Mapping[str, Any] | None = None,
+    pretrained: str | None = None,
 ) -> Scorer:
     """A fresh network, or an ensemble of them, for training sentences.
 
@@ -274,18 +276,20 @@ def build(
             says otherwise; ``false`` leaves out one of the recipe's.
         encoder: Settings of the encoder.
         crf: Settings of the CRF.
+        pretrained: A directory written by ``ner pretrain``, which every member begins with.
 
     Raises:
         ConfigError: A setting cannot be used.
         ValueError: No sentence has an entity, or the number of members is not possible.
     """
     shared = {"embeddings": embeddings, "encoder": encoder, "crf": crf}
+    start = None if pretrained is None else Pretrained.load(pretrained)
     networks = []
     for number, own in enumerate(_listed(members)):
         for name in own:
             lookup(shared, name, of=f"setting of model.members.{number}")
         merged = {name: {**(all_ or {}), **(own.get(name) or {})} for name, all_ in shared.items()}
-        networks.append(_build_one(sentences, scheme, **merged))
+        networks.append(_build_one(sentences, scheme, start=start, **merged))
     return networks[0] if len(networks) == 1 else Ensemble(networks)
 
 
@@ -313,22 +317,28 @@ def _build_one(
     embeddings: Mapping[str, Any],
     encoder: Mapping[str, Any],
     crf: Mapping[str, Any],
+    start: Pretrained | None,
 ) -> Network:
     _writable(scheme)  # here and not in the network alone: the vocabularies of a corpus take time
     labels = sorted({span.label for sentence in sentences for span in sentence.spans or ()})
     if not labels:
         raise ValueError("no training sentence has an entity")
     distinct_labels(labels)  # what is wrong with the corpus is no fault of the settings below
-    parts = {}
-    for name, settings in {**recipe(sentences), **embeddings}.items():
+    more = {} if start is None else start.recipe()
+    parts: dict[str, Embedding] = {}
+    for name, settings in {**recipe(sentences), **more, **embeddings}.items():
         if settings is False:
             lookup(EMBEDDINGS, name, of="embedding")  # a name that is not one leaves nothing out
             continue
         own = dict(settings) if isinstance(settings, Mapping) else settings
         kind = own.pop("kind", name) if isinstance(own, dict) else name
         part = lookup(EMBEDDINGS, kind, of="embedding")
-        parts[name] = instantiate(part.fit, own, sentences, of=f"model.embeddings.{name}")
-    return instantiate(_with_crf, crf, parts, labels, scheme, encoder, of="model.crf")
+        fitted = instantiate(part.fit, own, sentences, of=f"model.embeddings.{name}")
+        parts[name] = fitted if start is None else start.joined(name, fitted)
+    network = instantiate(_with_crf, crf, parts, labels, scheme, encoder, of="model.crf")
+    if start is not None:
+        start.start(parts, network.encoder)
+    return network
 
 
 def recipe(sentences: Sequence[Sentence]) -> dict[str, Any]:

@@ -36,6 +36,9 @@ OTHER_RECURRENCES = {
     "ner.inference.lstm.FusedLSTM._along": "an LSTM",
     "ner.inference.lstm.FusedLSTM.run": "an LSTM",
     "ner.inference.lstm.FusedLSTM.run_one": "an LSTM",
+    "ner.pretraining.vectors._decomposed": "power iterations of a decomposition",
+    "ner.pretraining.vectors._nearest": "blocks of words",
+    "ner.pretraining.vectors.word_classes": "rounds of k-means",
 }
 SUMMING = {"logsumexp", "logaddexp", "matmul", "bmm", "mm", "addmm", "addmm_", "dot", "einsum"}
 

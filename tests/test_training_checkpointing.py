@@ -1,6 +1,5 @@
 """Checkpoints: a run that was killed ends in the same bytes as one that was not."""
 
-import hashlib
 import json
 import os
 import random
@@ -8,12 +7,11 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors import SafetensorError
-from training_runs import config, write_config
+from training_runs import KILLED, bytes_of, config, write_config
 
 import ner
 from ner.cli import main
@@ -38,11 +36,6 @@ def run_of(sentences, folder, *, resume=False, overwrite=False, **training):
     settings = read_settings(config(**training), output=str(folder / "model"))
     corpora = Corpora(sentences, sentences[:4], ())
     return Run(settings, device="cpu", corpora=corpora, resume=resume, overwrite=overwrite)
-
-
-def bytes_of(folder: Path):
-    files = sorted(file for file in folder.iterdir() if file.is_file())
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def without_place(files):
@@ -108,24 +101,6 @@ def test_other_columns_or_lists_are_not_gone_on_with(toy, tmp_path, what):
     (tmp_path / "places").write_text("Lima\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="are not those of the checkpoint"):
         begin("ba", resume=True)
-
-
-KILLED = """
-import os, signal, sys
-from ner.cli import main
-
-left, flush = int(sys.argv.pop(1)), os.fsync
-
-def flush_or_die(handle):
-    global left
-    left -= 1
-    if not left:
-        os.kill(os.getpid(), signal.SIGKILL)
-    flush(handle)
-
-os.fsync = flush_or_die
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 def test_killed_processes_end_in_the_same_bytes(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,28 @@ def write_config(
         settings["model"]["embeddings"]["words"] = {"width": words}
     (folder / "run.yaml").write_text(dump(settings), encoding="utf-8")
     return folder / "run.yaml"
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    """Digests of the files of a folder."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+# Runs the command line and kills itself at a flush, whose number is the first argument.
+KILLED = """
+import os, signal, sys
+from ner.cli import main
+
+left, flush = int(sys.argv.pop(1)), os.fsync
+
+def flush_or_die(handle):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    flush(handle)
+
+os.fsync = flush_or_die
+sys.exit(main(sys.argv[1:]))
+"""

@@ -8,7 +8,7 @@ import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ner.cli.arguments import (
     add_number,
@@ -141,7 +141,7 @@ def train_once(
         show.line(f"{path} is finished already; train without --resume to start again")
         return {**known, "output": str(path)}
     training = _begin(settings, arguments, show, corpora)
-    with _leaving_cleanly(training) as received:
+    with leaving_cleanly(training) as received:
         try:
             _train(training, show, _board(arguments, training))
         except StoppedError:
@@ -257,8 +257,14 @@ def _finished(path: Path, settings: RunSettings) -> dict[str, Any] | None:
     return known if isinstance(known, dict) else None
 
 
+class Stoppable(Protocol):
+    """Work that can be asked to stop at a checkpoint."""
+
+    def stop(self) -> None: ...
+
+
 @contextlib.contextmanager
-def _leaving_cleanly(training: Run) -> Iterator[list[int]]:
+def leaving_cleanly(training: Stoppable) -> Iterator[list[int]]:
     """While the block runs, the first SIGINT or SIGTERM stops the run at a checkpoint.
 
     A second Ctrl-C stops at once. The block's value lists the signals received.

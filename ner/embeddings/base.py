@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ner.indexers import Arrays, ContextIndexer, TypeIndexer
+from ner.indexers.base import UNKNOWN, Vocabulary
 from ner.sentence import Sentence
 
 Table = TypeVar("Table", nn.Embedding, nn.EmbeddingBag)
@@ -62,6 +63,54 @@ class TypeEmbedding(Embedding):
     def index(self, tokens: Sequence[str]) -> Arrays:
         """Index distinct tokens: arrays whose first axis is the tokens."""
         return self.indexer.index(tokens)
+
+    def tables(self) -> Mapping[str, tuple[Vocabulary, nn.Embedding]]:
+        """Return its tables of vectors with the vocabularies of their rows, by name."""
+        return {}
+
+    def extended(self, items: Mapping[str, Sequence[str]]) -> Self:
+        """Return a fresh embedding of the same settings whose vocabularies have more items.
+
+        Raises:
+            ValueError: Its vocabularies cannot grow.
+        """
+        raise ValueError(f"{type(self).__name__} has no vocabulary that can grow")
+
+    @torch.no_grad()
+    def joined(self, other: Embedding) -> Self:
+        """Return an embedding that knows the items of both, with the weights of the other.
+
+        An item that the other one does not know keeps a fresh vector.
+
+        Raises:
+            ValueError: They are of different kinds, or their vectors of different widths.
+        """
+        if not isinstance(other, type(self)):
+            raise ValueError(f"it is {type(self).__name__}, the other {type(other).__name__}")
+        known, theirs = self.tables(), other.tables()
+        more = {
+            name: [item for item in vocabulary.items if item not in known[name][0]]
+            for name, (vocabulary, _) in theirs.items()
+            if name in known
+        }
+        part = self.extended(more)
+        for name, (vocabulary, table) in part.tables().items():
+            if name not in theirs:
+                continue
+            old, vectors = theirs[name]
+            if vectors.embedding_dim != table.embedding_dim:
+                raise ValueError(
+                    f"its vectors have the width {table.embedding_dim}, not {vectors.embedding_dim}"
+                )
+            table.weight[UNKNOWN] = vectors.weight[UNKNOWN]
+            rows = [vocabulary[item] for item in old.items]
+            table.weight[rows] = vectors.weight[2:]
+        tables = {id(table.weight) for _, table in other.tables().values()}
+        own = dict(part.named_parameters())
+        for name, weight in other.named_parameters():
+            if id(weight) not in tables:
+                own[name].copy_(weight)
+        return part
 
     # forward(*indices) -> Tensor: those tokens as vectors, (tokens, width)
 

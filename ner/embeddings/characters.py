@@ -18,7 +18,7 @@ from ner.embeddings.base import (
     spread,
     vectors_of,
 )
-from ner.indexers.base import PADDING, UNKNOWN, frequent
+from ner.indexers.base import PADDING, UNKNOWN, Vocabulary, frequent
 from ner.indexers.characters import (
     FEATURES,
     AffixIndexer,
@@ -42,6 +42,8 @@ class CharacterEmbedding(TypeEmbedding):
     Raises:
         ValueError: A width is below 1, or the dropout is not between 0 and 1.
     """
+
+    indexer: CharacterIndexer
 
     def __init__(
         self,
@@ -74,6 +76,13 @@ class CharacterEmbedding(TypeEmbedding):
             "character_width": self.vectors.embedding_dim,
             "character_dropout": self.character_dropout,
         }
+
+    def tables(self) -> Mapping[str, tuple[Vocabulary, nn.Embedding]]:
+        return {"characters": (self.indexer.vocabulary, self.vectors)}
+
+    def extended(self, items: Mapping[str, Sequence[str]]) -> Self:
+        characters = [*self.indexer.vocabulary.items, *items["characters"]]
+        return type(self)(**{**self.settings(), "characters": characters})
 
     def characters(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return the vectors of the characters and their mask, cut to the longest token.
@@ -290,6 +299,8 @@ class AffixEmbedding(TypeEmbedding):
         ValueError: There is no feature, or the width is below 1.
     """
 
+    indexer: AffixIndexer
+
     def __init__(self, values: Mapping[str, Sequence[str]], *, width: int = 20) -> None:
         super().__init__()
         check_widths(width=width)
@@ -298,12 +309,11 @@ class AffixEmbedding(TypeEmbedding):
         self.indexer = AffixIndexer(values)
         self.feature_width = width
         self.width = width * len(values)
-        self.vectors = nn.ModuleDict(
-            {
-                name: spread(nn.Embedding(len(known), width))
-                for name, known in self.indexer.vocabularies.items()
-            }
-        )
+        self._tables = {
+            name: spread(nn.Embedding(len(known), width))
+            for name, known in self.indexer.vocabularies.items()
+        }
+        self.vectors = nn.ModuleDict(self._tables)
 
     @classmethod
     def fit(
@@ -335,6 +345,14 @@ class AffixEmbedding(TypeEmbedding):
 
     def settings(self) -> dict[str, Any]:
         return {**self.indexer.settings(), "width": self.feature_width}
+
+    def tables(self) -> Mapping[str, tuple[Vocabulary, nn.Embedding]]:
+        return {name: (own, self._tables[name]) for name, own in self.indexer.vocabularies.items()}
+
+    def extended(self, items: Mapping[str, Sequence[str]]) -> Self:
+        known = self.indexer.vocabularies
+        values = {name: [*own.items, *items.get(name, ())] for name, own in known.items()}
+        return type(self)(values, width=self.feature_width)
 
     def forward(self, indices: Tensor) -> Tensor:
         """Return the vectors of the tokens, ``(tokens, width)``."""

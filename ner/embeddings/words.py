@@ -20,7 +20,7 @@ from ner.embeddings.base import (
     spread,
     vectors_of,
 )
-from ner.indexers.base import PADDING, UNKNOWN, frequent
+from ner.indexers.base import PADDING, UNKNOWN, Vocabulary, frequent
 from ner.indexers.words import GivenIndexer, VectorIndexer, WordIndexer, normalise
 from ner.sentence import Sentence
 
@@ -121,6 +121,13 @@ class WordEmbedding(TypeEmbedding):
             "rare": list(self.rare),
             "rare_dropout": self.rare_dropout,
         }
+
+    def tables(self) -> Mapping[str, tuple[Vocabulary, nn.Embedding]]:
+        return {"words": (self.indexer.vocabulary, self.vectors)}
+
+    def extended(self, items: Mapping[str, Sequence[str]]) -> Self:
+        words = [*items["words"], *self.indexer.vocabulary.items]  # the rare ones stay at the end
+        return type(self)(**{**self.settings(), "words": words})
 
     def forward(self, indices: Tensor) -> Tensor:
         """Return the vectors of the words, ``(tokens, width)``."""
