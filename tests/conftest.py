@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ner import native
 from ner.sentence import Sentence, Span, in_document
 
 settings.register_profile(  # a slow machine is no fault of the code
@@ -42,6 +43,16 @@ def _seed() -> None:
 
 
 SHARED = Path(os.environ.get("NER_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(scope="module", params=["native", "numpy"])
+def each_kernel(request):
+    """Run a module's tests with the kernels in C, where they were built, and without."""
+    if request.param == "native" and native.kernels is None:
+        pytest.skip("ner._native was not built")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "kernels", native.kernels if request.param == "native" else None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 
 import ner
 from ner.cli import VERBS, main
+from ner.native import described
 
 
 def test_without_a_verb_it_prints_help(capsys):
@@ -25,11 +26,9 @@ def test_every_verb_has_help_with_an_example(verb, capsys):
     assert f"ner {verb}" in capsys.readouterr().out
 
 
-def test_it_says_its_version(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["--version"])
-    assert caught.value.code == 0
-    assert capsys.readouterr().out == f"ner {ner.__version__}\n"
+def test_it_says_its_version_and_what_computes(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ner {ner.__version__} ({described()})\n"
 
 
 def test_ctrl_c_after_the_end_of_a_command_shows_no_traceback():
@@ -40,7 +39,8 @@ def test_ctrl_c_after_the_end_of_a_command_shows_no_traceback():
         "sys.argv = ['ner', '--version']; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"ner {ner.__version__}\n", "")
+    said = f"ner {ner.__version__} ({described()})\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from ner.crf import CRF, LinearChain, viterbi
 from ner.crf.core import viterbi as module
 from ner.crf.core.scores import ChainScores
 
+pytestmark = pytest.mark.usefixtures("each_kernel")
+
 
 def best(emissions, lengths, *scores):
     """The best tags, of scores in the order of `ChainScores` but for the lengths."""

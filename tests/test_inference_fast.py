@@ -19,6 +19,8 @@ from ner.network import Ensemble, build
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span, in_document
 
+pytestmark = pytest.mark.usefixtures("each_kernel")
+
 SMALL = {"words": {"width": 12}, "characters": {"width": 8}, "document": {"width": 6}}
 
 

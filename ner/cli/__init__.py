@@ -138,10 +138,14 @@ def _without_verb(given: list[str]) -> int:
         epilog="verbs:\n" + "\n".join(f"  {verb:{width}}  {text}" for verb, text in VERBS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"ner {__version__}")
+    parser.add_argument("--version", action="store_true", help="show the version and what computes")
     if given and not given[0].startswith("-"):
         lookup(VERBS, given[0], of="verb")
-    parser.parse_args(given)
+    if parser.parse_args(given).version:
+        from ner.native import described
+
+        print(f"ner {__version__} ({described()})")
+        return 0
     parser.print_help()
     return 0
 

@@ -11,6 +11,7 @@ from ner.cli.arguments import add_model_and_file, add_number, add_threads, load_
 from ner.cli.console import Progress
 from ner.errors import ConfigError
 from ner.formats import read
+from ner.native import described
 
 if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
@@ -42,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     result["model_bytes"] = sum(f.stat().st_size for f in Path(arguments.model).iterdir())
     show.result(result)
     for name, value in result.items():
-        show.line(f"{name.replace('_', ' '):28}{value:>14,.2f}".replace(".00", ""))
+        said = value if isinstance(value, str) else f"{value:,.2f}".replace(".00", "")
+        show.line(f"{name.replace('_', ' '):28}{said:>14}")
     return 0
 
 
@@ -61,6 +63,7 @@ def measure(
         "latency_ms_median": 1e3 * singles[len(singles) // 2],
         "latency_ms_p95": 1e3 * singles[int(0.95 * (len(singles) - 1))],
         "peak_memory_mib": _peak(),
+        "kernels": described(),
     }
 
 

@@ -85,6 +85,7 @@ class _Member:
     def __init__(self, stack: Stack, cache: int) -> None:
         self.stack = stack
         self.layers = layers_of(stack.encoder)
+        self._kernels = [layer.kernel for layer in self.layers if layer.kernel]
         first = self.layers[0]
         types, weights, bias = [], [], first.bias.clone()
         self.contexts = []
@@ -115,6 +116,8 @@ class _Member:
         contexts: Sequence[Sequence[Arrays]],
     ) -> Tensor:
         """The emissions of packed tokens, in flat order, ``(tokens, tags)``."""
+        if self._kernels:
+            return self._natively(packed, table, rows, contexts)
         if len(packed.lengths) == 1:
             return self._of_one(packed, table, rows, contexts)
         first, *above = self.layers
@@ -141,6 +144,28 @@ class _Member:
             ]
             outputs = layer.run(steps, packed.counts)
         return self._projected(outputs, places)
+
+    def _natively(
+        self,
+        packed: PackedSequence,
+        table: Tensor,
+        rows: NDArray[np.int64],
+        contexts: Sequence[Sequence[Arrays]],
+    ) -> Tensor:
+        """The emissions of packed tokens by the kernels in C."""
+        (first, *above), directions = self._kernels, self.layers[0].directions
+        places = np.stack(packed.orders[:directions])
+        counts, gates, index = np.array(packed.counts), table.numpy(), rows[places]
+        if self.contexts:
+            gates = np.stack([own.take(way, 0) for own, way in zip(gates, index, strict=True)])
+            index = np.tile(np.arange(len(rows)), (directions, 1))
+            for part, sentences in zip(self.contexts, contexts, strict=True):
+                part.add_to(torch.from_numpy(gates), sentences, packed)
+        outputs = torch.from_numpy(first.run(gates, index, places, counts))
+        for layer, kernel in zip(self.layers[1:], above, strict=True):
+            gates = layer.gates(outputs).numpy()
+            outputs = torch.from_numpy(kernel.run(gates, places, places, counts))
+        return torch.addmm(self._bias, outputs, self._projection)
 
     def _of_one(
         self,

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ner import native
 from ner.encoder import Encoder
 
 Integers = NDArray[np.int64]
@@ -85,6 +86,7 @@ class FusedLSTM:
         inputs: From vectors to gates, ``(input_width, directions * 4 * width)``.
         bias: Of the gates, ``(directions * 4 * width,)``.
         recurrent: From halved outputs to gates, ``(directions, width, 4 * width)``.
+        kernel: The recurrence in C, where that is in use.
     """
 
     def __init__(self, lstms: Sequence[nn.LSTM], scale: float = 1.0) -> None:
@@ -94,6 +96,7 @@ class FusedLSTM:
         self.inputs = torch.cat([part[0] for part in weights]).t().contiguous()
         self.bias = torch.cat([part[2] for part in weights])
         self.recurrent = torch.stack([part[1].t() for part in weights]).contiguous()
+        self.kernel = native.Recurrence(self.recurrent.numpy()) if native.kernels else None
 
     @cached_property
     def _whole(self) -> Tensor:

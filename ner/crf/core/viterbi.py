@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ner import native
 from ner.crf.core.packing import runs_of
 from ner.crf.core.scores import Bools, ChainScores, Floats, Integers, check_lengths
 
@@ -33,6 +34,9 @@ def viterbi(scores: ChainScores) -> Integers:
             a length is negative or exceeds the width of the batch.
     """
     check_lengths(scores.lengths, scores.emissions.shape[1])
+    found = _natively(scores)
+    if found is not None:
+        return found
     width, tags = scores.emissions.shape[1:]
     dtype = working_type(scores)
     moves = TwoWayMoves.of(scores, dtype)
@@ -49,6 +53,14 @@ def viterbi(scores: ChainScores) -> Integers:
     if lost is not None:
         raise scores.failure(lost)
     return paths
+
+
+def _natively(scores: ChainScores) -> Integers | None:
+    """Return what ``viterbi`` returns, found by the kernels in C; None where they cannot."""
+    emissions, lengths = scores.emissions, scores.lengths
+    if scores.candidates is not None:
+        emissions = np.where(scores.candidates, emissions, np.float32(-np.inf))
+    return native.viterbi(emissions, lengths, scores.transitions, scores.start, scores.end)
 
 
 def working_type(scores: ChainScores) -> type[np.float32] | type[np.float64]:

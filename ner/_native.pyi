@@ -1,0 +1,31 @@
+"""The kernels in C; see ``ner.native``. Arrays are contiguous and of the type that is named."""
+
+from typing_extensions import Buffer
+
+def instruction_sets() -> tuple[str, ...]: ...
+def in_use() -> str: ...
+def use(name: str, /) -> None: ...
+def pack(width: int, directions: int, recurrent: Buffer, /) -> object: ...
+def lstm(
+    packed: object,
+    direction_stride: int,
+    row_stride: int,
+    gates: Buffer,
+    index: Buffer,
+    places: Buffer,
+    counts: Buffer,
+    outputs: Buffer,
+    /,
+) -> None: ...
+def viterbi(
+    batch: int,
+    length: int,
+    tags: int,
+    emissions: Buffer,
+    lengths: Buffer,
+    transitions: Buffer,
+    start: Buffer,
+    end: Buffer,
+    paths: Buffer,
+    /,
+) -> bool: ...

@@ -1,0 +1,53 @@
+/* What the kernels take. Each instruction set has its own table of them: see table.h. */
+#ifndef NER_KERNELS_H
+#define NER_KERNELS_H
+
+#include <stdint.h>
+
+#if !defined(__GNUC__)
+#error "the vectors of GCC and Clang are needed; without them ner uses numpy"
+#endif
+
+/* One direction of an LSTM over sentences laid out step by step; see lstm.h. */
+struct recurrence {
+    int64_t width;          /* of a state */
+    int64_t steps;
+    const int64_t *counts;  /* rows at each step, descending */
+    const float *gates;     /* what the input gives: i, f, o and twice g, `width` each */
+    int64_t gates_stride;   /* from one row of gates to the next */
+    const int64_t *index;   /* the row of gates of each token */
+    const int64_t *places;  /* the row of the output of each token */
+    const float *weights;   /* as `pack` arranged them */
+    float *outputs;         /* halved states */
+    int64_t outputs_stride; /* from one row of outputs to the next */
+    float *room;            /* 3 * counts[0] * padded(width), zero */
+};
+
+/* The best paths of sentences; see viterbi.h. */
+struct search {
+    int64_t batch, length, tags;
+    const float *emissions;  /* (batch, length, tags) */
+    const int64_t *lengths;  /* (batch,), from 0 to length */
+    const float *moves;      /* (tags, tags), from the row's tag to the column's */
+    const float *start, *end;
+    int64_t *paths;          /* (batch, length), zero at padding */
+    float *room;             /* 2 * tags * padded(tags) + (length + 1) * padded(tags) */
+};
+
+struct kernels {
+    const char *name;
+    int64_t lanes;  /* of float32 */
+    void (*pack)(int64_t width, const float *recurrent, float *packed);
+    void (*lstm)(const struct recurrence *job);
+    int (*viterbi)(const struct search *job);
+};
+
+extern const struct kernels ner_baseline;
+#if defined(__x86_64__)
+extern const struct kernels ner_avx2, ner_avx512;
+#endif
+
+/* The least multiple of `lanes` that holds `n`. */
+static inline int64_t padded(int64_t n, int64_t lanes) { return (n + lanes - 1) / lanes * lanes; }
+
+#endif

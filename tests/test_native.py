@@ -1,0 +1,225 @@
+"""The kernels in C give what the numpy code gives, with every instruction set of this processor."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ner import native
+from ner.crf.core import viterbi as reference
+from ner.crf.core.scores import ChainScores
+from ner.inference.lstm import PackedSequence
+
+if native.kernels is None:
+    pytest.skip("ner._native was not built", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True, params=native.kernels.instruction_sets())
+def instruction_set(request):
+    before = native.kernels.in_use()
+    native.kernels.use(request.param)
+    yield
+    native.kernels.use(before)
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def recurrence(gates, recurrent, lengths):
+    """Halved outputs sentence by sentence in float64; gates are in flat order."""
+    directions, width, _ = recurrent.shape
+    outputs = np.zeros((gates.shape[1], directions, width))
+    for direction, weights in enumerate(recurrent.astype(np.float64)):
+        for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+            tokens = range(end - length, end)
+            state, cell = np.zeros(width), np.zeros(width)
+            for token in tokens if direction == 0 else reversed(tokens):
+                enter, keep, leave, new = np.split(gates[direction, token] + state @ weights, 4)
+                cell = sigmoid(keep) * cell + sigmoid(enter) * np.tanh(new / 2.0)
+                state = 0.5 * sigmoid(leave) * np.tanh(cell)
+                outputs[token, direction] = state
+    return outputs.reshape(len(outputs), -1)
+
+
+def run(gates, recurrent, lengths):
+    packed = PackedSequence.of(np.array(lengths))
+    places = np.stack(packed.orders[: len(recurrent)])
+    counts = np.array(packed.counts)
+    return native.Recurrence(recurrent).run(gates, places, places, counts)
+
+
+def weights(width, directions=2, scale=1.0, seed=0):
+    random = np.random.default_rng(seed)
+    return random.normal(0.0, scale, (directions, width, 4 * width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 25, 33, 100])
+@pytest.mark.parametrize(
+    "lengths", [[1], [5], [3, 1], [4, 4, 4], [9, 7, 7, 5, 2, 1, 1], [2] * 49 + [1] * 50]
+)
+def test_the_recurrence_is_that_of_float64(width, lengths):
+    random = np.random.default_rng(width)
+    gates = random.normal(0.0, 2.0, (2, sum(lengths), 4 * width)).astype(np.float32)
+    recurrent = weights(width, scale=width**-0.5)
+    found = run(gates, recurrent, lengths)
+    np.testing.assert_allclose(found, recurrence(gates, recurrent, lengths), atol=2e-6, rtol=0.0)
+
+
+def test_gates_may_be_a_table_or_side_by_side():
+    random = np.random.default_rng(0)
+    table = random.normal(size=(2, 30, 4 * 5)).astype(np.float32)
+    rows, lengths, recurrent = random.integers(0, 30, 9), [4, 3, 2], weights(5)
+    packed = PackedSequence.of(np.array(lengths))
+    places, counts = np.stack(packed.orders), np.array(packed.counts)
+    expected = run(np.ascontiguousarray(table[:, rows]), recurrent, lengths)
+    kernel = native.Recurrence(recurrent)
+    assert np.array_equal(kernel.run(table, rows[places], places, counts), expected)
+    beside = np.concatenate(list(table[:, rows]), axis=1)
+    assert np.array_equal(kernel.run(beside, places, places, counts), expected)
+
+
+def test_gates_far_out_of_range_saturate():
+    random = np.random.default_rng(0)
+    gates = random.choice(
+        [-np.inf, -1e30, -45.0, -20.0, 0.0, 20.0, 45.0, 1e30, np.inf], (1, 400, 12)
+    )
+    gates, recurrent = gates.astype(np.float32), weights(3, 1, scale=0.1)
+    with np.errstate(over="ignore"):
+        expected = recurrence(gates, recurrent, [400])
+    np.testing.assert_allclose(run(gates, recurrent, [400]), expected, atol=2e-6, rtol=0.0)
+
+
+@pytest.mark.parametrize("pattern", [0x7FC00000, 0xFFC00000, 0x7FC000FF, 0x7F800001])
+@pytest.mark.parametrize("gate", range(4))
+def test_nan_stays_in_its_sentence_and_reaches_all_that_follows(pattern, gate):
+    gates = np.zeros((1, 6, 20), np.float32)
+    gates[0, 1, 5 * gate] = np.array(pattern, np.uint32).view(np.float32)
+    found = run(gates, weights(5, 1), [3, 3])
+    bad = np.isnan(found)
+    assert bad[1, 0]
+    assert not bad[1, 1:].any()
+    assert bad[2].all()
+    assert not bad[[0, 3, 4, 5]].any()
+
+
+def test_no_token_gives_no_output():
+    nothing = np.zeros((2, 0), np.int64)
+    counts = np.zeros(0, np.int64)
+    gates = np.zeros((2, 1, 12), np.float32)
+    assert native.Recurrence(weights(3)).run(gates, nothing, nothing, counts).shape == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("index", [[0, 1, 3]]),
+        ("index", [[0, 1, -1]]),
+        ("places", [[0, 1, 3]]),
+        ("counts", [2, 2]),
+        ("counts", [1, 2]),
+        ("counts", [3, 0]),
+    ],
+)
+def test_what_would_leave_the_arrays_is_refused(name, value):
+    given = {"index": [[0, 1, 2]], "places": [[0, 1, 2]], "counts": [2, 1], name: value}
+    given = {key: np.array(numbers) for key, numbers in given.items()}
+    kernel = native.Recurrence(weights(2, 1))
+    with pytest.raises(ValueError, match=r"no such|counts"):
+        kernel.run(np.zeros((1, 3, 8), np.float32), **given)
+
+
+def test_arrays_of_another_size_are_refused():
+    scores = [np.zeros(n, np.float32) for n in (6, 4, 2, 2)]
+    emissions, moves, start, end = scores
+    lengths, paths = np.array([3]), np.zeros(3, np.int64)
+    assert native.kernels.viterbi(1, 3, 2, emissions, lengths, moves, start, end, paths)
+    for batch, length, tags in ((2, 3, 2), (1, 4, 2), (1, 3, 3), (-1, 3, 2), (1 << 60, 1 << 60, 2)):
+        with pytest.raises(ValueError, match="do not hold"):
+            native.kernels.viterbi(
+                batch, length, tags, emissions, lengths, moves, start, end, paths
+            )
+    with pytest.raises(ValueError, match="length"):
+        native.kernels.viterbi(1, 3, 2, emissions, lengths + 1, moves, start, end, paths)
+
+
+def scores(tags, lengths, seed=0):
+    random = np.random.default_rng(seed)
+    shapes = ((len(lengths), max(lengths, default=0), tags), (tags, tags), tags, tags)
+    emissions, *moves = (random.normal(0.0, 2.0, shape).astype(np.float32) for shape in shapes)
+    return ChainScores(emissions, *moves, np.array(lengths, dtype=np.int64))
+
+
+def natively(chain):
+    scores = (chain.transitions, chain.start, chain.end)
+    return native.viterbi(chain.emissions, chain.lengths, *scores)
+
+
+def by_numpy(chain, monkeypatch):
+    monkeypatch.setattr(native, "kernels", None)
+    found = reference.viterbi(chain)
+    monkeypatch.undo()
+    return found
+
+
+@pytest.mark.parametrize("tags", [1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 33, 130, 801])
+@pytest.mark.parametrize("lengths", [[1], [7], [3, 0, 5, 1], [70, 2]])
+def test_paths_are_those_of_numpy(tags, lengths, monkeypatch):
+    chain = scores(tags, lengths)
+    assert np.array_equal(natively(chain), by_numpy(chain, monkeypatch))
+
+
+def test_forbidden_moves_and_tags_are_not_taken(monkeypatch):
+    random = np.random.default_rng(0)
+    for seed in range(50):
+        chain = scores(6, [9, 4, 4, 1], seed)
+        for part in (chain.transitions, chain.start, chain.end, chain.emissions):
+            part[random.random(part.shape) < 0.3] = -np.inf
+        try:
+            expected = by_numpy(chain, monkeypatch)
+        except ValueError:
+            monkeypatch.undo()
+            assert natively(chain) is None
+        else:
+            assert np.array_equal(natively(chain), expected)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 2e30, -2e30])
+@pytest.mark.parametrize("part", ["emissions", "transitions", "start", "end"])
+def test_scores_that_are_not_ordinary_are_left_to_numpy(part, bad):
+    chain = scores(5, [3, 3])
+    getattr(chain, part).reshape(-1)[-1] = bad
+    assert natively(chain) is None
+
+
+def test_padding_may_hold_anything(monkeypatch):
+    chain = scores(5, [6, 3])
+    chain.emissions[1, 3:] = np.nan
+    assert np.array_equal(natively(chain), by_numpy(chain, monkeypatch))
+
+
+def test_a_long_sentence_does_not_lose_digits(monkeypatch):
+    chain = scores(9, [5000])
+    chain.emissions[...] += 1000.0
+    assert np.array_equal(natively(chain), by_numpy(chain, monkeypatch))
+
+
+def test_nothing_gives_nothing():
+    assert natively(scores(3, [])).shape == (0, 0)
+    assert natively(scores(3, [0, 0])).shape == (2, 0)
+
+
+def test_they_are_named_and_can_be_switched_off():
+    code = "from ner.native import described; print(described())"
+    for value, expected in (("0", "numpy"), ("1", native.described().rsplit(" ", 1)[0])):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={"NER_NATIVE": value, "PYTHONPATH": ":".join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(expected)
+    with pytest.raises(ValueError, match="does not have MMX"):
+        native.kernels.use("MMX")
