@@ -21,7 +21,7 @@ class Encoder(nn.Module):
     Args:
         input_width: The width of the vectors it reads.
         width: The width of each direction.
-        layers: How many LSTMs are stacked.
+        layers: How many LSTMs are stacked; with 0 each token is its own vector, dropout aside.
         bidirectional: Whether a second direction reads from the end to the beginning; both
             are concatenated at each step.
         dropout: The share of the input, of every layer's output set to 0 in training; the same
@@ -40,8 +40,8 @@ class Encoder(nn.Module):
         super().__init__()
         if width < 1:
             raise ValueError(f"width must be at least 1, got {width}")
-        if not 1 <= layers <= DEEPEST:
-            raise ValueError(f"layers must be from 1 to {DEEPEST}, got {layers}")
+        if not 0 <= layers <= DEEPEST:
+            raise ValueError(f"layers must be from 0 to {DEEPEST}, got {layers}")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
         self.input_width = input_width
@@ -49,8 +49,8 @@ class Encoder(nn.Module):
         self.bidirectional = bidirectional
         self.dropout = LockedDropout(dropout)
         directions = 2 if bidirectional else 1
-        self.output_width = directions * width
-        widths = [input_width] + [self.output_width] * (layers - 1)
+        self.output_width = directions * width if layers else input_width
+        widths = ([input_width] + [self.output_width] * layers)[:layers]
         self.forwards = nn.ModuleList(_lstm(read, width) for read in widths)
         self.backwards = nn.ModuleList(_lstm(read, width) for read in widths if bidirectional)
 

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class Network(Scorer):
         encoder: Settings of the encoder.
         constrain_training: Whether the normaliser of the loss sums over legal sequences only.
             Decoding is always constrained.
+        transitions: Whether scores of transitions are learnt. Without them the loss is the cross
+            entropy of a softmax at each token.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Network(Scorer):
         scheme: str = "BIOES",
         encoder: Mapping[str, Any] | None = None,
         constrain_training: bool = True,
+        transitions: bool = True,
     ) -> None:
         super().__init__(_writable(scheme), distinct_labels(labels))
         self.embeddings = nn.ModuleDict(dict(embeddings))
@@ -80,8 +83,12 @@ class Network(Scorer):
             len(self.tags),
             batch_first=True,
             allowed=_allowed(self.scheme, self.tags),
-            constrain_training=constrain_training,
+            constrain_training=constrain_training and transitions,
         )
+        self.transitions = transitions
+        if not transitions:  # the sum over all paths is then a product of sums over tags
+            for weight in self.crf.parameters():
+                nn.init.zeros_(weight.requires_grad_(False))
 
     @property
     def stacks(self) -> tuple[Stack]:
@@ -102,6 +109,7 @@ class Network(Scorer):
             "scheme": self.scheme.name,
             "encoder": self.encoder.settings(),
             "constrain_training": self.constrain_training,
+            "transitions": self.transitions,
         }
 
     @classmethod
@@ -258,8 +266,8 @@ def build(  # noqa: PLR0913 - one argument for each setting
     members: int | list[dict[str, Any]] = 1,
     scheme: str = "BIOES",
     embeddings: Mapping[str, Any] | None = None,
-    encoder: Mapping[str, Any] | None = None,
-    crf: Mapping[str, Any] | None = None,
+    encoder: Mapping[str, Any] | Literal[False] | None = None,
+    crf: Mapping[str, Any] | Literal[False] | None = None,
     pretrained: str | None = None,
 ) -> Scorer:
     """A fresh network, or an ensemble of them, for training sentences.
@@ -274,14 +282,16 @@ def build(  # noqa: PLR0913 - one argument for each setting
         scheme: How spans are written as tags inside the network.
         embeddings: Settings of each embedding by its name, which is its kind unless ``kind``
             says otherwise; ``false`` leaves out one of the recipe's.
-        encoder: Settings of the encoder.
-        crf: Settings of the CRF.
+        encoder: Settings of the encoder; ``false`` leaves the BiLSTM out.
+        crf: Settings of the CRF; ``false`` puts a softmax at each token in its place.
         pretrained: A directory written by ``ner pretrain``, which every member begins with.
 
     Raises:
         ConfigError: A setting cannot be used.
         ValueError: No sentence has an entity, or the number of members is not possible.
     """
+    encoder = {"layers": 0} if encoder is False else encoder
+    crf = {"transitions": False} if crf is False else crf
     shared = {"embeddings": embeddings, "encoder": encoder, "crf": crf}
     start = None if pretrained is None else Pretrained.load(pretrained)
     networks = []
@@ -356,9 +366,15 @@ def _with_crf(
     encoder: Mapping[str, Any] | None,
     *,
     constrain_training: bool = True,
+    transitions: bool = True,
 ) -> Network:
     return Network(
-        parts, labels, scheme=scheme, encoder=encoder, constrain_training=constrain_training
+        parts,
+        labels,
+        scheme=scheme,
+        encoder=encoder,
+        constrain_training=constrain_training,
+        transitions=transitions,
     )
 
 

@@ -46,6 +46,17 @@ class Span:
         return f"Span({self.start}, {self.end}, {self.label!r}{score})"
 
 
+@dataclass(frozen=True, slots=True)
+class SpanWithAlternatives(Span):
+    """A span with its alternatives.
+
+    Attributes:
+        alternatives: The most probable other spans that overlap it, the most probable first.
+    """
+
+    alternatives: tuple[Span, ...] = field(default=(), compare=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Document:
     """The tokens of the sentences that belong together, in their order.

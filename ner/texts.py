@@ -126,16 +126,18 @@ class _TextTagger(Predictor, Protocol):
     tokenizer: str
 
 
-class _Tokenizer(Protocol):
+class Tokenizer(Protocol):
+    """Gives the characters of each token of a text."""
+
     def __call__(self, text: str, /) -> Offsets: ...
 
 
 def _tagged(
-    tagger: Predictor, texts: Iterator[str], name: str, cut: _Tokenizer
+    tagger: Predictor, texts: Iterator[str], name: str, cut: Tokenizer
 ) -> Iterator[TaggedText]:
     """Yield the texts tagged, a batch at a time."""
     for some in _batches(texts):
-        parts = [_sentences(text, cut) for text in some]
+        parts = [sentences_in(text, cut) for text in some]
         spans = iter(tagger.predict([one for sentences, _ in parts for one in sentences]))
         for text, (sentences, starts) in zip(some, parts, strict=True):
             found = tuple(replace(one, spans=tuple(next(spans))) for one in sentences)
@@ -159,7 +161,7 @@ def _checked(text: object) -> str:
     return text
 
 
-def _sentences(text: str, cut: _Tokenizer) -> tuple[tuple[Sentence, ...], list[int]]:
+def sentences_in(text: str, cut: Tokenizer) -> tuple[tuple[Sentence, ...], list[int]]:
     """Return the sentences of a text, as one document, and the character each begins at."""
     tokens = cut(text)
     sentences, starts = [], []

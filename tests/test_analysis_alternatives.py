@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ner.analysis.alternatives import LEAST, SpanWithAlternatives, with_alternatives
+from ner.analysis.alternatives import LEAST, with_alternatives
 from ner.network import build
-from ner.sentence import Sentence, Span
+from ner.sentence import Sentence, Span, SpanWithAlternatives
 
 
 @pytest.mark.parametrize("scheme", ["BIO", "BIOES"])

@@ -82,7 +82,7 @@ def test_the_threshold_reaches_what_is_asked_for_and_no_more():
     assert reaching(found, recall=0.8, precision=None) == found[1]
     assert reaching(found, recall=None, precision=0.8) == found[1]
     assert reaching(found, recall=None, precision=0.9) == found[2]
-    with pytest.raises(ValueError, match=r"recall of 0\.95; the most is 0\.9"):
+    with pytest.raises(ValueError, match=r"recall of 0\.95; the highest recall is 0\.9"):
         reaching(found, recall=0.95, precision=None)
 
 
@@ -116,7 +116,9 @@ def test_calibrate_loses_no_file_that_is_none_of_the_model(network, toy, tmp_pat
 
 
 def test_sentences_without_an_entity_fit_no_temperature(network):
-    with pytest.raises(ValueError, match="needs entities to fit"):
+    with pytest.raises(
+        ValueError, match="cannot fit a temperature: the sentences contain no entities"
+    ):
         fit_temperature(network, [Sentence(("nobody",), ())])
 
 

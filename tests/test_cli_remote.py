@@ -48,8 +48,8 @@ def test_shards_are_read_and_written_elsewhere(small_model, folder, capsys):
     given[1] = f"file://{folder}/in/b.jsonl"
     assert main(["tag", *given]) == 2
     assert capsys.readouterr().err == (
-        f"error: file://{folder}/in/b.jsonl:1: expected text, a string, or tokens, a list of "
-        "strings\n"
+        f"error: file://{folder}/in/b.jsonl:1: expected 'text' (a string) or 'tokens' (a list of "
+        "strings)\n"
     )
     assert not exists(f"file://{remote}/b.jsonl")
 

@@ -2,10 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import ner
 from ner.cli import main
 
 NAMES = ("Ada", "Ben", "Chi", "Dan", "Eve", "Fay")
@@ -126,3 +128,87 @@ def test_a_budget_is_a_whole_number_from_one(model, spoiled, capsys):
     status, _, error = run(capsys, "select", model, spoiled, "--budget", "0")
     assert status == 2
     assert "--budget: must be at least 1, got 0" in error
+
+
+RAW = "Ada spoke in Accra. Zoe flew over Zug.\nBen spoke in Bern.\nZoe flew over Zug.\n\n"
+
+
+@pytest.fixture
+def raw(tmp_path):
+    path = tmp_path / "news.txt"
+    path.write_text(RAW, encoding="utf-8")
+    return str(path)
+
+
+def select(model, raw, *more):
+    return main(["select", model, raw, "--device", "cpu", "--quiet", *map(str, more)])
+
+
+@pytest.mark.parametrize("strategy", ["uncertainty", "diversity", "random"])
+def test_raw_text_is_cut_into_sentences_and_repeats_are_offered_once(
+    model, raw, tmp_path, strategy
+):
+    out = tmp_path / "next.json"
+    assert select(model, raw, "--budget", 9, "--strategy", strategy, "--json", out) == 0
+    found = {tuple(one["tokens"]): one for one in json.loads(out.read_text("utf-8"))}
+    assert len(found) == 3
+    again = found["Zoe", "flew", "over", "Zug", "."]
+    assert (again["sentence"], again["repeats"], again["line"]) == (1, [3], 1)
+    assert found["Ben", "spoke", "in", "Bern", "."]["line"] == 2
+
+
+def test_a_seed_draws_the_same_sentences(model, raw, tmp_path):
+    found = []
+    for name, seed in (("a", 1), ("b", 1)):
+        out = tmp_path / name
+        how = ("--strategy", "random", "--seed", seed, "--budget", 2, "--json", out)
+        assert select(model, raw, *how) == 0
+        found.append(out.read_text("utf-8"))
+    assert found[0] == found[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*nothing but predictions")
+@pytest.mark.parametrize("tool", ["labelstudio", "prodigy", "doccano", "argilla", "conll", "jsonl"])
+def test_suggestions_are_written_read_back_and_compared_with_what_people_made_of_them(
+    model, raw, tmp_path, tool, capsys
+):
+    columns = tool == "conll"
+    tasks = tmp_path / ("tasks.conll" if columns else "tasks.json")
+    options = {} if columns else {"tokenizer": "builtin"}
+    assert select(model, raw, "--budget", 3, "--suggest", "--to", tool, "--output", tasks) == 0
+    suggested = list(ner.read(tasks, **options))
+    assert [one.spans for one in suggested] == ner.load(model).predict(suggested)
+    assert sum(len(one.spans) for one in suggested) >= 4
+    first = suggested[0]
+    changed = replace(first, spans=(replace(first.spans[0], label="ORG"), *first.spans[1:]))
+    corrected = tmp_path / ("corrected.conll" if columns else "corrected.jsonl")
+    ner.write(corrected, [replace(suggested[1], spans=None), suggested[2], changed])
+    capsys.readouterr()
+    call = ["convert", corrected, tmp_path / "train.conll", "--suggestions", tasks, "--quiet"]
+    call += [] if columns else ["--reader", "tokenizer=builtin"]
+    assert main(list(map(str, call))) == 0
+    said = capsys.readouterr().err
+    assert "2 of 3 suggested sentences came back annotated, 1 of them unchanged" in said
+    words = " ".join(first.tokens[first.spans[0].start : first.spans[0].end])
+    assert f"label  {first.spans[0].label} {words}  ->  ORG {words}" in said
+
+
+def test_alternatives_go_where_each_tool_shows_them(model, raw, tmp_path):
+    found = {}
+    for tool in ("labelstudio", "prodigy", "doccano", "jsonl"):
+        out = tmp_path / f"{tool}.json"
+        assert select(model, raw, "--budget", 1, "--suggest", "--to", tool, "--output", out) == 0
+        text = out.read_text("utf-8")
+        found[tool] = json.loads(text) if text[0] == "[" else json.loads(text.splitlines()[0])
+    task = found["labelstudio"][0]
+    assert task["predictions"][0]["model_version"] == Path(model).name
+    (first, *_) = task["predictions"][0]["result"]
+    span = found["prodigy"]["spans"][0]
+    assert first["score"] == pytest.approx(span["score"])
+    for one in (span, found["jsonl"]["spans"][0]):
+        scores = [other["score"] for other in one["alternatives"]]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(scores) + one["score"] < 2
+    said = first.get("meta", {}).get("text", [])
+    assert [one.split()[0] for one in said] == [one["label"] for one in span["alternatives"]]
+    assert found["doccano"]["alternatives"][0] == said

@@ -172,3 +172,47 @@ def test_training_may_start_from_an_ensemble(ensemble, toy, tmp_path):
 def test_an_impossible_number_of_members_is_refused_in_a_configuration(toy):
     with pytest.raises(ConfigError, match="members"):
         run_of(toy, 0)
+
+
+def trained(toy, **more):
+    settings = {"data": {"train": "x"}, "training": {"epochs": 2}, **more}
+    run = Run(read_settings(settings), device="cpu", corpora=Corpora(tuple(toy), tuple(toy), ()))
+    list(run)
+    return run.tagger
+
+
+def test_without_a_crf_the_loss_is_the_cross_entropy_of_each_token(toy):
+    network = build(toy, encoder={"width": 8}, crf=False).eval()
+    batch = network.batch(toy)
+    losses = torch.nn.functional.cross_entropy(
+        network.emissions(batch).transpose(1, 2), batch.tags, reduction="none"
+    )
+    inside = torch.arange(losses.shape[1]) < batch.lengths[:, None]
+    torch.testing.assert_close(network.loss(batch), (losses * inside).sum() / len(toy))
+
+
+@pytest.mark.parametrize("part", ["crf", "encoder"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_crf_or_the_bilstm_can_be_left_out(toy, tmp_path, part, members):
+    small = {"encoder": {"width": 8}, part: False, "members": members}
+    tagger = trained(toy, model=small)
+    for stack in tagger.network.stacks:
+        if part == "crf":
+            assert not stack.crf.transitions.any()
+            assert not stack.crf.start_transitions.any()
+        else:
+            assert stack.encoder.output_width == sum(e.width for e in stack.embeddings.values())
+    tagger.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.predict(toy) == tagger.predict(toy)
+    assert type(again.network).__name__ == ("Network" if members == 1 else "Ensemble")
+
+
+def test_a_model_without_a_bilstm_is_not_exported(toy, tmp_path):
+    pytest.importorskip("onnx")
+    from ner import export
+
+    tagger = Tagger(build(toy, encoder=False).eval())
+    with pytest.raises(ConfigError, match="encoder: false"):
+        export.write(tagger, tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()

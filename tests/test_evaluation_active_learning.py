@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from ner.evaluation.review import HALVED, Uncertainty, choose_sentences
-from ner.sentence import Sentence
+from ner.evaluation.review import HALVED, Uncertainty, choose_sentences, corrections
+from ner.sentence import Sentence, Span
 
 
 def unsure(text, entropy, tokens=None):
@@ -94,3 +94,46 @@ def test_sentences_without_tokens_or_doubt_are_no_trouble():
 def test_an_impossible_budget_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         choose_sentences([], **settings)
+
+
+def test_new_words_are_what_diversity_looks_for():
+    given = [unsure("a b a", 9.0), unsure("c d e", 0.0), unsure("a c", 5.0)]
+    assert numbers(choose_sentences(given, 3, strategy="diversity")) == [1, 0, 2]
+
+
+def test_random_choices_are_drawn_without_regard_to_doubt():
+    given = [unsure(word, float(n)) for n, word in enumerate("abcdefgh")]
+    drawn = [numbers(choose_sentences(given, 8, strategy="random", seed=n)) for n in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert sorted(drawn[0]) == list(range(8))
+    with pytest.raises(ValueError, match="a strategy is one of"):
+        choose_sentences([], 1, strategy="luck")
+
+
+def test_corrections_count_what_people_changed():
+    def sentence(text, *spans):
+        return Sentence(tuple(text.split()), spans)
+
+    suggested = [
+        sentence("Ada left", Span(0, 1, "LOC", 0.6)),
+        sentence("Bern fell", Span(0, 1, "LOC", 0.9)),
+        sentence("It rained", Span(0, 1, "ORG", 0.5)),
+        sentence("Not yet seen"),
+    ]
+    corrected = [
+        sentence("It rained"),
+        sentence("Ada left", Span(0, 1, "PER")),
+        sentence("Bern fell", Span(0, 1, "LOC")),
+        Sentence(("Not", "yet", "seen")),
+        sentence("Another", Span(0, 1, "ORG")),
+    ]
+    found = corrections(suggested, corrected)
+    assert (found.suggested, found.reviewed, found.unchanged) == (4, 3, 1)
+    assert (found.score.correct, found.score.predicted, found.score.gold) == (1, 3, 2)
+    assert found.changes == (
+        ("label", "LOC Ada", "PER Ada", 1),
+        ("removed", "ORG It", "nothing", 1),
+    )
+    assert found.as_json()["changes"][1]["kind"] == "removed"
+    with pytest.raises(ValueError, match="same tokenizer"):
+        corrections(suggested, [sentence("Other")])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ner.formats import DataWarning
 from ner.formats.alignment import Characters, Misfits, align, cut, locate
-from ner.formats.tokenization import tokenizer_named
+from ner.formats.offsets import tokenizer_named
 from ner.sentence import Span
 
 TEXT = "Ada Obi left Berlin-Mitte."

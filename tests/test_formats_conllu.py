@@ -15,8 +15,8 @@ from strategies import sentences
 
 import ner
 from ner.formats import DataError, DataWarning
+from ner.formats.conll2012 import parse, spell
 from ner.formats.conllu import read, write
-from ner.formats.parentheses import parse, spell
 from ner.schemes import SCHEMES
 from ner.sentence import Sentence, Span, in_document
 

@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 import ner
 from ner.errors import DataError, DataWarning
 from ner.formats import lines
-from ner.formats.faults import Faults
-from ner.formats.lines import COMPRESSED, compressing, expand, opened, read_blocks, rereadable
+from ner.formats.lines import (
+    COMPRESSED,
+    Faults,
+    compressing,
+    expand,
+    opened,
+    read_blocks,
+    rereadable,
+)
 from ner.sentence import Sentence
 
 ODD_CHARACTERS = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"
@@ -93,6 +100,12 @@ def test_utf16_is_recognised_by_its_bom(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(DataError, match=r"x:1: byte 0xf[ef]: this looks like UTF-16; set encoding"):
         all_lines(path)
     assert all_lines(path, "utf-16") in (["a O"], ["\ufeffa O"])
+
+
+def test_tokens_of_nothing_but_zeros_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"\0\n\0\n")
+    assert all_lines(path) == ["\0", "\0"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

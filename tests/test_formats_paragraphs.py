@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ner.errors import DataError
-from ner.formats import conll, paragraphs
-from ner.formats.paragraphs import Cutter
+from ner.formats import columns, conll
+from ner.formats.columns import Cutter
 
 PARTS = ["a", "b", "\u00e9", "\u00a0", "\u2028", "O", "B-X", "I-X", " ", "\t", "\n", "\n\n"]
 PARTS += [" O\n", " B-X\n", "\tO\n", " \n", "#", "-DOCSTART-", "-DOCSTART- O\n\n"]
@@ -86,7 +86,7 @@ def test_equal_fields_are_one_string_until_there_are_too_many(monkeypatch):
     (first,), _ = cutter.cut("word O")
     (again,), _ = cutter.cut("word O")
     assert again is first
-    monkeypatch.setattr(paragraphs, "REMEMBERED", 20)
+    monkeypatch.setattr(columns, "REMEMBERED", 20)
     cutter.cut("a word that is long".replace(" ", "_") + " O")
     (other,), _ = cutter.cut("word O")
     assert other == first
@@ -105,11 +105,11 @@ def test_equal_fields_are_one_string_until_there_are_too_many(monkeypatch):
     ],
 )
 def test_paragraphs_end_at_empty_lines(texts, found):
-    assert list(paragraphs.paragraphs(texts)) == found
+    assert list(columns.paragraphs(texts)) == found
 
 
 def test_a_line_of_blanks_may_be_a_comment():
-    assert list(paragraphs.paragraphs(["a\n \nb\n"], hollow=False)) == [["a\n \nb"]]
+    assert list(columns.paragraphs(["a\n \nb\n"], hollow=False)) == [["a\n \nb"]]
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ def test_a_line_of_blanks_may_be_a_comment():
     ],
 )
 def test_few_lines_tell_the_width_where_all_say_the_same(lines, telling):
-    assert paragraphs.telling(lines) == lines[:telling]
+    assert columns.telling(lines) == lines[:telling]

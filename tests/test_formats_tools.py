@@ -44,6 +44,7 @@ SCHEMAS: dict[str, Schema] = {
         **dict.fromkeys(("id", "from_name", "to_name", "type"), TEXTS),
         "value": (dict, True),
         "score": NUMBERS,
+        "meta": (dict, False),
     },
     "value": {**PLACE, "labels": (list, True), "text": (str, False), "score": NUMBERS},
     "prodigy": {
@@ -61,7 +62,12 @@ SCHEMAS: dict[str, Schema] = {
         "text": (str, False),
         "score": NUMBERS,
     },
-    "doccano": {"text": TEXTS, "label": (list, True)},
+    "doccano": {  # other keys become its metadata
+        "text": TEXTS,
+        "label": (list, True),
+        "scores": (list, False),
+        "alternatives": (list, False),
+    },
     "argilla": {"fields": (dict, True), "suggestions": (dict, False), "responses": (dict, False)},
     "suggestion": {"value": (list, True), "score": (list, False), "agent": (str, False)},
     "response": {"value": (list, True), "user_id": TEXTS},

@@ -46,7 +46,7 @@ def test_what_a_model_directory_holds_is_read_and_nothing_else():
     assert (read.decode, read.threshold, read.temperature) == ("posterior", 0.25, 1.0)
     whole = Decoding("posterior", 0.25, 2.0, 0.1)
     assert Decoding.read({name: getattr(whole, name) for name in Decoding.__slots__}) == whole
-    with pytest.raises(ConfigError, match=r"decoding: expected decode, .* got \{'odd': 1\}"):
+    with pytest.raises(ConfigError, match="decoding: unknown setting odd; expected decode, "):
         Decoding.read({"odd": 1})
 
 

@@ -157,7 +157,7 @@ def test_the_promise_holds_on_simulated_documents(together):
 def test_the_lowest_cost_is_promised_that_all_above_it_allow():
     points = [OperatingPoint(c, 0.9, lower, 1.0, 0.5) for c, lower in enumerate([0.99, 0.9, 0.98])]
     assert promising(points, 0.95).miss_cost == 2
-    with pytest.raises(ConfigError, match=r"at most 0\.9900"):
+    with pytest.raises(ConfigError, match=r"the highest that can is 0\.9900"):
         promising(points, 0.999)
 
 

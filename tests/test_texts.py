@@ -63,7 +63,7 @@ def test_a_list_gives_a_list_and_a_stream_a_stream_read_no_further_than_needed(t
 def test_the_tokenizer_is_the_models_or_what_the_call_says(tagger, small_model, tmp_path):
     doc = tagger.tag("Ada's cat", tokenizer="spacy")
     assert doc.tokenizer == "spacy"
-    with pytest.raises(ner.errors.ConfigError, match="no tokenizer 'nltk'"):
+    with pytest.raises(ner.errors.ConfigError, match="unknown tokenizer 'nltk'"):
         tagger.tag("Ada", tokenizer="nltk")
     german = ner.tagger.load(small_model)
     german.tokenizer = "spacy:de"

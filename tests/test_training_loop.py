@@ -20,6 +20,7 @@ from ner.sentence import Sentence, Span
 from ner.training import Run, TrainingSettings, read_settings, score_tagger
 from ner.training.batching import automatic_sizes
 from ner.training.corpora import Corpora, inspect
+from ner.training.step import cost_table
 
 
 def run_of(sentences, development=None, **training):
@@ -229,3 +230,42 @@ def test_batches_of_like_length_hold_little_padding(shared):
     batches = group_by_length(lengths, sentences=size, noise=defaults.length_noise, seed=1)
     padded = sum(len(batch) * max(lengths[n] for n in batch) for batch in batches)
     assert sum(lengths) / padded > 0.95
+
+
+def test_costs_are_the_softmax_margin_of_every_path(toy):
+    """Enumerate the paths: log sum exp(score + cost) - score of gold (Gimpel and Smith 2010)."""
+    costs = {"miss": 3.0, "false_alarm": 0.5, "PER": 2.0}
+    run = run_of(toy, costs=costs)
+    network = run.tagger.network.eval()
+    two = [Sentence(s.tokens[:3], tuple(x for x in s.spans if x.end <= 3)) for s in toy[:2]]
+    batch = network.batch(two)
+    table = cost_table(network, costs)
+    raised = [e + table[batch.tags] for e in network.each(batch)]
+    loss = network.loss_of(raised, batch.lengths, batch.tags)
+    chain, expected = network(batch), 0.0
+    for number, gold in enumerate(batch.tags.tolist()):
+        terms = []
+        for path in itertools.product(range(len(network.tags)), repeat=3):
+            score = chain.score(torch.tensor([path] * 2))[number].item()
+            terms.append(score + sum(table[g, y].item() for g, y in zip(gold, path, strict=True)))
+        score = chain.score(batch.tags)[number].item()
+        expected += float(torch.logsumexp(torch.tensor(terms, dtype=torch.float64), 0)) - score
+    assert loss.item() == pytest.approx(expected / 2, abs=1e-4)
+
+
+def test_a_missed_token_costs_what_is_asked_for(toy):
+    network = run_of(toy).tagger.network
+    table = cost_table(network, {"miss": 3.0, "PER": 2.0}).exp()
+    tags = dict(zip(network.tags, range(len(network.tags)), strict=True))
+    assert table[tags["S-PER"], tags["O"]] == pytest.approx(6)
+    assert table[tags["S-PER"], tags["S-LOC"]] == pytest.approx(2)
+    assert table[tags["S-LOC"], tags["O"]] == pytest.approx(3)
+    assert table[tags["O"], tags["S-PER"]] == pytest.approx(1)
+    assert (table.diagonal() == 1).all()
+
+
+def test_costs_of_no_label_or_of_nothing_are_refused(toy):
+    with pytest.raises(ValueError, match=r"training\.costs has no setting 'PERS'.*'PER'"):
+        run_of(toy, costs={"PERS": 2.0})
+    with pytest.raises(ValueError, match="miss must be above 0"):
+        run_of(toy, costs={"miss": 0.0})

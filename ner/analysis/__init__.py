@@ -1,1 +1,1 @@
-"""The uncertainty of a tagger: its calibration, entropies, and alternatives to what it found."""
+"""The uncertainty of a tagger: calibration, entropies, and alternatives to predicted spans."""

@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ner.crf import LinearChain
-from ner.scorer import Scorer
-from ner.sentence import Span
+from ner.crf.chain import SpanTags
+from ner.sentence import Span, SpanWithAlternatives
 
-REACH = 3  # tokens between an edge of an alternative and the nearest edge of the span, at most
+REACH = 3  # maximum distance in tokens between the edges of an alternative and of the span
 LEAST = 1e-3  # the minimum probability of an alternative
 AT_ONCE = 1 << 18  # spans whose probabilities are computed together
 
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class SpanWithAlternatives(Span):
-    """A span with its alternatives.
+class LabelledSpans(Protocol):
+    """A model of either kind: the labels of its spans, and the tags that spell them."""
 
-    Attributes:
-        alternatives: The most probable other spans that overlap it, the most probable first.
-    """
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of their tags."""
 
-    alternatives: tuple[Span, ...] = field(default=(), compare=False)
+    @property
+    def span_tags(self) -> SpanTags:
+        """The tags of spans of each label."""
 
 
 def with_alternatives(
-    network: Scorer, chain: LinearChain, found: Sequence[Sequence[Span]], count: int
+    network: LabelledSpans, chain: LinearChain, found: Sequence[Sequence[Span]], count: int
 ) -> list[tuple[Span, ...]]:
-    """The spans of each sentence with their alternatives and the exact probabilities of these.
+    """Return the spans of each sentence with their alternatives and exact probabilities.
 
     Args:
-        network: Whose labels and tags they are.
+        network: The network that defines the labels and tags.
         chain: The distribution over the paths of the sentences.
         found: The spans of each sentence.
-        count: The most alternatives of a span.
+        count: The maximum number of alternatives of a span.
     """
     lengths = chain.lengths.tolist()
     places = [(row, span) for row, spans in enumerate(found) for span in spans]
@@ -79,9 +80,9 @@ def _candidates(start: int, end: int, label: int, length: int, labels: int) -> I
 
 
 def _probabilities(
-    network: Scorer, chain: LinearChain, rows: Sequence[int], tables: Sequence[Integers]
+    network: LabelledSpans, chain: LinearChain, rows: Sequence[int], tables: Sequence[Integers]
 ) -> list[NDArray[np.float64]]:
-    """The probability of each candidate of each span, which stands in the sentence ``row``."""
+    """Return the probability of each candidate of each span; ``rows`` are their sentences."""
     if not tables:
         return []
     sizes = [len(table) for table in tables]

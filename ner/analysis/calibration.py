@@ -1,8 +1,8 @@
-"""Which decoding finds the entities best, chosen by development sentences.
+"""Calibration, and the choice of the decoding with the highest F1 on development sentences.
 
-The temperature is that under which the annotation is most probable (Guo et al. 2017); spans more
-probable than half of the F1 that this reaches have the greatest expected F1 (Lipton, Elkan and
-Narayanaswamy 2014). Where the best path finds them better, it is taken instead.
+The temperature maximises the likelihood of the annotation (Guo et al. 2017). Keeping the spans more
+probable than half of the F1 reached maximises the expected F1 (Lipton, Elkan and Narayanaswamy
+2014). If the best path has a higher F1, it is chosen instead.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from ner.inference.span_decoder import SpanDecoder
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
 
-TEMPERATURES = np.geomspace(0.25, 4.0, 15)  # at which the likelihood of the annotation is measured
+TEMPERATURES = np.geomspace(0.25, 4.0, 15)  # the grid at which the likelihood is computed
 
 
 class Lattices:
-    """The scores of all tag sequences of sentences, as the engine that tags computes them.
+    """The chains of sentences, as the tagging engine computes them.
 
     Args:
         network: A network in evaluation mode.
         sentences: The sentences.
 
     Attributes:
-        units: Sentences that belong together, numbered: the documents, where they are known.
+        units: The index of each sentence's document; of the sentence, if it has none.
     """
 
     def __init__(self, network: Scorer, sentences: Sequence[Sentence]) -> None:
@@ -50,7 +50,7 @@ class Lattices:
         self.units = _units(sentences)
 
     def predict(self, decoding: Decoding) -> list[tuple[Span, ...]]:
-        """The spans of each sentence, as the engine chooses them."""
+        """Return the spans of each sentence, as the engine would."""
         decoder = SpanDecoder(self.network.scheme, self.network.labels, decoding)
         found: list[tuple[Span, ...]] = [()] * len(self.sentences)
         rest = {number for number, sentence in enumerate(self.sentences) if len(sentence)}
@@ -58,7 +58,7 @@ class Lattices:
             for number, spans in zip(numbers, decoder.choose(chain), strict=True):
                 found[number] = spans
             rest -= set(numbers)
-        ordered = sorted(rest)  # those too long to be held as a whole
+        ordered = sorted(rest)  # sentences too long for one chain
         engine = engine_for(self.network, decoding)
         own = engine.predict([self.sentences[number] for number in ordered]) if ordered else []
         for number, spans in zip(ordered, own, strict=True):
@@ -72,9 +72,9 @@ class Lattices:
         ).reshape(-1, 3)
 
     def losses(self) -> Doubles:
-        """The negative log-likelihood of each annotation, ``(sentences, TEMPERATURES)``.
+        """Return the negative log-likelihood of each annotation, ``(sentences, TEMPERATURES)``.
 
-        It is 0 for sentences that are not annotated throughout, or with labels of others.
+        It is 0 for sentences that are not fully annotated, or that have unknown labels.
         """
         found = np.zeros((len(self.sentences), len(TEMPERATURES)))
         for numbers, chain in self.chains:
@@ -87,7 +87,7 @@ class Lattices:
         return found
 
     def _gold(self, numbers: Sequence[int], length: int) -> tuple[Integers, Bools]:
-        """The gold tags of a group, ``(batch, length)``, and whose are known throughout."""
+        """Return the gold tags of a group, ``(batch, length)``, and which rows are fully known."""
         tags = {tag: number for number, tag in enumerate(self.network.tags)}
         gold = np.zeros((len(numbers), length), np.int64)
         known = np.zeros(len(numbers), bool)
@@ -101,7 +101,7 @@ class Lattices:
         return gold, known
 
     def probable(self, decoding: Decoding, least: float) -> ProbableSpans:
-        """All spans of at least that probability, as posterior decoding sees them."""
+        """Return the spans of at least a probability, as posterior decoding sees them."""
         table = self.network.span_tags.table()
         parts, sure = [SpanBatch(*(np.zeros(0, np.int64) for _ in range(4)))], [np.zeros(0)]
         for numbers, chain in self.chains:
@@ -116,12 +116,12 @@ class Lattices:
 
 
 class ProbableSpans:
-    """Spans that a threshold chooses among.
+    """Candidate spans for posterior decoding at any threshold.
 
     Args:
         lattices: The sentences.
         spans: The spans; their rows are sentences.
-        probabilities: Of each.
+        probabilities: The probability of each span.
     """
 
     def __init__(self, lattices: Lattices, spans: SpanBatch, probabilities: Doubles) -> None:
@@ -166,7 +166,7 @@ def _counts(sentence: Sentence, predicted: Sequence[Span]) -> tuple[int, int, in
 
 
 def _units(sentences: Sequence[Sentence]) -> Integers:
-    """The number of the document of each sentence; each is one by itself where none is known."""
+    """Return the index of each sentence's document; a sentence without one is its own."""
     numbers: dict[object, int] = {}
     keys = [
         ("document", id(s.document)) if s.document is not None else ("sentence", row)
@@ -175,20 +175,20 @@ def _units(sentences: Sequence[Sentence]) -> Integers:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 
-ENOUGH = 30  # entities by which a decoding is chosen
+ENOUGH = 30  # minimum number of entities to choose a decoding by
 FOLDS = 5
-LEAST, ROUNDS = 0.05, 6  # the lowest threshold, and how often it is set to half of the F1
+LEAST, ROUNDS = 0.05, 6  # lowest threshold; iterations of threshold = F1 / 2
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingChoice:
-    """A decoding, and what is known of it.
+    """A decoding with its scores.
 
     Attributes:
         decoding: The decoding.
-        f1: Its F1 on the sentences it was chosen by.
-        cross_fitted: F1 of the same choice made on other folds than those it is scored on.
-        best_path: F1 of the best path.
+        f1: The F1 on the sentences that it was chosen by.
+        cross_fitted: The F1 if the choice is made on other folds than those that are scored.
+        best_path: The F1 of the best path.
     """
 
     decoding: Decoding
@@ -197,16 +197,16 @@ class DecodingChoice:
     best_path: float
 
     def as_json(self) -> dict[str, Any]:
-        """The choice as JSON holds it."""
+        """Return the choice as JSON values."""
         figures = {"f1": self.f1, "cross_fitted": self.cross_fitted, "best_path": self.best_path}
         return {**asdict(self.decoding), "development": figures}
 
 
 class Chooser:
-    """Chooses decodings by the same sentences.
+    """Chooses a decoding by annotated sentences.
 
     Args:
-        lattices: Annotated sentences and their scores.
+        lattices: The annotated sentences and their scores.
     """
 
     def __init__(self, lattices: Lattices) -> None:
@@ -221,7 +221,7 @@ class Chooser:
         return int(self._best_path[known, 2].sum()) >= ENOUGH
 
     def fit(self, within: Bools | None = None) -> Decoding:
-        """Return the best decoding of some sentences, of all without an argument."""
+        """Return the best decoding for the sentences selected by a mask; by default, for all."""
         if within is None:
             within = np.ones(len(self.lattices.sentences), bool)
         temperature = fitted(self._losses[within].sum(0))
@@ -240,9 +240,9 @@ class Chooser:
         return Decoding("posterior", threshold=threshold, temperature=temperature)
 
     def cross_fitted(self) -> Score:
-        """Return the score where each fold is decoded as the others say.
+        """Return the score if each fold is decoded as the other folds suggest.
 
-        Folds are of whole documents where these are known.
+        Documents are not split across folds.
         """
         units = self.lattices.units
         folds = units * FOLDS // (int(units.max()) + 1)
@@ -253,55 +253,58 @@ class Chooser:
         return total
 
     def report(self, decoding: Decoding) -> DecodingChoice:
-        """Return what is known of a decoding that `fit` gave."""
+        """Return a decoding from `fit` with its scores."""
         own, best = self.lattices.counts(decoding).sum(0), self._best_path.sum(0)
         f1 = [Score(*counts.tolist()).f1 for counts in (own, best)]
         return DecodingChoice(decoding, f1[0], self.cross_fitted().f1, f1[1])
 
 
 def choose_decoding(lattices: Lattices) -> Decoding:
-    """Return the decoding for a network; the best path where there is too little to choose by."""
+    """Return the best decoding for a network; the best path if there are too few entities."""
     chooser = Chooser(lattices)
     return chooser.fit() if chooser.enough else VITERBI
 
 
 def fitted(losses: Doubles) -> float:
-    """Return the temperature of least loss, which is convex in the inverse of the temperature.
+    """Return the temperature with the lowest loss.
+
+    The loss is convex in b = 1 / temperature, so a parabola through the lowest point of the grid
+    and its neighbours, loss = p b^2 + q b + r, has its minimum at b = -q / 2p.
 
     Args:
-        losses: At each of `TEMPERATURES`.
+        losses: The loss at each of `TEMPERATURES`.
     """
     place = int(np.clip(losses.argmin(), 1, len(losses) - 2))
     inverse, loss = 1.0 / TEMPERATURES[place - 1 : place + 2], losses[place - 1 : place + 2]
-    square, slope, _ = np.polyfit(inverse, loss, 2)  # through the least and its neighbours
+    square, slope, _ = np.polyfit(inverse, loss, 2)
     best = -0.5 * slope / square if square > 0.0 else inverse[1]
     return float(1.0 / np.clip(best, inverse[2], inverse[0]))
 
 
 THRESHOLDS = (0.02, 0.05, *(number / 20 for number in range(2, 20)), 0.98)
-COSTS = (1.0, 4.0, 16.0)  # of a miss, tried where a recall is asked for
+COSTS = (1.0, 4.0, 16.0)  # values of miss_cost to try if a recall is requested
 
 
 def fit_temperature(network: Scorer, sentences: Sequence[Sentence]) -> float:
-    """Return the temperature under which the gold annotation is most probable (Guo et al. 2017).
+    """Return the temperature that maximises the likelihood of the annotation (Guo et al. 2017).
 
     Args:
         network: A network in evaluation mode.
         sentences: Annotated sentences that it was not trained on.
 
     Raises:
-        ValueError: No sentence is fully annotated or none has an entity, or the network has no such
-            label.
+        ValueError: No sentence is fully annotated, the sentences contain no entities, or a label
+            is unknown to the network.
     """
     known = [s for s in sentences if is_known(s)]
     if not known:
-        raise ValueError("a temperature needs annotated sentences, there are none")
+        raise ValueError("cannot fit a temperature: no sentence is fully annotated")
     labels = {span.label for sentence in known for span in sentence.spans or ()}
     if not labels:
-        raise ValueError("a temperature needs entities to fit, the sentences have none")
+        raise ValueError("cannot fit a temperature: the sentences contain no entities")
     if strange := sorted(labels - set(network.labels)):
         raise ValueError(
-            f"the label {strange[0]!r} is not one of the model's ({', '.join(network.labels)})"
+            f"the model has no label {strange[0]!r}; its labels are {', '.join(network.labels)}"
         )
     return fitted(Lattices(network, known).losses().sum(0))
 
@@ -309,7 +312,7 @@ def fit_temperature(network: Scorer, sentences: Sequence[Sentence]) -> float:
 def thresholds(
     network: Scorer, decoding: Decoding, sentences: Sequence[Sentence]
 ) -> list[tuple[Decoding, Score]]:
-    """Exact-match scores of posterior decoding at each of some thresholds, lowest first."""
+    """Return the exact-match score of posterior decoding at each threshold, lowest first."""
     known = [sentence for sentence in sentences if sentence.spans is not None]
     spans = Lattices(network, known).probable(decoding, THRESHOLDS[0])
     gold, everywhere = sum(len(s.spans or ()) for s in known), np.ones(len(known), bool)
@@ -324,24 +327,26 @@ def thresholds(
 def reaching(
     found: Sequence[tuple[Decoding, Score]], *, recall: float | None, precision: float | None
 ) -> tuple[Decoding, Score]:
-    """The decoding that reaches a recall at the best precision, or the other way round.
+    """Return the decoding that reaches a recall with the highest precision, or vice versa.
 
     Raises:
-        ConfigError: None reaches it.
+        ConfigError: No decoding reaches it.
     """
     name, other = ("recall", "precision") if recall is not None else ("precision", "recall")
     wanted = recall if recall is not None else precision
     reached = [one for one in found if wanted is not None and getattr(one[1], name) >= wanted]
     if not reached:
         best = max((getattr(score, name) for _, score in found), default=0.0)
-        raise ConfigError(f"no threshold reaches a {name} of {wanted}; the most is {best:.4f}")
+        raise ConfigError(
+            f"no threshold reaches a {name} of {wanted}; the highest {name} is {best:.4f}"
+        )
     return max(reached, key=lambda one: (getattr(one[1], other), getattr(one[1], name)))
 
 
 def calibration_errors(
     sentences: Sequence[Sentence], predicted: Sequence[Sequence[Span]]
 ) -> dict[str, float]:
-    """Return the expected calibration error of all scores, under ``all``, and of each label."""
+    """Return the expected calibration error of each label, and of all scores under ``all``."""
     pairs = pair_up(sentences, predicted)
     labels = {span.label for pair in pairs for span in pair.predicted}
     parts = {"all": pairs, **{label: [_only(pair, label) for pair in pairs] for label in labels}}
@@ -350,7 +355,7 @@ def calibration_errors(
 
 
 def _only(pair: Pair, label: str) -> Pair:
-    """A pair with the spans of one label."""
+    """Return a pair with the spans of one label only."""
     return replace(
         pair,
         gold=tuple(span for span in pair.gold if span.label == label),

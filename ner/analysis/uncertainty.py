@@ -1,4 +1,4 @@
-"""The uncertainty of a network: about annotated spans, and about its own predictions."""
+"""The uncertainty of a network about annotated spans and about its own predictions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ner.analysis.alternatives import with_alternatives
 from ner.batch import group_by_length
 from ner.crf import LinearChain
 from ner.crf.chain import SpanTags
@@ -36,11 +37,11 @@ class GivesChains(Protocol):
         """The labels, in the order of their tags."""
 
     def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
-        """Yield the distributions of some sentences, and which sentences those are."""
+        """Yield the indices of some sentences, and the scores of their tags."""
 
 
 class ExportedScorer:
-    """An exported model as what scores tags.
+    """An exported model with the interface of a scorer.
 
     Args:
         model: The model.
@@ -56,11 +57,11 @@ class ExportedScorer:
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """The parts of its predictions a network is unsure about.
+    """The uncertainty of a network about annotation and about its own predictions.
 
     Args:
         network: The network, in evaluation mode, or an exported model.
-        decoding: How spans are chosen, and how sure the network is taken to be.
+        decoding: The decoding settings, including the temperature.
     """
 
     network: Scorer | ExportedScorer
@@ -68,14 +69,14 @@ class Doubts:
 
     @classmethod
     def of(cls, tagger: Any) -> Doubts:
-        """Return those of a tagger of either kind."""
+        """Create from a tagger or an exported model."""
         network = getattr(tagger, "network", None) or ExportedScorer(tagger)
         return cls(network, tagger.decoding)
 
     def opinions(self, sentences: Sequence[Sentence]) -> list[Opinion]:
-        """Yield the network's opinion of annotated sentences; their spans are not looked at.
+        """Return the network's opinion of annotated sentences; it does not see their spans.
 
-        A gold span whose label the network does not know has the probability 0.
+        A gold span whose label is unknown to the network has the probability 0.
         """
         found = [
             Opinion(s, (), (0.0,) * len(s.spans or ()), (1.0,) * len(s.spans or ()))
@@ -98,7 +99,7 @@ class Doubts:
         return found
 
     def uncertainties(self, sentences: Sequence[Sentence]) -> list[Uncertainty]:
-        """The entropy of each sentence and of each of its tokens."""
+        """Return the entropy of each sentence and of each of its tokens, in nats."""
         found = [Uncertainty(sentence, 0.0, ()) for sentence in sentences]
         for numbers, chain in self._chains(sentences):
             marginals = chain.marginals()
@@ -111,8 +112,26 @@ class Doubts:
                 )
         return found
 
+    def suggestions(self, sentences: Sequence[Sentence], count: int) -> list[tuple[Span, ...]]:
+        """Return the spans found in each sentence, scored and with at most ``count`` alternatives.
+
+        Existing annotation is ignored.
+        """
+        found: list[tuple[Span, ...]] = [()] * len(sentences)
+        for numbers, chain in self._chains(sentences):
+            chosen = chosen_spans(chain, self.network, self.decoding)
+            scores = self._probabilities(chain, chosen)
+            scored = [
+                [replace(span, score=score) for span, score in zip(*row, strict=True)]
+                for row in zip(chosen, scores, strict=True)
+            ]
+            both = with_alternatives(self.network, chain, scored, count)
+            for number, spans in zip(numbers, both, strict=True):
+                found[number] = spans
+        return found
+
     def _chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], LinearChain]]:
-        """The distributions of groups of sentences, and which sentences those are."""
+        """Yield the indices of groups of sentences, and their distributions."""
         if isinstance(self.network, ExportedScorer):
             for numbers, scores in self.network.chains(list(map(bare, sentences))):
                 arrays = (scores.emissions, scores.transitions, scores.start, scores.end)
@@ -124,7 +143,7 @@ class Doubts:
     def _trained(
         self, network: Scorer, sentences: Sequence[Sentence]
     ) -> Iterator[tuple[list[int], LinearChain]]:
-        """The same of a network of torch."""
+        """Yield the same for a torch network."""
         device = network.device
         for start in range(0, len(sentences), CHUNK):
             numbers = [
@@ -142,7 +161,7 @@ class Doubts:
     def _probabilities(
         self, chain: LinearChain, spans: Sequence[Sequence[Span]]
     ) -> list[list[float]]:
-        """The probability of each span of each sentence."""
+        """Return the probability of each span of each sentence."""
         labels = {label: number for number, label in enumerate(self.network.labels)}
         found = [[0.0] * len(row) for row in spans]
         places = [
@@ -172,9 +191,10 @@ class Doubts:
 def _outside(
     chain: LinearChain, spans: Sequence[Sequence[Span]], outside: int
 ) -> list[list[float]]:
-    """The probability that none of the tokens of each span is in an entity.
+    """Return the probability that all tokens of a span are outside of entities, for each span.
 
-    It is exact, since in a chain a tag depends on the ones before it by its neighbour alone.
+    Exact, since tags form a Markov chain: p(O, ..., O) = p(y_s = O) * product over t of
+    p(y_t+1 = O | y_t = O), where the last factor is p(O, O at t, t+1) / p(y_t = O).
     """
     single = chain.marginals()[..., outside].double()
     pairs = chain.pairwise_marginals()[..., outside, outside].double()

@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ner.checks.characters import skeleton, spelled
-from ner.checks.findings import ERROR, KINDS, WARNING, Finding, Findings
 from ner.checks.sources import CorpusFile, Item
 from ner.checks.survey import Facts, Overlap, Review, Survey, written
-from ner.checks.tables import Use
+from ner.checks.tables import ERROR, KINDS, WARNING, Finding, Findings, Use
 from ner.errors import BAD_LINE, DataError, DataWarning
-from ner.formats.faults import STREAM, title
-from ner.formats.lines import expand, opened, rereadable
+from ner.formats.lines import STREAM, expand, opened, rereadable, title
 from ner.options import nearest
 
 __all__ = ["KINDS", "CorpusReport", "Facts", "Finding", "Findings", "Overlap", "check"]

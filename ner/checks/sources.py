@@ -8,13 +8,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from ner.checks.findings import Findings
+from ner.checks.tables import Findings
 from ner.errors import BAD_LINE, UNREADABLE, DataError, Fault
 from ner.formats import check_format_options, format_of, format_to_read
 from ner.formats.alignment import Misfit, Misfits, kind_of
 from ner.formats.columns import Aside, ColumnLayout, Numbering
 from ner.formats.detection import Detection, TagCounts, complaint
-from ner.formats.faults import Faults
+from ner.formats.lines import Faults
 from ner.formats.records import MISSING
 from ner.formats.table import Table, options_from, refuse_empty
 from ner.schemes import OUTSIDE, Role, Scheme

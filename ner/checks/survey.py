@@ -10,12 +10,11 @@ from functools import lru_cache
 from itertools import chain, islice, pairwise
 
 from ner.checks.characters import oddities
-from ner.checks.findings import Findings
 from ner.checks.sources import CorpusFile, Item
-from ner.checks.tables import FORMS, Form, Known, Mentions, Place, Seekers, Sentences, Use
+from ner.checks.tables import FORMS, Findings, Form, Known, Mentions, Place, Seekers, Sentences, Use
 from ner.formats.detection import Detection, complaint
+from ner.formats.offsets import is_unspaced
 from ner.formats.table import comment_hint
-from ner.formats.tokenization import is_unspaced
 from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Span
 

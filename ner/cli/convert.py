@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ner.cli.arguments import (
     add_quiet,
@@ -29,6 +31,9 @@ from ner.formats import (
 from ner.schemes import SCHEMES, file_scheme_named, outermost
 from ner.sentence import Sentence
 
+if TYPE_CHECKING:
+    from ner.evaluation.review import Corrections
+
 EXAMPLE = """\
 example:
   ner convert eng.train train.conll --scheme BIOES
@@ -36,6 +41,7 @@ example:
   ner convert annotations.jsonl train.conll --reader align=expand
   zcat big.conll.gz | ner convert - big.spacy --from conll
   ner convert tagged.jsonl tasks.json --to labelstudio --writer model_version=news-2
+  ner convert export.json train.conll --suggestions tasks.json
 
 formats:
 """
@@ -54,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = f"scheme of the tags: {', '.join(SCHEMES)}, IO (default: that of INPUT, or BIO)"
     add("--scheme", help=text)
     add_repeated(parser, "--writer", "writer option, such as layout=same")
+    text = "what INPUT was suggested (see `ner select --suggest`): say what people changed"
+    add("--suggestions", metavar="FILE", help=text)
     add_quiet(parser)
 
 
@@ -66,15 +74,30 @@ def run(arguments: argparse.Namespace) -> int:
     check_format_options(target.name, "write", writing)
     if "layout" in options_of(target.name, "write"):
         writing.setdefault("layout", "plain")  # which can be read without options
-    sentences = read(arguments.input, **reading_of(arguments))
+    sentences, corrected = read(arguments.input, **reading_of(arguments)), list[Sentence]()
     with progress.bar(None, "converting", "sentences") as step:
         passing = counts.through(sentences, step)
+        if arguments.suggestions:
+            corrected += passing
+            passing = iter(corrected)
         write(arguments.output, passing, format=arguments.to, scheme=scheme, **writing)
     for loss in counts.losses(target):
         note(f"warning: {loss}")
     if not arguments.quiet:
         note(f"{arguments.output}: {counts}")
+    if arguments.suggestions:
+        note("\n".join(_corrections(arguments, corrected).lines()))
     return 0
+
+
+def _corrections(arguments: argparse.Namespace, corrected: Iterable[Sentence]) -> Corrections:
+    """Compare the sentences of INPUT with what was suggested for them."""
+    from ner.evaluation.review import corrections
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*nothing but predictions")  # as it should be
+        suggested = list(read(arguments.suggestions, **reading_of(arguments)))
+    return corrections(suggested, corrected)
 
 
 def _target(arguments: argparse.Namespace) -> Format:

@@ -158,7 +158,7 @@ class Job:
 
     def skipped(self) -> str:
         """Describe what was skipped, or return nothing."""
-        return "; ".join(source.told() for source in self.sources if source.skipped)
+        return "; ".join(source.report() for source in self.sources if source.skipped)
 
     def run(self, target: str) -> None:
         """Read, tag and write."""

@@ -23,6 +23,7 @@ function, and taking the best sentence again and again comes within 1 - 1/e of t
 from __future__ import annotations
 
 import heapq
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from typing import Any
 
 from ner.evaluation.errors import KINDS, Case, cases_of
 from ner.evaluation.pairs import Pair
+from ner.evaluation.score import Score, Section, label_scores, percent, table
 from ner.sentence import Sentence, Span
 
 AGREED = "agree"
@@ -254,12 +256,14 @@ class Choice:
         sentence: The sentence.
         entropy: Of its tag sequences, in nats.
         gain: What it adds to those chosen before it.
+        repeats: Which other sentences have the same tokens.
     """
 
     number: int
     sentence: Sentence
     entropy: float
     gain: float
+    repeats: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The choice as JSON holds it."""
@@ -269,11 +273,25 @@ class Choice:
             "tokens": list(self.sentence.tokens),
             "entropy": self.entropy,
             "gain": self.gain,
+            "repeats": list(self.repeats),
         }
 
 
+def distinct(sentences: Sequence[Sentence]) -> list[list[int]]:
+    """Return the numbers of the sentences in groups of the same tokens, each group in order."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, sentence in enumerate(sentences):
+        groups.setdefault(sentence.tokens, []).append(number)
+    return list(groups.values())
+
+
 def choose_sentences(
-    uncertain: Sequence[Uncertainty], budget: int, *, unit: str = "sentences"
+    uncertain: Sequence[Uncertainty],
+    budget: int,
+    *,
+    unit: str = "sentences",
+    strategy: str = "uncertainty",
+    seed: int = 0,
 ) -> list[Choice]:
     """Choose sentences to annotate, the most useful first.
 
@@ -281,19 +299,63 @@ def choose_sentences(
         uncertain: The sentences to choose from; those without a token are never chosen.
         budget: How much may be chosen.
         unit: What the budget counts, ``sentences`` or ``tokens``; gains are weighed against it.
+        strategy: ``uncertainty``: each token is worth its share of the entropy; ``diversity``: each
+            is worth the same, so that what counts is which words are new; ``random``.
+        seed: Of the random strategy.
 
     Raises:
-        ValueError: The budget is below 1, or the unit is unknown.
+        ValueError: The budget is below 1, or the unit or the strategy is unknown.
     """
     if budget < 1:
         raise ValueError(f"a budget is at least 1, got {budget}")
     if unit not in COSTS:
         raise ValueError(f"a budget counts {' or '.join(COSTS)}, got {unit!r}")
-    worth = [
-        list(zip(map(str.lower, one.sentence.tokens), one.shares(), strict=False))
-        for one in uncertain
-    ]
+    if strategy not in STRATEGIES:
+        raise ValueError(f"a strategy is one of {', '.join(STRATEGIES)}, got {strategy!r}")
     costs = [COSTS[unit](one.sentence) for one in uncertain]
+    worth = [STRATEGIES[strategy](one) for one in uncertain]
+    if strategy == "random":
+        return _drawn(uncertain, costs, budget, seed)
+    return _greedy(uncertain, worth, costs, budget)
+
+
+def _drawn(
+    uncertain: Sequence[Uncertainty], costs: Sequence[int], budget: int, seed: int
+) -> list[Choice]:
+    """Return sentences drawn at random; those that no longer fit are passed over."""
+    numbers = [number for number, one in enumerate(uncertain) if one.sentence.tokens]
+    random.Random(seed).shuffle(numbers)
+    chosen = []
+    for number in numbers:
+        if costs[number] <= budget:
+            budget -= costs[number]
+            one = uncertain[number]
+            chosen.append(Choice(number, one.sentence, one.entropy, 0.0))
+    return chosen
+
+
+Worth = list[tuple[str, float]]
+
+
+def _by_entropy(one: Uncertainty) -> Worth:
+    return list(zip(map(str.lower, one.sentence.tokens), one.shares(), strict=False))
+
+
+def _by_words(one: Uncertainty) -> Worth:
+    return [(token.lower(), 1.0) for token in one.sentence.tokens]
+
+
+STRATEGIES: Mapping[str, Callable[[Uncertainty], Worth]] = {
+    "uncertainty": _by_entropy,
+    "diversity": _by_words,
+    "random": lambda one: [],
+}
+
+
+def _greedy(
+    uncertain: Sequence[Uncertainty], worth: Sequence[Worth], costs: Sequence[int], budget: int
+) -> list[Choice]:
+    """Take the sentence of the greatest gain for its cost, again and again."""
     seen: Counter[str] = Counter()
     heap = [
         (-_gain(worth[number], seen) / costs[number], number)
@@ -325,3 +387,95 @@ def _gain(worth: Sequence[tuple[str, float]], seen: Counter[str]) -> float:
         total += share * HALVED ** (seen[token] + own[token])
         own[token] += 1
     return total
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Corrections(Section):
+    """The changes that people made to suggested spans.
+
+    Attributes:
+        suggested: How many sentences had suggestions.
+        reviewed: How many of them came back annotated.
+        unchanged: How many of these have the spans that were suggested.
+        score: Of the suggestions against the corrected spans.
+        changes: Each kind of change, from what to what, and how often; the most frequent first.
+    """
+
+    suggested: int
+    reviewed: int
+    unchanged: int
+    score: Score
+    changes: tuple[tuple[str, str, str, int], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures and the changes as JSON holds them."""
+        named = ("kind", "suggested", "corrected", "count")
+        return {
+            "suggested": self.suggested,
+            "reviewed": self.reviewed,
+            "unchanged": self.unchanged,
+            "exact": self.score.as_json(),
+            "changes": [dict(zip(named, one, strict=True)) for one in self.changes],
+        }
+
+    def lines(self) -> list[str]:
+        """The figures and the most frequent changes as text."""
+        score = self.score
+        rows = [[f"{n} x", kind, f"{old}  ->  {new}"] for kind, old, new, n in self.changes[:SHOWN]]
+        width = max((len(row[-1]) for row in rows), default=0)
+        return [
+            f"{self.reviewed:,} of {self.suggested:,} suggested sentences came back annotated, "
+            f"{self.unchanged:,} of them unchanged",
+            f"the suggestions scored against the corrections: precision "
+            f"{percent(score.precision)}, recall {percent(score.recall)}, F1 {percent(score.f1)}",
+            *table([[*row[:-1], row[-1].ljust(width)] for row in rows]),
+        ]
+
+
+def corrections(suggested: Iterable[Sentence], corrected: Iterable[Sentence]) -> Corrections:
+    """Compare suggested spans with what people made of them, sentence by sentence.
+
+    Sentences are matched by their tokens, so that some may be missing and their order may change.
+
+    Raises:
+        ValueError: No sentence stands in both.
+    """
+    wanted = {one.tokens: one for one in suggested if one.spans is not None}
+    found = {one.tokens: one for one in corrected if one.spans is not None}
+    both = [(found[tokens], one) for tokens, one in wanted.items() if tokens in found]
+    if wanted and not both:
+        raise ValueError(
+            "no corrected sentence is among the suggested ones; read both with the same tokenizer"
+        )
+    pairs = [
+        Pair(tuple(sorted(gold.spans or ())), tuple(sorted(one.spans or ()))) for gold, one in both
+    ]
+    changes = Counter(
+        (CORRECTED[case.kind], _words(case.predicted, one), _words(case.gold, gold))
+        for number, (gold, one) in enumerate(both)
+        for case in cases_of(number, pairs[number])
+        if case.kind != "matched"
+    )
+    return Corrections(
+        len(wanted),
+        len(both),
+        sum(pair.gold == pair.predicted for pair in pairs),
+        sum(label_scores(pairs).values(), Score()),
+        tuple((*change, count) for change, count in changes.most_common()),
+    )
+
+
+CORRECTED = {
+    "label": "label",
+    "boundary": "boundary",
+    "both": "both",
+    "missed": "added",
+    "spurious": "removed",
+}
+SHOWN = 20  # kinds of changes that are printed
+
+
+def _words(span: Span | None, sentence: Sentence) -> str:
+    if span is None:
+        return "nothing"
+    return f"{span.label} {' '.join(sentence.tokens[span.start : span.end])}"

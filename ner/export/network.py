@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ner.config import ConfigError
 from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
 from ner.export.graph import FLOAT, INT64, Graph
 from ner.export.parts import DRAWINGS, Floats, numbers
@@ -110,7 +111,13 @@ class Member:
 
 
 def members(network: Scorer) -> list[Member]:
-    """Return the networks that are averaged, ready to be exported."""
+    """Return the networks that are averaged, ready to be exported.
+
+    Raises:
+        ConfigError: One of them has no BiLSTM.
+    """
+    if not all(len(stack.encoder.forwards) for stack in network.stacks):
+        raise ConfigError("export supports models with a BiLSTM; this one has `encoder: false`")
     return [Member(stack, layers_of(stack.encoder)) for stack in network.stacks]
 
 

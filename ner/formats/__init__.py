@@ -23,8 +23,7 @@ from typing import Any, Literal
 
 from ner.errors import DataError, DataWarning
 from ner.formats import kinds
-from ner.formats.faults import STREAM
-from ner.formats.lines import COMPRESSED, check_encoding, compressing, expand
+from ner.formats.lines import COMPRESSED, STREAM, check_encoding, compressing, expand
 from ner.options import check_options, lookup, parameters_of
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, atomic_write

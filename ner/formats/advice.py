@@ -10,8 +10,7 @@ from pathlib import Path
 from ner.formats.columns import BOUNDARY, Fields, split
 from ner.formats.csv import NAMES
 from ner.formats.detection import is_any_tag
-from ner.formats.faults import Faults
-from ner.formats.lines import MAX_LINE, read_texts
+from ner.formats.lines import MAX_LINE, Faults, read_texts
 from ner.schemes import OUTSIDE
 
 SAMPLED = 2_000  # lines looked at

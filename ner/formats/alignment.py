@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ner.errors import DataWarning, Fault
-from ner.formats.faults import SHOWN
-from ner.formats.tokenization import Tokenizer
+from ner.formats.lines import SHOWN
+from ner.formats.offsets import Tokenizer
 from ner.sentence import Sentence, Span
 
 Offsets = Sequence[tuple[int, int]]  # the first character of each token, and one past its last

@@ -14,10 +14,9 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from ner.formats.alignment import Misfits
-from ner.formats.faults import Faults
-from ner.formats.offsets import Bounds
+from ner.formats.lines import Faults
+from ner.formats.offsets import DEFAULT, Bounds
 from ner.formats.standoff import MAX_DOCUMENT, Standoff, annotated, check_xml, elements
-from ner.formats.tokenization import DEFAULT
 from ner.sentence import Sentence, in_document
 
 _HEAD = (
@@ -43,7 +42,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         source: A path or ``"-"``.
         align: What becomes of spans that begin or end within a token, see
             ``ner.formats.alignment.align``.
-        tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
+        tokenizer: What cuts the text, see ``ner.formats.offsets.tokenizer_named``.
         offsets: How characters are counted, see ``ner.formats.offsets.counting_named``.
         trust_offsets: Whether offsets count where a span quotes another text.
         max_document: The bytes of the longest document that is read.

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks
+from ner.formats.lines import Faults, read_blocks
 from ner.sentence import Document, Sentence, Span
 
 BOUNDARY = "-DOCSTART-"

@@ -18,11 +18,18 @@ from typing import NamedTuple
 
 from ner.errors import DataError
 from ner.formats.alignment import Characters, Misfits, check_how, cut
-from ner.formats.faults import STREAM, Faults
-from ner.formats.lines import opened, read_blocks
-from ner.formats.offsets import CHARACTERS, MARK, OTHERS, Bounds, Counting, counting_named
+from ner.formats.lines import STREAM, Faults, opened, read_blocks
+from ner.formats.offsets import (
+    CHARACTERS,
+    DEFAULT,
+    MARK,
+    OTHERS,
+    Bounds,
+    Counting,
+    counting_named,
+    tokenizer_named,
+)
 from ner.formats.records import joined
-from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.sentence import Sentence, in_document
 
 _ENTITY = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)(?:\t(.*))?")
@@ -49,7 +56,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         encoding: Of the files.
         align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
             ``contract``, see ``ner.formats.alignment.align``.
-        tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
+        tokenizer: What cuts the text, see ``ner.formats.offsets.tokenizer_named``.
         offsets: How characters are counted, see ``ner.formats.offsets.counting_named``; without
             it in the way in which all entities of a text say what stands there.
         trust_offsets: Whether offsets count where an entity quotes another text.

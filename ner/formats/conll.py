@@ -30,8 +30,7 @@ from ner.formats.columns import (
 )
 from ner.formats.detection import Detection, Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.faults import Faults, title
-from ner.formats.lines import rereadable, taken
+from ner.formats.lines import Faults, rereadable, taken, title
 from ner.formats.table import (
     FATE,
     REFUSE,

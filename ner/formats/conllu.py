@@ -13,20 +13,22 @@ from typing import Any, TextIO
 
 from ner.errors import DataError
 from ner.formats.alignment import locate
+from ner.formats.conll2012 import Losses, parse
 from ner.formats.detection import Repairs
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.faults import Faults
-from ner.formats.lines import rereadable
-from ner.formats.marks import EMPTY, OUTSIDE_TOO, EntitySurvey, Marks
-from ner.formats.parentheses import Losses, parse
+from ner.formats.lines import Faults, rereadable
 from ner.formats.treebank import (
+    EMPTY,
     FORM,
     ID,
     MISC,
     NAMES,
+    OUTSIDE_TOO,
     UPOS,
+    EntitySurvey,
     Group,
     Groups,
+    Marks,
     TreebankOptions,
     TreebankOrigin,
     said,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ner.formats.annotations import task_record
 from ner.formats.json_values import Object, as_object
-from ner.formats.label_studio import task_record
 
 CAS_ENTITY = "NamedEntity"  # how the type of an entity of UIMA ends
 _CAS_OTHERS = {"Sentence", "Token", "Lemma", "POS", "DocumentMetaData", "DocumentAnnotation"}

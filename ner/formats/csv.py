@@ -15,8 +15,7 @@ from typing import NamedTuple, TextIO
 
 from ner.formats.detection import Repairs, TagCounts, complaint
 from ner.formats.documents import tags_of
-from ner.formats.faults import Faults
-from ner.formats.lines import MAX_SENTENCE, read_texts, rereadable
+from ner.formats.lines import MAX_SENTENCE, Faults, read_texts, rereadable
 from ner.options import lookup
 from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Sentence

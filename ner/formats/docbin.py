@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ner.errors import DataError
-from ner.formats.faults import title
-from ner.formats.lines import BLOCK, opened
+from ner.formats.lines import BLOCK, opened, title
 from ner.sentence import Sentence, Span, in_document
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ner.formats.records import MISSING, joined
 from ner.schemes import Scheme
-from ner.sentence import Document, Origin, Sentence, Span
+from ner.sentence import Document, Origin, Sentence, Span, SpanWithAlternatives
 
 DOCUMENT_TOKENS = 100_000  # a longer document is given in parts, so that memory stays bounded
 WHOLE = ("doccano", "prodigy", "labelstudio", "argilla")  # have no word for a token left open
@@ -145,7 +145,19 @@ def _span(span: Span, text: str, offsets: Sequence[tuple[int, int]]) -> dict[str
     record: dict[str, Any] = {"start": start, "end": end, "label": span.label}
     if span.score is not None:
         record["score"] = span.score
-    return record | {"text": text[start:end], "token_start": span.start, "token_end": span.end}
+    record |= {"text": text[start:end], "token_start": span.start, "token_end": span.end}
+    if isinstance(span, SpanWithAlternatives):
+        record["alternatives"] = [_span(one, text, offsets) for one in span.alternatives]
+    return record
+
+
+def alternatives_of(span: Span, sentence: Sentence) -> list[str]:
+    """Return the alternatives of a span as people read them: ``LOC Ada Obi (0.12)``."""
+    given = span.alternatives if isinstance(span, SpanWithAlternatives) else ()
+    return [
+        f"{one.label} {' '.join(sentence.tokens[one.start : one.end])} ({one.score or 0.0:.2f})"
+        for one in given
+    ]
 
 
 def tags_of(sentence: Sentence, scheme: Scheme) -> list[str]:
@@ -165,7 +177,12 @@ def _tags(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
 def _doccano(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
     text, offsets = _text(sentence)
     spans = [(offsets[one.start][0], offsets[one.end - 1][1], one) for one in sentence.spans or ()]
-    return {"text": text, "label": [[start, end, one.label] for start, end, one in spans]}
+    label = [[start, end, one.label] for start, end, one in spans]
+    record: dict[str, Any] = {"text": text, "label": label}
+    if wanted.as_suggestions(sentence):  # doccano keeps other keys beside the text, as metadata
+        record["scores"] = [one.score for _, _, one in spans]
+        record["alternatives"] = [alternatives_of(one, sentence) for _, _, one in spans]
+    return record
 
 
 def _prodigy(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
@@ -199,6 +216,8 @@ def _label_studio(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
         region: dict[str, Any] = {"id": f"span-{len(regions) + 1}", **names, "value": value}
         if span.score is not None:
             region["score"] = value["score"] = span.score
+        if others := alternatives_of(span, sentence):
+            region["meta"] = {"text": others}
         regions.append(region)
     task: dict[str, Any] = {"data": {"text": text}, "annotations": []}
     if wanted.as_suggestions(sentence):

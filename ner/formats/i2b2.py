@@ -14,12 +14,10 @@ from xml.sax.saxutils import quoteattr
 
 from ner.errors import DataError
 from ner.formats.alignment import Misfits
-from ner.formats.faults import STREAM, Faults
-from ner.formats.lines import MAX_SENTENCE, opened, read_blocks
-from ner.formats.offsets import Bounds
+from ner.formats.lines import MAX_SENTENCE, STREAM, Faults, opened, read_blocks
+from ner.formats.offsets import DEFAULT, Bounds
 from ner.formats.records import align_tokens
 from ner.formats.standoff import Standoff, annotated, check_xml, elements
-from ner.formats.tokenization import DEFAULT
 from ner.sentence import Sentence, Span, in_document
 
 _CONCEPT = re.compile(r'c="(.*)" (\d{1,9}):(\d{1,9}) (\d{1,9}):(\d{1,9})\|\|t="([^"]+)".*')
@@ -42,7 +40,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         source: A path, of a ``.con`` file or of XML.
         encoding: Of the files of 2010.
         align: For the XML, see ``ner.formats.alignment.align``.
-        tokenizer: For the XML, see ``ner.formats.tokenization.tokenizer_named``.
+        tokenizer: For the XML, see ``ner.formats.offsets.tokenizer_named``.
         offsets: For the XML, see ``ner.formats.offsets.counting_named``.
         trust_offsets: Whether offsets count where a tag quotes another text.
         faults: Where bad lines are noted instead of raised.

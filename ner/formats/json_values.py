@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks
+from ner.formats.lines import Faults, read_blocks
 
 Value = tuple[int, Any]  # the line a JSON value begins on, and the value
 Lines = Iterator[tuple[int, str]]

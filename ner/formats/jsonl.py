@@ -22,12 +22,10 @@ from ner.formats.alignment import Misfits, check_how
 from ner.formats.conventions import expanded, with_names
 from ner.formats.detection import Detection, Repairs, TagCounts
 from ner.formats.documents import ARRAYS, DOCUMENT_TOKENS, SHAPES, WHOLE, Part, Wanted
-from ner.formats.faults import Faults
 from ner.formats.json_values import Value, values
-from ner.formats.lines import COMPRESSORS, rereadable, taken
-from ner.formats.offsets import counting_named
+from ner.formats.lines import COMPRESSORS, Faults, rereadable, taken
+from ner.formats.offsets import DEFAULT, counting_named, tokenizer_named
 from ner.formats.records import MISSING, TAGS, RecordReader, given_tags
-from ner.formats.tokenization import DEFAULT, tokenizer_named
 from ner.schemes import SCHEMES, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence
 
@@ -60,7 +58,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         scheme: Of the tags; without it the file tells.
         align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
             ``contract``, see ``ner.formats.alignment.align``.
-        tokenizer: What cuts raw text, see ``ner.formats.tokenization.tokenizer_named``.
+        tokenizer: What cuts raw text, see ``ner.formats.offsets.tokenizer_named``.
         offsets: How characters are counted, see ``ner.formats.offsets.counting_named``.
         annotation: The key that holds the annotation, where another would be read or several are
             there.

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ner.formats.csv import is_header
-from ner.formats.faults import Faults
-from ner.formats.lines import broken, opened
+from ner.formats.lines import Faults, broken, opened
 
 SAMPLED = 4_000  # bytes looked at
 

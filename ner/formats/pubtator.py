@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import TextIO
 
 from ner.formats.alignment import Misfits
-from ner.formats.faults import Faults
-from ner.formats.lines import MAX_SENTENCE, read_blocks
-from ner.formats.offsets import Bounds
+from ner.formats.lines import MAX_SENTENCE, Faults, read_blocks
+from ner.formats.offsets import DEFAULT, Bounds
 from ner.formats.standoff import Standoff, annotated
-from ner.formats.tokenization import DEFAULT
 from ner.sentence import Sentence
 
 _TEXT = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
@@ -58,7 +56,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         encoding: Of the file.
         align: What becomes of spans that begin or end within a token, see
             ``ner.formats.alignment.align``.
-        tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
+        tokenizer: What cuts the text, see ``ner.formats.offsets.tokenizer_named``.
         offsets: How characters are counted, see ``ner.formats.offsets.counting_named``.
         trust_offsets: Whether offsets count where a span quotes another text.
         faults: Where bad lines are noted instead of raised.

@@ -27,8 +27,7 @@ from ner.formats.annotations import (
 from ner.formats.conventions import canonical
 from ner.formats.detection import is_any_tag
 from ner.formats.json_values import Object
-from ner.formats.offsets import CHARACTERS, Counting, Evidence, counting_named
-from ner.formats.tokenization import tokenizer_named
+from ner.formats.offsets import CHARACTERS, Counting, Evidence, counting_named, tokenizer_named
 from ner.schemes import Scheme
 from ner.sentence import Document, Sentence, Span, in_document
 

@@ -20,10 +20,9 @@ from xml.sax.saxutils import escape, quoteattr
 from ner.errors import DataWarning
 from ner.formats.alignment import Characters, Misfits, check_how, cut
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks
+from ner.formats.lines import Faults, read_blocks
+from ner.formats.offsets import DEFAULT, Tokenizer, tokenizer_named
 from ner.formats.records import joined
-from ner.formats.tokenization import DEFAULT, Tokenizer, tokenizer_named
 from ner.sentence import Document, Sentence
 
 ELEMENTS = "enamex timex numex"  # that mark entities
@@ -60,7 +59,7 @@ def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
         encoding: Of the file.
         align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
             ``contract``, see ``ner.formats.alignment.align``.
-        tokenizer: What cuts the text, see ``ner.formats.tokenization.tokenizer_named``.
+        tokenizer: What cuts the text, see ``ner.formats.offsets.tokenizer_named``.
         elements: The elements that mark entities, separated by blanks; where they have no attribute
             ``type``, their name is the label.
         faults: Where bad lines are noted instead of raised.

@@ -14,8 +14,7 @@ from typing import TextIO
 from ner.errors import BAD_TAG
 from ner.formats.detection import Repairs, TagCounts, complaint
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents, tags_of
-from ner.formats.faults import Faults
-from ner.formats.lines import read_blocks, rereadable
+from ner.formats.lines import Faults, read_blocks, rereadable
 from ner.formats.records import MISSING
 from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Document, Origin, Sentence

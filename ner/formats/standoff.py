@@ -16,10 +16,8 @@ from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 from ner.errors import DataWarning
 from ner.formats.alignment import Misfits, check_how, cut
 from ner.formats.annotations import placed
-from ner.formats.faults import Faults
-from ner.formats.lines import BLOCK, opened
-from ner.formats.offsets import CHARACTERS, Bounds, Evidence, counting_named
-from ner.formats.tokenization import tokenizer_named
+from ner.formats.lines import BLOCK, Faults, opened
+from ner.formats.offsets import CHARACTERS, Bounds, Evidence, counting_named, tokenizer_named
 from ner.sentence import Sentence, in_document
 
 MAX_DOCUMENT = 1 << 23  # bytes of one document of XML, which is held as a whole

@@ -17,17 +17,18 @@ from ner.formats.columns import (
     FILLED,
     Aside,
     ColumnLayout,
+    Cutter,
     Fields,
     Row,
     Rows,
     Whole,
     columns_of,
     named,
+    paragraphs,
+    telling,
     usual_width,
 )
-from ner.formats.faults import Faults
-from ner.formats.lines import MAX_LINE, MAX_SENTENCE, read_texts
-from ner.formats.paragraphs import Cutter, paragraphs, telling
+from ner.formats.lines import MAX_LINE, MAX_SENTENCE, Faults, read_texts
 from ner.options import lookup, suggestion
 
 Column = int | str

@@ -17,8 +17,7 @@ from typing import TextIO
 from ner.errors import DataWarning
 from ner.formats.alignment import locate
 from ner.formats.documents import Boundary, Parsed, in_documents
-from ner.formats.faults import Faults
-from ner.formats.lines import MAX_SENTENCE, read_blocks
+from ner.formats.lines import MAX_SENTENCE, Faults, read_blocks
 from ner.formats.standoff import annotated
 from ner.schemes import outermost
 from ner.sentence import Sentence, Span

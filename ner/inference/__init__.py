@@ -1,7 +1,6 @@
-"""Tagging: from sentences to spans with their probabilities, by way of a network.
+"""Tagging: engines that turn sentences into spans with probabilities.
 
-The names are imported when first asked for, so that what needs no torch can be used where it is
-not installed.
+Names are imported on first access, so that modules without torch can be used without it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from ner.inference.fast import engine_for as engine_for
     from ner.inference.plain import PlainEngine as PlainEngine
 
-MOST_THREADS = 1024  # of one process: far more than help; of many more it dies
+MOST_THREADS = 1024  # per process: more than is ever useful; many more crash it
 _HOMES = {
     "Decoding": "ner.inference.decoding",
     "FastEngine": "ner.inference.fast",
@@ -27,7 +26,7 @@ __all__ = ["MOST_THREADS", "Decoding", "FastEngine", "PlainEngine", "engine_for"
 
 
 def __getattr__(name: str) -> object:
-    """Import the home of a public name when it is first asked for (PEP 562)."""
+    """Import a public name on first access (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,7 +1,7 @@
-"""The base of every engine whose network gives emissions as numpy arrays; needs no torch.
+"""The base of engines whose networks return emissions as numpy arrays; needs no torch.
 
-Sentences go through the recurrence in groups of like length; tags are chosen and read without
-Python looking at any token; long sentences are read in overlapping windows.
+Sentences are processed in groups of similar length, tags are decoded in bulk without a Python loop
+over tokens, and long sentences are encoded in overlapping windows.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from ner.inference.span_decoder import (
 )
 from ner.sentence import Sentence, Span
 
-ROWS = 384  # sentences that go through the recurrence together: few steps, yet in a fast cache
-GROUP = 8192  # tokens of them at most
-FEW = 2048  # the same, where several readings of each sentence are sought
-SLICE = 32768  # tokens that are looked up together
-WHOLE = 100_000  # a sentence of more tokens is decoded in pieces
-WINDOWS = 1 << 15  # tokens of windows that go through the recurrence together
+ROWS = 384  # sentences per group: few recurrent steps, yet states that fit the CPU cache
+GROUP = 8192  # maximum tokens per group
+FEW = 2048  # maximum tokens per group for n-best decoding
+SLICE = 32768  # tokens looked up together
+WHOLE = 100_000  # longer sentences are decoded in pieces
+WINDOWS = 1 << 15  # maximum tokens of windows that are encoded together
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -47,12 +47,12 @@ Table = TypeVar("Table")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateBatch(Generic[Table]):
-    """Sentences as numbers.
+    """Indexed sentences, with the LSTM input gates of their distinct tokens.
 
     Attributes:
-        tables: For each network the gates of distinct tokens.
-        rows: For each network and sentence the row of each token in the table.
-        contexts: For each context embedding and sentence what it made of the tokens.
+        tables: For each network, the gates of distinct tokens.
+        rows: For each network and sentence, the row of each token in the table.
+        contexts: For each context embedding and sentence, the indices of its tokens.
     """
 
     tables: list[Table]
@@ -65,12 +65,12 @@ class GateBatch(Generic[Table]):
         lengths: Sequence[int],
         contexts: list[list[Arrays]],
     ) -> GateBatch[Table]:
-        """The reading of sentences of these lengths.
+        """Split the rows of a batch by sentence.
 
         Args:
-            looked: For each network the table, and the rows of the tokens of all sentences.
-            lengths: The tokens of each sentence.
-            contexts: For each context embedding and sentence what it made of the tokens.
+            looked: For each network, the table and the rows of the tokens of all sentences.
+            lengths: The number of tokens of each sentence.
+            contexts: For each context embedding and sentence, the indices of its tokens.
         """
         ends = list(accumulate(lengths))
         bounds = list(zip([0, *ends], ends, strict=False))
@@ -81,7 +81,7 @@ class GateBatch(Generic[Table]):
         )
 
     def windows(self, bounds: Sequence[tuple[int, int]]) -> GateBatch[Table]:
-        """Of a reading of one sentence, stretches of its tokens as sentences."""
+        """Return windows of the only sentence, as sentences."""
         return GateBatch(
             self.tables,
             [[own[0][start:end] for start, end in bounds] for own in self.rows],
@@ -93,7 +93,7 @@ class GateBatch(Generic[Table]):
 
 
 class Emitter(Protocol[Table]):
-    """A network that is ready to tag with."""
+    """A network prepared for tagging."""
 
     @property
     def moves(self) -> Moves:
@@ -102,7 +102,7 @@ class Emitter(Protocol[Table]):
 
     @property
     def capacity(self) -> int:
-        """The most tokens that can be read at a time."""
+        """The maximum number of tokens per call of ``read``."""
         ...
 
     def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
@@ -112,39 +112,39 @@ class Emitter(Protocol[Table]):
     def read(
         self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
     ) -> GateBatch[Table]:
-        """The tokens of sentences, at most ``capacity`` together, as numbers.
+        """Index the tokens of sentences.
 
         Args:
-            sentences: The tokens of each.
-            contexts: For each context embedding and sentence what it made of the tokens.
+            sentences: The tokens of each sentence, at most ``capacity`` in total.
+            contexts: For each context embedding and sentence, the indices of its tokens.
         """
         ...
 
     def emissions(self, reading: GateBatch[Table], numbers: Sequence[int]) -> Floats:
-        """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
+        """Return the emissions of some sentences, longest first, ``(tokens, tags)``."""
         ...
 
 
 class BatchEngine(Generic[Table]):
-    """Tags by way of an emitter. May be used by several threads at once.
+    """Tags sentences with the emissions of an `Emitter`. Thread-safe.
 
     Args:
-        decoder: Chooses the spans.
+        decoder: Decodes emissions to spans.
     """
 
     def __init__(self, decoder: SpanDecoder) -> None:
         self.decoder = decoder
 
     def emitter(self) -> Emitter[Table]:
-        """The module that computes emissions."""
+        """Return the network that computes emissions."""
         raise NotImplementedError
 
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
-        """The spans of each sentence, each with its probability."""
+        """Return the spans of each sentence with their probabilities."""
         found: list[tuple[Span, ...]] = [()] * len(sentences)
         emitter = self.emitter()
         lengths = [len(sentence) for sentence in sentences]
-        if len(lengths) == 1 and 0 < lengths[0] <= LONG:  # the shortest way for a single one
+        if len(lengths) == 1 and 0 < lengths[0] <= LONG:  # the fastest way for one sentence
             reading = _read(emitter, [bare(sentences[0])])
             emissions = emitter.emissions(reading, range(1))
             return self.decoder.spans(emitter.moves, emissions, np.array(lengths))
@@ -160,17 +160,17 @@ class BatchEngine(Generic[Table]):
     def alternatives(
         self, sentences: Sequence[Sentence], count: int
     ) -> list[tuple[NBestParse, ...]]:
-        """The most probable readings of each sentence, the best first.
+        """Return the most probable parses of each sentence, the best first.
 
         Args:
             sentences: The sentences.
-            count: The most readings of a sentence.
+            count: The maximum number of parses per sentence.
 
         Raises:
-            ValueError: ``count`` is below 1.
+            ValueError: ``count`` is less than 1.
         """
         if count < 1:
-            raise ValueError(f"the number of readings must be at least 1, got {count}")
+            raise ValueError(f"count must be at least 1, got {count}")
         found: list[tuple[NBestParse, ...]] = [(NBestParse((), 1.0),)] * len(sentences)
         emitter = self.emitter()
         for numbers, emissions, lengths in _emitted(emitter, sentences, FEW):
@@ -185,9 +185,9 @@ class BatchEngine(Generic[Table]):
         return found
 
     def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
-        """Yield the distributions over the tags of some sentences, and which sentences those are.
+        """Yield the indices of a group of sentences, and the scores of their tags.
 
-        The groups are those of ``predict``. Empty sentences have none.
+        The groups are those of ``predict``. Empty sentences are left out.
         """
         emitter = self.emitter()
         for numbers, emissions, lengths in _emitted(emitter, sentences, GROUP):
@@ -201,8 +201,8 @@ class BatchEngine(Generic[Table]):
         """Tag one sentence of any length in bounded memory, as ``predict`` tags it.
 
         Yields:
-            Some next tokens of the sentence, and the spans among them, counted from the first of
-            these. Only a span of more than ten thousand tokens is cut.
+            The next tokens of the sentence, and the spans among them, counted from the first of
+            these tokens. Only spans of more than ten thousand tokens are cut.
         """
         source = iter(tokens)
         held = tuple(islice(source, WHOLE + 1))
@@ -215,15 +215,15 @@ class BatchEngine(Generic[Table]):
     def _pieces(
         self, emitter: Emitter[Table], stretch_of: Callable[[int, int], Sentence]
     ) -> Iterator[tuple[Sentence, slice, tuple[Span, ...]]]:
-        """A sentence piece by piece.
+        """Tag a sentence piece by piece.
 
         Args:
-            emitter: What gives the emissions.
-            stretch_of: The tokens of the sentence from one place to another, or to its end.
+            emitter: Computes the emissions.
+            stretch_of: Returns the tokens [start, end) of the sentence, or to its end.
 
         Yields:
-            The tokens that were looked at; which of them the piece is; the spans in it, counted
-            from its first token.
+            The tokens that were encoded; which of them belong to the piece; the spans in the piece,
+            counted from its first token.
         """
         place, tag, last = 0, None, False
         size = min(PIECE, emitter.capacity - 2 * MARGIN)
@@ -239,7 +239,7 @@ class BatchEngine(Generic[Table]):
                 place, tag = place + len(tags), int(tags[-1])
 
     def _long(self, emitter: Emitter[Table], sentence: Sentence) -> tuple[Span, ...]:
-        """The spans of a sentence too long for the groups."""
+        """Return the spans of a sentence that is too long for the groups."""
         if len(sentence) <= WHOLE:
             emissions = self._windowed(emitter, bare(sentence))
             return self.decoder.spans(emitter.moves, emissions, np.array([len(sentence)]))[0]
@@ -251,7 +251,7 @@ class BatchEngine(Generic[Table]):
         return tuple(found)
 
     def _windowed(self, emitter: Emitter[Table], sentence: Sentence) -> Floats:
-        """The emissions of a long sentence, ``(tokens, tags)``, window by window."""
+        """Return the emissions of a long sentence, ``(tokens, tags)``, window by window."""
         contexts = emitter.contexts([sentence])
         emissions = np.empty((len(sentence), len(self.decoder.tags)), np.float32)
         parts = windows(len(sentence))
@@ -269,10 +269,11 @@ class BatchEngine(Generic[Table]):
 def _emitted(
     emitter: Emitter[Table], sentences: Sequence[Sentence], tokens: int
 ) -> Iterator[tuple[list[int], Floats, Integers]]:
-    """Yield the emissions of all but empty and long sentences, in chunks of tokens.
+    """Yield the emissions of all sentences that are neither empty nor long, group by group.
 
     Yields:
-        The numbers of some sentences, longest first; their emissions in flat order, and lengths.
+        The indices of some sentences, longest first; their emissions, ``(tokens, tags)``; and
+        their lengths.
     """
     lengths = [len(sentence) for sentence in sentences]
     for numbers in _slices(lengths, min(SLICE, emitter.capacity)):
@@ -285,7 +286,7 @@ def _emitted(
 
 
 def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> GateBatch[Table]:
-    """Whole sentences as numbers."""
+    """Index whole sentences."""
     contexts = emitter.contexts(sentences)
     return emitter.read([sentence.tokens for sentence in sentences], contexts)
 
@@ -293,7 +294,7 @@ def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> GateBatch[T
 def _fill(
     emitter: Emitter[Table], reading: GateBatch[Table], parts: list[Window], emissions: Floats
 ) -> None:
-    """Write the emissions that each window keeps to where they belong."""
+    """Write the emissions that each window keeps into those of the sentence."""
     parts = sorted(parts, key=lambda w: w.end - w.start, reverse=True)
     reading = reading.windows([(w.start, w.end) for w in parts])
     lengths = np.array([w.end - w.start for w in parts])
@@ -306,19 +307,19 @@ def _fill(
 
 
 class _Read:
-    """A sentence whose tokens are read as they are asked for, and forgotten when that is over.
+    """A sentence whose tokens are read on demand and dropped once they are behind.
 
     Args:
-        tokens: Its tokens, each of which is given once.
+        tokens: Its tokens; iterated once.
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._source = iter(tokens)
         self._held: tuple[str, ...] = ()
-        self._first = 0  # the place of the first that is held
+        self._first = 0  # the index of the first token held
 
     def __call__(self, start: int, end: int) -> Sentence:
-        """The tokens from one place to another, neither before that asked for last."""
+        """Return the tokens [start, end); neither may be less than in the call before."""
         held = self._held[start - self._first :]
         self._held = (*held, *islice(self._source, end - start - len(held)))
         self._first = start
@@ -326,7 +327,7 @@ class _Read:
 
 
 def _stretch(sentence: Sentence, start: int, end: int) -> Sentence:
-    """Some tokens of a sentence with what else the network reads of them."""
+    """Return some tokens of a sentence, with their columns and vectors."""
     vectors = sentence.vectors
     return Sentence(
         sentence.tokens[start:end],
@@ -336,7 +337,7 @@ def _stretch(sentence: Sentence, start: int, end: int) -> Sentence:
 
 
 def bare(sentence: Sentence) -> Sentence:
-    """A sentence without its annotation, so that nothing can look at it."""
+    """Return a sentence without its annotation, so that the network cannot see it."""
     if sentence.spans is None:
         return sentence
     return Sentence(  # `dataclasses.replace` takes several times as long
@@ -351,7 +352,7 @@ def bare(sentence: Sentence) -> Sentence:
 
 
 def _slices(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
-    """Yield the numbers of non-empty sentences except long ones, in chunks of tokens."""
+    """Yield the indices of sentences that are neither empty nor long, in chunks of tokens."""
     some: list[int] = []
     tokens = 0
     for number, length in enumerate(lengths):
@@ -367,7 +368,7 @@ def _slices(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
 
 
 def _groups(ends: Integers, tokens: int) -> Iterator[tuple[int, int]]:
-    """From which sentence to which each group goes, given the running sums of their lengths."""
+    """Yield the first sentence and the end of each group, given the cumulative lengths."""
     first, before = 0, 0
     while first < len(ends):
         last = max(first + 1, int(np.searchsorted(ends, before + tokens, side="right")))

@@ -1,4 +1,4 @@
-"""Choose spans from the distribution of a network, and compute their probabilities."""
+"""The settings of decoding: how spans are chosen, and how probabilities are calibrated."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any, TypeVar
 from ner.errors import ConfigError
 
 Chain = TypeVar("Chain")  # ner.crf.LinearChain or ner.crf.core.scores.ChainScores
-WAYS = ("viterbi", "posterior", "greedy")  # to choose tags; the names of ``ner.crf.DECODERS``
+WAYS = ("viterbi", "posterior", "greedy")  # the keys of ``ner.crf.DECODERS``
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """Settings of a tagger that need no training; they are stored with the model.
+    """The settings of a tagger that can change after training; they are stored with the model.
 
     Attributes:
         decode: ``viterbi``, the most probable tag sequence, or ``posterior``, the most probable
             spans: those above the threshold.
-        threshold: Of ``posterior``: the least probability of a span.
-        temperature: What all scores are divided by before probabilities are taken; fitted on
+        threshold: The minimum probability of a span for ``posterior``.
+        temperature: The divisor of all scores before probabilities are computed; fitted on
             development data by ``ner.analysis.calibration``. The best tag sequence is the same
             at every temperature.
         min_score: Spans less probable than this are dropped.
-        miss_cost: What missing an entity costs in false alarms: its logarithm is taken from the
-            score of O at every token before spans are chosen, so that above 1 more tokens are
-            found to be of entities. The probabilities of spans stay what they are.
+        miss_cost: The cost of a missed entity, in false alarms. Its logarithm is subtracted from
+            the score of O at every token before spans are chosen, so that values above 1 find
+            more entity tokens. The probabilities of spans do not change.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -56,25 +56,27 @@ class Decoding:
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> Decoding:
-        """The settings a model directory holds, where it holds any.
+        """Return the settings stored in a model directory.
 
         Raises:
-            ConfigError: They are not such settings.
+            ConfigError: A setting is unknown or out of its range.
         """
         if not set(settings) <= set(cls.__slots__):
-            raise ConfigError(f"decoding: expected {', '.join(cls.__slots__)}, got {settings!r}")
+            unknown = ", ".join(sorted(map(str, set(settings) - set(cls.__slots__))))
+            known = ", ".join(cls.__slots__)
+            raise ConfigError(f"decoding: unknown setting {unknown}; expected {known}")
         return cls(**settings)
 
     def tempered(self, chain: Chain) -> Chain:
-        """The distribution from which probabilities are taken."""
+        """Return the distribution with all scores divided by the temperature."""
         if self.temperature == 1.0:
             return chain
         scores = ("emissions", "transitions", "start", "end")
         hot = {name: getattr(chain, name) / self.temperature for name in scores}
-        return replace(chain, **hot)  # type: ignore[type-var]  # a dataclass, of either kind
+        return replace(chain, **hot)  # type: ignore[type-var]  # either kind is a dataclass
 
     def biased(self, chain: Chain, outside: int = 0) -> Chain:
-        """Return a tempered distribution as spans are chosen from it: O is charged for misses."""
+        """Return the distribution that spans are chosen from: O is charged for misses."""
         if self.miss_cost == 1.0:
             return chain
         emissions = chain.emissions + 0.0  # type: ignore[attr-defined]  # a copy

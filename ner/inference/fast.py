@@ -1,7 +1,7 @@
-"""The fast engine on a CPU: the spans of the plain engine, several times faster.
+"""The fast engine for CPUs: the same spans as the plain engine, several times faster.
 
-What a token gives to the first layer by itself is computed once and remembered, and the
-recurrence is laid out without padding; the rest is done by ``BatchEngine``.
+The contribution of each distinct token to the gates of the first LSTM layer is computed once and
+cached, and the recurrence runs without padding. ``BatchEngine`` does the rest.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from ner.sentence import Sentence
 
 
 class CPUNetwork:
-    """A copy of a network's weights as they are now, and what has been computed with them.
+    """A copy of a network's current weights, with a cache of the gates computed from them.
 
     Args:
-        network: A network of float32 on the CPU, or an ensemble of such.
-        cache: The most bytes of gates that are remembered.
+        network: A float32 network on the CPU, or an ensemble of such networks.
+        cache: The maximum size of the cache of gates, in bytes.
     """
 
     def __init__(self, network: Scorer, *, cache: int = CACHE) -> None:
@@ -43,7 +43,7 @@ class CPUNetwork:
 
     @property
     def capacity(self) -> int:
-        """The most tokens that can be read at a time."""
+        """The maximum number of tokens per call of ``read``."""
         return min(member.types.capacity for member in self._members)
 
     def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
@@ -54,18 +54,18 @@ class CPUNetwork:
     def read(
         self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
     ) -> GateBatch[Tensor]:
-        """The tokens of sentences, at most ``capacity`` together, as numbers.
+        """Index the tokens of sentences.
 
         Args:
-            sentences: The tokens of each.
-            contexts: For each context embedding and sentence what it made of the tokens.
+            sentences: The tokens of each sentence, at most ``capacity`` in total.
+            contexts: For each context embedding and sentence, the indices of its tokens.
         """
         looked = [member.types.look_up(sentences) for member in self._members]
         return GateBatch.of(looked, list(map(len, sentences)), contexts)
 
     @torch.inference_mode()
     def emissions(self, reading: GateBatch[Tensor], numbers: Sequence[int]) -> NDArray[np.float32]:
-        """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
+        """Return the emissions of some sentences, longest first, ``(tokens, tags)``."""
         lengths = np.array([len(reading.rows[0][number]) for number in numbers])
         packed = PackedSequence.of(lengths)
         contexts = [[own[number] for number in numbers] for own in reading.contexts]
@@ -80,7 +80,7 @@ class CPUNetwork:
 
 
 class _Member:
-    """One stack."""
+    """One member of an ensemble: its stack, weights and cached gates."""
 
     def __init__(self, stack: Stack, cache: int) -> None:
         self.stack = stack
@@ -115,7 +115,7 @@ class _Member:
         rows: NDArray[np.int64],
         contexts: Sequence[Sequence[Arrays]],
     ) -> Tensor:
-        """The emissions of packed tokens, in flat order, ``(tokens, tags)``."""
+        """Return the emissions of packed tokens, sentence by sentence, ``(tokens, tags)``."""
         if self._kernels:
             return self._natively(packed, table, rows, contexts)
         if len(packed.lengths) == 1:
@@ -174,7 +174,7 @@ class _Member:
         rows: NDArray[np.int64],
         contexts: Sequence[Sequence[Arrays]],
     ) -> Tensor:
-        """The emissions of a single sentence."""
+        """Return the emissions of a single sentence, ``(tokens, tags)``."""
         first, *above = self.layers
         ways = [rows, rows[::-1]][: first.directions]
         gates = np.stack([own.take(way, 0) for own, way in zip(table.numpy(), ways, strict=True)])
@@ -189,7 +189,7 @@ class _Member:
         return torch.addmm(self._bias, torch.from_numpy(outputs), self._projection)
 
     def _projected(self, outputs: Tensor, places: Sequence[Tensor]) -> Tensor:
-        """The emissions that halved outputs give, in flat order, ``(tokens, tags)``."""
+        """Project halved outputs to emissions, sentence by sentence, ``(tokens, tags)``."""
         emissions = torch.addmm(self._bias, outputs[0], self._projections[0])
         emissions = emissions.index_select(0, places[0])
         if len(places) > 1:
@@ -199,10 +199,10 @@ class _Member:
 
 
 def _along_text(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The outputs of one sentence side by side, ``(tokens, directions * width)``.
+    """Concatenate the outputs of one sentence, ``(tokens, directions * width)``.
 
     Args:
-        outputs: ``(tokens, directions, width)``, the backward ones from the end on.
+        outputs: ``(tokens, directions, width)``; the backward ones start at the end.
     """
     return np.concatenate(
         [outputs[:, 0], *(outputs[::-1, d] for d in range(1, outputs.shape[1]))], 1
@@ -217,16 +217,15 @@ def moves_of(network: Scorer) -> Moves:
 
 
 class FastEngine(BatchEngine[Tensor]):
-    """Tags on the CPU with a network of float32. May be used by several threads at once.
+    """Tags on the CPU with a float32 network. Thread-safe.
 
-    The weights are copied when it is first used and whenever they have changed since, as an
-    optimiser or ``load_state_dict`` changes them. (A change by way of ``parameter.data`` is seen
-    by nobody.)
+    The weights are copied on first use, and again after an optimiser or ``load_state_dict`` has
+    changed them. (Changes of ``parameter.data`` cannot be detected.)
 
     Args:
-        network: The network; it is read, never changed.
-        decoding: How spans are chosen.
-        cache: The most bytes of gates that are remembered.
+        network: The network; it is never modified.
+        decoding: The decoding settings.
+        cache: The maximum size of the cache of gates, in bytes.
     """
 
     def __init__(
@@ -236,21 +235,22 @@ class FastEngine(BatchEngine[Tensor]):
         self.network = network
         self.decoding = decoding
         self.cache = cache
-        self._parameters = list(network.parameters())  # to go through the modules takes time
+        self._parameters = list(network.parameters())  # once: traversing the modules is slow
         self._lock = Lock()
         self._current: tuple[tuple[int, ...], CPUNetwork] | None = None
 
     @staticmethod
     def serves(network: Scorer) -> bool:
-        """Return whether it can tag with this network, as it is now."""
-        return not network.training and _usual(list(network.parameters()))
+        """Return whether this engine supports a network in its current state."""
+        recurrent = all(len(stack.encoder.forwards) for stack in network.stacks)
+        return recurrent and not network.training and _usual(list(network.parameters()))
 
     def fits(self) -> bool:
-        """Return whether it can tag with its network, as that is now."""
+        """Return whether this engine still supports its network."""
         return not self.network.training and _usual(self._parameters)
 
     def emitter(self) -> CPUNetwork:
-        """The weights as they are now."""
+        """Return the network with its current weights."""
         state = tuple([part for w in self._parameters for part in (w.data_ptr(), w._version)])
         current = self._current
         if current is None or current[0] != state:
@@ -271,11 +271,11 @@ def _usual(weights: list[torch.nn.Parameter]) -> bool:
 
 
 def engine_for(network: Scorer, decoding: Decoding | None = None) -> FastEngine | PlainEngine:
-    """The fastest engine that can tag with a network, as it is now.
+    """Return the fastest engine that supports a network in its current state.
 
     Args:
         network: The network.
-        decoding: How spans are chosen.
+        decoding: The decoding settings.
     """
     engine = FastEngine if FastEngine.serves(network) else PlainEngine
     return engine(network, decoding or Decoding())

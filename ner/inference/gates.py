@@ -19,14 +19,14 @@ from ner.sentence import Sentence
 
 
 class TypeGates:
-    """The gates of tokens: a row per token and direction.
+    """The gates of distinct tokens: one row per token and direction, computed once.
 
     Args:
-        embeddings: The embeddings that see the token alone.
-        weights: From their vectors, side by side, to gates, ``(width, directions * gates)``.
+        embeddings: The type embeddings.
+        weights: From their concatenated vectors to gates, ``(width, directions * gates)``.
         bias: ``(directions * gates,)``.
-        directions: How many there are.
-        capacity: The most tokens that are remembered.
+        directions: The number of directions.
+        capacity: The maximum number of cached tokens.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class TypeGates:
     ) -> None:
         self.capacity = capacity
         gates = weights.shape[1] // directions
-        # no method of ours: in a circle of references, old weights and rows would stay for long
+        # not a method: a reference cycle would keep old weights and rows in memory
         compute = partial(_gates, embeddings, weights, bias, directions)
         self._remembered = TokenCache(compute, (directions, capacity, gates))
 
@@ -47,9 +47,9 @@ class TypeGates:
         return len(self._remembered)
 
     def look_up(self, sentences: Sequence[Sequence[str]]) -> tuple[Tensor, NDArray[np.int64]]:
-        """The table, ``(directions, capacity, gates)``, and the row of each token in it.
+        """Return the table, ``(directions, capacity, gates)``, and the row of each token.
 
-        The rows stay valid for this table, whatever other threads look up meanwhile.
+        The rows stay valid for this table, whatever other threads look up in the meantime.
 
         Args:
             sentences: At most ``capacity`` tokens.
@@ -74,18 +74,18 @@ def _gates(
 
 
 class ContextGates:
-    """The share of one context embedding.
+    """The contribution of one context embedding to the gates.
 
-    Most tokens of an embedding that works token by token have nothing but zeros to show. What
-    those give is the same for all, so it is part of the bias, and only the others are computed.
+    Most indices of a tokenwise embedding are zero. Their contribution is the same for all tokens,
+    so it is added to the bias, and only the other tokens are computed.
 
     Args:
         part: The embedding.
         weights: From its vectors to gates, ``(width, directions * gates)``.
-        directions: How many there are.
+        directions: The number of directions.
 
     Attributes:
-        constant: What every token gives, ``(directions * gates,)``.
+        constant: The contribution of zero indices, ``(directions * gates,)``.
     """
 
     def __init__(self, part: ContextEmbedding, weights: Tensor, directions: int) -> None:
@@ -97,12 +97,12 @@ class ContextGates:
             self.constant = self._shares(nothing)[0]
 
     def add_to(self, gates: Tensor, sentences: Sequence[Arrays], packed: PackedSequence) -> None:
-        """Add to gates in packed order, ``(directions, tokens, gates)``.
+        """Add the contribution to gates in packed order, ``(directions, tokens, gates)``.
 
         Args:
-            gates: Changed in place.
-            sentences: What the embedding's ``index`` made of each packed sentence.
-            packed: Where the tokens stand.
+            gates: Modified in place.
+            sentences: The embedding's indices for each packed sentence.
+            packed: The layout of the tokens.
         """
         if self.part.sentencewise:
             self._add_by_sentence(gates, sentences, packed)
@@ -123,7 +123,7 @@ class ContextGates:
     def _add_by_sentence(
         self, gates: Tensor, sentences: Sequence[Arrays], packed: PackedSequence
     ) -> None:
-        """Add what sentences give to all their tokens, step by step: no place is looked up."""
+        """Add the contribution of sentences to all their tokens, step by step."""
         firsts = [np.stack([a[0] for a in arrays]) for arrays in zip(*sentences, strict=True)]
         if not any(array.any() for array in firsts):
             return
@@ -139,7 +139,7 @@ class ContextGates:
     def _add_some(
         self, gates: Tensor, arrays: Arrays, places: NDArray[np.int64], packed: PackedSequence
     ) -> None:
-        """Add what tokens at flat places give, less what is in the bias."""
+        """Add the contribution of tokens at flat indices, less the constant in the bias."""
         differs = reduce(np.logical_or, (_rows_with_any(a[1:] != a[:-1]) for a in arrays))
         heads = np.flatnonzero(np.concatenate(([True], differs)))  # of runs of equal rows
         shares = self._shares(tuple(a[heads] for a in arrays)).sub_(self.constant)
@@ -152,7 +152,7 @@ class ContextGates:
             gates[direction].index_add_(0, rows, shares[:, direction])
 
     def _shares(self, arrays: Arrays) -> Tensor:
-        """Return gate inputs of tokens, each as a sentence, ``(tokens, directions * gates)``."""
+        """Return the contribution of single tokens, ``(tokens, directions * gates)``."""
         vectors = self.part(*(torch.from_numpy(array[:, None]) for array in arrays))
         return torch.mm(vectors.squeeze(1), self._weights)
 

@@ -1,11 +1,13 @@
-"""An LSTM for use alone, not for training: the same numbers as ``nn.LSTM``, faster on a CPU.
+"""An LSTM for inference only: the same numbers as ``nn.LSTM``, faster on a CPU.
 
-What the input contributes to the gates is computed elsewhere, so that it can be remembered. What
-remains is a loop over the steps of a batch laid out without padding. Each direction goes by itself,
-so that its weights and the gates of a step stay in the cache of the processor.
-torch's tanh is several times slower than its sigmoid, so only sigmoids are used: ``tanh(x) =
-2 sigmoid(2x) - 1``. The factors of 2 are folded into the weights; cell states are kept doubled
-and outputs halved.
+The contribution of the input to the gates is computed elsewhere, so that it can be cached. What
+remains is a loop over the steps of a batch without padding. Each direction runs by itself, so that
+its weights and the gates of a step stay in the CPU cache.
+
+With s the sigmoid, a step computes ``c(t) = s(f) c(t-1) + s(i) tanh(g)`` and ``h(t) = s(o)
+tanh(c(t))``. torch's tanh is several times slower than its sigmoid, so ``tanh(x) = 2 s(2x) - 1``
+is used instead. The factors of 2 are folded into the weights: cells are stored doubled (2c) and
+outputs halved (h / 2).
 """
 
 from __future__ import annotations
@@ -28,17 +30,16 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedSequence:
-    """The places of tokens: one sentence after the other, or one step after the other.
+    """The layout of a batch, sentence by sentence ("flat") and step by step ("packed").
 
-    "Flat" counts the tokens sentence by sentence. "Packed" counts the first tokens of all
-    sentences, then the second ones of those that have one, and so on; read backwards, the last
-    tokens come first.
+    Packed order has the first tokens of all sentences, then all second tokens, and so on; for the
+    backward direction, all last tokens come first.
 
     Attributes:
         lengths: Tokens per sentence, descending, ``(batch,)``.
-        counts: How many sentences are still running at each step.
-        forward: The flat place of each packed token, ``(tokens,)``.
-        backward: The same where sentences are read from their ends, ``(tokens,)``.
+        counts: The number of active sentences at each step.
+        forward: The flat index of each packed token, ``(tokens,)``.
+        backward: The same for the backward direction, ``(tokens,)``.
     """
 
     lengths: Integers
@@ -48,7 +49,7 @@ class PackedSequence:
 
     @staticmethod
     def of(lengths: Integers) -> PackedSequence:
-        """Lay out sentences of these lengths, which must be descending and above 0."""
+        """Lay out sentences of these lengths, which must be descending and positive."""
         if len(lengths) == 1:
             one = np.arange(lengths[0])
             return PackedSequence(lengths, [1] * len(one), one, one[::-1].copy())
@@ -64,7 +65,7 @@ class PackedSequence:
 
     @property
     def orders(self) -> tuple[Integers, Integers]:
-        """The flat places of packed tokens, for each direction."""
+        """The flat indices of packed tokens, for each direction."""
         return self.forward, self.backward
 
 
@@ -79,12 +80,12 @@ class FusedLSTM:
     """One layer of an encoder, in one or two directions.
 
     Args:
-        lstms: The LSTM of each direction; the second reads sentences from their ends.
-        scale: What the input must be multiplied with: 2 where it is another layer's output.
+        lstms: The LSTM of each direction; the second is the backward one.
+        scale: The factor of the input: 2 if it is the (halved) output of another layer.
 
     Attributes:
         inputs: From vectors to gates, ``(input_width, directions * 4 * width)``.
-        bias: Of the gates, ``(directions * 4 * width,)``.
+        bias: The bias of the gates, ``(directions * 4 * width,)``.
         recurrent: From halved outputs to gates, ``(directions, width, 4 * width)``.
         kernel: The recurrence in C, where that is in use.
     """
@@ -100,13 +101,17 @@ class FusedLSTM:
 
     @cached_property
     def _whole(self) -> Tensor:
-        """From outputs that are not halved to gates of which the last is for tanh."""
+        """The recurrent weights for outputs that are not halved and a true tanh, ``run_one``."""
         weights = 0.5 * self.recurrent
         weights[:, :, 3 * self.width :] *= 0.5
         return weights
 
     def _arranged(self, parameters: Sequence[Tensor], scale: float) -> tuple[Tensor, ...]:
-        """Input weights, recurrent weights and bias, the gates in the order i, f, o, g."""
+        """Return input weights, recurrent weights and bias, with the gates in order i, f, o, g.
+
+        The recurrent weights are doubled, since they multiply h / 2; the rows of g are doubled once
+        more, since tanh(g) is computed as 2 s(2g) - 1.
+        """
         width = self.width
         inputs, recurrent, bias, second_bias = parameters
         order = torch.arange(4 * width).view(4, width)[[0, 1, 3, 2]].reshape(-1)
@@ -120,12 +125,12 @@ class FusedLSTM:
         return torch.addmm(self.bias, vectors, self.inputs)
 
     def run(self, sources: Sequence[Iterable[Tensor]], counts: list[int]) -> Tensor:
-        """Half the outputs of each token.
+        """Return the halved outputs, h / 2, of each token.
 
         Args:
-            sources: For each direction, what the input gives at each step, ``(rows, 4 * width)``;
-                overwritten.
-            counts: The rows at each step, descending.
+            sources: For each direction, the input's contribution to the gates at each step,
+                ``(rows, 4 * width)``; overwritten.
+            counts: The number of rows at each step, descending.
 
         Returns:
             ``(directions, tokens, width)``, in packed order.
@@ -136,14 +141,14 @@ class FusedLSTM:
         return outputs
 
     def run_one(self, gates: Floats) -> Floats:
-        """Half the outputs of one sentence, in the way that takes the fewest calls.
+        """Return the halved outputs, h / 2, of one sentence, with as few calls as possible.
 
-        At one row a step the calls cost more than the arithmetic, and those of numpy cost less
-        than those of torch. Only products and gates are left to torch, on the same memory.
+        With one row per step, calls cost more than arithmetic, and numpy's calls cost less than
+        torch's. Only products and sigmoids are left to torch, on the same memory.
 
         Args:
-            gates: What the input gives, ``(directions, tokens, 4 * width)``, the backward ones
-                from the end of the sentence on.
+            gates: The input's contribution, ``(directions, tokens, 4 * width)``; the backward
+                direction starts at the end of the sentence.
 
         Returns:
             ``(tokens, directions, width)``, in the same order.
@@ -151,7 +156,7 @@ class FusedLSTM:
         directions, tokens, _ = gates.shape
         width = self.width
         given = gates.reshape(directions, tokens, 4, width).transpose(1, 2, 0, 3).copy()
-        given[:, 3] *= 0.5  # for tanh
+        given[:, 3] *= 0.5  # 2g -> g, for a true tanh
         outputs = np.empty((tokens, directions, width), np.float32)
         state, gate = np.empty((directions, 1, width), np.float32), np.empty_like(given[0])
         cells, change = np.zeros((2, directions, width), np.float32)
@@ -165,6 +170,7 @@ class FusedLSTM:
             np.add(own, turned, gate)
             doors.sigmoid_()
             np.tanh(new, new)
+            # c(t) = s(f) c(t-1) + s(i) tanh(g); h(t) = s(o) tanh(c(t))
             np.multiply(enter, new, change)
             np.multiply(cells, keep, cells)
             np.add(cells, change, cells)
@@ -176,7 +182,7 @@ class FusedLSTM:
 
     def _along(self, steps: Iterable[Tensor], outputs: Sequence[Tensor], weights: Tensor) -> None:
         """Write the halved outputs of one direction, step by step."""
-        cells = outputs[0].new_zeros(outputs[0].shape)  # doubled
+        cells = outputs[0].new_zeros(outputs[0].shape)  # 2c
         squashed = torch.empty_like(cells)
         before: Tensor | None = None
         for gate, output in zip(steps, outputs, strict=True):
@@ -187,22 +193,24 @@ class FusedLSTM:
             if before is not None:
                 gate.addmm_(before if len(before) == n else before[:n], weights)
             gate.sigmoid_()
+            # tanh(g) = 2 (s(2g) - 1/2), so 2c(t) = s(f) 2c(t-1) + 4 s(i) (s(2g) - 1/2)
             new.sub_(0.5)
             cells.mul_(keep).addcmul_(enter, new, value=4.0)
+            # h(t) / 2 = s(o) (s(2c(t)) - 1/2)
             torch.sigmoid(cells, out=squashed).sub_(0.5)
             torch.mul(leave, squashed, out=output)
             before = output
 
 
 def looked_up(table: Tensor, rows: Tensor, counts: list[int]) -> Iterator[Tensor]:
-    """Rows of a table, step by step, each just before it is used.
+    """Yield rows of a table, step by step, each just before it is used.
 
-    All steps are written to the same room, which therefore stays in the cache of the processor.
+    All steps are written to the same buffer, which therefore stays in the CPU cache.
 
     Args:
         table: ``(capacity, width)``.
         rows: In packed order, ``(tokens,)``.
-        counts: The rows at each step, descending.
+        counts: The number of rows at each step, descending.
     """
     gate = table.new_empty(counts[0], table.shape[1])
     for some in torch.split(rows, counts):
@@ -213,7 +221,7 @@ def looked_up(table: Tensor, rows: Tensor, counts: list[int]) -> Iterator[Tensor
 
 
 def layers_of(encoder: Encoder) -> list[FusedLSTM]:
-    """The layers of an encoder, the first one first."""
+    """Return the layers of an encoder, from the first to the last."""
     stacks: list[list[nn.LSTM]] = [list(encoder.forwards)]  # type: ignore[arg-type]
     if encoder.bidirectional:
         stacks.append(list(encoder.backwards))  # type: ignore[arg-type]

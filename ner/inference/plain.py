@@ -1,4 +1,4 @@
-"""The plain engine: the network as it was trained, batch by batch; the reference for others."""
+"""The plain engine: the trained network, batch by batch; the reference for other engines."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ner.schemes import Scheme
 from ner.scorer import Indexed, Scorer, TypeTable
 from ner.sentence import Sentence, Span
 
-SENTENCES, TOKENS = 256, 8192  # the most of a batch
+SENTENCES, TOKENS = 256, 8192  # maximum per batch
 
 
 class PlainEngine:
     """Tags with a network in evaluation mode, on the device the network is on.
 
     Args:
-        network: The network; it is read, never changed.
-        decoding: How spans are chosen.
+        network: The network; it is never modified.
+        decoding: The decoding settings.
     """
 
     def __init__(self, network: Scorer, decoding: Decoding = VITERBI) -> None:
@@ -34,12 +34,12 @@ class PlainEngine:
         self.decoding = decoding
 
     def fits(self) -> bool:
-        """Return whether no other engine would serve the network better, as it is now."""
+        """Return whether no faster engine supports the network in its current state."""
         return self.network.training or self.network.device.type != "cpu"
 
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
-        """The spans of each sentence, each with its probability.
+        """Return the spans of each sentence with their probabilities.
 
         Raises:
             ValueError: A score is NaN.
@@ -52,7 +52,7 @@ class PlainEngine:
     def predict_indexed(
         self, indexed: Sequence[Indexed], table: TypeTable
     ) -> list[tuple[Span, ...]]:
-        """The spans of each sentence that the network has indexed."""
+        """Return the spans of sentences that the network has indexed."""
         found: list[tuple[Span, ...]] = [()] * len(indexed)
         filled = [number for number, sentence in enumerate(indexed) if len(sentence)]
         lengths = [len(indexed[number]) for number in filled]
@@ -70,19 +70,19 @@ class PlainEngine:
     def alternatives(
         self, sentences: Sequence[Sentence], count: int
     ) -> list[tuple[NBestParse, ...]]:
-        """Return the most probable readings of each sentence, the best first.
+        """Return the most probable parses of each sentence, the best first.
 
-        In the schemes a network uses, different legal tag sequences are different readings.
+        In the schemes that networks use, different legal tag sequences are different parses.
 
         Args:
             sentences: The sentences.
-            count: The most readings of a sentence; a short one may not have so many.
+            count: The maximum number of parses; a short sentence may have fewer.
 
         Raises:
-            ValueError: ``count`` is below 1.
+            ValueError: ``count`` is less than 1.
         """
         if count < 1:
-            raise ValueError(f"the number of readings must be at least 1, got {count}")
+            raise ValueError(f"count must be at least 1, got {count}")
         network = self.network
         found: list[tuple[NBestParse, ...]] = [(NBestParse((), 1.0),)] * len(sentences)
         filled = [number for number, sentence in enumerate(sentences) if len(sentence)]
@@ -104,7 +104,7 @@ class PlainEngine:
 
     @torch.inference_mode()
     def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
-        """Yield the scores of groups of sentences that have tokens, and which those are."""
+        """Yield the indices of a group of non-empty sentences, and the scores of their tags."""
         filled = [number for number, sentence in enumerate(sentences) if len(sentence)]
         lengths = [len(sentences[number]) for number in filled]
         for group in group_by_length(lengths, sentences=SENTENCES, tokens=TOKENS):
@@ -113,7 +113,7 @@ class PlainEngine:
             yield numbers, self.network(batch.to(self.network.device)).arrays()
 
     def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
-        """Yield the tokens of one sentence and its spans, all at once."""
+        """Yield the tokens of one sentence and its spans, as one item."""
         own = Sentence(tuple(tokens))
         yield own.tokens, self.predict([own])[0]
 
@@ -141,7 +141,7 @@ def spans_of(chain: LinearChain, network: Scorer, decoding: Decoding) -> list[tu
 
 
 class Spelling(Protocol):
-    """The tags of a network, by their numbers."""
+    """The scheme and the tags of a network."""
 
     scheme: Scheme
     tags: tuple[str, ...]
@@ -160,12 +160,12 @@ def chosen_spans(
 
 
 def spelled(network: Spelling, path: Sequence[int]) -> tuple[Span, ...]:
-    """Return the spans that tags, given by their numbers, spell."""
+    """Return the spans of a sequence of tag indices."""
     return network.scheme.decode([network.tags[number] for number in path])
 
 
 def paths_of(chain: LinearChain, network: Spelling, decoding: Decoding) -> Paths:
-    """The chosen tags of each sentence; the chain is as hot as ``decoding.tempered`` makes it."""
+    """Return the chosen tags of each sentence, given a chain from ``decoding.tempered``."""
     chain = decoding.biased(chain)
     if decoding.decode == "posterior":
         return posterior(chain, network.span_tags, threshold=decoding.threshold)

@@ -1,9 +1,8 @@
-"""From emissions to spans and their probabilities, on numpy arrays; needs no torch.
+"""Decode emissions to spans with probabilities, on numpy arrays; needs no torch.
 
-The encoder reads a long sentence in windows that overlap, so that every token it is asked about
-has seen its neighbourhood on either side. The CRF runs over the whole, in pieces: each begins
-from the tag at which the one before it ended, and is decoded with some tokens more than are
-kept, by which time paths that will be the best one have long met.
+A long sentence is encoded in overlapping windows, so that every token has context on both sides.
+The CRF runs over the whole sentence in pieces: each starts from the last tag of the piece before,
+and is decoded with more tokens than are kept, so that all candidate paths have merged by then.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Span
 
 PIECE = 16384  # tokens of a sentence that are decoded together
-MARGIN = 256  # tokens looked at on either side of a piece
-WINDOW = 1024  # tokens the encoder is asked about at a time
-OVERLAP = 128  # tokens it also reads on either side of a window
+MARGIN = 256  # additional tokens decoded on either side of a piece
+WINDOW = 1024  # tokens of a window whose output is kept
+OVERLAP = 128  # additional tokens encoded on either side of a window
+SHORT = 64  # sentences of up to this many tokens are decoded with the fewest calls
+LONG = 2048  # longer sentences are encoded in windows
 Integers = NDArray[np.int64]
-SHORT = 64  # tokens of a sentence that is decoded by itself in the plainest way
-LONG = 2048  # a sentence of more tokens is read in windows
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingChunk:
-    """A chunk of a sentence, before it is decoded.
+    """A chunk of a sentence to decode.
 
     Attributes:
-        before: How many tokens before it are looked at.
-        size: The most tokens of it to keep.
-        tag: The number of the tag before it; ``None`` at the beginning of the sentence.
+        before: The number of context tokens before it.
+        size: The maximum number of its tokens to keep.
+        tag: The index of the tag before it; ``None`` at the beginning of the sentence.
         last: Whether the sentence ends with it.
     """
 
@@ -54,10 +53,7 @@ class DecodingChunk:
 
 
 class Window(NamedTuple):
-    """A stretch of a sentence the encoder reads, ``[start, end)``.
-
-    What it finds is kept for ``[first, last)``.
-    """
+    """The tokens ``[start, end)`` of a sentence; the output for ``[first, last)`` is kept."""
 
     start: int
     end: int
@@ -66,7 +62,7 @@ class Window(NamedTuple):
 
 
 def windows(length: int) -> list[Window]:
-    """The windows of a sentence, which keep each of its tokens once."""
+    """Return the windows of a sentence; each token is kept by exactly one."""
     firsts = range(0, length, WINDOW)
     return [
         Window(max(0, a - OVERLAP), min(length, a + WINDOW + OVERLAP), a, min(length, a + WINDOW))
@@ -78,20 +74,20 @@ def seam(follows: NDArray[np.bool_], most: int) -> int:
     """Return the number of tokens of a chunk to keep, at most ``most``, without cutting a span.
 
     Args:
-        follows: Whether each token goes on with the span of the token before it.
-        most: The most tokens to keep, even if all of them are in one span.
+        follows: Whether each token continues the span of the token before it.
+        most: The maximum number of tokens to keep, even if all are in one span.
     """
     free = np.flatnonzero(~follows[1 : most + 1])
     return int(free[-1]) + 1 if len(free) else most
 
 
 class SpanExtractor:
-    """Reads the spans out of tag numbers, as ``Scheme.decode`` reads them out of tags.
+    """Extracts spans from tag indices in bulk; the vectorised form of ``Scheme.decode``.
 
     Args:
         scheme: The scheme of the tags.
-        tags: The tags, in the order of their numbers.
-        labels: The labels, in the order of theirs.
+        tags: The tags, in the order of their indices.
+        labels: The labels, in the order of their indices.
     """
 
     def __init__(self, scheme: Scheme, tags: Sequence[str], labels: Sequence[str]) -> None:
@@ -113,15 +109,16 @@ class SpanExtractor:
         return follows
 
     def find(self, tags: Integers, lengths: Integers) -> SpanBatch:
-        """The spans of sentences whose tags follow one another, ``(tokens,)``.
+        """Return the spans of sentences.
 
         Args:
-            tags: The tags of all sentences.
-            lengths: The tokens of each sentence, above 0.
+            tags: The concatenated tags of all sentences, ``(tokens,)``.
+            lengths: The number of tokens of each sentence, above 0.
         """
         inside = np.flatnonzero(self._labels[tags] >= 0)
         if not len(inside):
             return SpanBatch(*(np.zeros(0, np.int64) for _ in range(4)))
+        # a span starts at an inside token that does not continue one, and ends before such a token
         ends = np.cumsum(lengths)
         follows = np.append(self.follows(tags), False)
         follows[ends] = False
@@ -134,7 +131,7 @@ class SpanExtractor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves:
-    """The scores of a CRF, whatever the sentence.
+    """The transition scores of a CRF.
 
     Attributes:
         transitions: From the row's tag to the column's, ``(tags, tags)``.
@@ -152,17 +149,17 @@ class Moves:
         check_scores(self.transitions, self.start, self.end)
 
     def chain(self, emissions: Floats, lengths: Integers) -> ChainScores:
-        """The distribution over paths of padded emissions, ``(batch, length, tags)``."""
+        """Return the scores of padded emissions, ``(batch, length, tags)``, as a chain."""
         return ChainScores(emissions, self.transitions, self.start, self.end, lengths)
 
 
 @dataclass(frozen=True, slots=True)
 class NBestParse:
-    """One way to read a sentence.
+    """One parse of a sentence.
 
     Attributes:
-        spans: All its entities.
-        probability: Of exactly these.
+        spans: All entities of the parse.
+        probability: The probability of the parse as a whole.
     """
 
     spans: tuple[Span, ...]
@@ -170,12 +167,12 @@ class NBestParse:
 
 
 class SpanDecoder:
-    """Chooses spans, and says how probable they are.
+    """Chooses spans and computes their probabilities.
 
     Args:
-        scheme: How spans are written as tags.
+        scheme: The tagging scheme.
         labels: The labels, in the order of their tags.
-        decoding: How spans are chosen.
+        decoding: The decoding settings.
     """
 
     def __init__(self, scheme: Scheme, labels: Sequence[str], decoding: Decoding = VITERBI) -> None:
@@ -188,11 +185,11 @@ class SpanDecoder:
         self.table = SpanTable(**{name: np.array(tags) for name, tags in spelling.items()})
 
     def spans(self, moves: Moves, emissions: Floats, lengths: Integers) -> list[tuple[Span, ...]]:
-        """The spans of sentences, longest first, given their emissions in flat order."""
+        """Return the spans of sentences, longest first, given their flat emissions."""
         return self.choose(moves.chain(padded(emissions, lengths), lengths))
 
     def choose(self, chain: ChainScores) -> list[tuple[Span, ...]]:
-        """Return the spans of sentences, each with its probability."""
+        """Return the spans of sentences with their probabilities."""
         tags, lengths = self._tags(chain), chain.lengths
         found = self.extractor.find(tags[0] if len(tags) == 1 else tags[chain.mask], lengths)
         return self._listed(found, self.probabilities(chain, found), len(lengths))
@@ -200,13 +197,13 @@ class SpanDecoder:
     def readings(
         self, moves: Moves, emissions: Floats, lengths: Integers, count: int
     ) -> list[tuple[NBestParse, ...]]:
-        """The most probable readings of sentences, longest first, the best reading first.
+        """Return the most probable parses of sentences, longest first, the best parse first.
 
         Args:
             moves: The scores of the CRF.
-            emissions: In flat order, ``(tokens, tags)``.
-            lengths: The tokens of each sentence.
-            count: The most readings of a sentence.
+            emissions: Sentence by sentence, ``(tokens, tags)``.
+            lengths: The number of tokens of each sentence.
+            count: The maximum number of parses per sentence.
         """
         chain = self.decoding.tempered(moves.chain(padded(emissions, lengths), lengths))
         totals = forward_backward(chain).log_partition
@@ -226,12 +223,12 @@ class SpanDecoder:
     def piece(
         self, moves: Moves, emissions: Floats, piece: DecodingChunk
     ) -> tuple[Integers, tuple[Span, ...]]:
-        """The tags of a piece of a sentence that are kept, and the spans in them.
+        """Return the kept tags of a piece of a sentence, and the spans in them.
 
         Args:
             moves: The scores of the CRF.
-            emissions: Of the tokens before the piece, of its own, and of some after it.
-            piece: What is known of it.
+            emissions: Those of the context before the piece, the piece, and the context after it.
+            piece: The piece.
         """
         whole = moves.chain(emissions[None], np.array([len(emissions)]))
         free = np.zeros_like(whole.start)
@@ -253,7 +250,7 @@ class SpanDecoder:
         return tags, self._listed(found, self.probabilities(around, there), 1)[0]
 
     def _tags(self, chain: ChainScores) -> Integers:
-        """The chosen tags, ``(batch, length)``."""
+        """Return the chosen tags, ``(batch, length)``."""
         way = self.decoding
         if way.decode == "viterbi" and way.miss_cost == 1.0:  # the same at every temperature
             path = best_path(chain) if is_short(chain) else None
@@ -264,7 +261,7 @@ class SpanDecoder:
         return greedy(chosen_from) if way.decode == "greedy" else viterbi(chosen_from)
 
     def probabilities(self, chain: ChainScores, found: SpanBatch) -> list[float]:
-        """The probability of each span; only sentences with a span are summed over."""
+        """Return the probability of each span; only sentences with spans are summed over."""
         if not len(found):
             return []
         if is_short(chain):
@@ -279,7 +276,7 @@ class SpanDecoder:
         return listed
 
     def _factors(self, chain: ChainScores) -> Factors:
-        """The scores of a chain's CRF as factors, made once for the same arrays."""
+        """Return the factors of a chain's CRF, cached by the identity of its arrays."""
         arrays = (chain.transitions, chain.start, chain.end)
         known = self._known
         if known is None or any(a is not b for a, b in zip(arrays, known[0], strict=True)):
@@ -304,12 +301,12 @@ class SpanDecoder:
 
 
 def is_short(chain: ChainScores) -> bool:
-    """Return whether it is of one short sentence, at which calls cost more than arithmetic."""
+    """Return whether a batch is one short sentence, for which calls dominate the cost."""
     return len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
 
 
 def padded(flat: Floats, lengths: Integers) -> Floats:
-    """Pad values of tokens with 0, longest sentence first, ``(batch, length, ...)``."""
+    """Pad flat values with 0, longest sentence first, ``(batch, length, ...)``."""
     if len(lengths) == 1:
         return flat[None]
     inside = np.arange(lengths[0]) < lengths[:, None]

@@ -1,4 +1,4 @@
-"""A bounded cache of what is computed once per distinct token; needs no torch."""
+"""A bounded cache of values computed once per distinct token; needs no torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-CACHE = 96 << 20  # bytes of rows that are remembered, where nobody says otherwise
-FEWEST = 4096  # tokens that are remembered, however wide the rows; no fewer than are read at a time
-CHARACTERS = 1 << 24  # the most characters of tokens that are cached
+CACHE = 96 << 20  # default size of the cache, in bytes
+FEWEST = 4096  # minimum number of cached tokens, however wide the rows
+CHARACTERS = 1 << 24  # maximum total length of the cached tokens
 AT_ONCE = 2048  # tokens computed together
 
 Floats = NDArray[np.float32]
@@ -23,21 +23,21 @@ def capacity_of(cache: int, row: int) -> int:
 
 
 class _Rows:
-    """The rows that are remembered, and whose they are."""
+    """The cached rows and their tokens."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.rows: dict[str, int] = {}
         self.characters = 0
-        # pages of it that are never written take no memory
+        # pages that are never written take no memory
         self.table: Floats = np.empty(shape, np.float32)
 
 
 class TokenCache:
-    """A bounded table of a row per token. When it is full it begins anew.
+    """A bounded table with one row per token. A full table is replaced by an empty one.
 
     Args:
-        compute: The rows of some tokens, ``(..., tokens, width)``.
-        shape: Of the table, ``(..., capacity, width)``; ``capacity`` is the most tokens cached.
+        compute: Computes the rows of some tokens, ``(..., tokens, width)``.
+        shape: The shape of the table, ``(..., capacity, width)``.
     """
 
     def __init__(self, compute: Callable[[list[str]], Floats], shape: tuple[int, ...]) -> None:
@@ -50,9 +50,9 @@ class TokenCache:
         return len(self._held.rows)
 
     def look_up(self, sentences: Sequence[Sequence[str]]) -> tuple[Floats, NDArray[np.int64]]:
-        """The table and the row of each token in it.
+        """Return the table and the row of each token.
 
-        The rows stay valid for this table, whatever other threads look up meanwhile.
+        The rows stay valid for this table, whatever other threads look up in the meantime.
 
         Args:
             sentences: At most ``capacity`` tokens.
@@ -66,17 +66,17 @@ class TokenCache:
         return held.table, np.array(rows, dtype=np.int64)
 
     def _learn(self, sentences: Sequence[Sequence[str]]) -> _Rows:
-        """The rows, among them those of all these tokens."""
+        """Return the cache after adding the rows of all these tokens."""
         distinct = set(chain.from_iterable(sentences))
         new = distinct - self._held.rows.keys()
         characters = sum(map(len, new))
         full = len(self._held.rows) + len(new) > self.capacity
         if full or self._held.characters + characters > CHARACTERS:
-            # a new one, since another thread may still be reading the old one
+            # not cleared in place, since another thread may still read the old table
             self._held, new = _Rows(self._shape), distinct
             characters = sum(map(len, new))
         held = self._held
-        tokens = sorted(new, key=len)  # of like length, so that little is padding
+        tokens = sorted(new, key=len)  # of similar length, to reduce padding
         first = len(held.rows)
         for start in range(0, len(tokens), AT_ONCE):
             some = tokens[start : start + AT_ONCE]

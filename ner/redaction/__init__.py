@@ -1,4 +1,4 @@
-"""Redaction: what is replaced in texts, and by what; `promise` says how much of it is found."""
+"""Redaction: replace entities in texts; `promise` measures the share that is found."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ner.sentence import Sentence, Span
 from ner.streaming.tokenizers import TextTokenizer
 
 WAYS = ("mask", "label", "hash", "pseudonym")
-DIGITS = 12  # of a hash, hexadecimal
+DIGITS = 12  # hexadecimal digits of a hash
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A stretch of a text that was replaced; it does not hold what it hides.
+    """A replaced part of a text; the original text is not stored.
 
     Attributes:
-        start, end: The characters of the original text.
-        label: What it was taken for.
-        replacement: What stands in its place.
-        score: The probability the model gave it; ``None`` for what a pattern found.
+        start, end: The character offsets in the original text.
+        label: The label.
+        replacement: The replacement.
+        score: The probability of the span; ``None`` for a match of a pattern.
     """
 
     start: int
@@ -37,23 +37,25 @@ class Hidden:
 
 
 class Replacer:
-    """Chooses replacements, the same for the same text and label within a document.
+    """Chooses replacements; equal texts with the same label in a document get the same one.
 
     Args:
         way: ``mask`` (a block for each character that is not a space), ``label`` (``[PER]``),
             ``hash`` (``[PER-3f5a...]``, keyed) or ``pseudonym`` (``[PER-1]``, numbered by
             document).
-        key: Of the hashes: who has it can test guesses.
+        key: The secret key of the hashes. Anyone who has it can test guesses.
 
     Raises:
-        ConfigError: There is no such way, or hashes have no key.
+        ConfigError: The way is unknown, or ``hash`` has no key.
     """
 
     def __init__(self, way: str, key: bytes = b"") -> None:
         if way not in WAYS:
             raise ConfigError(f"must be one of {', '.join(WAYS)}, got {way!r}", key="replacement")
         if way == "hash" and not key:
-            raise ConfigError("hashes need a secret key, or anybody could test guesses", key="key")
+            raise ConfigError(
+                "hash needs a secret key; without one, anyone could test guesses", key="key"
+            )
         self.way, self._key = way, key
         self._numbers: dict[tuple[str, str], int] = {}
         self._counts: dict[str, int] = {}
@@ -63,7 +65,7 @@ class Replacer:
         self._numbers, self._counts = {}, {}
 
     def __call__(self, text: str, label: str) -> str:
-        """Return what stands in place of a text."""
+        """Return the replacement of a text."""
         ways: dict[str, Callable[[str, str], str]] = {
             "mask": _mask,
             "label": lambda _, label: f"[{label}]",
@@ -85,7 +87,7 @@ class Replacer:
 
 
 def _form(text: str) -> str:
-    """A text without what spelling varies: case, and the width of spaces."""
+    """Normalise case and white space."""
     return " ".join(text.casefold().split())
 
 
@@ -99,11 +101,11 @@ Found = tuple[int, int, str, float | None]  # characters, label, probability
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """A text without what was hidden in it.
+    """A redacted text.
 
     Attributes:
         text: The new text.
-        hidden: What was replaced, by its place in the original text.
+        hidden: The replaced parts, in the order of the text.
     """
 
     text: str
@@ -114,20 +116,20 @@ class Redacted:
         return Counter(one.label for one in self.hidden)
 
     def doubtful(self, sure: float = 0.5) -> bool:
-        """Return whether the model was unsure of something hidden, so that a person should look."""
+        """Return whether the model was unsure about a replaced part, which needs a review."""
         return any(one.score is not None and one.score < sure for one in self.hidden)
 
 
 class Redactor:
-    """Replaces what a tagger and patterns find in texts.
+    """Replaces entities found by a tagger or by patterns.
 
-    Where a pattern and the model overlap, all of both is hidden, under the pattern's label.
+    If a pattern and the model overlap, all of both is replaced, under the pattern's label.
 
     Args:
         predict: Tags sentences, with the decoding of the operating point.
-        tokenizer: Cuts texts into tokens.
+        tokenizer: Splits texts into tokens.
         replacer: Chooses replacements.
-        patterns: Regular expressions with the labels of what they match.
+        patterns: Regular expressions, each with its label.
     """
 
     def __init__(
@@ -141,28 +143,28 @@ class Redactor:
         self.replacer, self.patterns = replacer, patterns
 
     def new_document(self) -> None:
-        """Begin a document: pseudonyms are consistent within one."""
+        """Start a new document; pseudonyms are consistent within one."""
         self.replacer.new_document()
 
     def redact(self, texts: Iterable[str]) -> list[Redacted]:
-        """Return texts of the document under way, redacted.
+        """Redact texts of the current document.
 
         Raises:
-            ValueError: A text cannot be tagged; the message holds nothing of it.
+            ValueError: A text cannot be tagged; the message does not contain the text.
         """
         held = list(texts)
         sentences = [self.tokenizer(text) for text in held]
         try:
             found = self.predict(sentences)
         except ValueError:
-            raise ValueError("a text cannot be tagged, and is not shown") from None
+            raise ValueError("a text cannot be tagged (its content is not shown here)") from None
         return [
             self._replaced(text, _in_characters(sentence, spans))
             for text, sentence, spans in zip(held, sentences, found, strict=True)
         ]
 
     def _replaced(self, text: str, found: list[Found]) -> Redacted:
-        """A text with stretches replaced; the patterns look at all of it."""
+        """Replace the spans found, and all matches of the patterns."""
         own: list[Found] = [
             (match.start(), match.end(), label, None)
             for label, pattern in self.patterns
@@ -179,7 +181,7 @@ class Redactor:
 
 
 def joined(found: Iterable[Found]) -> list[Found]:
-    """Return stretches in order, those that overlap as one; a pattern's label goes first."""
+    """Sort parts and merge overlapping ones; the label of a pattern takes precedence."""
     together: list[Found] = []
     for one in sorted(found, key=lambda one: (one[0], one[1])):
         if not together or one[0] >= together[-1][1]:
@@ -193,16 +195,16 @@ def joined(found: Iterable[Found]) -> list[Found]:
 
 
 def _in_characters(sentence: Sentence, spans: Iterable[Span]) -> list[Found]:
-    """Spans of tokens by the characters of the text."""
+    """Convert token spans to character offsets."""
     places = sentence.offsets or ()
     return [(places[s.start][0], places[s.end - 1][1], s.label, s.score) for s in spans]
 
 
 def compiled(patterns: Mapping[str, str | Iterable[str]]) -> list[tuple[str, re.Pattern[str]]]:
-    """Return regular expressions by label, ready to search.
+    """Compile regular expressions given by label.
 
     Raises:
-        ConfigError: One is not a regular expression.
+        ConfigError: A pattern is not a valid regular expression.
     """
     found = []
     for label, given in patterns.items():
@@ -210,12 +212,14 @@ def compiled(patterns: Mapping[str, str | Iterable[str]]) -> list[tuple[str, re.
             try:
                 found.append((label, re.compile(one)))
             except re.error as error:
-                raise ConfigError(f"a pattern of {label} is not valid: {error.msg}") from None
+                raise ConfigError(
+                    f"a pattern of {label} is not a valid regular expression: {error.msg}"
+                ) from None
     return found
 
 
 def gazetteer(phrases: Mapping[str, Iterable[str]]) -> list[tuple[str, re.Pattern[str]]]:
-    """Return patterns that find whole words and phrases of lists, by label, the longest first."""
+    """Return patterns that match the phrases of each label as whole words, longest first."""
     found = []
     for label, some in phrases.items():
         ordered = sorted(set(filter(None, some)), key=len, reverse=True)

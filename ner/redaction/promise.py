@@ -1,4 +1,4 @@
-"""The share of entity tokens covered at each cost of a miss, with a conservative bound."""
+"""The share of entity tokens covered at each cost of a miss, with conservative bounds."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ner.inference.decoding import Decoding
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The share that is hidden of what should be.
+    """Counts of the gold annotation that predicted spans cover.
 
     Attributes:
         tokens: Entity tokens of the gold annotation.
-        covered: Those in some predicted span.
+        covered: Entity tokens in some predicted span.
         hidden: All tokens in predicted spans.
         entities: Gold entities.
-        whole: Those whose every token is covered.
-        documents: Documents (sentences, where no document is known).
-        tight: Those without an entity token in the open.
+        whole: Gold entities with every token covered.
+        documents: Documents; sentences, if documents are unknown.
+        tight: Documents with every entity token covered.
     """
 
     tokens: int
@@ -40,7 +40,7 @@ class Coverage:
     tight: int
 
     def as_json(self) -> dict[str, Any]:
-        """The counts, and the shares, ``None`` where undefined."""
+        """Return the counts and the shares; a share is ``None`` if undefined."""
         counts = {name: getattr(self, name) for name in self.__slots__}
         return {
             **counts,
@@ -51,27 +51,29 @@ class Coverage:
         }
 
     def lines(self) -> list[str]:
-        """The shares as text."""
+        """Return the shares as lines of text."""
         known = self.as_json()
         return [
             "Redaction",
-            f"  entity tokens covered {percent(known['token_coverage'])} of {self.tokens:,}, "
-            f"entities covered whole {percent(known['entity_coverage'])} of {self.entities:,}",
-            f"  documents without a leak {percent(known['documents_without_leak'])} of "
-            f"{self.documents:,}; of the tokens hidden {percent(known['token_precision'])} "
-            "are of entities",
+            f"  entity tokens covered: {percent(known['token_coverage'])} of {self.tokens:,}",
+            f"  entities covered completely: {percent(known['entity_coverage'])} of "
+            f"{self.entities:,}",
+            f"  documents without a leak: {percent(known['documents_without_leak'])} of "
+            f"{self.documents:,}",
+            f"  redacted tokens that belong to entities: {percent(known['token_precision'])} of "
+            f"{self.hidden:,}",
         ]
 
 
 def token_counts(pair: Pair) -> tuple[int, int, int]:
-    """Return a sentence's entity tokens, those of them covered, and all tokens covered."""
+    """Return the number of entity tokens, of covered entity tokens, and of covered tokens."""
     gold = {at for span in pair.gold for at in range(span.start, span.end)}
     found = {at for span in pair.predicted for at in range(span.start, span.end)}
     return len(gold), len(gold & found), len(found)
 
 
 def coverage(pairs: Iterable[Pair]) -> Coverage:
-    """Return what predicted spans cover of gold ones."""
+    """Count what predicted spans cover of the gold annotation."""
     totals, entities, whole = [0, 0, 0], 0, 0
     leaking: dict[object, bool] = {}
     for number, pair in enumerate(pairs):
@@ -88,21 +90,21 @@ def coverage(pairs: Iterable[Pair]) -> Coverage:
     return Coverage(tokens, covered, hidden, entities, whole, len(leaking), tight)
 
 
-COSTS = tuple(2.0**power for power in range(17))  # of a miss
-LEVEL = 0.95  # of each bound, one-sided
-FEW = 10  # documents with a miss, of which the design effect is not estimated
+COSTS = tuple(2.0**power for power in range(17))  # values of miss_cost to measure
+LEVEL = 0.95  # confidence of each bound, one-sided
+FEW = 10  # minimum number of documents with a miss to estimate the design effect
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """The outcome of a cost of a miss on development sentences.
+    """The result of a cost of a miss on development sentences.
 
     Attributes:
-        miss_cost: The cost, in false alarms.
+        miss_cost: The cost of a miss, in false alarms.
         coverage: The share of entity tokens in some predicted span.
-        lower: What their share is at least, by `LEVEL`.
-        upper: What it is at most, by `LEVEL`.
-        precision: The share of covered tokens that are of entities; ``None`` if none is covered.
+        lower: The lower confidence bound of the coverage.
+        upper: The upper confidence bound of the coverage.
+        precision: The share of covered tokens in entities; ``None`` if no token is covered.
     """
 
     miss_cost: float
@@ -113,15 +115,15 @@ class OperatingPoint:
 
 
 def redacting(decoding: Decoding, miss_cost: float) -> Decoding:
-    """Return the decoding that redaction covers tokens by: the best path, O charged for misses."""
+    """Return the decoding for redaction: the best path, with O charged for misses."""
     return replace(decoding, decode="viterbi", min_score=0.0, miss_cost=miss_cost)
 
 
 def operating_points(lattices: Lattices, decoding: Decoding) -> list[OperatingPoint]:
-    """Return the points of all costs, lowest first.
+    """Return the operating points of all costs, lowest first.
 
     Raises:
-        ValueError: No sentence is annotated, or there is no entity.
+        ValueError: The annotated sentences contain no entities.
     """
     rows = [n for n, s in enumerate(lattices.sentences) if s.spans is not None]
     gold = [lattices.sentences[n] for n in rows]
@@ -133,7 +135,7 @@ def operating_points(lattices: Lattices, decoding: Decoding) -> list[OperatingPo
     units = np.unique(lattices.units[rows], return_inverse=True)[1]
     totals = _summed(units, counts[0][:, 0])
     if not totals.sum():
-        raise ValueError("coverage needs entities to measure, the sentences have none")
+        raise ValueError("cannot measure coverage: the sentences contain no entities")
     missed = [_summed(units, own[:, 0] - own[:, 1]) for own in counts]
     effect = design_effect(totals, missed)
     return [
@@ -152,14 +154,14 @@ def _summed(units: Integers, counts: Doubles) -> Doubles:
 
 
 def design_effect(totals: Doubles, missed: list[Doubles]) -> float:
-    """Return by how much misses that come together widen intervals, at least 1 (Kish 1965).
+    """Return the design effect of misses that cluster in documents, at least 1 (Kish 1965).
 
-    It is the greatest found at any cost where misses are spread over at least `FEW` documents;
-    where there is none such, that of documents which are missed as a whole.
+    The maximum over all costs at which at least `FEW` documents have a miss; if there are no such
+    costs, the design effect of documents that are covered or missed as a whole.
 
     Args:
         totals: The entity tokens of each document.
-        missed: For each cost, the missed ones of each document.
+        missed: For each cost, the missed entity tokens of each document.
     """
     count, units = totals.sum(), int((totals > 0).sum())
     effects = []
@@ -173,10 +175,10 @@ def design_effect(totals: Doubles, missed: list[Doubles]) -> float:
 
 
 def bounds(missed: float, total: float, effect: float) -> tuple[float, float]:
-    """Return the least and the greatest coverage that the misses leave likely.
+    """Return the lower and the upper bound of the coverage.
 
-    They are those of Clopper and Pearson (1934) for as many independent tokens as the
-    design effect leaves, each at `LEVEL`.
+    The exact binomial bounds of Clopper and Pearson (1934), one-sided at `LEVEL`, for the effective
+    sample size total / effect.
     """
     count = max(1, math.floor(total / effect))
     most = min(count, math.ceil(missed / effect - 1e-9))
@@ -185,21 +187,21 @@ def bounds(missed: float, total: float, effect: float) -> tuple[float, float]:
 
 
 def _greatest(misses: int, count: int) -> float:
-    """The greatest rate at which so few misses are seen with a probability of 1 - `LEVEL`."""
+    """Return the rate r with P(X <= misses | count, r) = 1 - `LEVEL`."""
     if misses >= count:
         return 1.0
     return _root(lambda rate: _at_most(misses, count, rate) - (1.0 - LEVEL))
 
 
 def _least(misses: int, count: int) -> float:
-    """The least rate at which so many misses are seen with a probability of 1 - `LEVEL`."""
+    """Return the rate r with P(X >= misses | count, r) = 1 - `LEVEL`."""
     if misses == 0:
         return 0.0
     return _root(lambda rate: _at_most(misses - 1, count, rate) - LEVEL)
 
 
 def _root(falling: Any) -> float:
-    """Return the rate at which a falling function is 0."""
+    """Return the zero of a decreasing function on [0, 1], by bisection."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2.0
@@ -208,7 +210,7 @@ def _root(falling: Any) -> float:
 
 
 def _at_most(misses: int, count: int, rate: float) -> float:
-    """The probability of at most so many misses, of a binomial distribution."""
+    """Return P(X <= misses) of a binomial distribution."""
     if rate <= 0.0 or rate >= 1.0:
         return float(rate <= 0.0 or misses >= count)
     x = np.arange(misses + 1)
@@ -218,13 +220,13 @@ def _at_most(misses: int, count: int, rate: float) -> float:
 
 
 def promising(points: list[OperatingPoint], wanted: float) -> OperatingPoint:
-    """Return the lowest cost whose bound reaches the wanted coverage.
+    """Return the operating point with the lowest cost whose lower bound reaches a coverage.
 
-    Costs are gone through from the highest down, as long as all reach it, so that many looks
-    make the promise no weaker (fixed-sequence testing).
+    Costs are tested from the highest down until one fails (fixed-sequence testing), so that
+    testing several costs does not weaken the bound.
 
     Raises:
-        ConfigError: The highest does not reach it.
+        ConfigError: The highest cost does not reach it.
     """
     chosen = None
     for point in reversed(points):
@@ -234,26 +236,26 @@ def promising(points: list[OperatingPoint], wanted: float) -> OperatingPoint:
     if chosen is None:
         best = max((point.lower for point in points), default=0.0)
         raise ConfigError(
-            f"a coverage of {wanted} cannot be promised; at most {best:.4f} can: more development "
-            "sentences, or a better model, would allow more"
+            f"a coverage of {wanted} cannot be promised; the highest that can is {best:.4f}. Use "
+            "more development sentences or a better model"
         )
     return chosen
 
 
 def as_json(points: list[OperatingPoint]) -> dict[str, Any]:
-    """Points as a model keeps them."""
+    """Return operating points as JSON values."""
     return {"level": LEVEL, "points": [asdict(point) for point in points]}
 
 
 def stored(metrics: Mapping[str, Any]) -> list[OperatingPoint]:
-    """Return the points a model keeps.
+    """Return the operating points stored with a model.
 
     Raises:
-        ConfigError: It keeps none.
+        ConfigError: The model has none.
     """
     try:
         return [OperatingPoint(**point) for point in metrics["redaction"]["points"]]
     except (KeyError, TypeError):
         raise ConfigError(
-            "the model does not know its coverage; give --development FILE to measure it"
+            "the model has no measured coverage; pass --development FILE to measure it"
         ) from None

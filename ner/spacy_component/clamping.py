@@ -8,14 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ner.analysis.alternatives import SpanWithAlternatives, with_alternatives
+from ner.analysis.alternatives import with_alternatives
 from ner.batch import group_by_length
 from ner.inference import Decoding
 from ner.inference.batch_engine import WHOLE
 from ner.inference.plain import spans_of
 from ner.inference.span_decoder import windows
 from ner.scorer import Indexed, Scorer, TypeTable
-from ner.sentence import Sentence, Span
+from ner.sentence import Sentence, Span, SpanWithAlternatives
 from ner.spacy_component.documents import DocSentence, moved, without
 from ner.tagger import Tagger
 

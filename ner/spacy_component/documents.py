@@ -14,8 +14,7 @@ from spacy.training import Example
 from spacy.training.iob_utils import tags_to_entities
 from spacy.vocab import Vocab
 
-from ner.analysis.alternatives import SpanWithAlternatives
-from ner.sentence import Document, Sentence, Span
+from ner.sentence import Document, Sentence, Span, SpanWithAlternatives
 
 ALTERNATIVES = "ner_crf.alternatives"  # a part of keys of user_data
 WHOLE = "ner_crf.document"  # the key of the document, and the place in it, of a part of one

@@ -1,8 +1,7 @@
 """The readers of ``ner tag``: streams of any length in bounded memory.
 
-A reader yields, in the order of the stream, lines that are not tokens as strings, sentences as
-`TagRequest`, a sentence too long to be held as `UnboundedSentence`, and `Idle` while the stream
-waits.
+A reader yields items in the order of the stream: lines that are not tokens as strings, sentences as
+`TagRequest`, a sentence too long for memory as `UnboundedSentence`, and `Idle` while input pauses.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from typing import Any, TextIO
 
 from ner.errors import BAD_LINE, DataWarning
 from ner.formats.columns import Numbering, split
-from ner.formats.faults import STREAM, Faults, title
 from ner.formats.json_values import MAX_LINE, parsed
-from ner.formats.lines import read_blocks
+from ner.formats.lines import STREAM, Faults, read_blocks, title
 from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 from ner.streaming.tokenizers import TextTokenizer, text_tokenizer
@@ -29,14 +27,14 @@ PATIENCE = 0.05  # seconds without a line after which the lines read so far are 
 
 
 class Idle:
-    """The input pauses: someone who types, or asks line by line, waits for the answer."""
+    """Marks a pause of the input, at which pending results should be flushed."""
 
 
 class SkippedLines(Faults):
-    """The errors of a stream, and which lines of the current block to skip.
+    """The errors of a stream, and the lines to skip.
 
     Attributes:
-        block: Their numbers.
+        block: The numbers of the lines to skip in the current block.
     """
 
     def __init__(self, path: str) -> None:
@@ -56,8 +54,8 @@ class Source:
         path: A path, or ``-``.
         skip: Whether bad lines are skipped and reported at the end instead of raised.
         tokenizer: The tokenizer of texts; see ``ner.streaming.tokenizers``.
-        encoding: Of the bytes.
-        skipped: The lines skipped.
+        encoding: The text encoding.
+        skipped: The number of lines skipped.
     """
 
     path: str
@@ -92,18 +90,18 @@ class Source:
         self.skipped = self._faults.lines
 
     def bad(self, number: int, message: str) -> None:
-        """Note a line that cannot be tagged.
+        """Record a line that cannot be tagged.
 
         Raises:
-            DataError: Bad lines are not to be skipped.
+            DataError: Bad lines are not skipped.
         """
         self._faults.add(number, message)
         self.skipped = self._faults.lines
         if not self.skip:
             self._faults.check()
 
-    def told(self) -> str:
-        """Describe the lines that were skipped, or return nothing."""
+    def report(self) -> str:
+        """Describe the lines that were skipped; an empty string if there are none."""
         return str(self._faults.error() or "")
 
 
@@ -111,18 +109,18 @@ def _is_silent(stream: TextIO) -> bool:
     """Return whether the input pauses; false if that cannot be determined."""
     try:
         return not select.select([stream], [], [], PATIENCE)[0]
-    except (OSError, ValueError):  # it has no descriptor, or is no socket, on Windows
+    except (OSError, ValueError):  # no file descriptor, or not a socket on Windows
         return False
 
 
-HELD = 100_000  # tokens of a sentence, or of a document, that are held at most
+HELD = 100_000  # maximum number of tokens of a sentence or document in memory
 TEXT = 500_000  # characters of a line of text that are tokenized together
 BOUNDARY = "-DOCSTART-"
 
 
 @dataclass(frozen=True, slots=True)
 class TagRequest:
-    """A sentence to tag, with what is to be written beside it; see ``writers.Tagged``."""
+    """A sentence to tag, with the lines and fields to copy; see ``writers.Tagged``."""
 
     sentence: Sentence
     lines: tuple[str, ...] = ()
@@ -130,7 +128,7 @@ class TagRequest:
 
 
 class UnboundedSentence:
-    """A sentence too long to be held in memory: its lines, as they are read.
+    """A sentence too long for memory: its lines, as they are read.
 
     Attributes:
         waiting: The lines of tokens that were read but are not written yet.
@@ -146,7 +144,7 @@ class UnboundedSentence:
         """Yield the tokens, each once."""
         for line in self._lines:
             if isinstance(line, Idle):
-                continue  # it is tagged window by window, whenever they are full
+                continue  # windows are tagged when they are full
             if not is_token(line):
                 self.after = line
                 return
@@ -186,7 +184,7 @@ def read_conll(source: Source) -> Iterator[Item]:
             yield from _as_document(held, in_document)
             held, tokens = [], 0
     yield from _as_document(held, in_document)
-    if remark := numbering.remark("`ner convert --reader token_column=1` puts them first"):
+    if remark := numbering.remark("move them first with `ner convert --reader token_column=1`"):
         warnings.warn(DataWarning(remark, path=title(source.path)), stacklevel=2)
 
 
@@ -198,7 +196,7 @@ def _rows(source: Source) -> Iterator[str | Idle]:
             continue
         number, line = read
         if line.startswith("\t") and is_token(line) and not token_of(line):
-            source.bad(number, f"the first column, the token, is empty: {line[:80]!r}")
+            source.bad(number, f"the first column (the token) is empty: {line[:80]!r}")
         else:
             yield line
 
@@ -227,7 +225,7 @@ def _sentences(lines: Iterator[str | Idle]) -> Iterator[Item]:
 
 
 def _as_document(held: Iterable[Item], known: bool) -> Iterator[Item]:
-    """Return the same items, their sentences in one document if it is known to be one."""
+    """Yield the same items, with their sentences in one document if it is known."""
     works = [item for item in held if isinstance(item, TagRequest)]
     document = Document(tuple(work.sentence.tokens for work in works)) if known else None
     position = 0
@@ -293,12 +291,15 @@ def _records(source: Source) -> Iterator[tuple[int, Mapping[str, Any]] | Idle]:
         if not line or line.isspace():
             continue
         if line.lstrip().startswith("["):
-            source.bad(number, "an array, not one object a line: `ner convert` makes such lines")
+            source.bad(
+                number,
+                "expected one JSON object per line, got an array; `ner convert` can split it",
+            )
             continue
         try:
             record = parsed(line, parse_constant=_no_number, parse_float=_finite)
         except ValueError as error:
-            source.bad(number, f"no JSON: {error}")
+            source.bad(number, f"not valid JSON: {error}")
             continue
         record = _as_words(record)
         wrong = complaint(record)
@@ -335,7 +336,7 @@ def _given(record: Mapping[str, Any]) -> Sentence:
 
 
 def _no_number(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not valid in JSON")
 
 
 def _finite(number: str) -> float:
@@ -346,14 +347,14 @@ def _finite(number: str) -> float:
 def complaint(record: Any) -> str | None:
     """Return the error in a record to tag, if any."""
     if not isinstance(record, dict):
-        return f"expected an object with text or tokens, got {type(record).__name__}"
+        return f"expected an object with 'text' or 'tokens', got {type(record).__name__}"
     tokens, text = record.get("tokens"), record.get("text")
     if "tokens" in record:
         if isinstance(tokens, list) and all(isinstance(t, str) and t for t in tokens):
             return None
-        return "tokens: expected a list of strings, none of them empty (or of objects with text)"
+        return "tokens: expected a list of non-empty strings (or of objects with a text)"
     if not isinstance(text, str):
-        return "expected text, a string, or tokens, a list of strings"
+        return "expected 'text' (a string) or 'tokens' (a list of strings)"
     return None
 
 

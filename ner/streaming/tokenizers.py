@@ -35,7 +35,7 @@ def text_tokenizer(name: str) -> TextTokenizer:
 
 
 def tokenizer_named(name: str) -> Callable[[str], Offsets]:
-    """Return a function from a text to the characters of its tokens, for one thread at a time.
+    """Return a function from a text to the character offsets of its tokens. Not thread-safe.
 
     Args:
         name: ``builtin``, ``spacy`` (for English) or ``spacy:LANGUAGE``.
@@ -52,10 +52,10 @@ def tokenizer_named(name: str) -> Callable[[str], Offsets]:
 
 
 def checked_name(name: object) -> str:
-    """Return the name of a tokenizer as the description of a model gives it.
+    """Check the name of a tokenizer from a model description.
 
     Raises:
-        ConfigError: It names none.
+        ConfigError: The tokenizer is unknown.
     """
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
@@ -64,12 +64,12 @@ def checked_name(name: object) -> str:
 
 def _unknown(name: object) -> ConfigError:
     return ConfigError(
-        f"there is no tokenizer {name!r}; expected {BUILTIN}, {SPACY} or {SPACY}:LANGUAGE"
+        f"unknown tokenizer {name!r}; expected {BUILTIN}, {SPACY} or {SPACY}:LANGUAGE"
     )
 
 
 def of_reader(option: object) -> str:
-    """Return the tokenizer that cuts texts as the option ``tokenizer`` of a reader did."""
+    """Return the tokenizer that matches the option ``tokenizer`` of a reader."""
     name = f"{SPACY}:{option}"
     return name if _NAME.fullmatch(name) else BUILTIN
 
@@ -94,13 +94,13 @@ def _spacy_tokenizer(language: str) -> SpacyTokenizer:
 class SpacyTokenizer:
     """spaCy's tokenizer for a language, rebuilt before its cache of words takes much memory.
 
-    Its time is quadratic in the length of some texts. Not thread-safe.
+    On some texts its time is quadratic in their length. Not thread-safe.
 
     Args:
-        language: Its code.
+        language: The language code.
 
     Raises:
-        ConfigError: spaCy does not know it.
+        ConfigError: spaCy does not support the language.
     """
 
     def __init__(self, language: str) -> None:
@@ -123,7 +123,7 @@ def _blank(language: str) -> Any:
         nlp = spacy.blank(language)
     except ImportError as error:
         if "E048" not in str(error):  # the language exists, but a package it needs is missing
-            raise ConfigError(f"spaCy's tokenizer for {language!r}: {error}") from None
-        raise ConfigError(f"spaCy has no language {language!r}; xx knows no language") from None
+            raise ConfigError(f"cannot load spaCy's tokenizer for {language!r}: {error}") from None
+        raise ConfigError(f"spaCy has no language {language!r}; xx is language-neutral") from None
     nlp.max_length = sys.maxsize
     return nlp

@@ -15,19 +15,19 @@ from ner.sentence import Sentence, Span
 if TYPE_CHECKING:
     from ner.inference.span_decoder import NBestParse
 
-DIGITS = 6  # of scores
+DIGITS = 6  # decimals of scores
 
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A tagged sentence, or a part of one too long to be held in memory.
+    """A tagged sentence, or a part of one that is too long for memory.
 
     Attributes:
         sentence: The sentence or part.
-        spans: What was found.
-        lines: The lines of a file of columns it came from, one a token; or none.
-        extra: Further fields of the record it came from.
-        readings: Other readings of it.
+        spans: The predicted spans.
+        lines: The lines of the column file it was read from, one per token; may be empty.
+        extra: Further fields of the record it was read from.
+        readings: The most probable parses.
         ends: Whether the sentence ends here.
     """
 
@@ -40,7 +40,7 @@ class Tagged:
 
 
 def text_of(sentence: Sentence) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return the text of a sentence and its tokens' offsets; joined by blanks if unknown."""
+    """Return the text and the token offsets; tokens are joined by spaces if it is unknown."""
     if sentence.text is not None and sentence.offsets is not None:
         return sentence.text, sentence.offsets
     offsets, place = [], 0
@@ -91,7 +91,7 @@ class JsonlWriter:
         self.file = file
 
     def aside(self, line: str) -> None:
-        """Take an input line that is not a token: an empty line, a comment, a boundary."""
+        """Handle an input line that is not a token: an empty line, a comment, a boundary."""
 
     def write(self, tagged: Tagged) -> None:
         """Write a sentence or a part of one."""

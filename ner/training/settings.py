@@ -174,6 +174,10 @@ class TrainingSettings:
         gradient_normalisation: Whether shorter gradients are lengthened to it too.
         accumulate: The number of batches per step, with the effect of one large batch.
         precision: ``float32``, or ``bfloat16`` for the network before the CRF.
+        costs: What errors cost in training where not all cost the same (softmax-margin, Gimpel and
+            Smith 2010): ``miss``, tokens of entities taken for others; ``false_alarm``, the other
+            way round; and by its name a label, all errors at tokens of its entities. 1 changes
+            nothing, and more than 1 makes the error rarer.
         average: The decay of a moving average of the weights, which is what is scored and saved;
             0 for none.
         patience: Stop after this many epochs without a better development F1; null for never.
@@ -207,6 +211,7 @@ class TrainingSettings:
     gradient_normalisation: bool = False
     accumulate: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
+    costs: dict[str, float] = field(default_factory=dict)
     average: float = 0.998
     patience: int | None = None
     rehearsal: float = 0.0
@@ -220,6 +225,9 @@ class TrainingSettings:
                 value = getattr(self, name)
                 if value is not None and not fits(value):
                     raise ValueError(f"{name} must be {wanted}, got {value}")
+        for name, cost in self.costs.items():
+            if not 0.0 < cost < math.inf:
+                raise ValueError(f"costs: {name} must be above 0 and finite, got {cost}")
         for name, shelf in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in shelf:
                 raise ValueError(
@@ -354,7 +362,7 @@ def _checked(raw: Mapping[str, Any]) -> RunSettings:
     for name in kinds.keys() & sections.keys():
         sections[name] = instantiate(kinds[name], sections[name], of=name)
     sections["model"] = model = check_all(sections.get("model"), SECTIONS["model"], of="model")
-    check_all(model.get("encoder"), SECTIONS["model.encoder"], of="model.encoder")
+    check_all(model.get("encoder") or None, SECTIONS["model.encoder"], of="model.encoder")
     for name, own in (model.get("embeddings") or {}).items():
         if not (isinstance(own, Mapping) and "kind" in own):
             lookup(EMBEDDINGS, name, of="embedding")

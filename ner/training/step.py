@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ner.batch import Batch
+from ner.options import UnknownOptionError
+from ner.schemes import OUTSIDE
 from ner.scorer import Indexed, Scorer, TypeTable
 from ner.training.distributed import Processes
 from ner.training.initialisation import Distillation
@@ -75,6 +77,7 @@ class Stepper:
             settings.momentum,
         )
         self._distillation = distillation
+        self._costs = cost_table(network, settings.costs) if settings.costs else None
         self._settings = settings
         self._processes = processes
 
@@ -170,8 +173,38 @@ class Stepper:
             raise DivergedError(str(error)) from error
 
     def _loss_of(self, batch: Batch) -> Tensor:
-        loss = self.network.loss(batch)
+        if self._costs is None or batch.tags is None:
+            loss = self.network.loss(batch)
+        else:
+            costs = self._costs[batch.tags]
+            if batch.candidates is not None:  # what is open may be anything at no cost
+                costs = costs * (batch.candidates.sum(2, keepdim=True) == 1)
+            each = [emissions + costs for emissions in self.network.each(batch)]
+            loss = self.network.loss_of(each, batch.lengths, batch.tags, batch.candidates)
         return loss if self._distillation is None else loss + self._distillation.loss(batch)
+
+
+def cost_table(network: Scorer, costs: Mapping[str, float]) -> Tensor:
+    """Return what is added to the scores of wrong tags in training, ``(gold tags, tags)``.
+
+    The loss becomes ``log sum_y exp(score(y) + cost(y, gold)) - score(gold)`` (Gimpel and Smith
+    2010), where the cost of a path is the sum of the logarithms of its tokens' costs.
+
+    Raises:
+        ConfigError: A cost is neither that of ``miss`` or ``false_alarm`` nor of a label.
+    """
+    known = ("miss", "false_alarm", *network.labels)
+    for name in costs:
+        if name not in known:
+            raise UnknownOptionError("training.costs", name, known)
+    table = torch.zeros(len(network.tags), len(network.tags), device=network.device)
+    for gold, tag in enumerate(network.tags):
+        table[gold] = math.log(costs.get(tag.partition("-")[2], 1.0))
+        if tag == OUTSIDE:
+            table[gold] = math.log(costs.get("false_alarm", 1.0))
+    outside = network.tags.index(OUTSIDE)
+    table[:, outside] += math.log(costs.get("miss", 1.0))
+    return table.fill_diagonal_(0.0)
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ PARTS = {  # modules, and the tests that run against their mutants
         "test_evaluation_{score,errors,partial,exact,seqeval,intervals}.py",
     ),
     "reader": (
-        "ner/formats/{conll,columns,lines,detection,table,paragraphs}.py",
+        "ner/formats/{conll,columns,lines,detection,table}.py",
         "test_formats_{detection,columns,paragraphs,conll,lines,conll_writing}.py",
     ),
 }
