@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -91,7 +92,8 @@ def instantiate(make: Callable[..., Part], settings: Any, *arguments: Any, of: s
 
 def parameters_of(make: Callable[..., Any], skipped: int = 0) -> dict[str, tuple[Any, bool]]:
     """The settings that a part takes: their types, and whether they must be given."""
-    hints = get_type_hints(make.__init__ if inspect.isclass(make) else make)
+    plain = inspect.isclass(make) and not is_dataclass(make)  # whose fields may be inherited
+    hints = get_type_hints(make.__init__ if plain else make)
     parameters = list(inspect.signature(make).parameters.values())[skipped:]
     return {
         parameter.name: (hints.get(parameter.name, Any), parameter.default is parameter.empty)

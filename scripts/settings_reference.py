@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,10 @@ def _default(one: inspect.Parameter) -> str:
 
 
 def _described(make: Callable[..., Any]) -> dict[str, str]:
-    """Return what the docstring says of each argument or attribute."""
+    """Return what the docstring says of each argument or attribute, inherited ones included."""
     found: dict[str, str] = {}
+    for base in reversed(getattr(make, "__mro__", (make,))[1:]):
+        found |= _described(base) if is_dataclass(base) else {}
     group: list[str] = []
     inside = False
     for line in (inspect.getdoc(make) or "").splitlines():

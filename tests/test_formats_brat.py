@@ -180,9 +180,9 @@ def test_documents_of_one_name_and_of_none_get_files_of_their_own(tmp_path: Path
 
 def test_what_brat_cannot_hold_is_said(tmp_path: Path) -> None:
     plain = Sentence(("a",), (), line=3)
-    with pytest.raises(ValueError, match="line 3 has the label 'a b'; brat wants one word"):
+    with pytest.raises(ValueError, match="line 3 has the label 'a b'; brat takes single words"):
         write(tmp_path, [replace(plain, spans=(Span(0, 1, "a b"),))])
-    with pytest.raises(ValueError, match="tokens whose annotation is missing"):
+    with pytest.raises(ValueError, match="unannotated tokens, which brat cannot express"):
         write(tmp_path, [replace(plain, unknown=frozenset({0}))])
     with pytest.raises(ValueError, match="unlike others of its document"):
         write(tmp_path, [plain, replace(plain, spans=None)])

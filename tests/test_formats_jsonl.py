@@ -285,7 +285,7 @@ def test_bad_lines_are_told_with_their_number(tmp_path: Path, line: str) -> None
 
 def test_wrong_settings_are_refused_at_the_door(tmp_path: Path) -> None:
     path = save(tmp_path, {"text": "a"})
-    with pytest.raises(ValueError, match="align is one of strict, expand, contract, got 'loose'"):
+    with pytest.raises(ValueError, match="align must be one of strict, expand, contract, got 'loose'"):
         list(read(path, align="loose"))
     with pytest.raises(ValueError, match="no scheme is called 'XYZ'"):
         list(read(path, scheme="XYZ"))
@@ -370,7 +370,7 @@ def test_every_shape_keeps_every_span(shape: str, sentence: Sentence) -> None:
 
 def test_a_shape_without_a_word_for_missing_annotation_says_so() -> None:
     partial = Sentence(("a", "b"), (), unknown=frozenset({1}), line=4)
-    with pytest.raises(ValueError, match="line 4 has tokens whose annotation is missing; doccano"):
+    with pytest.raises(ValueError, match="line 4 has unannotated tokens, which doccano cannot"):
         write(io.StringIO(), [partial], shape="doccano")
     out = io.StringIO()
     write(out, [partial], shape="tags", scheme="BIOES")

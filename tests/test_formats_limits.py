@@ -34,11 +34,11 @@ def packed(path: Path, unit: bytes, times: int) -> Path:
 
 
 BOMBS = {
-    "line.conll.gz": (b"a" * 1_000_000, 600, "the line is longer than"),
+    "line.conll.gz": (b"a" * 1_000_000, 600, "the line has more than"),
     "sentence.conll.gz": (b"a O\n" * 100_000, 100, "no empty line in"),
     "sentence.conllu.gz": (b"1\ta" + b"\t_" * 8 + b"\n" * 1, 3_000_000, "no empty line in"),
     "deep.json.gz": (b"[\n" * 100_000, 300, "nested deeper than"),
-    "nested.json.gz": (b"[" * 1_000_000, 200, "the line is longer than"),
+    "nested.json.gz": (b"[" * 1_000_000, 200, "the line has more than"),
     "values.json.gz": (b"[]," * 100_000, 100, "values"),
 }
 
@@ -80,7 +80,7 @@ def test_a_table_whose_sentences_do_not_end_is_refused(tmp_path: Path):
 
 LONG = {  # what has no end, and what is said of it
     "x.webanno": ("#FORMAT=WebAnno TSV 3.3\n#T_SP=a.NamedEntity|value\n\n#Text=a\n",
-                  "1-1\t0-1\ta\t_\n", "no sentence ends within 500,000 tokens"),
+                  "1-1\t0-1\ta\t_\n", "no sentence ends within 500,000 lines"),
     "x.pubtator": ("1|t|a\n", "1\t0\t1\ta\tX\n", "more than 500,000 annotations of one document"),
     "x.i2b2": ("", 'c="a" 1:0 1:0||t="x"\n', "more than 500,000 concepts of one text"),
     "x.bioc": ("<collection><document>", "<a>long</a>\n", "no <document> ends within 8,388,608"),
@@ -115,7 +115,7 @@ def test_limits_are_settings(ending: str, tmp_path: Path):
     with pytest.raises(DataError, match="if that is right, set max_sentence"):
         list(ner.read(path))
     path.write_text(word.replace("a", "a" * 6_000_000))
-    with pytest.raises(DataError, match="the line is longer than 4,194,304 bytes"):
+    with pytest.raises(DataError, match="the line has more than 4,194,304 bytes"):
         list(ner.read(path))
     (sentence,) = ner.read(path, max_line=10_000_000)
     assert len(sentence.tokens[0]) == 6_000_000

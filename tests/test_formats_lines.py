@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 import ner
 from ner.errors import DataError, DataWarning
-from ner.formats import lines
+from ner.formats import expand, lines
 from ner.formats.lines import (
     COMPRESSED,
     Faults,
+    FileOptions,
     compressing,
-    expand,
     opened,
     read_blocks,
     rereadable,
@@ -35,7 +35,7 @@ def save(folder: Path, content: bytes) -> Path:
 
 
 def all_lines(path: Path, encoding: str = "utf-8") -> list[str]:
-    return [line for block in read_blocks(path, encoding=encoding) for line in block]
+    return [line for block in read_blocks(path, FileOptions(encoding=encoding)) for line in block]
 
 
 def cut(text: str) -> list[str]:
@@ -115,7 +115,7 @@ def test_utf16_without_a_bom_is_recognised_by_its_zeros(tmp_path: Path, encoding
         DataError, match=rf"x:1: byte .*looks like UTF-16; set encoding: {encoding}"
     ):
         list(read_blocks(path))
-    assert list(read_blocks(path, encoding=encoding)) == [["Zo\u00eb B-PER", "sang O"]]
+    assert list(read_blocks(path, FileOptions(encoding=encoding))) == [["Zo\u00eb B-PER", "sang O"]]
     with pytest.raises(DataError, match="looks like UTF-16"):
         list(read_blocks(save(tmp_path, "a\n".encode(encoding))))
 
@@ -205,7 +205,7 @@ def test_broken_compressed_data_is_an_error_of_the_file(
         }[spoil]
     )
     with pytest.raises(DataError, match=f"x{ending}: the compressed data is broken"):
-        list(read_blocks(path, encoding="latin-1"))
+        list(read_blocks(path, FileOptions(encoding="latin-1")))
 
 
 def test_a_disk_that_cannot_be_read_is_no_fault_of_the_data() -> None:
@@ -214,7 +214,7 @@ def test_a_disk_that_cannot_be_read_is_no_fault_of_the_data() -> None:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(OSError, match="Input/output error") as caught:
-        list(lines._chunks(Broken(), "x"))
+        list(lines._chunks(Broken(), Faults("x"), None))
     assert not isinstance(caught.value, DataError)
     assert caught.value.errno == 5
 

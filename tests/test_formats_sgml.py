@@ -157,8 +157,8 @@ def test_documents_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sentence", "said"),
     [
-        (Sentence(("a",)), "annotation is missing"),
-        (Sentence(("a", "b"), (), unknown=frozenset({1})), "annotation is missing"),
+        (Sentence(("a",)), "has unannotated tokens"),
+        (Sentence(("a", "b"), (), unknown=frozenset({1})), "has unannotated tokens"),
         (Sentence(("a", "b"), (Span(0, 2, "X"), Span(1, 2, "Y"))), "overlap"),
     ],
 )

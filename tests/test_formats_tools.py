@@ -206,7 +206,7 @@ def test_tools_take_no_shape_and_no_partial_annotation(tool: str, tmp_path: Path
     path = tmp_path / "x.json"
     with pytest.raises(ValueError, match=f"the {tool} writer has no option 'shape'"):
         ner.write(path, [GOLD], format=tool, shape="tags")
-    with pytest.raises(ValueError, match=f"whose annotation is missing; {tool} cannot say that"):
+    with pytest.raises(ValueError, match=f"has unannotated tokens, which {tool} cannot express"):
         ner.write(path, [replace(GOLD, unknown=frozenset({2}))], format=tool)
     assert not path.exists()
 

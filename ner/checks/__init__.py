@@ -20,7 +20,8 @@ from ner.checks.sources import CorpusFile, Item
 from ner.checks.survey import Facts, Overlap, Review, Survey, written
 from ner.checks.tables import ERROR, KINDS, WARNING, Finding, Findings, Use
 from ner.errors import BAD_LINE, DataError, DataWarning
-from ner.formats.lines import STREAM, expand, opened, rereadable, title
+from ner.formats import expand
+from ner.formats.lines import STREAM, opened, rereadable, title
 from ner.options import nearest
 
 __all__ = ["KINDS", "CorpusReport", "Facts", "Finding", "Findings", "Overlap", "check"]

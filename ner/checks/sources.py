@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -13,9 +13,8 @@ from ner.errors import BAD_LINE, UNREADABLE, DataError, Fault
 from ner.formats import check_format_options, format_of, format_to_read
 from ner.formats.alignment import Misfit, Misfits, kind_of
 from ner.formats.columns import Aside, ColumnLayout, Numbering
-from ner.formats.detection import Detection, TagCounts, complaint
+from ner.formats.detection import MISSING, Detection, TagCounts, complaint
 from ner.formats.lines import Faults
-from ner.formats.records import MISSING
 from ner.formats.table import Table, options_from, refuse_empty
 from ner.schemes import OUTSIDE, Role, Scheme
 from ner.sentence import Document, Span
@@ -202,10 +201,10 @@ class CorpusFile:
 
     def _sentences(self, findings: Findings | None) -> Iterator[Item]:
         """The sentences of a file in any other format, as its reader gives them."""
-        reader = import_module(f"ner.formats.{self.format}").read
-        options = dict(self._options) | self._collectors(reader, findings)
+        module = import_module(f"ner.formats.{self.format}")
+        options = dict(self._options) | self._collectors(module.OPTIONS, findings)
         before: Document | None = None
-        for sentence in reader(self._path, **options):
+        for sentence in module.read(self._path, **options):
             opens = sentence.document is not None and sentence.document is not before
             self.documents += opens
             before = sentence.document
@@ -215,11 +214,9 @@ class CorpusFile:
             path = self._file(before)
             yield Item(path, lines, sentence.tokens, spans, tags, unknown, opens, mark)
 
-    def _collectors(
-        self, reader: Callable[..., Any], findings: Findings | None
-    ) -> dict[str, Faults | Misfits]:
+    def _collectors(self, options: type, findings: Findings | None) -> dict[str, Faults | Misfits]:
         """Return the collectors that take bad lines and misfits in place of raising."""
-        takes = inspect.signature(reader).parameters
+        takes = {one.name for one in fields(options)}
         collectors: dict[str, Faults | Misfits] = {
             "faults": Collected(self.name, findings),
             "misfits": CollectedMisfits(self.name, findings),

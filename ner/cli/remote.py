@@ -33,7 +33,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
         OSError: A glob matches no file.
         ConfigError: A URL cannot be used.
     """
-    from ner.formats.lines import expand as expand_local
+    from ner.formats import expand as expand_local
 
     found: list[str] = []
     for pattern in patterns:

@@ -12,6 +12,7 @@ first used.
 
 from __future__ import annotations
 
+import glob
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +24,7 @@ from typing import Any, Literal
 
 from ner.errors import DataError, DataWarning
 from ner.formats import kinds
-from ner.formats.lines import COMPRESSED, STREAM, check_encoding, compressing, expand
+from ner.formats.lines import COMPRESSED, STREAM, check_encoding, compressing
 from ner.options import check_options, lookup, parameters_of
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, atomic_write
@@ -36,6 +37,7 @@ __all__ = [
     "Format",
     "check_format_options",
     "ending_of",
+    "expand",
     "format_of",
     "format_to_read",
     "options_of",
@@ -98,9 +100,7 @@ _SETTLED = ("shape", "scheme")  # what the name of a tool says already
 def options_of(name: str, verb: Verb) -> dict[str, tuple[Any, bool]]:
     """The options a format can be read or written with: their types, and whether they must be."""
     module = import_module(f"ner.formats.{_module(name)}")
-    known = parameters_of(getattr(module, verb), 1 + (verb == "write"))
-    if not known and verb == "read":  # too many to be parameters
-        known = parameters_of(module.OPTIONS)
+    known = parameters_of(module.OPTIONS) if verb == "read" else parameters_of(module.write, 2)
     hidden = (*_COLLECTORS, *_SETTLED) if name in TOOLS else _COLLECTORS
     return {option: kind for option, kind in known.items() if option not in hidden}
 
@@ -234,6 +234,26 @@ def _reads(kind: kinds.FileKind, path: str | Path) -> bool:
     return kind.format is not None and format_by_ending(path) in (kind.format, None)
 
 
+def expand(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """The files meant by a path, a glob such as ``data/*.conll``, or several of them.
+
+    Raises:
+        FileNotFoundError: A glob matches no file.
+    """
+    if isinstance(source, str | Path):
+        source = [source]
+    found: list[str | Path] = []
+    for one in source:
+        if not glob.has_magic(str(one)) or Path(one).exists():
+            found.append(one)
+            continue
+        matches = sorted(glob.glob(str(one), recursive=True))  # noqa: PTH207 - absolute globs too
+        if not matches:
+            raise FileNotFoundError(2, "no file matches", str(one))
+        found.extend(matches)
+    return found
+
+
 def format_by_ending(path: str | Path) -> str | None:
     """The name of the format that the ending of a path tells, if it does."""
     return _BY_ENDING.get(ending_of(path))
@@ -288,6 +308,7 @@ def write(
     A file named ``.json`` is one JSON document, an array; ``.jsonl`` has an object a line.
 
     Args:
+        path: Open file to write to.
         path: Where to; ``"-"`` is standard output. Compressed as its ending says.
         sentences: What to write; never held in memory as a whole.
         format: A key of ``FORMATS`` or ``TOOLS``; without it the ending of the path tells.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ner.formats.columns import BOUNDARY, Fields, split
 from ner.formats.csv import NAMES
 from ner.formats.detection import is_any_tag
-from ner.formats.lines import MAX_LINE, Faults, read_texts
+from ner.formats.lines import PLAIN, Faults, FileOptions, numbered
 from ner.schemes import OUTSIDE
 
 SAMPLED = 2_000  # lines looked at
@@ -18,7 +19,7 @@ MOSTLY = 0.9  # of the values of a column of tags are tags
 
 _LABEL = re.compile(r"[^\W\d_][\w&/.+'\u2019-]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}:(?=.)")
-_NO_BREAK = re.compile("[\u00a0\u2007\u202f\u3000]")
+_NO_BREAK = "\u00a0\u2007\u202f\u3000"
 _HEADS = {name for names in NAMES.values() for name in names} | {"pos", "chunk", "lemma", "id"}
 _CHUNKS = frozenset(
     ["NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP"]
@@ -50,38 +51,28 @@ class Sample:
 
 def sample(
     path: str | Path,
-    encoding: str,
+    options: FileOptions,
     aside: Iterable[str | None],
     columns: tuple[int, int],
     most: int = SAMPLED,
-    max_line: int = MAX_LINE,
 ) -> Sample:
-    """The first lines of a file that have columns, without comments and boundaries.
+    """Return the first lines of a file that have columns, without comments and boundaries.
 
     Args:
-        path: Of the file.
-        encoding: Of the file.
-        aside: How lines begin that have no columns.
-        columns: Those of the token and of the tag.
-        most: How many lines are looked at.
-        max_line: The bytes of the longest line that is read.
+        path: Path of the file.
+        options: Options of the reader.
+        aside: Prefixes of lines without columns.
+        columns: Columns of the token and of the tag.
+        most: Number of lines to look at.
     """
     prefixes = (BOUNDARY, *filter(None, aside))
-    lines: list[int] = []
-    texts: list[str] = []
-    for number, text in enumerate(_lines(path, encoding, max_line), 1):
-        if number > most:
-            break
-        bare = text.strip(" \t")
-        if bare and not text.startswith(prefixes):
-            lines.append(number)
-            texts.append(text)
+    found = [
+        (number, text)
+        for number, text in islice(numbered(path, options, Faults(path)), most)
+        if text.strip(" \t") and not text.startswith(prefixes)
+    ]
+    lines, texts = zip(*found, strict=True) if found else ((), ())
     return Sample(lines, texts, [split(text) for text in texts], *columns)
-
-
-def _lines(path: str | Path, encoding: str, max_line: int) -> Iterator[str]:
-    for text in read_texts(path, encoding=encoding, faults=Faults(path), max_line=max_line):
-        yield from text.split("\n")
 
 
 def advise(given: Sample) -> tuple[int, str] | None:
@@ -95,13 +86,14 @@ def advise(given: Sample) -> tuple[int, str] | None:
 
 
 def _no_break(given: Sample) -> tuple[int, str] | None:
-    """Columns that are separated by what does not separate."""
+    """Columns that are separated by white space other than blanks and TABs."""
     for line, text, row in zip(given.lines, given.texts, given.rows, strict=True):
-        parts = _NO_BREAK.sub(" ", text).split()
+        parts = text.split()
         if len(row) == 1 and len(parts) > 1 and is_any_tag(parts[-1]):
-            found = _NO_BREAK.findall(text)[-1]
+            found = next(one for one in text if one.isspace() and one not in " \t")
+            name = "no-break spaces" if found in _NO_BREAK else "white space"
             return line, (
-                f"the columns are separated by no-break spaces (U+{ord(found):04X}), which do not "
+                f"the columns are separated by {name} (U+{ord(found):04X}), which do not "
                 "separate columns; replace them by blanks or TABs"
             )
     return None
@@ -157,8 +149,9 @@ def _other_column(given: Sample) -> tuple[int, str] | None:
 def looks_like_columns(path: str | Path, lines: int = 200) -> str | None:
     """Return a line of a file that shows that it holds tokens and their tags; ``None`` of prose."""
     try:
-        given = sample(path, "utf-8", (), (0, -1), lines)
-        opening = next((text for text in _lines(path, "utf-8", MAX_LINE) if text.strip()), "")
+        given = sample(path, PLAIN, (), (0, -1), lines)
+        texts = numbered(path, PLAIN, Faults(path))
+        opening = next((text for _, text in texts if text.strip()), "")
     except ValueError:
         return None  # whoever reads it says what is wrong
     if opening.startswith(BOUNDARY):

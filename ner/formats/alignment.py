@@ -7,15 +7,19 @@ import warnings
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ner.errors import DataWarning, Fault
-from ner.formats.lines import SHOWN
-from ner.formats.offsets import Tokenizer
+from ner.formats.lines import SHOWN, Faults, LineOptions
+from ner.formats.offsets import CHARACTERS, DEFAULT, Tokenizer, counting_named, tokenizer_named
 from ner.sentence import Sentence, Span
 
 Offsets = Sequence[tuple[int, int]]  # the first character of each token, and one past its last
+Places = tuple[tuple[int, int], ...]
 
+MAX_DOCUMENT = 1 << 23  # bytes of one text with its annotation, held as a whole
 HOW = ("strict", "expand", "contract")
 
 BOUNDARY = "not on token boundaries"
@@ -124,14 +128,108 @@ def kind_of(misfit: Misfit) -> str:
     return "overlapping" if misfit.reason == OVERLAP else "misaligned"
 
 
-def check_how(how: str) -> None:
-    """Refuse a way to align that there is not.
+@dataclass(frozen=True, kw_only=True)
+class TextOptions(LineOptions):
+    """Options of the readers of texts whose annotation counts characters.
+
+    Attributes:
+        align: What to do with spans that begin or end within a token: leave them out (``strict``),
+            or make them larger (``expand``) or smaller (``contract``) until they fit.
+        tokenizer: Cuts the text into tokens: ``builtin``, ``plain``, ``blanks``, or a language
+            of spaCy; see ``ner.formats.offsets.tokenizer_named``.
+        offsets: Unit of the offsets, such as ``utf-16`` or ``bytes inclusive``; see
+            ``ner.formats.offsets.counting_named``. By default characters, or the unit in which
+            all spans match the text that they quote.
+        trust_offsets: Whether to go by the offsets where a span quotes another text.
+        misfits: Collects spans that do not fit the tokens, which otherwise raise a warning.
 
     Raises:
-        ValueError: It is not strict, expand or contract.
+        ValueError: The alignment, the unit or the tokenizer is unknown.
     """
-    if how not in HOW:
-        raise ValueError(f"align is one of {', '.join(HOW)}, got {how!r}")
+
+    align: str = "strict"
+    tokenizer: str = DEFAULT
+    offsets: str | None = None
+    trust_offsets: bool = False
+    misfits: Misfits | None = None
+
+    def __post_init__(self) -> None:
+        if self.align not in HOW:
+            raise ValueError(f"align must be one of {', '.join(HOW)}, got {self.align!r}")
+        if self.tokenizer != DEFAULT:  # which is there, and slow to load
+            tokenizer_named(self.tokenizer)
+        counting_named(self.offsets or CHARACTERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentOptions(TextOptions):
+    """Options of the readers that hold one text with its annotation at a time.
+
+    Attributes:
+        max_document: Bytes of the longest text to read, with its annotation.
+    """
+
+    max_document: int = MAX_DOCUMENT
+
+
+@contextmanager
+def collecting(source: str | Path, options: TextOptions) -> Iterator[tuple[Faults, Misfits]]:
+    """Collect malformed lines and misfits of a file.
+
+    At the end, those that the options do not collect are raised, or warned of.
+
+    Raises:
+        DataError: Lines are malformed.
+    """
+    faults = Faults(source) if options.faults is None else options.faults
+    misfits = Misfits(faults.path) if options.misfits is None else options.misfits
+    yield faults, misfits
+    if options.misfits is None:
+        misfits.warn()
+    if options.faults is None:
+        faults.check()
+
+
+def joined(tokens: Sequence[str]) -> tuple[str, Places]:
+    """Return a text of the tokens, separated by blanks, and the offsets of each in it."""
+    offsets, end = [], 0
+    for token in tokens:
+        offsets.append((end, end + len(token)))
+        end += len(token) + 1
+    return " ".join(tokens), tuple(offsets)
+
+
+def text_of(sentence: Sentence) -> tuple[str, Places]:
+    """Return the text of a sentence, or else its tokens joined, and the offsets of each token."""
+    if sentence.text is None or sentence.offsets is None:
+        return joined(sentence.tokens)
+    return sentence.text, sentence.offsets
+
+
+def line_of(sentence: Sentence) -> tuple[str, Places]:
+    """Return the same on one line."""
+    text, offsets = text_of(sentence)
+    return text.replace("\r", " ").replace("\n", " "), offsets
+
+
+def annotated(sentence: Sentence, name: str) -> tuple[str, Places]:
+    """Return the text of a fully annotated sentence on one line, and the offsets of each token.
+
+    Args:
+        sentence: The sentence.
+        name: Format that cannot express missing annotation.
+
+    Raises:
+        ValueError: Tokens of the sentence are not annotated.
+    """
+    if sentence.spans is None or sentence.unknown:
+        raise ValueError(f"{where(sentence)} has unannotated tokens, which {name} cannot express")
+    return line_of(sentence)
+
+
+def where(sentence: Sentence) -> str:
+    """Name a sentence in a message."""
+    return f"the sentence of line {sentence.line}" if sentence.line else "a sentence"
 
 
 def align(

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
-from ner.formats.alignment import Misfits
-from ner.formats.lines import Faults
-from ner.formats.offsets import DEFAULT, Bounds
-from ner.formats.standoff import MAX_DOCUMENT, Standoff, annotated, check_xml, elements
+from ner.formats.alignment import DocumentOptions, annotated, collecting
+from ner.formats.offsets import Bounds
+from ner.formats.standoff import Standoff, check_xml, elements
 from ner.sentence import Sentence, in_document
+
+OPTIONS = DocumentOptions
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE collection SYSTEM "BioC.dtd">\n'
@@ -25,43 +26,23 @@ _HEAD = (
 )
 
 
-def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
-    source: str | Path,
-    *,
-    align: str = "strict",
-    tokenizer: str = DEFAULT,
-    offsets: str | None = None,
-    trust_offsets: bool = False,
-    max_document: int = MAX_DOCUMENT,
-    faults: Faults | None = None,
-    misfits: Misfits | None = None,
-) -> Iterator[Sentence]:
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the passages of a file; errors are reported together at the end.
 
-    Args:
-        source: A path or ``"-"``.
-        align: What becomes of spans that begin or end within a token, see
-            ``ner.formats.alignment.align``.
-        tokenizer: What cuts the text, see ``ner.formats.offsets.tokenizer_named``.
-        offsets: How characters are counted, see ``ner.formats.offsets.counting_named``.
-        trust_offsets: Whether offsets count where a span quotes another text.
-        max_document: The bytes of the longest document that is read.
-        faults: Where bad passages are noted instead of raised.
-        misfits: Where spans that do not fit the tokens are noted instead of warned of.
+    For the options see `ner.formats.alignment.DocumentOptions`.
 
     Raises:
         DataError: The file is not BioC, or a passage is malformed.
-        ValueError: The alignment, offset unit or tokenizer is unknown.
     """
-    noted = Faults(source) if faults is None else faults
-    unfit = Misfits(noted.path) if misfits is None else misfits
-    standoff = Standoff(noted, unfit, tokenizer, align, offsets, trust_offsets)
-    for number, document in enumerate(elements(source, "document", noted, most=max_document), 1):
-        found = [
-            sentence for unit in _units(document) for sentence in _sentences(unit, standoff, number)
-        ]
-        yield from in_document(found, document.findtext("id") or "")
-    standoff.end(warns=misfits is None, raises=faults is None)
+    given = DocumentOptions(**options)
+    with collecting(source, given) as (faults, misfits):
+        standoff = Standoff(given, faults, misfits)
+        documents = elements(source, "document", faults, most=given.max_document)
+        for number, document in enumerate(documents, 1):
+            units = _units(document)
+            found = [one for unit in units for one in _sentences(unit, standoff, number)]
+            yield from in_document(found, document.findtext("id") or "")
+        standoff.warn()
 
 
 def _units(document: Element) -> Iterator[Element]:
@@ -97,9 +78,7 @@ def _spans(annotation: Element, base: int) -> Iterator[Bounds]:
 def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
     """Write a document for each document, a passage for each sentence.
 
-    Args:
-        file: An open text.
-        sentences: What to write; those next to each other in no document go together.
+    Those next to each other in no document go together.
 
     Raises:
         ValueError: Annotation is missing, which the format cannot say; or a text holds a character

@@ -13,14 +13,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import Faults, read_blocks
-from ner.sentence import Document, Sentence, Span
+from ner.formats.alignment import where
+from ner.formats.columns import BOUNDARY
+from ner.formats.documents import Boundary, Parsed, in_documents, write_lines
+from ner.formats.lines import Faults, LineOptions, numbered
+from ner.sentence import Sentence, Span
 
-BOUNDARY = "-DOCSTART-"
 UNKNOWN = "?"  # the label of tokens whose annotation is missing
+
+OPTIONS = LineOptions
 
 _PIECE = re.compile(r"(?:\\.|[^ \t\\])+|\\")
 _PARTS = re.compile(r"(\[?)((?:\\.|[^\\\[\]])*)(\]?)")
@@ -30,42 +33,35 @@ _LINE_ENDS = {"n": "\n", "r": "\r"}
 _SPELLED = {"\n": r"\n", "\r": r"\r"}
 
 
-def read(
-    source: str | Path, *, encoding: str = "utf-8", faults: Faults | None = None
-) -> Iterator[Sentence]:
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the sentences of a file; all bad lines are reported together at the end.
 
-    Args:
-        source: A path or ``"-"``.
-        encoding: Of the file.
-        faults: Where bad lines are noted instead.
+    For the options see `ner.formats.lines.LineOptions`.
 
     Raises:
         DataError: Lines cannot be decoded, or their brackets do not pair.
     """
-    noted = Faults(source) if faults is None else faults
-    yield from in_documents(_parsed(source, encoding, noted))
-    if faults is None:
-        noted.check()
+    given = LineOptions(**options)
+    faults = Faults(source) if given.faults is None else given.faults
+    yield from in_documents(_parsed(numbered(source, given, faults), faults))
+    if given.faults is None:
+        faults.check()
 
 
-def _parsed(source: str | Path, encoding: str, faults: Faults) -> Iterator[Parsed | Boundary]:
-    """The sentences and the boundaries between documents, bad lines noted."""
-    number = 0
-    for block in read_blocks(source, encoding=encoding, faults=faults):
-        for text in block:
-            number += 1
-            bare = text.strip(" \t")
-            if bare == BOUNDARY or bare.startswith((f"{BOUNDARY} ", f"{BOUNDARY}\t")):
-                yield Boundary(_plain(bare.removeprefix(BOUNDARY).lstrip(" \t")))
-                continue
-            try:
-                found = parse(text)
-            except ValueError as error:
-                faults.add(number, str(error))
-                continue
-            if found.tokens:
-                yield Parsed(found.tokens, found.spans, {}, found.unknown, number)
+def _parsed(lines: Iterable[tuple[int, str]], faults: Faults) -> Iterator[Parsed | Boundary]:
+    """Yield the sentences and the boundaries between documents; bad lines are noted."""
+    for number, text in lines:
+        bare = text.strip(" \t")
+        if bare == BOUNDARY or bare.startswith((f"{BOUNDARY} ", f"{BOUNDARY}\t")):
+            yield Boundary(_plain(bare.removeprefix(BOUNDARY).lstrip(" \t")))
+            continue
+        try:
+            found = parse(text)
+        except ValueError as error:
+            faults.add(number, str(error))
+            continue
+        if found.tokens:
+            yield Parsed(found.tokens, found.spans, {}, found.unknown, number)
 
 
 def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
@@ -74,23 +70,15 @@ def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
     Raises:
         ValueError: A sentence or a token is empty, or spans overlap.
     """
-    before: Document | None = None
-    for number, sentence in enumerate(sentences):
-        document = sentence.document
-        text = ""
-        leaves = document is None and before is not None
-        if leaves or begins_document(sentence, before):
-            name = _escaped(document.id, keep=" ") if document else ""
-            text = f"{BOUNDARY} {name}".rstrip() + "\n"
-        before = document
-        try:
-            text += spell(sentence) + "\n"
-        except ValueError as error:
-            where = f"the sentence of line {sentence.line}: " if sentence.line else ""
-            raise ValueError(where + str(error)) from error
-        if number == 0 and text.startswith("\ufeff"):
-            file.write("\ufeff")  # a reader takes the first one for a byte order mark
-        file.write(text)
+    write_lines(file, sentences, _spelled, lambda name: _escaped(name, keep=" "))
+
+
+def _spelled(sentence: Sentence) -> str:
+    try:
+        return spell(sentence)
+    except ValueError as error:
+        place = f"{where(sentence)}: " if sentence.line else ""
+        raise ValueError(place + str(error)) from error
 
 
 def parse(text: str) -> Sentence:

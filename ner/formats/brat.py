@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ner.errors import DataError
-from ner.formats.alignment import Characters, Misfits, check_how, cut
-from ner.formats.lines import STREAM, Faults, opened, read_blocks
+from ner.formats.alignment import Characters, DocumentOptions, collecting, cut, line_of, where
+from ner.formats.lines import MAX_SENTENCE, STREAM, Faults, numbered, opened
 from ner.formats.offsets import (
-    CHARACTERS,
-    DEFAULT,
     MARK,
     OTHERS,
     Bounds,
@@ -29,69 +26,50 @@ from ner.formats.offsets import (
     counting_named,
     tokenizer_named,
 )
-from ner.formats.records import joined
 from ner.sentence import Sentence, in_document
+
+OPTIONS = DocumentOptions
 
 _ENTITY = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)(?:\t(.*))?")
 _OTHERS = tuple("REAMN#*")  # what lines of relations, events, attributes and notes begin with
-_LINE_END = re.compile(r"[\r\n]")
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
-def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    align: str = "strict",
-    tokenizer: str = DEFAULT,
-    offsets: str | None = None,
-    trust_offsets: bool = False,
-    faults: Faults | None = None,
-    misfits: Misfits | None = None,
-) -> Iterator[Sentence]:
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the sentences of a text and its annotation, or of all those in a folder.
 
     Args:
         source: A folder, or the ``.txt`` or ``.ann`` file of one text.
-        encoding: Of the files.
-        align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
-            ``contract``, see ``ner.formats.alignment.align``.
-        tokenizer: What cuts the text, see ``ner.formats.offsets.tokenizer_named``.
-        offsets: How characters are counted, see ``ner.formats.offsets.counting_named``; without
-            it in the way in which all entities of a text say what stands there.
-        trust_offsets: Whether offsets count where an entity quotes another text.
-        faults: Where bad lines are noted instead of raised; its path becomes that of each
-            annotation in turn.
-        misfits: Where spans that do not fit the tokens are noted instead of warned of; likewise.
+        options: See `ner.formats.alignment.DocumentOptions`; the path of ``faults`` and
+            ``misfits`` becomes that of each annotation in turn.
 
     Raises:
         DataError: A text cannot be decoded, an annotation contradicts it or has no text.
-        ValueError: There is no such way to align or to count, or tokenizer.
     """
-    check_how(align)
-    cutter = tokenizer_named(tokenizer)
-    counting_named(offsets or CHARACTERS)
-    rules = _Rules(encoding, align, offsets, trust_offsets)
+    given = DocumentOptions(**options)
     bad: list[DataError] = []
-    for text_path in texts(source):
-        annotation = text_path.with_suffix(".ann")
-        noted = Faults(annotation) if faults is None else faults
-        unfit = Misfits(str(annotation)) if misfits is None else misfits
-        noted.path = unfit.path = str(annotation)
-        text = _text(text_path, encoding, noted)
-        if text is None:
-            bad += _errors(noted) if faults is None else ()
-            continue
-        spans = _spans(annotation, text, rules, noted)
-        text = " " + text[1:] if text.startswith(MARK) else text
-        name = _name(source, text_path)
-        yield from in_document(cut(text, spans, cutter, align, unfit), name)
-        if misfits is None:
-            unfit.warn()
-        if faults is None:
-            bad += _errors(noted)
+    for path in texts(source):
+        try:
+            yield from _document(source, path, given)
+        except DataError as error:
+            bad.append(error)
     if bad:
         raise DataError.merged(bad)
+
+
+def _document(source: str | Path, path: Path, options: DocumentOptions) -> Iterator[Sentence]:
+    """Yield the sentences of one text."""
+    annotation = path.with_suffix(".ann")
+    with collecting(annotation, options) as (faults, misfits):
+        faults.path = misfits.path = str(annotation)
+        text = _text(path, options, faults)
+        if text is None:
+            return
+        spans = _spans(annotation, text, options, faults)
+        text = " " + text[1:] if text.startswith(MARK) else text
+        cutter = tokenizer_named(options.tokenizer)
+        name = _name(source, path)
+        yield from in_document(cut(text, spans, cutter, options.align, misfits), name)
 
 
 def texts(source: str | Path) -> list[Path]:
@@ -118,9 +96,7 @@ def texts(source: str | Path) -> list[Path]:
 def write(folder: Path, sentences: Iterable[Sentence]) -> None:
     """Write each document's sentences, one a line, and its entities.
 
-    Args:
-        folder: Where to.
-        sentences: What to write; those in no document go together into one text.
+    Those in no document go together into one text.
 
     Raises:
         ValueError: A label or the annotation of a document is nothing brat can hold.
@@ -140,31 +116,29 @@ def _write_one(path: Path, sentences: Iterable[Sentence]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for sentence in chain([first], waiting):
             _check(sentence, annotated=first.spans is not None)
-            text, offsets = joined(sentence.tokens)
-            if sentence.text is not None and sentence.offsets is not None:
-                text, offsets = _LINE_END.sub(" ", sentence.text), sentence.offsets
+            text, offsets = line_of(sentence)
             if place == 0 and text.startswith("\ufeff"):
                 place = file.write("\ufeff")  # a reader takes the first one for a mark
             file.write(text + "\n")
             for span in sentence.spans or ():
                 number += 1
                 start, end = offsets[span.start][0], offsets[span.end - 1][1]
-                where = f"{span.label} {place + start} {place + end}"
-                lines.append(f"T{number}\t{where}\t{text[start:end]}\n")
+                at = f"{span.label} {place + start} {place + end}"
+                lines.append(f"T{number}\t{at}\t{text[start:end]}\n")
             place += len(text) + 1
     if first.spans is not None:
         path.with_suffix(".ann").write_text("".join(lines), "utf-8", newline="\n")
 
 
 def _check(sentence: Sentence, *, annotated: bool) -> None:
-    where = f"the sentence of line {sentence.line}" if sentence.line else "a sentence"
+    name = where(sentence)
     if (sentence.spans is not None) != annotated:
-        raise ValueError(f"{where} is annotated, or not, unlike others of its document")
+        raise ValueError(f"{name} is annotated, or not, unlike others of its document")
     if sentence.unknown:
-        raise ValueError(f"{where} has tokens whose annotation is missing; brat cannot say that")
+        raise ValueError(f"{name} has unannotated tokens, which brat cannot express")
     for span in sentence.spans or ():
         if len(span.label.split()) != 1 or span.label.strip() != span.label:
-            raise ValueError(f"{where} has the label {span.label!r}; brat wants one word")
+            raise ValueError(f"{name} has the label {span.label!r}; brat takes single words")
 
 
 def _unused(name: str, taken: set[str]) -> str:
@@ -192,18 +166,21 @@ def _name(source: str | Path, path: Path) -> str:
     return path.relative_to(source).with_suffix("").as_posix()
 
 
-def _text(path: Path, encoding: str, faults: Faults) -> str | None:
-    """The text with its line ends as they are, since annotation counts them."""
+def _text(path: Path, options: DocumentOptions, faults: Faults) -> str | None:
+    """Return the text with its line ends as they are, since annotation counts them."""
     with opened(path) as file:
-        raw = file.read()
+        raw = file.read(options.max_document + 1)
+    annotation, faults.path = faults.path, str(path)
+    if len(raw) > options.max_document:
+        faults.refuse(1, f"the text has more than {options.max_document:,} bytes (max_document)")
     try:
-        return raw.decode(encoding)
+        return raw.decode(options.encoding)
     except UnicodeDecodeError as error:
-        annotation, faults.path = faults.path, str(path)
         line, byte = raw.count(b"\n", 0, error.start) + 1, raw[error.start]
-        faults.add(line, f"byte 0x{byte:02x} is not {encoding}; if it is another, set encoding")
-        faults.path = annotation
+        faults.add(line, f"byte 0x{byte:02x} is not {options.encoding}; set the right encoding")
         return None
+    finally:
+        faults.path = annotation
 
 
 class _Entity(NamedTuple):
@@ -215,37 +192,28 @@ class _Entity(NamedTuple):
     says: str | None
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """The options for reading annotation; see `read`."""
-
-    encoding: str
-    align: str
-    offsets: str | None
-    trusted: bool
-
-
-def _spans(path: Path, text: str, rules: _Rules, faults: Faults) -> list[Characters] | None:
+def _spans(
+    path: Path, text: str, options: DocumentOptions, faults: Faults
+) -> list[Characters] | None:
     if not path.exists():
         return None
     entities: list[_Entity] = []
-    number = 0
-    for block in read_blocks(path, encoding=rules.encoding, faults=faults):
-        for line in block:
-            number += 1
-            if not line.strip() or line.startswith(_OTHERS):
-                continue
-            found = _ENTITY.fullmatch(line)
-            if found is None:
-                faults.add(number, f"expected 'T1<TAB>LABEL 0 7<TAB>its text', found {line[:80]!r}")
-                continue
-            pieces = [_pair(piece) for piece in found[2].split(";")]
-            says = None if rules.trusted else found[3]
-            entities.append(_Entity(number, found[1], pieces, says))
+    for number, line in numbered(path, options, faults):
+        if not line.strip() or line.startswith(_OTHERS):
+            continue
+        found = _ENTITY.fullmatch(line)
+        if found is None:
+            faults.add(number, f"expected 'T1<TAB>LABEL 0 7<TAB>its text', found {line[:80]!r}")
+            continue
+        pieces = [_pair(piece) for piece in found[2].split(";")]
+        says = None if options.trust_offsets else found[3]
+        entities.append(_Entity(number, found[1], pieces, says))
+        if len(entities) > MAX_SENTENCE:
+            faults.refuse(number, f"more than {MAX_SENTENCE:,} entities of one text")
     spans: list[Characters] = []
-    for one in _in_characters(text, entities, rules.offsets):
+    for one in _in_characters(text, entities, options.offsets):
         try:
-            spans.append(_span(one, text, rules.align))
+            spans.append(_span(one, text, options.align))
         except ValueError as error:
             faults.add(one.line, str(error))
     return spans
@@ -327,7 +295,3 @@ def _joined(text: str, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             whole[-1] = (whole[-1][0], max(end, whole[-1][1]))
     return whole
-
-
-def _errors(faults: Faults) -> list[DataError]:
-    return [error] if (error := faults.error()) else []

@@ -28,7 +28,15 @@ from ner.formats.columns import (
     Numbering,
     columns_of,
 )
-from ner.formats.detection import Detection, Repairs, TagCounts, complaint
+from ner.formats.detection import (
+    NONE,
+    Detection,
+    Repairs,
+    TagCounts,
+    complaint,
+    spans_of,
+    tags_of,
+)
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.lines import Faults, rereadable, taken, title
 from ner.formats.table import (
@@ -47,7 +55,6 @@ from ner.sentence import Document, Sentence, check_column
 
 OPTIONS = TableOptions
 SAME, PLAIN = "same", "plain"  # layouts that can be written
-NONE: frozenset[int] = frozenset()  # of tokens whose annotation is missing
 MERGED = "scheme IO does not part neighbours of one label: they are read as one entity"
 HELD = 500_000  # tokens of a file that is cut into lines only once
 
@@ -57,9 +64,7 @@ _FILLING = {"-X-", "X", "O", "_", "-", "", BOUNDARY}  # in the columns of a boun
 def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the sentences of a file.
 
-    Args:
-        source: A path or ``"-"``.
-        options: See `TableOptions`.
+    For the options see `TableOptions`.
 
     Raises:
         DataError: Lines are not what they should be; all of them in one message.
@@ -159,7 +164,7 @@ class Reader:
         if isinstance(token, str) or isinstance(tag, str) or options.header or options.columns:
             return None
         aside = (options.comment_prefix, options.document_prefix)
-        return sample(path, options.encoding, aside, (token, tag), lines, options.max_line)
+        return sample(path, options, aside, (token, tag), lines)
 
     def _check(self, path: str | Path, faults: Faults) -> None:
         """Raise what is wrong with the file: in one line where that shows what to set."""
@@ -252,13 +257,8 @@ class Reader:
             return Parsed(tokens, None, columns, NONE, line, *origin)
         tags, missing = self._mapped(raw), self.options.missing
         repairs.note(piece.lines, tags)
-        if missing not in tags:
-            return Parsed(tokens, repairs.scheme.decode(tags), columns, NONE, line, *origin)
-        unknown = frozenset(place for place, tag in enumerate(tags) if tag == missing)
-        if len(unknown) == len(tags):
-            return Parsed(tokens, None, columns, NONE, line, *origin)
-        known = [OUTSIDE if tag == missing else tag for tag in tags]
-        return Parsed(tokens, repairs.scheme.decode(known), columns, unknown, line, *origin)
+        spans, unknown = spans_of(tags, repairs.scheme, missing)
+        return Parsed(tokens, spans, columns, unknown, line, *origin)
 
 
 def _id(fields: Fields) -> str:
@@ -282,8 +282,8 @@ def write(
     their other columns, then the tag, separated by TABs. A boundary line goes before each document.
 
     Args:
-        target: An open text stream.
-        sentences: What to write.
+        target: Open file to write to.
+        sentences: Sentences to write.
         scheme: How tags are written, whatever the sentences come from.
         separator: What parts the columns, a TAB or a blank.
         missing: The tag of tokens that nobody has annotated.
@@ -355,7 +355,7 @@ def _rows(
     for name in layout.others:
         check_column(name, sentence.columns[name], len(sentence))
     special: dict[int | None, Sequence[str]] = {
-        layout.tag: _tags(sentence, scheme, missing),
+        layout.tag: tags_of(sentence, scheme, missing),
         layout.token: sentence.tokens,
     }
     columns = [
@@ -363,16 +363,6 @@ def _rows(
         for place, name in enumerate(layout.names)
     ]
     return zip(*columns, strict=True)
-
-
-def _tags(sentence: Sentence, scheme: Scheme, missing: str) -> Sequence[str]:
-    length = len(sentence)
-    if sentence.spans is None:
-        return [missing] * length
-    tags = list(scheme.encode(sentence.spans, length))
-    for place in sentence.unknown:
-        tags[place] = missing
-    return tags
 
 
 def _boundary(sentence: Sentence, layout: ColumnLayout) -> str:

@@ -15,12 +15,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ner.errors import DataError, DataWarning
 from ner.formats.columns import split
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import MAX_SENTENCE, Faults, read_blocks
+from ner.formats.lines import Faults, SentenceOptions, numbered
 from ner.schemes import outermost
 from ner.sentence import Document, Sentence, Span
 
@@ -173,6 +173,8 @@ class Losses:
         warnings.warn(warning, stacklevel=2)
 
 
+OPTIONS = SentenceOptions
+
 WORD, ENTITY = 3, 10
 NAMES = (
     *("document", "part", "number", "word", "pos", "parse"),
@@ -187,25 +189,23 @@ _NAME = re.compile(r"\((.*)\);?[ \t]*(?:part[ \t]+(\d+))?")
 Rows = list[tuple[int, tuple[str, ...]]]
 
 
-def read(source: str | Path, *, encoding: str = "utf-8") -> Iterator[Sentence]:
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the sentences of a file.
 
-    Of nested entities the outermost are kept, and a warning says how many were not.
+    Of nested entities the outermost are kept, and a warning counts the others.
 
-    Args:
-        source: A path or ``"-"``.
-        encoding: Of the file.
+    For the options see `ner.formats.lines.SentenceOptions`.
 
     Raises:
-        DataError: Lines are not what they should be; all of them in one message, at the end.
+        DataError: Lines are malformed; all of them in one message, at the end.
     """
-    return in_documents(_parsed(source, encoding))
+    return in_documents(_parsed(source, SentenceOptions(**options)))
 
 
-def _parsed(source: str | Path, encoding: str) -> Iterator[Parsed | Boundary]:
+def _parsed(source: str | Path, options: SentenceOptions) -> Iterator[Parsed | Boundary]:
     faults = Faults(source)
     losses = Losses(faults.path)
-    for rows in _groups(source, encoding, faults):
+    for rows in _groups(source, options, faults):
         if isinstance(rows, Boundary):
             yield rows
             continue
@@ -216,24 +216,23 @@ def _parsed(source: str | Path, encoding: str) -> Iterator[Parsed | Boundary]:
     losses.warn()
 
 
-def _groups(source: str | Path, encoding: str, faults: Faults) -> Iterator[Rows | Boundary]:
-    """The lines of each sentence, and the boundaries between documents."""
+def _groups(
+    source: str | Path, options: SentenceOptions, faults: Faults
+) -> Iterator[Rows | Boundary]:
+    """Yield the lines of each sentence, and the boundaries between documents."""
     rows: Rows = []
-    number = 0
-    for block in read_blocks(source, encoding=encoding, faults=faults):
-        if len(rows) > MAX_SENTENCE:
-            faults.refuse(number, f"no empty line in {MAX_SENTENCE:,} lines")
-        for line in block:
-            number += 1
-            fields = split(line)
-            comment = line.startswith((_BEGIN, _END))
-            if rows and (comment or not fields):
-                yield rows
-                rows = []
-            if line.startswith(_BEGIN):
-                yield Boundary(_name(line.removeprefix(_BEGIN).strip(" \t")))
-            elif fields and not comment:
-                rows.append((number, fields))
+    for number, line in numbered(source, options, faults):
+        fields = split(line)
+        comment = line.startswith((_BEGIN, _END))
+        if rows and (comment or not fields):
+            yield rows
+            rows = []
+        if line.startswith(_BEGIN):
+            yield Boundary(_name(line.removeprefix(_BEGIN).strip(" \t")))
+        elif fields and not comment:
+            rows.append((number, fields))
+        if len(rows) > options.max_sentence:
+            faults.refuse(number, f"no empty line in {options.max_sentence:,} lines")
     if rows:
         yield rows
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from ner.errors import DataError
 from ner.formats.alignment import locate
 from ner.formats.conll2012 import Losses, parse
-from ner.formats.detection import Repairs
+from ner.formats.detection import NONE, Repairs, spans_of, tags_of
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
 from ner.formats.lines import Faults, rereadable
 from ner.formats.treebank import (
@@ -50,9 +50,7 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     Of nested entities the outermost are kept; those that go beyond their sentence are left out;
     a warning says how many.
 
-    Args:
-        source: A path or ``"-"``.
-        options: See `ner.formats.treebank.TreebankOptions`.
+    For the options see `ner.formats.treebank.TreebankOptions`.
 
     Raises:
         DataError: Lines are not what they should be; all of them in one message.
@@ -124,19 +122,17 @@ class _Parser:
     def _spans(self, group: Group) -> tuple[tuple[Span, ...] | None, frozenset[int]]:
         marks = self._marks
         if marks.place is None:
-            return None, frozenset()
+            return None, NONE
         values = values_at(group, marks.place, self._groups.names)
         if marks.detection is None:
-            return self._in_parentheses(group, values), frozenset()
+            return self._in_parentheses(group, values), NONE
         if marks.explicit and all(value in (None, EMPTY) for value in values):
-            return None, frozenset()
+            return None, NONE
         tags = [OUTSIDE if value in OUTSIDE_TOO else value or OUTSIDE for value in values]
         if not marks.explicit:
             tags = [OUTSIDE if tag == EMPTY else tag for tag in tags]
         self._repairs.note(group.lines, tags)
-        unknown = frozenset(place for place, tag in enumerate(tags) if tag == EMPTY)
-        known = [OUTSIDE if tag == EMPTY else tag for tag in tags]
-        return marks.detection.scheme.decode(known), unknown
+        return spans_of(tags, marks.detection.scheme, EMPTY)
 
     def _in_parentheses(self, group: Group, values: Sequence[str | None]) -> tuple[Span, ...]:
         marks, line = self._marks, group.lines[0]
@@ -171,8 +167,8 @@ def write(target: TextIO, sentences: Iterable[Sentence], *, scheme: str | None =
     their entities as tags in a column, as CoNLL-U Plus has, they are written there.
 
     Args:
-        target: An open text stream.
-        sentences: What to write.
+        target: Open file to write to.
+        sentences: Sentences to write.
         scheme: How tags are written; without it BIO.
 
     Raises:
@@ -244,12 +240,9 @@ def _marks(sentence: Sentence, scheme: Scheme) -> list[str | None]:
     if sentence.spans is None:
         mark = None if isinstance(sentence.origin, TreebankOrigin) else EMPTY
         return [mark] * len(sentence)
-    marks: list[str | None] = list(scheme.encode(sentence.spans, len(sentence)))
-    for number in sentence.unknown:
-        marks[number] = EMPTY
     if any("|" in span.label or not span.label for span in sentence.spans):
         raise DataError("a label is empty or holds '|', which MISC cannot hold")
-    return marks
+    return list(tags_of(sentence, scheme, EMPTY))
 
 
 def _line(fields: Sequence[str]) -> str:

@@ -11,18 +11,16 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
-from ner.formats.detection import Repairs, TagCounts, complaint
-from ner.formats.documents import tags_of
-from ner.formats.lines import MAX_SENTENCE, Faults, read_texts, rereadable
+from ner.formats.detection import MISSING, Repairs, TagCounts, complaint, spans_of, tags_of
+from ner.formats.lines import Faults, SentenceOptions, read_texts, rereadable
 from ner.options import lookup
-from ner.schemes import OUTSIDE, Scheme, file_scheme_named
+from ner.schemes import Scheme, file_scheme_named
 from ner.sentence import Sentence
 
 DELIMITERS = (",", ";", "\t", "|")
 REMEMBERED = 100_000  # sentences whose names are remembered
-MISSING = "_"
 NAMES = {
     "sentence": (
         *("sentence #", "sentence", "sentence_id", "sentence id", "sentence_idx", "sent_id"),
@@ -52,50 +50,61 @@ class SentenceRows:
     rows: list[list[str]] = field(default_factory=list)
 
 
-def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    delimiter: str | None = None,
-    sentence: str | None = None,
-    token: str | None = None,
-    tag: str | None = None,
-    scheme: str | None = None,
-    max_sentence: int = MAX_SENTENCE,
-) -> Iterator[Sentence]:
-    """Read the sentences of a file.
+@dataclass(frozen=True, kw_only=True)
+class CsvOptions(SentenceOptions):
+    """Options of the CSV reader.
 
-    Args:
-        source: A path or ``"-"``.
-        encoding: Of the file.
-        delimiter: What separates the columns; without it the header tells.
-        sentence: The name of the column that says where a sentence begins.
-        token: The name of the column of tokens.
-        tag: The name of the column of tags.
-        scheme: Of the tags; without it, they tell.
-        max_sentence: The rows of the longest sentence that is read.
+    Attributes:
+        delimiter: Separates the columns; detected from the header by default.
+        sentence: Name of the column that says where a sentence begins.
+        token: Name of the column of tokens.
+        tag: Name of the column of tags.
+        scheme: Tagging scheme; detected by default.
 
     Raises:
-        DataError: The file has no such columns, or rows are not what they should be.
-        ValueError: There is no such scheme.
+        ValueError: The scheme is unknown, or the delimiter is more than a character.
     """
-    chosen = None if scheme is None else file_scheme_named(scheme)
-    names = {"sentence": sentence, "token": token, "tag": tag}
+
+    delimiter: str | None = None
+    sentence: str | None = None
+    token: str | None = None
+    tag: str | None = None
+    scheme: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scheme is not None:
+            file_scheme_named(self.scheme)
+        if self.delimiter is not None:
+            _check_delimiter(self.delimiter)
+
+
+OPTIONS = CsvOptions
+
+
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
+    """Read the sentences of a file.
+
+    For the options see `CsvOptions`.
+
+    Raises:
+        DataError: The file has no such columns, or rows are malformed.
+    """
+    given = CsvOptions(**options)
     with rereadable(source) as path:
         faults, counts, met = Faults(source), TagCounts(MISSING), {MISSING: 0}
-        table = _Table(path, encoding, delimiter, names, faults)
-        for piece in table.pieces(max_sentence):
+        table = _Table(path, given, faults)
+        for piece in table.pieces():
             tags = table.tags(piece)
             counts.add(tags)
             for line, one in zip(piece.lines, tags, strict=True):
                 met.setdefault(one, line)
-        found = counts.detect(chosen)
+        found = counts.detect(None if given.scheme is None else file_scheme_named(given.scheme))
         for one, line in met.items():
             if line and (wrong := complaint(one, found.scheme)):
                 faults.add(line, wrong)
         faults.check()
         repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
-        for piece in _Table(path, encoding, delimiter, names, faults).pieces(max_sentence):
+        for piece in _Table(path, given, faults).pieces():
             repairs.note(piece.lines, table.tags(piece))
             yield table.sentence(piece, found.scheme)
         repairs.warn()
@@ -117,8 +126,8 @@ def write(
     """Write a row a token, with the columns ``sentence``, ``token``, the others, and ``tag``.
 
     Args:
-        file: An open text.
-        sentences: What to write.
+        file: Open file to write to.
+        sentences: Sentences to write.
         delimiter: What separates the columns.
         scheme: Of the tags; ``_`` is the tag of a token nobody has annotated.
 
@@ -143,33 +152,21 @@ class _Table:
     """The sentences of a table.
 
     Args:
-        path: Of the file.
-        encoding: Of the file.
-        delimiter: What separates the columns, where that is known.
-        names: The columns of sentence, token and tag, where they are known.
-        faults: Where bad rows are noted.
+        path: Path of the file.
+        options: Options of the reader.
+        faults: Collects malformed rows.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        encoding: str,
-        delimiter: str | None,
-        names: dict[str, str | None],
-        faults: Faults,
-    ) -> None:
-        self._path, self._encoding, self._faults = path, encoding, faults
-        if delimiter is not None:
-            _check_delimiter(delimiter)
-        self._delimiter, self._names = delimiter, names
+    def __init__(self, path: str | Path, options: CsvOptions, faults: Faults) -> None:
+        self._path, self._options, self._faults = path, options, faults
         self._places: dict[str, int | None] = {}
         self._header: list[str] = []
         self._seen: set[str] = set()
         self._name = ""
 
-    def pieces(self, most: int) -> Iterator[SentenceRows]:
-        """Give the rows of each sentence, of which there may be at most that many."""
-        piece = SentenceRows()
+    def pieces(self) -> Iterator[SentenceRows]:
+        """Yield the rows of each sentence."""
+        piece, most = SentenceRows(), self._options.max_sentence
         for row in self._rows():
             if row.begins and piece.rows:
                 yield piece
@@ -197,19 +194,15 @@ class _Table:
             for place, name in enumerate(self._header)
             if place not in places and name
         }
-        tags = self.tags(piece)
-        unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
-        tokens, line = columns[self._places["token"] or 0], piece.lines[0]
-        if len(unknown) == len(tags):
-            return Sentence(tokens, columns=others, line=line)
-        spans = scheme.decode([OUTSIDE if tag == MISSING else tag for tag in tags])
-        return Sentence(tokens, spans, others, unknown, line=line)
+        spans, unknown = spans_of(self.tags(piece), scheme, MISSING)
+        tokens = columns[self._places["token"] or 0]
+        return Sentence(tokens, spans, others, unknown, line=piece.lines[0])
 
     def _rows(self) -> Iterator[Row]:
         """The rows after the header; one without fields only ends a sentence."""
         lines = self._lines()
         first = next(lines, "")
-        delimiter = self._delimiter or max(DELIMITERS, key=first.count)
+        delimiter = self._options.delimiter or max(DELIMITERS, key=first.count)
         self._settle(next(csv.reader([first], delimiter=delimiter), []))
         rows = csv.reader(lines, delimiter=delimiter)
         line = 2
@@ -257,8 +250,8 @@ class _Table:
     def _settle(self, header: list[str]) -> None:
         """Find out from the header which column holds what."""
         self._header = [name.strip() for name in header]
-        for what, given in self._names.items():
-            self._places[what] = self._place(what, given)
+        for what in NAMES:
+            self._places[what] = self._place(what, getattr(self._options, what))
         for what in ("token", "tag"):
             if self._places[what] is None:
                 self._faults.refuse(
@@ -276,7 +269,7 @@ class _Table:
         return next((names.index(name) for name in NAMES[what] if name in names), None)
 
     def _lines(self) -> Iterator[str]:
-        for text in read_texts(self._path, encoding=self._encoding, faults=self._faults):
+        for text in read_texts(self._path, self._options, self._faults):
             for line in text.split("\n")[: -1 if text.endswith("\n") else None]:
                 yield line + "\n"
 

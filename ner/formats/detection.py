@@ -10,9 +10,12 @@ from itertools import chain, pairwise
 
 from ner.errors import DataWarning
 from ner.schemes import IO, OUTSIDE, SCHEMES, Scheme
+from ner.sentence import Sentence, Span
 
 PREFIXES = frozenset(prefix for scheme in SCHEMES.values() for prefix in scheme.roles)
 
+MISSING = "_"  # tag of an unannotated token
+NONE: frozenset[int] = frozenset()  # of tokens whose tag is missing
 FIRST = 3  # repaired tags that a warning shows
 TOGETHER = 100_000  # tags counted at a time
 STRAY = 10  # a scheme is not taken for tags that so many times as many speak against
@@ -201,6 +204,31 @@ class Repairs:
             DataWarning(message, path=self._path, kind="illegal-tag", count=self._number),
             stacklevel=2,
         )
+
+
+def spans_of(
+    tags: Sequence[str], scheme: Scheme, missing: str
+) -> tuple[tuple[Span, ...] | None, frozenset[int]]:
+    """Return the spans of tags, and the tokens whose tag is missing.
+
+    Where all tags are missing, the sentence is unannotated: ``None``, and no token.
+    """
+    if missing not in tags:
+        return scheme.decode(tags), NONE
+    unknown = frozenset(place for place, tag in enumerate(tags) if tag == missing)
+    if len(unknown) == len(tags):
+        return None, NONE
+    return scheme.decode([OUTSIDE if tag == missing else tag for tag in tags]), unknown
+
+
+def tags_of(sentence: Sentence, scheme: Scheme, missing: str = MISSING) -> list[str]:
+    """Return the tags of a sentence, the given one where nobody has annotated."""
+    if sentence.spans is None:
+        return [missing] * len(sentence)
+    tags = list(scheme.encode(sentence.spans, len(sentence)))
+    for place in sentence.unknown:
+        tags[place] = missing
+    return tags
 
 
 def is_tag(tag: str, scheme: Scheme) -> bool:

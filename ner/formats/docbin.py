@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,21 +25,29 @@ _NAME = "document"  # the key of a document's name in `Doc.user_data`
 _ATTRIBUTES = ("ORTH", "SPACY", "SENT_START", "ENT_IOB", "ENT_TYPE")
 
 
-def read(
-    source: str | Path,
-    *,
-    language: str = "xx",
-    spans_key: str | None = None,
-    max_size: int = MAX_SIZE,
-) -> Iterator[Sentence]:
+@dataclass(frozen=True, kw_only=True)
+class DocBinOptions:
+    """Options of the DocBin reader.
+
+    Attributes:
+        language: Language whose vocabulary the documents are read into.
+        spans_key: Group of ``doc.spans`` to read in place of ``doc.ents``; of nested spans the
+            outermost are read.
+        max_size: Bytes of the largest file to read, decompressed.
+    """
+
+    language: str = "xx"
+    spans_key: str | None = None
+    max_size: int = MAX_SIZE
+
+
+OPTIONS = DocBinOptions
+
+
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the sentences of a file.
 
-    Args:
-        source: A path or ``"-"``.
-        language: The language whose vocabulary the documents are read into.
-        spans_key: The group of ``doc.spans`` that is read in place of ``doc.ents``; of nested
-            spans the outermost.
-        max_size: The bytes that it may have when it is unpacked.
+    For the options see `DocBinOptions`.
 
     Raises:
         DataError: The file is not a DocBin, damaged, or unpacks to too much; or its
@@ -46,15 +55,16 @@ def read(
     """
     from spacy.tokens import DocBin  # a second, and only this format needs it
 
-    vocab = _vocabulary(language)
+    given = DocBinOptions(**options)
+    vocab, most = _vocabulary(given.language), given.max_size
     with opened(source) as file:
-        raw = file.read(max_size + 1)
-    if _is_larger(raw, max_size):
-        told = f"the file unpacks to more than {max_size:,} bytes; if that is right, set max_size"
+        raw = file.read(most + 1)
+    if _is_larger(raw, most):
+        told = f"the file unpacks to more than {most:,} bytes; if that is right, set max_size"
         raise DataError.of(title(source), told)
     try:
         for doc in DocBin(store_user_data=True).from_bytes(raw).get_docs(vocab):
-            _settle(doc, spans_key, title(source))
+            _settle(doc, given.spans_key, title(source))
             yield from _sentences(doc)
     except DataError:
         raise
@@ -96,8 +106,8 @@ def write(file: IO[bytes], sentences: Iterable[Sentence], *, language: str = "xx
     """Write a spaCy document for each document, and for each sentence that is in none.
 
     Args:
-        file: An open binary file.
-        sentences: What to write.
+        file: Open file to write to.
+        sentences: Sentences to write.
         language: The language whose vocabulary the documents have.
 
     Raises:

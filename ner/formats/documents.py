@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
-from ner.formats.records import MISSING, joined
+from ner.formats.alignment import text_of
+from ner.formats.columns import BOUNDARY
+from ner.formats.detection import tags_of
 from ner.schemes import Scheme
 from ner.sentence import Document, Origin, Sentence, Span, SpanWithAlternatives
 
@@ -101,6 +103,32 @@ def begins_document(sentence: Sentence, before: Document | None) -> bool:
     return document.tokens != before.tokens
 
 
+def write_lines(
+    file: TextIO,
+    sentences: Iterable[Sentence],
+    spell: Callable[[Sentence], str],
+    name: Callable[[str], str],
+) -> None:
+    """Write one sentence a line, and a boundary line wherever another document begins.
+
+    Args:
+        file: Open file to write to.
+        sentences: Sentences to write.
+        spell: Gives the line of a sentence.
+        name: Gives what is written of a document's id.
+    """
+    before: Document | None = None
+    for number, sentence in enumerate(sentences):
+        document, text = sentence.document, ""
+        if (document is None and before is not None) or begins_document(sentence, before):
+            text = f"{BOUNDARY} {name(document.id) if document else ''}".rstrip() + "\n"
+        before = document
+        text += spell(sentence) + "\n"
+        if number == 0 and text.startswith("\ufeff"):
+            file.write("\ufeff")  # a reader takes the first one for a byte order mark
+        file.write(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The form in which sentences are to be written.
@@ -126,7 +154,7 @@ class Wanted:
 
 
 def _ner(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
-    text, offsets = _text(sentence)
+    text, offsets = text_of(sentence)
     record: dict[str, Any] = {"text": text, "tokens": list(sentence.tokens), "spans": None}
     if sentence.spans is not None:
         record["spans"] = [_span(one, text, offsets) for one in sentence.spans]
@@ -160,22 +188,12 @@ def alternatives_of(span: Span, sentence: Sentence) -> list[str]:
     ]
 
 
-def tags_of(sentence: Sentence, scheme: Scheme) -> list[str]:
-    """The tags of a sentence; ``_`` where nobody has annotated."""
-    if sentence.spans is None:
-        return [MISSING] * len(sentence)
-    tags = list(scheme.encode(sentence.spans, len(sentence)))
-    for place in sentence.unknown:
-        tags[place] = MISSING
-    return tags
-
-
 def _tags(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
     return {"tokens": list(sentence.tokens), "tags": tags_of(sentence, wanted.scheme)}
 
 
 def _doccano(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
-    text, offsets = _text(sentence)
+    text, offsets = text_of(sentence)
     spans = [(offsets[one.start][0], offsets[one.end - 1][1], one) for one in sentence.spans or ()]
     label = [[start, end, one.label] for start, end, one in spans]
     record: dict[str, Any] = {"text": text, "label": label}
@@ -190,7 +208,7 @@ def _prodigy(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
 
     An example without an answer is one that its annotators still see, with the spans on it.
     """
-    text, offsets = _text(sentence)
+    text, offsets = text_of(sentence)
     tokens = [
         {"text": token, "start": start, "end": end, "id": place, "ws": text[end : end + 1] == " "}
         for place, (token, (start, end)) in enumerate(zip(sentence.tokens, offsets, strict=True))
@@ -206,7 +224,7 @@ def _prodigy(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
 
 
 def _label_studio(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
-    text, offsets = _text(sentence)
+    text, offsets = text_of(sentence)
     regions: list[dict[str, Any]] = []
     for span in sentence.spans or ():
         start, end = offsets[span.start][0], offsets[span.end - 1][1]
@@ -231,7 +249,7 @@ def _label_studio(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
 
 def _argilla(sentence: Sentence, wanted: Wanted) -> dict[str, Any]:
     """A record of Argilla 2 with one question, ``spans``; a response needs the id of its user."""
-    text, offsets = _text(sentence)
+    text, offsets = text_of(sentence)
     record: dict[str, Any] = {"fields": {"text": text}, "suggestions": {}, "responses": {}}
     if sentence.spans is None:
         return record
@@ -255,10 +273,3 @@ SHAPES: dict[str, Callable[[Sentence, Wanted], dict[str, Any]]] = {
     "labelstudio": _label_studio,
     "argilla": _argilla,
 }
-
-
-def _text(sentence: Sentence) -> tuple[str, Sequence[tuple[int, int]]]:
-    """The text of a sentence, or its tokens with blanks between; and where the tokens stand."""
-    if sentence.text is not None and sentence.offsets is not None:
-        return sentence.text, sentence.offsets
-    return joined(sentence.tokens)

@@ -9,9 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ner.errors import DataError, DataWarning
-from ner.formats.detection import TagCounts, complaint
-from ner.formats.documents import tags_of
-from ner.formats.records import MISSING
+from ner.formats.detection import MISSING, TagCounts, complaint, spans_of, tags_of
 from ner.schemes import OUTSIDE, Scheme, file_scheme_named
 from ner.sentence import Sentence, in_document
 
@@ -253,10 +251,7 @@ def _sentence(
     for tag in tags:
         if tag != MISSING and (wrong := complaint(tag, scheme)):
             raise DataError(f"row {row}: {wrong}")
-    unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
-    if len(unknown) == len(tags):
-        return Sentence(tokens, columns=columns)
-    spans = scheme.decode([OUTSIDE if tag == MISSING else tag for tag in tags])
+    spans, unknown = spans_of(tags, scheme, MISSING)
     return Sentence(tokens, spans, columns, unknown)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ner.formats.lines import Faults, read_blocks
+from ner.formats.lines import Faults, FileOptions, numbered
 
 Value = tuple[int, Any]  # the line a JSON value begins on, and the value
 Lines = Iterator[tuple[int, str]]
@@ -33,15 +33,16 @@ def as_object(value: Any) -> Object:
     return value if isinstance(value, dict) else {}
 
 
-def values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]:
+def values(source: str | Path, options: FileOptions, faults: Faults) -> Iterator[Value]:
     """Yield the values of a file, those of an array one by one; what is not JSON is noted.
 
     Args:
         source: A path or ``"-"``.
-        encoding: Of the file.
-        faults: Where bad lines are noted.
+        options: Options of the reader.
+        faults: Collects malformed lines.
     """
-    lines = _numbered(source, encoding, faults)
+    lines = numbered(source, options, faults)
+    most = options.max_line
     waiting: tuple[int, str] | None = None
     while True:
         number, text = waiting or next(lines, (0, ""))
@@ -52,13 +53,13 @@ def values(source: str | Path, encoding: str, faults: Faults) -> Iterator[Value]
         if not bare:
             continue
         if bare.startswith("[") and not _is_record(bare):
-            yield from _elements(number, bare[1:], lines, faults)
+            yield from _elements(number, bare[1:], lines, most, faults)
             continue
         try:
             yield number, parsed(bare)
         except ValueError:
             if bare.startswith("{") and (stack := _brackets([], bare)):
-                bare, waiting = _gathered(bare, stack, lines, faults)
+                bare, waiting = _gathered(bare, stack, lines, most, faults)
             yield from _parsed(number, bare, faults)
 
 
@@ -95,7 +96,7 @@ def _several(number: int, text: str, faults: Faults) -> Iterator[Value]:
 
 
 def _gathered(
-    first: str, stack: list[str], lines: Lines, faults: Faults
+    first: str, stack: list[str], lines: Lines, most: int, faults: Faults
 ) -> tuple[str, tuple[int, str] | None]:
     """The text of an object that goes on over several lines, and a line that cannot belong to it.
 
@@ -105,7 +106,7 @@ def _gathered(
     for number, text in lines:
         bare = text.strip()
         size += len(bare) + _LINE_COST
-        _check_size(number, size, len(stack), faults)
+        _check_size(number, size, len(stack), most, faults)
         if bare and not _may_follow(before, bare, stack):
             return "\n".join(held), (number, text)
         held.append(bare)
@@ -116,12 +117,12 @@ def _gathered(
     return "\n".join(held), None
 
 
-def _check_size(line: int, size: int, depth: int, faults: Faults) -> None:
+def _check_size(line: int, size: int, depth: int, most: int, faults: Faults) -> None:
     """Refuse a value that goes on and on, or is nested without end."""
     if depth > _DEEPEST:
         faults.refuse(line, f"nested deeper than {_DEEPEST} brackets")
-    if size > MAX_LINE:
-        faults.refuse(line, f"the value that goes on here is longer than {MAX_LINE:,} bytes")
+    if size > most:
+        faults.refuse(line, f"the value that goes on here is longer than {most:,} bytes (max_line)")
 
 
 def _may_follow(before: str, bare: str, stack: list[str]) -> bool:
@@ -174,13 +175,13 @@ def _is_record(text: str) -> bool:
     return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
 
 
-def _elements(first: int, opening: str, lines: Lines, faults: Faults) -> Iterator[Value]:
+def _elements(first: int, opening: str, lines: Lines, most: int, faults: Faults) -> Iterator[Value]:
     """The elements of an array, as soon as the lines so far hold whole ones."""
     held: list[str] = []
     depth, size, number, text = 0, 0, first, opening
     while True:
         size = size + len(text) + _LINE_COST if held else len(text)
-        _check_size(number, size, depth, faults)
+        _check_size(number, size, depth, most, faults)
         bare = _without_strings(text)
         depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
         held.append(text)
@@ -251,11 +252,3 @@ def _check_value(text: str, value: Any) -> None:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise ValueError("it holds half of a surrogate pair, which is no character") from error
-
-
-def _numbered(source: str | Path, encoding: str, faults: Faults) -> Lines:
-    number = 0
-    for block in read_blocks(source, encoding=encoding, faults=faults, max_line=MAX_LINE):
-        for text in block:
-            number += 1
-            yield number, text

@@ -12,99 +12,60 @@ from __future__ import annotations
 import json
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ner.errors import DataWarning
-from ner.formats.alignment import Misfits, check_how
+from ner.formats.alignment import collecting, where
 from ner.formats.conventions import expanded, with_names
-from ner.formats.detection import Detection, Repairs, TagCounts
+from ner.formats.detection import MISSING, Detection, Repairs, TagCounts
 from ner.formats.documents import ARRAYS, DOCUMENT_TOKENS, SHAPES, WHOLE, Part, Wanted
 from ner.formats.json_values import Value, values
 from ner.formats.lines import COMPRESSORS, Faults, rereadable, taken
-from ner.formats.offsets import DEFAULT, counting_named, tokenizer_named
-from ner.formats.records import MISSING, TAGS, RecordReader, given_tags
+from ner.formats.records import TAGS, JsonOptions, RecordReader, given_tags
 from ner.schemes import SCHEMES, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence
 
 HELD = 1 << 23  # bytes of a file whose values are parsed only once
 
 
-def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    scheme: str | None = None,
-    align: str = "strict",
-    tokenizer: str = DEFAULT,
-    offsets: str | None = None,
-    annotation: str | None = None,
-    trust_offsets: bool = False,
-    names: Sequence[str] | None = None,
-    faults: Faults | None = None,
-    misfits: Misfits | None = None,
-) -> Iterator[Sentence]:
+OPTIONS = JsonOptions
+
+
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the sentences of a file; all bad lines are reported together at the end.
 
     A text without tokens is cut into its lines, and those into tokens. A record without
     annotation gives sentences whose ``spans`` are ``None``; so does one that Prodigy's
     annotators did not accept. Records without a token are left out, and counted.
 
-    Args:
-        source: A path or ``"-"``.
-        encoding: Of the file.
-        scheme: Of the tags; without it the file tells.
-        align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
-            ``contract``, see ``ner.formats.alignment.align``.
-        tokenizer: What cuts raw text, see ``ner.formats.offsets.tokenizer_named``.
-        offsets: How characters are counted, see ``ner.formats.offsets.counting_named``.
-        annotation: The key that holds the annotation, where another would be read or several are
-            there.
-        trust_offsets: Whether offsets count where a span quotes another text.
-        names: The tags in the order of their numbers, where numbers stand for them.
-        faults: Where bad lines are noted instead of raised.
-        misfits: Where spans that do not fit the tokens are noted instead of warned of.
+    For the options see `JsonOptions`.
 
     Raises:
         DataError: Lines are not valid JSON, or malformed.
-        ValueError: The scheme, alignment or tokenizer is unknown.
     """
-    check_how(align)
-    if tokenizer != DEFAULT:
-        tokenizer_named(tokenizer)  # an unknown one is not the error of a line
-    if offsets is not None:
-        counting_named(offsets)
-    noted = Faults(source) if faults is None else faults
-    unfit = Misfits(noted.path) if misfits is None else misfits
-    known = file_scheme_named(scheme or "BIO")
-    reading = RecordReader(tokenizer, align, known, unfit, offsets, annotation, trust_offsets)
-    reading.names = tuple(names or ())
-    with rereadable(source) as path:
-        yield from _sentences(path, encoding, reading, noted, detected=scheme is None)
-    if misfits is None:
-        unfit.warn()
-    for told in reading.told():
-        warnings.warn(DataWarning(told, path=noted.path), stacklevel=2)
-    if faults is None:
-        noted.check()
+    given = JsonOptions(**options)
+    with collecting(source, given) as (faults, misfits), rereadable(source) as path:
+        reading = RecordReader(given, misfits, file_scheme_named(given.scheme or "BIO"))
+        yield from _sentences(path, reading, faults)
+        for remark in reading.told():
+            warnings.warn(DataWarning(remark, path=faults.path), stacklevel=2)
 
 
-def _sentences(
-    path: str | Path, encoding: str, reading: RecordReader, faults: Faults, *, detected: bool
-) -> Iterator[Sentence]:
-    """The sentences of a file; in the end a warning tells of tags that were repaired."""
-    held: deque[Value] = deque()
+def _sentences(path: str | Path, reading: RecordReader, faults: Faults) -> Iterator[Sentence]:
+    """Yield the sentences of a file; in the end a warning counts repaired tags."""
+    options, held = reading.options, deque[Value]()
     if _is_small(path):
-        held.extend(_values(path, encoding, faults, reading.names))
+        held.extend(_values(path, options, faults))
         counts = _count(held)
     else:
-        counts = _count(_values(path, encoding, Faults(path), reading.names))
-    found = counts.detect(None if detected else reading.scheme)
+        counts = _count(_values(path, options, Faults(path)))
+    found = counts.detect(None if options.scheme is None else reading.scheme)
     reading.scheme = found.scheme
     repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
-    given = taken(held) if _is_small(path) else _values(path, encoding, faults, reading.names)
+    given = taken(held) if _is_small(path) else _values(path, options, faults)
     for sentence in _in_documents(_records(given, reading, faults)):
         if found.illegal and sentence.tags:
             repairs.note([sentence.line] * len(sentence), sentence.tags)
@@ -115,8 +76,8 @@ def _sentences(
 def detect(
     source: str | Path, *, encoding: str = "utf-8", scheme: Scheme | None = None
 ) -> Detection:
-    """The scheme of the tags of a file; BIO where it has none."""
-    return _count(_values(source, encoding, Faults(source))).detect(scheme)
+    """Return the scheme of the tags of a file; BIO where it has none."""
+    return _count(_values(source, JsonOptions(encoding=encoding), Faults(source))).detect(scheme)
 
 
 def _is_small(path: str | Path) -> bool:
@@ -147,8 +108,8 @@ def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
     """Write one object a line, or one array of them in the shapes that are imported so.
 
     Args:
-        file: An open text.
-        sentences: What to write.
+        file: Open file to write to.
+        sentences: Sentences to write.
         shape: ``ner`` (everything a sentence holds), ``tags``, ``doccano``, ``prodigy``,
             ``labelstudio`` or ``argilla``; ``ner.formats.jsonl.read`` reads them all.
         scheme: Of the tags in the shape ``tags``; BIO where none is given.
@@ -173,8 +134,7 @@ def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
     for number, sentence in enumerate(sentences, 1):
         if shape in WHOLE and sentence.unknown:
             raise ValueError(
-                f"the sentence of line {sentence.line} has tokens whose annotation is missing; "
-                f"{shape} cannot say that"
+                f"{where(sentence)} has unannotated tokens, which {shape} cannot express"
             )
         record = json.dumps(SHAPES[shape](sentence, wanted), ensure_ascii=False)
         file.write((before if number == 1 else between) + record)
@@ -231,14 +191,12 @@ def _joined(sentences: list[Sentence], make: type[Document]) -> Iterator[Sentenc
         yield replace(sentence, document=whole, position=position)
 
 
-def _values(
-    source: str | Path, encoding: str, faults: Faults, names: Sequence[str] = ()
-) -> Iterator[Value]:
-    """The records of a file, of which one value may hold all, as some annotation tools write it."""
-    named = dict.fromkeys(TAGS, names)
-    for line, value in values(source, encoding, faults):
+def _values(source: str | Path, options: JsonOptions, faults: Faults) -> Iterator[Value]:
+    """Yield the records of a file, of which one value may hold all, as some tools write it."""
+    names = dict.fromkeys(TAGS, options.names or ())
+    for line, value in values(source, options, faults):
         try:
             for one in expanded(value):
-                yield line, with_names(one, named) if names else one
+                yield line, with_names(one, names) if options.names else one
         except ValueError as error:
             faults.add(line, str(error))

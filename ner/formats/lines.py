@@ -9,7 +9,6 @@ import bz2
 import codecs
 import contextlib
 import errno
-import glob
 import gzip
 import io
 import itertools
@@ -21,8 +20,10 @@ import warnings
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar
+from typing import IO, Any, AnyStr, NoReturn, TypeVar
 
 from ner.errors import BAD_LINE, DataError, DataWarning, Fault
 
@@ -111,13 +112,13 @@ def title(source: str | Path) -> str:
     return "standard input" if source == STREAM else str(source)
 
 
-T = TypeVar("T")
-
 CHUNK = 1 << 10  # compressed bytes taken at a time, which may be 30,000 times as many
 BLOCK = 1 << 20  # bytes read at a time
 MAX_LINE = 1 << 22  # bytes of a line; a longer one, as a bomb unpacks to, is refused
 MAX_SENTENCE = 500_000  # tokens of a sentence, likewise
 SAMPLED = 1000  # bytes by which something other than text is recognised
+
+T = TypeVar("T")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PACKED = {  # how compressed files begin
     b"\x1f\x8b": ("gzip", ".gz"),
@@ -125,6 +126,46 @@ _PACKED = {  # how compressed files begin
     b"\xfd7zXZ": ("xz", ".xz"),
     b"\x28\xb5\x2f\xfd": ("zstandard", ".zst"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """Options of every reader of text.
+
+    Attributes:
+        encoding: Encoding of the file.
+        max_line: Bytes of the longest line to read.
+        max_size: Bytes of the largest file to read, decompressed; unlimited by default.
+    """
+
+    encoding: str = "utf-8"
+    max_line: int = MAX_LINE
+    max_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceOptions(FileOptions):
+    """Options of the readers of sentences that go over several lines.
+
+    Attributes:
+        max_sentence: Lines of the longest sentence to read.
+    """
+
+    max_sentence: int = MAX_SENTENCE
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineOptions(FileOptions):
+    """Options of the readers that go on after a malformed line.
+
+    Attributes:
+        faults: Collects malformed lines, which are otherwise raised together at the end.
+    """
+
+    faults: Faults | None = None
+
+
+PLAIN = FileOptions()
 
 
 def _zstandard() -> Any:
@@ -211,26 +252,6 @@ def check_encoding(name: str) -> None:
         raise ValueError(f"there is no text encoding called {name!r}") from error
 
 
-def expand(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
-    """The files meant by a path, a glob such as ``data/*.conll``, or several of them.
-
-    Raises:
-        FileNotFoundError: A glob matches no file.
-    """
-    if isinstance(source, str | Path):
-        source = [source]
-    found: list[str | Path] = []
-    for one in source:
-        if not glob.has_magic(str(one)) or Path(one).exists():
-            found.append(one)
-            continue
-        matches = sorted(glob.glob(str(one), recursive=True))  # noqa: PTH207 - absolute globs too
-        if not matches:
-            raise FileNotFoundError(2, "no file matches", str(one))
-        found.extend(matches)
-    return found
-
-
 @contextlib.contextmanager
 def opened(source: str | Path) -> Iterator[IO[bytes]]:
     """The bytes of a file, decompressed by its ending, or of standard input (``-``)."""
@@ -282,15 +303,19 @@ def taken(held: deque[T]) -> Iterator[T]:
         yield held.popleft()
 
 
+def numbered(
+    source: str | Path, options: FileOptions = PLAIN, faults: Faults | None = None
+) -> Iterator[tuple[int, str]]:
+    """Read a file line by line, each with its number; see `read_texts`."""
+    blocks = read_blocks(source, options, faults)
+    return enumerate(itertools.chain.from_iterable(blocks), 1)
+
+
 def read_blocks(
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    faults: Faults | None = None,
-    max_line: int = MAX_LINE,
+    source: str | Path, options: FileOptions = PLAIN, faults: Faults | None = None
 ) -> Iterator[list[str]]:
     """Read a file as blocks of lines, without their ends; see `read_texts`."""
-    for text in read_texts(source, encoding=encoding, faults=faults, max_line=max_line):
+    for text in read_texts(source, options, faults):
         lines = text.split("\n")
         if not lines[-1]:
             lines.pop()  # what comes after the last line's end
@@ -298,11 +323,7 @@ def read_blocks(
 
 
 def read_texts(
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    faults: Faults | None = None,
-    max_line: int = MAX_LINE,
+    source: str | Path, options: FileOptions = PLAIN, faults: Faults | None = None
 ) -> Iterator[str]:
     """Read a file as texts of whole lines that end in LF; a BOM at its start is dropped.
 
@@ -311,68 +332,94 @@ def read_texts(
 
     Args:
         source: A path or ``"-"``.
-        encoding: Of the file.
-        faults: Where undecodable lines are noted; without it they are raised at the end.
-        max_line: The bytes of the longest line that is read.
+        options: Encoding and limits.
+        faults: Collects undecodable lines; without it, they are raised at the end.
 
     Raises:
-        DataError: The file is in another encoding altogether, its compression is broken, or a
-            line is too long.
-        ValueError: There is no such encoding.
+        DataError: The file is in another encoding, its compression is broken, or it or a line is
+            longer than its limit.
+        ValueError: The encoding is unknown.
     """
     noted = Faults(source) if faults is None else faults
-    check_encoding(encoding)
-    cut = _cut_bytes if "\n".encode(encoding) == b"\n" else _cut_text
+    check_encoding(options.encoding)
+    encoding = options.encoding
     with opened(source) as file:
-        for number, text in enumerate(cut(_chunks(file, noted.path), encoding, noted, max_line)):
+        chunks = _chunks(file, noted, options.max_size)
+        if "\n".encode(encoding) == b"\n":
+            decode = partial(_decoded, encoding=encoding, faults=noted)
+            texts = _cut(_text_only(chunks, encoding, noted), b"\n", b"\r", decode, options, noted)
+        else:
+            pieces = _decoding(chunks, encoding)
+            texts = _cut(pieces, "\n", "\r", lambda text, _: text, options, noted)
+        for number, text in enumerate(texts):
             yield text if number else text.removeprefix("\ufeff")
     if faults is None:
         noted.check()
 
 
-def _chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
+def _chunks(file: IO[bytes], faults: Faults, max_size: int | None) -> Iterator[bytes]:
     """Yield the data of a stream as soon as it is available."""
-    read = getattr(file, "read1", file.read)
+    read, size = getattr(file, "read1", file.read), 0
     while True:
         try:
             chunk = read(BLOCK)
         except broken() as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise DataError.of(name, f"the compressed data is broken: {error}") from error
+            raise DataError.of(faults.path, f"the compressed data is broken: {error}") from error
         if not chunk:
             return
+        size += len(chunk)
+        if max_size is not None and size > max_size:
+            faults.refuse(1, f"the file has more than {max_size:,} bytes (max_size)")
         yield chunk
 
 
-def _cut_bytes(
-    chunks: Iterable[bytes], encoding: str, faults: Faults, max_line: int
+def _cut(
+    pieces: Iterable[AnyStr],
+    lf: AnyStr,
+    cr: AnyStr,
+    decode: Callable[[AnyStr, int], str],
+    options: FileOptions,
+    faults: Faults,
 ) -> Iterator[str]:
-    """Texts of whole lines, in an encoding whose line feed is the byte of ASCII."""
-    line, rest = 1, [b""]
+    """Yield texts of whole lines; a line that goes on and on is refused before it fills memory."""
+    line, empty = 1, lf[:0]
+    rest: list[AnyStr] = [empty]
+    try:
+        for piece in pieces:
+            whole = rest.pop() + piece if rest[-1].endswith(cr) else piece
+            # a CR that ends the piece may be half of a CRLF: it waits for the next one
+            end = max(whole.rfind(lf), whole.rfind(cr, 0, -1)) + 1
+            if not end:
+                rest.append(whole)
+                if sum(map(len, rest)) > options.max_line:
+                    faults.refuse(line, f"the line has more than {options.max_line:,} bytes")
+                continue
+            rest.append(whole[:end])
+            text = _lf(decode(empty.join(rest), line))
+            rest = [whole[end:]]
+            yield text
+            line += text.count("\n")
+    except UnicodeError as error:
+        faults.refuse(line, f"cannot be read as {options.encoding}: {error}")
+    if last := empty.join(rest):
+        yield _lf(decode(last, line))
+
+
+def _text_only(chunks: Iterable[bytes], encoding: str, faults: Faults) -> Iterator[bytes]:
+    """Yield the same chunks, the first of which must look like text in its encoding."""
     for number, chunk in enumerate(chunks):
         if number == 0:
             _refuse_foreign(chunk, encoding, faults)
-        chunk = rest.pop() + chunk if rest[-1].endswith(b"\r") else chunk
-        # a CR that ends the chunk may be half of a CRLF: it waits for the next one
-        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r", 0, -1)) + 1
-        if not end:
-            rest.append(chunk)
-            _check_line(line, rest, max_line, faults)
-            continue
-        text = _lf(_decoded(b"".join((*rest, chunk[:end])), encoding, line, faults))
-        rest = [chunk[end:]]
-        yield text
-        line += text.count("\n")
-    last = b"".join(rest)
-    if last:
-        yield _lf(_decoded(last, encoding, line, faults))
+        yield chunk
 
 
-def _check_line(line: int, parts: list[Any], longest: int, faults: Faults) -> None:
-    """Refuse a line that goes on and on, before it fills the memory."""
-    if sum(map(len, parts)) > longest:
-        faults.refuse(line, f"the line is longer than {longest:,} bytes, the most that is read")
+def _decoding(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
+    """Yield the text of chunks in an encoding such as UTF-16, whose line feed is several bytes."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for chunk in itertools.chain(chunks, [b""]):
+        yield decoder.decode(chunk, final=not chunk)
 
 
 def _refuse_foreign(start: bytes, encoding: str, faults: Faults) -> None:
@@ -399,33 +446,7 @@ def _wide(start: bytes) -> str | None:
     return None
 
 
-def _cut_text(
-    chunks: Iterable[bytes], encoding: str, faults: Faults, max_line: int
-) -> Iterator[str]:
-    """Texts of whole lines, in an encoding such as UTF-16, whose line feed is several bytes."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    line, rest = 1, [""]
-    for chunk in itertools.chain(chunks, [b""]):
-        try:
-            text = decoder.decode(chunk, final=not chunk)
-        except UnicodeError as error:
-            faults.refuse(line, f"cannot be read as {encoding}: {error}")
-        text = rest.pop() + text if rest[-1].endswith("\r") else text
-        end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
-        if not end:
-            rest.append(text)
-            _check_line(line, rest, max_line, faults)
-            continue
-        whole = _lf("".join((*rest, text[:end])))
-        rest = [text[end:]]
-        yield whole
-        line += whole.count("\n")
-    last = "".join(rest)
-    if last:
-        yield _lf(last)
-
-
-def _decoded(raw: bytes, encoding: str, first: int, faults: Faults) -> str:
+def _decoded(raw: bytes, first: int, encoding: str, faults: Faults) -> str:
     """The text of whole lines; where it cannot be decoded, line by line."""
     try:
         return raw.decode(encoding)

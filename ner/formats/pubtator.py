@@ -10,15 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from ner.formats.alignment import Misfits
-from ner.formats.lines import MAX_SENTENCE, Faults, read_blocks
-from ner.formats.offsets import DEFAULT, Bounds
-from ner.formats.standoff import Standoff, annotated
+from ner.formats.alignment import TextOptions, annotated, collecting
+from ner.formats.lines import MAX_SENTENCE, Faults, numbered
+from ner.formats.offsets import Bounds
+from ner.formats.standoff import Standoff
 from ner.sentence import Sentence
+
+OPTIONS = TextOptions
 
 _TEXT = re.compile(r"([^|\t]+)\|([ta])\|(.*)")
 _ID = re.compile(r"[|\s]+")
@@ -38,46 +40,25 @@ class _Document:
         return "\n".join(self.texts[part] for part in "ta" if part in self.texts)
 
 
-def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    align: str = "strict",
-    tokenizer: str = DEFAULT,
-    offsets: str | None = None,
-    trust_offsets: bool = False,
-    faults: Faults | None = None,
-    misfits: Misfits | None = None,
-) -> Iterator[Sentence]:
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the titles and abstracts of a file; all bad lines are reported together at the end.
 
-    Args:
-        source: A path or ``"-"``.
-        encoding: Of the file.
-        align: What becomes of spans that begin or end within a token, see
-            ``ner.formats.alignment.align``.
-        tokenizer: What cuts the text, see ``ner.formats.offsets.tokenizer_named``.
-        offsets: How characters are counted, see ``ner.formats.offsets.counting_named``.
-        trust_offsets: Whether offsets count where a span quotes another text.
-        faults: Where bad lines are noted instead of raised.
-        misfits: Where spans that do not fit the tokens are noted instead of warned of.
+    For the options see `ner.formats.alignment.TextOptions`.
 
     Raises:
-        DataError: Lines are not what they should be.
-        ValueError: The alignment, offset unit or tokenizer is unknown.
+        DataError: Lines are malformed.
     """
-    noted = Faults(source) if faults is None else faults
-    unfit = Misfits(noted.path) if misfits is None else misfits
-    standoff = Standoff(noted, unfit, tokenizer, align, offsets, trust_offsets)
-    for one in _documents(source, encoding, noted):
-        yield from standoff.sentences(one.text, one.spans, one.line, one.name)
-    standoff.end(warns=misfits is None, raises=faults is None)
+    given = TextOptions(**options)
+    with collecting(source, given) as (faults, misfits):
+        standoff = Standoff(given, faults, misfits)
+        for one in _documents(numbered(source, given, faults), faults):
+            yield from standoff.sentences(one.text, one.spans, one.line, one.name)
+        standoff.warn()
 
 
-def _documents(source: str | Path, encoding: str, faults: Faults) -> Iterator[_Document]:
+def _documents(lines: Iterable[tuple[int, str]], faults: Faults) -> Iterator[_Document]:
     document = _Document()
-    blocks = read_blocks(source, encoding=encoding, faults=faults)
-    for number, line in enumerate(chain.from_iterable(blocks), 1):
+    for number, line in lines:
         text = _TEXT.fullmatch(line)
         if text and (document.texts.get(text[2]) is not None or text[1] != document.name):
             if document.texts:
@@ -85,8 +66,8 @@ def _documents(source: str | Path, encoding: str, faults: Faults) -> Iterator[_D
             document = _Document(text[1], number)
         if text:
             document.texts[text[2]] = text[3]
-        elif line.strip() and (told := _annotate(document, line.split("\t"))):
-            faults.add(number, f"{told}: {line[:80]!r}")
+        elif line.strip() and (wrong := _annotate(document, line.split("\t"))):
+            faults.add(number, f"{wrong}: {line[:80]!r}")
         if len(document.spans) > MAX_SENTENCE:
             faults.refuse(number, f"more than {MAX_SENTENCE:,} annotations of one document")
     if document.texts:
@@ -110,9 +91,7 @@ def _annotate(document: _Document, fields: list[str]) -> str | None:
 def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
     """Write two sentences of a document as a title and an abstract, the next two as others.
 
-    Args:
-        file: An open text.
-        sentences: What to write; each one in no document is a title on its own.
+    Each one in no document is a title on its own.
 
     Raises:
         ValueError: Annotation is missing, which the format cannot say.

@@ -11,7 +11,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ner.formats.alignment import Characters, Misfits, align, apart, cut, locate
+from ner.formats.alignment import (
+    Characters,
+    Misfits,
+    Places,
+    TextOptions,
+    align,
+    apart,
+    cut,
+    joined,
+    locate,
+)
 from ner.formats.annotations import (
     PREDICTED,
     SPANS,
@@ -25,17 +35,13 @@ from ner.formats.annotations import (
     span_items,
 )
 from ner.formats.conventions import canonical
-from ner.formats.detection import is_any_tag
-from ner.formats.json_values import Object
+from ner.formats.detection import MISSING, is_any_tag, spans_of
+from ner.formats.json_values import MAX_LINE, Object
 from ner.formats.offsets import CHARACTERS, Counting, Evidence, counting_named, tokenizer_named
-from ner.schemes import Scheme
+from ner.schemes import Scheme, file_scheme_named
 from ner.sentence import Document, Sentence, Span, in_document
 
-Offsets = tuple[tuple[int, int], ...]
-
-_NONE: frozenset[int] = frozenset()
 _LATER = 1  # where a record does not say its place, it goes on with the document before it
-MISSING = "_"  # the tag of a token nobody has annotated
 
 TOKENS = ("tokens", "words")
 TAGS = dict.fromkeys(
@@ -52,7 +58,29 @@ class _Words(NamedTuple):
     items: list[Any]
     tokens: tuple[str, ...]
     text: str | None
-    offsets: Offsets | None
+    offsets: Places | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOptions(TextOptions):
+    """Options of the JSON reader.
+
+    Attributes:
+        scheme: Tagging scheme; detected by default.
+        annotation: Key of the annotation, where another would be read or there are several.
+        names: Tags in the order of their numbers, where numbers stand for them.
+        max_line: Bytes of the longest line, or value over several lines, to read.
+    """
+
+    scheme: str | None = None
+    annotation: str | None = None
+    names: Sequence[str] | None = None
+    max_line: int = MAX_LINE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scheme is not None:
+            file_scheme_named(self.scheme)
 
 
 @dataclass
@@ -60,30 +88,20 @@ class RecordReader:
     """Turns the objects of one file into sentences.
 
     Attributes:
-        tokenizer: The name of what cuts raw text into tokens.
-        how: How spans that do not fall on token boundaries are aligned.
-        scheme: Of the tags.
-        misfits: Where spans that do not fit are noted.
-        offsets: How offsets are counted; ``None`` if unspecified.
-        annotation: The key that holds the spans or the tags, where the user says so.
-        trusted: Whether offsets count where the text they mean is not the one that is quoted.
-        names: The tags in the order of their numbers, where numbers stand for them.
+        options: Options of the reader.
+        misfits: Collects spans that do not fit the tokens.
+        scheme: Scheme of the tags.
         remarks: What else was not read as it stands, and how often.
     """
 
-    tokenizer: str
-    how: str
-    scheme: Scheme
+    options: JsonOptions
     misfits: Misfits
-    offsets: str | None = None
-    annotation: str | None = None
-    trusted: bool = False
-    names: tuple[str, ...] = ()
+    scheme: Scheme
     remarks: Counter[str] = field(default_factory=Counter)
     _evidence: Evidence = field(init=False)
 
     def __post_init__(self) -> None:
-        self._evidence = Evidence(self.offsets)
+        self._evidence = Evidence(self.options.offsets)
 
     def told(self) -> list[str]:
         """Return the remarks on the file as a whole."""
@@ -120,10 +138,10 @@ class RecordReader:
         tags = self._words_of_tags(given, text)
         if tags is not None:
             return (self._of_tokens({**given, "tokens": text.split()}, text.split()),)
-        items = span_items(given, self.annotation)
+        items = span_items(given, self.options.annotation)
         spans = None if items is None else self._characters(given, items, text)
-        tokenize = tokenizer_named(self.tokenizer)
-        found = cut(text, spans, tokenize, self.how, self.misfits)
+        tokenize = tokenizer_named(self.options.tokenizer)
+        found = cut(text, spans, tokenize, self.options.align, self.misfits)
         return in_document(found, _name(given.get("id")))
 
     def _of_tokens(self, given: Object, items: list[Any]) -> Sentence:
@@ -131,12 +149,12 @@ class RecordReader:
         text = given.get("text") if isinstance(given.get("text"), str) else None
         offsets = None if text is None else offsets_of(text, items)
         words = _Words(items, tokens, text, offsets)
-        tags = _tags(given, len(tokens), self.annotation)
+        tags = _tags(given, len(tokens), self.options.annotation)
         spans = self._spans(given, words, tagged=tags is not None)
         if tags is None:
             unknown = _unknown(given, len(tokens))
         else:
-            found, unknown = self._decoded(tags)
+            found, unknown = spans_of(tags, self.scheme, MISSING)
             if spans and spans != found:
                 raise ValueError("there are tags and spans, and they differ: " + _CHOOSE)
             spans = found
@@ -157,10 +175,10 @@ class RecordReader:
         """The spans of an object that has tokens."""
         text = words.text
         if tagged and (
-            self.annotation or not any(_filled(given, key) for key in given if key in SPANS)
+            self.options.annotation or not any(_filled(given, key) for key in given if key in SPANS)
         ):
             return None
-        found = span_items(given, self.annotation)
+        found = span_items(given, self.options.annotation)
         if found is None:
             return None
         if text is None or all(map(says_tokens, found)):
@@ -171,17 +189,17 @@ class RecordReader:
         if words.offsets is None:
             raise ValueError("the tokens are not those of the text, whose characters spans count")
         placed = self._characters(given, found, text)
-        return align(text, words.offsets, placed, self.how, self.misfits)
+        return align(text, words.offsets, placed, self.options.align, self.misfits)
 
     def _characters(self, given: Object, items: list[Any], text: str) -> list[Characters]:
-        if self.annotation is None and predicted(given):
+        if self.options.annotation is None and predicted(given):
             self.remarks["records with nothing but predictions, which were read"] += 1
         counting = self._counting(given)
-        return characters(items, text, counting, self._evidence, trusted=self.trusted)
+        return characters(items, text, counting, self._evidence, trusted=self.options.trust_offsets)
 
     def _counting(self, given: Object) -> Counting:
         """Return the unit of an object's offsets: as it says, unless given as an option."""
-        return counting_named(self.offsets or given.get("offsets") or CHARACTERS)
+        return counting_named(self.options.offsets or given.get("offsets") or CHARACTERS)
 
     def _words_of_tags(self, given: Object, text: str) -> list[str] | None:
         """The tags of a text without tokens, one for each word between blanks.
@@ -189,7 +207,7 @@ class RecordReader:
         Raises:
             ValueError: There are tags, but not as many as words.
         """
-        for key in (self.annotation,) if self.annotation else TAGS:
+        for key in (self.options.annotation,) if self.options.annotation else TAGS:
             tags = given.get(key)
             if not isinstance(tags, list) or not tags or not isinstance(tags[0], str):
                 continue
@@ -203,15 +221,6 @@ class RecordReader:
             if key == "tags":
                 self.remarks["records whose 'tags' are words, not tags of tokens; not read"] += 1
         return None
-
-    def _decoded(self, tags: list[str]) -> tuple[tuple[Span, ...] | None, frozenset[int]]:
-        """The spans that tags spell, and the places of those that are missing."""
-        if MISSING not in tags:
-            return self.scheme.decode(tags), _NONE
-        unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
-        if len(unknown) == len(tags):
-            return None, _NONE
-        return self.scheme.decode(["O" if tag == MISSING else tag for tag in tags]), unknown
 
 
 def unwrapped(value: Any) -> Object:
@@ -270,15 +279,6 @@ def align_tokens(
     return apart(text, offsets, found, misfits)
 
 
-def joined(tokens: Sequence[str]) -> tuple[str, Offsets]:
-    """A text of the tokens with one blank between, and where each of them stands in it."""
-    offsets, end = [], 0
-    for token in tokens:
-        offsets.append((end, end + len(token)))
-        end += len(token) + 1
-    return " ".join(tokens), tuple(offsets)
-
-
 def _words(items: Sequence[Any]) -> tuple[str, ...]:
     """Tokens given as words, or as objects with a ``text``."""
     if set(map(type, items)) == {str} and "" not in items:
@@ -292,7 +292,7 @@ def _words(items: Sequence[Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def offsets_of(text: str, items: Sequence[Any]) -> Offsets | None:
+def offsets_of(text: str, items: Sequence[Any]) -> Places | None:
     """Return the offsets of tokens in their text, as given or as found in it."""
     told = _told(text, items)
     if told is not None:
@@ -302,7 +302,7 @@ def offsets_of(text: str, items: Sequence[Any]) -> Offsets | None:
     return offsets if plain == text else locate(text, words)
 
 
-def _told(text: str, items: Sequence[Any]) -> Offsets | None:
+def _told(text: str, items: Sequence[Any]) -> Places | None:
     """Return the offsets that tokens give; ``None`` if they give none or are not objects."""
     offsets: list[tuple[int, int]] = []
     end = 0

@@ -14,15 +14,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from xml.sax.saxutils import escape, quoteattr
 
 from ner.errors import DataWarning
-from ner.formats.alignment import Characters, Misfits, check_how, cut
+from ner.formats.alignment import (
+    Characters,
+    DocumentOptions,
+    Misfits,
+    annotated,
+    collecting,
+    cut,
+    where,
+)
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import Faults, read_blocks
-from ner.formats.offsets import DEFAULT, Tokenizer, tokenizer_named
-from ner.formats.records import joined
+from ner.formats.lines import Faults, numbered
+from ner.formats.offsets import tokenizer_named
 from ner.sentence import Document, Sentence
 
 ELEMENTS = "enamex timex numex"  # that mark entities
@@ -42,52 +49,40 @@ _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _LINE_END = re.compile(r"[\r\n]")
 
 
-def read(  # noqa: PLR0913 - one argument for each thing a file may leave open
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    align: str = "strict",
-    tokenizer: str = DEFAULT,
-    elements: str = ELEMENTS,
-    faults: Faults | None = None,
-    misfits: Misfits | None = None,
-) -> Iterator[Sentence]:
+@dataclass(frozen=True, kw_only=True)
+class SgmlOptions(DocumentOptions):
+    """Options of the SGML and XML reader.
+
+    Attributes:
+        elements: Elements that mark entities, separated by blanks; where they have no attribute
+            ``type``, their name is the label.
+    """
+
+    elements: str = ELEMENTS
+
+
+OPTIONS = SgmlOptions
+
+
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the paragraphs of a file; all bad lines are reported together at the end.
 
-    Args:
-        source: A path or ``"-"``.
-        encoding: Of the file.
-        align: What becomes of spans that begin or end within a token: ``strict``, ``expand`` or
-            ``contract``, see ``ner.formats.alignment.align``.
-        tokenizer: What cuts the text, see ``ner.formats.offsets.tokenizer_named``.
-        elements: The elements that mark entities, separated by blanks; where they have no attribute
-            ``type``, their name is the label.
-        faults: Where bad lines are noted instead of raised.
-        misfits: Where spans that do not fit the tokens are noted instead of warned of.
+    For the options see `SgmlOptions`.
 
     Raises:
         DataError: A line cannot be decoded, an entity is not closed or was not opened.
-        ValueError: The alignment or tokenizer is unknown.
     """
-    check_how(align)
-    noted = Faults(source) if faults is None else faults
-    unfit = Misfits(noted.path) if misfits is None else misfits
-    marked = frozenset(elements.casefold().split())
-    markup = _Markup(marked, noted, unfit, tokenizer_named(tokenizer), align)
-    yield from in_documents(markup.parsed(_numbered(source, encoding, noted)))
-    if misfits is None:
-        unfit.warn()
-    markup.warn()
-    if faults is None:
-        noted.check()
+    given = SgmlOptions(**options)
+    with collecting(source, given) as (faults, misfits):
+        markup = _Markup(given, faults, misfits)
+        yield from in_documents(markup.parsed(_numbered(source, given, faults)))
+        markup.warn()
 
 
 def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
     """Write a ``DOC`` for each document, a ``P`` for each sentence, an ``ENAMEX`` for each entity.
 
-    Args:
-        file: An open text.
-        sentences: What to write; those next to each other in no document go into one ``DOC``.
+    Those next to each other in no document go into one ``DOC``.
 
     Raises:
         ValueError: Spans overlap, or annotation is missing, which the format cannot say.
@@ -108,17 +103,12 @@ def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
 
 def _spelled(sentence: Sentence) -> str:
     """The text of a sentence with its entities marked."""
-    where = f"the sentence of line {sentence.line}" if sentence.line else "a sentence"
-    if sentence.spans is None or sentence.unknown:
-        raise ValueError(f"{where} has tokens whose annotation is missing; sgml cannot say that")
-    text, offsets = joined(sentence.tokens)
-    if sentence.text is not None and sentence.offsets is not None:
-        text, offsets = _LINE_END.sub(" ", sentence.text), sentence.offsets
+    text, offsets = annotated(sentence, "sgml")
     pieces, done = [], 0
-    for span in sorted(sentence.spans):
+    for span in sorted(sentence.spans or ()):
         start, end = offsets[span.start][0], offsets[span.end - 1][1]
         if start < done:
-            raise ValueError(f"{where} has spans that overlap; sgml cannot write that")
+            raise ValueError(f"{where(sentence)} has overlapping spans, which sgml cannot express")
         pieces += [escape(text[done:start]), f"<ENAMEX TYPE={quoteattr(span.label)}>"]
         pieces += [escape(text[start:end]), "</ENAMEX>"]
         done = end
@@ -162,23 +152,15 @@ class _Markup:
     """Reads lines of mark-up.
 
     Args:
-        marked: The elements that mark entities.
-        faults: Where bad lines are noted.
-        misfits: Where spans that do not fit the tokens are noted.
-        tokenizer: What cuts the text.
-        align: What becomes of spans that do not fit.
+        options: Options of the reader.
+        faults: Collects malformed lines.
+        misfits: Collects spans that do not fit the tokens.
     """
 
-    def __init__(
-        self,
-        marked: frozenset[str],
-        faults: Faults,
-        misfits: Misfits,
-        tokenizer: Tokenizer,
-        align: str,
-    ) -> None:
-        self._marked, self._faults, self._misfits = marked, faults, misfits
-        self._cutter, self._align = tokenizer, align
+    def __init__(self, options: SgmlOptions, faults: Faults, misfits: Misfits) -> None:
+        self._marked = frozenset(options.elements.casefold().split())
+        self._options, self._faults, self._misfits = options, faults, misfits
+        self._cutter = tokenizer_named(options.tokenizer)
         self._paragraph = _Paragraph()
         self._aside = ""  # the current element that is not text
         self._boundary: Boundary | None = None  # of a document of which no text has been seen
@@ -199,6 +181,9 @@ class _Markup:
                 place = found.end()
                 yield from self._tag(found, number)
             self._paragraph.add(_plain(line[place:]) + " ", number)
+            if self._paragraph.length > self._options.max_document:
+                most = self._options.max_document
+                self._faults.refuse(number, f"no paragraph ends within {most:,} characters")
         yield from self._flush()
         if self._strange and not self._entities:
             self._faults.add(
@@ -280,23 +265,23 @@ class _Markup:
         self._misfits.line = paragraph.line
         text = paragraph.text.rstrip()
         spans = [replace(one, end=min(one.end, len(text))) for one in paragraph.spans]
-        for one in cut(text, spans, self._cutter, self._align, self._misfits):
+        for one in cut(text, spans, self._cutter, self._options.align, self._misfits):
             yield Parsed(
                 one.tokens, one.spans, {}, line=paragraph.line, text=one.text, offsets=one.offsets
             )
 
 
-def _numbered(source: str | Path, encoding: str, faults: Faults) -> Iterator[tuple[int, str]]:
-    """The lines of a file, those joined over which a tag goes on."""
-    number, held, first = 0, "", 0
-    for block in read_blocks(source, encoding=encoding, faults=faults):
-        for line in block:
-            number += 1
-            held, first = (f"{held} {line}", first) if held else (line, number)
-            if number - first < 5 and _OPEN.search(held):
-                continue
-            yield first, held
-            held = ""
+def _numbered(
+    source: str | Path, options: SgmlOptions, faults: Faults
+) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file, those joined over which a tag goes on."""
+    held, first = "", 0
+    for number, line in numbered(source, options, faults):
+        held, first = (f"{held} {line}", first) if held else (line, number)
+        if number - first < 5 and _OPEN.search(held):
+            continue
+        yield first, held
+        held = ""
     if held:
         yield first, held
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ner.errors import BAD_TAG
-from ner.formats.detection import Repairs, TagCounts, complaint
-from ner.formats.documents import Boundary, Parsed, begins_document, in_documents, tags_of
-from ner.formats.lines import Faults, read_blocks, rereadable
-from ner.formats.records import MISSING
-from ner.schemes import OUTSIDE, Scheme, file_scheme_named
-from ner.sentence import Document, Origin, Sentence
+from ner.formats.columns import BOUNDARY
+from ner.formats.detection import MISSING, Repairs, TagCounts, complaint, spans_of, tags_of
+from ner.formats.documents import Boundary, Parsed, in_documents, write_lines
+from ner.formats.lines import Faults, LineOptions, numbered, rereadable
+from ner.schemes import Scheme, file_scheme_named
+from ner.sentence import Origin, Sentence
 
-BOUNDARY = "-DOCSTART-"
 ARROW = "<=>"
 NO_INTENT = "<NULL>"
 INTENT = "intent"
@@ -30,41 +31,48 @@ _NO_ITEM = re.compile("[ \\t\\r\\n]")
 Line = tuple[int, list[str], list[str], str]  # its number, the tokens, the tags, the intent
 
 
-def read(
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    scheme: str | None = None,
-    separator: str = ":",
-    faults: Faults | None = None,
-) -> Iterator[Sentence]:
+@dataclass(frozen=True, kw_only=True)
+class SlotsOptions(LineOptions):
+    """Options of the slots reader.
+
+    Attributes:
+        scheme: Tagging scheme; detected by default.
+        separator: Separates a token from its tag; the last one on an item counts.
+    """
+
+    scheme: str | None = None
+    separator: str = ":"
+
+    def __post_init__(self) -> None:
+        if self.scheme is not None:
+            file_scheme_named(self.scheme)
+
+
+OPTIONS = SlotsOptions
+
+
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the sentences of a file; all bad lines are reported together at the end.
 
-    Args:
-        source: A path or ``"-"``.
-        encoding: Of the file.
-        scheme: Of the tags; without it the file tells.
-        separator: What parts a token from its tag, the last time it stands there.
-        faults: Where bad lines are noted instead of raised.
+    For the options see `SlotsOptions`.
 
     Raises:
         DataError: Lines cannot be decoded, or hold something that is no token with a tag.
-        ValueError: There is no such scheme.
     """
-    noted = Faults(source) if faults is None else faults
-    chosen = None if scheme is None else file_scheme_named(scheme)
+    given = SlotsOptions(**options)
+    faults = Faults(source) if given.faults is None else given.faults
     counts = TagCounts(MISSING)
     with rereadable(source) as path:
-        for item in _lines(path, encoding, separator, Faults(source)):
+        for item in _lines(path, given, Faults(source)):
             if not isinstance(item, Boundary):
                 counts.add(item[2])
-        found = counts.detect(chosen)
-        repairs = Repairs(noted.path, found, counts.illegal_pairs(found.scheme))
-        lines = _lines(path, encoding, separator, noted)
-        yield from in_documents(_parsed(lines, found.scheme, repairs, noted))
+        found = counts.detect(None if given.scheme is None else file_scheme_named(given.scheme))
+        repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
+        lines = _lines(path, given, faults)
+        yield from in_documents(_parsed(lines, found.scheme, repairs, faults))
     repairs.warn()
-    if faults is None:
-        noted.check()
+    if given.faults is None:
+        faults.check()
 
 
 def _parsed(
@@ -81,37 +89,29 @@ def _parsed(
             faults.add(number, wrong[0], BAD_TAG)
             continue
         repairs.note([number] * len(tags), tags)
-        unknown = frozenset(place for place, tag in enumerate(tags) if tag == MISSING)
-        spans, columns = None, {INTENT: (intent,) * len(tokens)} if intent else {}
-        if len(unknown) < len(tokens):
-            spans = scheme.decode([OUTSIDE if tag == MISSING else tag for tag in tags])
-        else:
-            unknown = frozenset()
+        spans, unknown = spans_of(tags, scheme, MISSING)
+        columns = {INTENT: (intent,) * len(tokens)} if intent else {}
         yield Parsed(
             tuple(tokens), spans, columns, unknown, number, tags=tuple(tags), origin=origin
         )
 
 
-def _lines(
-    source: str | Path, encoding: str, separator: str, faults: Faults
-) -> Iterator[Line | Boundary]:
-    number = 0
-    for block in read_blocks(source, encoding=encoding, faults=faults):
-        for text in block:
-            number += 1
-            items = _BLANKS.split(text.strip(" \t"))
-            if items[0] == BOUNDARY:
-                yield Boundary(" ".join(items[1:]))
-                continue
-            end = items.index(ARROW) if ARROW in items else len(items)
-            pairs = [item.rpartition(separator) for item in items[:end] if item]
-            bad = next(("".join(one) for one in pairs if not (one[0] and one[2])), None)
-            if bad is not None:
-                wanted = f"'Rome{separator}B-City'"
-                faults.add(number, f"expected a token and its tag, such as {wanted}, found {bad!r}")
-            elif pairs:
-                intent = " ".join(items[end + 1 :]).replace(NO_INTENT, "")
-                yield number, [one[0] for one in pairs], [one[2] for one in pairs], intent
+def _lines(source: str | Path, options: SlotsOptions, faults: Faults) -> Iterator[Line | Boundary]:
+    separator = options.separator
+    for number, text in numbered(source, options, faults):
+        items = _BLANKS.split(text.strip(" \t"))
+        if items[0] == BOUNDARY:
+            yield Boundary(" ".join(items[1:]))
+            continue
+        end = items.index(ARROW) if ARROW in items else len(items)
+        pairs = [item.rpartition(separator) for item in items[:end] if item]
+        bad = next(("".join(one) for one in pairs if not (one[0] and one[2])), None)
+        if bad is not None:
+            wanted = f"'Rome{separator}B-City'"
+            faults.add(number, f"expected a token and its tag, such as {wanted}, found {bad!r}")
+        elif pairs:
+            intent = " ".join(items[end + 1 :]).replace(NO_INTENT, "")
+            yield number, [one[0] for one in pairs], [one[2] for one in pairs], intent
 
 
 def write(
@@ -124,7 +124,7 @@ def write(
     """Write one sentence a line, and a boundary line wherever another document begins.
 
     Args:
-        file: An open text.
+        file: Open file to write to.
         sentences: What to write; ``_`` is the tag of tokens nobody has annotated.
         scheme: Of the tags; BIO where none is given.
         separator: What parts a token from its tag.
@@ -133,18 +133,8 @@ def write(
         ValueError: A sentence has no tokens, or would not be read back the same.
     """
     chosen = file_scheme_named(scheme or "BIO")
-    before: Document | None = None
-    for number, sentence in enumerate(sentences):
-        document = sentence.document
-        text = ""
-        if (document is None and before is not None) or begins_document(sentence, before):
-            name = " ".join(document.id.split()) if document else ""
-            text = f"{BOUNDARY} {name}".rstrip() + "\n"
-        before = document
-        text += _spelled(sentence, chosen, separator) + "\n"
-        if number == 0 and text.startswith("\ufeff"):
-            file.write("\ufeff")  # a reader takes the first one for a byte order mark
-        file.write(text)
+    spell = partial(_spelled, scheme=chosen, separator=separator)
+    write_lines(file, sentences, spell, lambda name: " ".join(name.split()))
 
 
 def _spelled(sentence: Sentence, scheme: Scheme, separator: str) -> str:

@@ -14,13 +14,12 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from ner.errors import DataWarning
-from ner.formats.alignment import Misfits, check_how, cut
+from ner.formats.alignment import MAX_DOCUMENT, Misfits, TextOptions, cut
 from ner.formats.annotations import placed
 from ner.formats.lines import BLOCK, Faults, opened
 from ner.formats.offsets import CHARACTERS, Bounds, Evidence, counting_named, tokenizer_named
 from ner.sentence import Sentence, in_document
 
-MAX_DOCUMENT = 1 << 23  # bytes of one document of XML, which is held as a whole
 _DECLARED = b"<!ENTITY"  # what could make a small file a huge one, or read another file
 
 
@@ -29,76 +28,36 @@ class Standoff:
     """Makes sentences of texts whose spans count characters.
 
     Attributes:
-        faults: Where bad lines are noted.
-        misfits: Where spans that do not fit the tokens are noted.
-        tokenizer: The name of what cuts the text.
-        align: What becomes of spans that do not fit.
-        offsets: How characters are counted; ``None`` if unspecified.
-        trusted: Whether offsets count where a span quotes another text.
+        options: Options of the reader.
+        faults: Collects malformed lines.
+        misfits: Collects spans that do not fit the tokens.
     """
 
+    options: TextOptions
     faults: Faults
     misfits: Misfits
-    tokenizer: str
-    align: str
-    offsets: str | None = None
-    trusted: bool = False
     _evidence: Evidence = field(init=False)
 
     def __post_init__(self) -> None:
-        check_how(self.align)
-        tokenizer_named(self.tokenizer)
-        counting_named(self.offsets or CHARACTERS)
-        self._evidence = Evidence(self.offsets)
+        self._evidence = Evidence(self.options.offsets)
 
     def sentences(self, text: str, spans: list[Bounds], line: int, name: str) -> Iterator[Sentence]:
-        """The lines of a text as the sentences of one document; what is wrong is noted."""
+        """Yield the lines of a text as the sentences of one document; what is wrong is noted."""
         self.misfits.line = line
-        counting = counting_named(self.offsets or CHARACTERS)
+        given = self.options
+        counting = counting_named(given.offsets or CHARACTERS)
         try:
-            found = placed(spans, text, counting, self._evidence, trusted=self.trusted)
+            found = placed(spans, text, counting, self._evidence, trusted=given.trust_offsets)
         except ValueError as error:
             self.faults.add(line, str(error))
             return
-        tokenize = tokenizer_named(self.tokenizer)
-        yield from in_document(cut(text, found, tokenize, self.align, self.misfits), name)
+        tokenize = tokenizer_named(given.tokenizer)
+        yield from in_document(cut(text, found, tokenize, given.align, self.misfits), name)
 
-    def end(self, *, warns: bool, raises: bool) -> None:
-        """Tell of the file as a whole.
-
-        Args:
-            warns: Whether spans that do not fit are warned of.
-            raises: Whether bad lines are an error.
-
-        Raises:
-            DataError: There are bad lines.
-        """
-        if warns:
-            self.misfits.warn()
+    def warn(self) -> None:
+        """Warn of offsets that seem to be counted in another unit."""
         if remark := self._evidence.remark():
             warnings.warn(DataWarning(remark, path=self.faults.path), stacklevel=3)
-        if raises:
-            self.faults.check()
-
-
-def annotated(sentence: Sentence, format: str) -> tuple[str, list[tuple[int, int]]]:  # noqa: A002
-    """The text of a sentence on one line, and its tokens' places in it.
-
-    Raises:
-        ValueError: Annotation is missing, which the format cannot say.
-    """
-    where = f"the sentence of line {sentence.line}" if sentence.line else "a sentence"
-    if sentence.spans is None or sentence.unknown:
-        raise ValueError(
-            f"{where} has tokens whose annotation is missing; {format} cannot say that"
-        )
-    if sentence.text is not None and sentence.offsets is not None:
-        return " ".join(sentence.text.split("\n")).replace("\r", " "), list(sentence.offsets)
-    offsets, end = [], 0
-    for token in sentence.tokens:
-        offsets.append((end, end + len(token)))
-        end += len(token) + 1
-    return " ".join(sentence.tokens).replace("\n", " ").replace("\r", " "), offsets
 
 
 def elements(

@@ -28,7 +28,7 @@ from ner.formats.columns import (
     telling,
     usual_width,
 )
-from ner.formats.lines import MAX_LINE, MAX_SENTENCE, Faults, read_texts
+from ner.formats.lines import Faults, SentenceOptions, read_texts
 from ner.options import lookup, suggestion
 
 Column = int | str
@@ -39,12 +39,11 @@ FATE = "their tokens are kept, their annotation counts as missing"
 _LIKE_COMMENT = re.compile(r"(###\w+:|#{2,} ?|(?:#+|//|%%?|--)(?=\s)[ \t]?)")
 
 
-@dataclass(frozen=True, slots=True)
-class TableOptions:
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(SentenceOptions):
     """Options for reading a CoNLL file.
 
     Attributes:
-        encoding: Of the file.
         comment_prefix: Lines that begin so are skipped; none are unless it is set.
         document_prefix: Lines that begin so open a document whose id is the rest of the line,
             as ``-DOCSTART-`` lines always do.
@@ -65,8 +64,6 @@ class TableOptions:
             none: ``refuse`` (an error), or ``missing``: its token is kept, its annotation counts
             as missing, and a warning tells. Columns beyond the usual number are taken for parts
             of a token that holds blanks.
-        max_line: The bytes of the longest line that is read.
-        max_sentence: The tokens of the longest sentence that is read.
         token_prefix: What is stripped from the beginning of every token, such as ``en:``; ``*:``
             is whatever stands before the first colon.
         sentence_column: The column whose value changes where a sentence begins.
@@ -76,7 +73,6 @@ class TableOptions:
         ValueError: ``bad_lines`` is something else.
     """
 
-    encoding: str = "utf-8"
     comment_prefix: str | None = None
     document_prefix: str | None = None
     tag_map: Mapping[str, str] = field(default_factory=dict)
@@ -90,8 +86,6 @@ class TableOptions:
     ragged: bool = False
     sentence_end: str | None = None
     bad_lines: str = REFUSE
-    max_line: int = MAX_LINE
-    max_sentence: int = MAX_SENTENCE
     token_prefix: str | None = None
     sentence_column: Column | None = None
     preset: str | None = None
@@ -196,9 +190,7 @@ class Table:
         options, line = self._options, 1
         prefixes = (options.comment_prefix or "", options.document_prefix or "")
         hollow = not any(prefix.startswith((" ", "\t")) for prefix in prefixes)
-        texts = read_texts(
-            path, encoding=options.encoding, faults=faults, max_line=options.max_line
-        )
+        texts = read_texts(path, options, faults)
 
         def check(lines: int, characters: int) -> None:
             if lines > options.max_sentence or characters > 16 * options.max_line:

@@ -12,7 +12,7 @@ from ner.errors import BAD_TAG, DataError
 from ner.formats.conll2012 import parse
 from ner.formats.detection import Detection, TagCounts, complaint
 from ner.formats.documents import Boundary
-from ner.formats.lines import MAX_LINE, MAX_SENTENCE, Faults, read_blocks
+from ner.formats.lines import Faults, SentenceOptions, read_blocks
 from ner.schemes import OUTSIDE, file_scheme_named
 from ner.sentence import Origin
 
@@ -23,8 +23,8 @@ SHOWN = 100  # characters of a line that a message repeats
 _OTHER = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")  # multiword tokens and empty nodes
 
 
-@dataclass(frozen=True, slots=True)
-class TreebankOptions:
+@dataclass(frozen=True, kw_only=True)
+class TreebankOptions(SentenceOptions):
     """Options for reading a CoNLL-U file.
 
     Attributes:
@@ -34,18 +34,12 @@ class TreebankOptions:
         scheme: The scheme of the tags; without it, it is detected.
         named: Whether to take only entities that hold a proper noun and, where the file has
             such a thing, an identity: GUM marks every mention of everything.
-        encoding: Of the file.
-        max_line: The bytes of the longest line that is read.
-        max_sentence: The lines of the longest sentence that is read.
     """
 
     entities: str | None = None
     columns: Sequence[str] | None = None
     scheme: str | None = None
     named: bool = False
-    encoding: str = "utf-8"
-    max_line: int = MAX_LINE
-    max_sentence: int = MAX_SENTENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +98,7 @@ class Groups:
         """The sentences of a file, and the boundaries between its documents."""
         group, number = Group([], [], [], []), 0
         options = self._options
-        blocks = read_blocks(
-            path, encoding=options.encoding, faults=faults, max_line=options.max_line
-        )
-        for block in blocks:
+        for block in read_blocks(path, options, faults):
             held = len(group.comments) + len(group.rows) + len(group.asides)
             if held > options.max_sentence:
                 told = f"no empty line in {options.max_sentence:,} lines"

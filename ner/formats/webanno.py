@@ -12,13 +12,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ner.errors import DataWarning
-from ner.formats.alignment import locate
+from ner.formats.alignment import annotated, locate
 from ner.formats.documents import Boundary, Parsed, in_documents
-from ner.formats.lines import MAX_SENTENCE, Faults, read_blocks
-from ner.formats.standoff import annotated
+from ner.formats.lines import Faults, LineOptions, SentenceOptions, numbered
 from ner.schemes import outermost
 from ner.sentence import Sentence, Span
 
@@ -45,66 +44,68 @@ class _Group:
     cells: list[str] = field(default_factory=list)
 
 
-def read(
-    source: str | Path,
-    *,
-    encoding: str = "utf-8",
-    layer: str | None = None,
-    feature: str | None = None,
-    faults: Faults | None = None,
-) -> Iterator[Sentence]:
+@dataclass(frozen=True, kw_only=True)
+class WebannoOptions(LineOptions, SentenceOptions):
+    """Options of the WebAnno TSV reader.
+
+    Attributes:
+        layer: Layer of the entities, by the end of its name; ``NamedEntity``, or the only layer
+            of spans, by default.
+        feature: Feature that is their label; ``value``, or the only one, by default.
+    """
+
+    layer: str | None = None
+    feature: str | None = None
+
+
+OPTIONS = WebannoOptions
+
+
+def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """Read the sentences of a file, which are one document.
 
-    Args:
-        source: A path or ``"-"``.
-        encoding: Of the file.
-        layer: The layer that has the entities, by the end of its name; ``NamedEntity``, or the
-            only layer of spans there is.
-        feature: The feature that is their label; ``value``, or the only one there is.
-        faults: Where bad lines are noted instead of raised.
+    For the options see `WebannoOptions`.
 
     Raises:
         DataError: Lines are malformed, or the layer or feature does not exist.
     """
-    noted = Faults(source) if faults is None else faults
-    yield from in_documents(_TsvReader(noted, layer, feature).parsed(source, encoding))
-    if faults is None:
-        noted.check()
+    given = WebannoOptions(**options)
+    faults = Faults(source) if given.faults is None else given.faults
+    yield from in_documents(_TsvReader(given, faults).parsed(source))
+    if given.faults is None:
+        faults.check()
 
 
 class _TsvReader:
     """Reads lines.
 
     Args:
-        faults: Where bad lines are noted.
-        layer: The layer of entities, where the user says so.
-        feature: The feature of their label, likewise.
+        options: Options of the reader.
+        faults: Collects malformed lines.
     """
 
-    def __init__(self, faults: Faults, layer: str | None, feature: str | None) -> None:
-        self._faults, self._layer, self._feature = faults, layer, feature
+    def __init__(self, options: WebannoOptions, faults: Faults) -> None:
+        self._options, self._faults = options, faults
+        self._layer, self._feature = options.layer, options.feature
         self._layers: list[tuple[bool, str, list[str]]] = []  # whether of spans, name, features
         self._column: int | None = None
         self._nested = self._partial = 0
 
-    def parsed(self, source: str | Path, encoding: str) -> Iterator[Parsed | Boundary]:
-        """The sentences; first a boundary, since a file is a document."""
+    def parsed(self, source: str | Path) -> Iterator[Parsed | Boundary]:
+        """Yield the sentences; first a boundary, since a file is a document."""
         yield Boundary("")
-        group, number = _Group(), 0
-        for block in read_blocks(source, encoding=encoding, faults=self._faults):
-            for line in block:
-                number += 1
-                if line.startswith("#"):
-                    self._header(line)
-                if line.startswith("#Text=") or not line.strip():
-                    yield from self._sentence(group)
-                    group = (
-                        group if not line.strip() and group.text and not group.tokens else _Group()
-                    )
-                if line.startswith("#Text="):
-                    group.text.append(_plain(line.removeprefix("#Text=")))
-                elif line.strip() and not line.startswith("#"):
-                    self._token(line, number, group)
+        group = _Group()
+        for number, line in numbered(source, self._options, self._faults):
+            blank = not line.strip()
+            if line.startswith("#"):
+                self._header(line)
+            if blank or line.startswith("#Text="):
+                yield from self._sentence(group)
+                group = group if blank and group.text and not group.tokens else _Group()
+            if line.startswith("#Text="):
+                group.text.append(_plain(line.removeprefix("#Text=")))
+            elif not blank and not line.startswith("#"):
+                self._token(line, number, group)
         yield from self._sentence(group)
         self._warn()
 
@@ -164,8 +165,9 @@ class _TsvReader:
             group.line = group.line or number
             group.tokens.append(fields[2])
             group.cells.append(fields[self._column])
-            if len(group.tokens) > MAX_SENTENCE:
-                self._faults.refuse(number, f"no sentence ends within {MAX_SENTENCE:,} tokens")
+            if len(group.tokens) > self._options.max_sentence:
+                most = self._options.max_sentence
+                self._faults.refuse(number, f"no sentence ends within {most:,} lines")
 
     def _sentence(self, group: _Group) -> Iterator[Parsed]:
         if not group.tokens:
@@ -208,10 +210,6 @@ def _plain(text: str) -> str:
 
 def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
     """Write the sentences as one document, with their entities as the layer ``NamedEntity``.
-
-    Args:
-        file: An open text.
-        sentences: What to write.
 
     Raises:
         ValueError: Annotation is missing, which the format cannot say; or a token holds a TAB or

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from ner.errors import BAD_LINE, DataWarning
 from ner.formats.columns import Numbering, split
 from ner.formats.json_values import MAX_LINE, parsed
-from ner.formats.lines import STREAM, Faults, read_blocks, title
+from ner.formats.lines import STREAM, Faults, FileOptions, read_blocks, title
 from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 from ner.streaming.tokenizers import TextTokenizer, text_tokenizer
@@ -71,9 +71,8 @@ class Source:
     def lines(self) -> Iterator[tuple[int, str] | Idle]:
         """Yield the lines that can be decoded, numbered from 1; `Idle` when the input pauses."""
         number = 0
-        blocks = read_blocks(
-            self.path, encoding=self.encoding, faults=self._faults, max_line=MAX_LINE
-        )
+        options = FileOptions(encoding=self.encoding, max_line=MAX_LINE)
+        blocks = read_blocks(self.path, options, self._faults)
         while True:
             if self.path == STREAM and _is_silent(sys.stdin):
                 yield Idle()
