@@ -285,7 +285,7 @@ def test_bad_lines_are_told_with_their_number(tmp_path: Path, line: str) -> None
 
 def test_wrong_settings_are_refused_at_the_door(tmp_path: Path) -> None:
     path = save(tmp_path, {"text": "a"})
-    with pytest.raises(ValueError, match="align must be one of strict, .* got 'loose'"):
+    with pytest.raises(ValueError, match=r"align must be one of strict, .* got 'loose'"):
         list(read(path, align="loose"))
     with pytest.raises(ValueError, match="no scheme is called 'XYZ'"):
         list(read(path, scheme="XYZ"))
