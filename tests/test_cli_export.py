@@ -49,7 +49,7 @@ def test_an_exported_model_tags_as_the_model_does(model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["MODEL", "OUT", "--format", "tflite"], "no format is called 'tflite'; there are onnx"),
+        (["MODEL", "OUT", "--format", "tflite"], "unknown format 'tflite'; expected onnx"),
         (["nothing", "OUT"], "model directory 'nothing' does not exist"),
         (["MODEL", "MODEL"], "is there already, has no runtime.json in it"),
         (["MODEL", "OUT", "--gold", "nothing.conll"], "nothing.conll: No such file"),

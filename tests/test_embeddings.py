@@ -141,7 +141,7 @@ IMPOSSIBLE = (
     ("words", {"rare_dropout": math.inf}, "rare_dropout must be at least 0, got inf"),
     ("characters", {"window": 2}, "window must be odd and at least 1, got 2"),
     ("characters", {"window": -1}, "window must be odd and at least 1, got -1"),
-    ("character_lstm", {"width": 3}, "width must be even, for two directions, got 3"),
+    ("character_lstm", {"width": 3}, "width must be even (half for each direction), got 3"),
     ("affixes", {"features": []}, "features must name at least one of"),
     ("given", {"width": -1}, "width must be at least 0, got -1"),
     *(

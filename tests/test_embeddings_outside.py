@@ -82,8 +82,13 @@ def test_texts_that_others_write_differently_are_read_the_same(tmp_path, before,
 
 def test_a_text_shorter_than_it_promises_is_remarked_upon(tmp_path):
     (tmp_path / "v.vec").write_text("\n".join(["9 3", *LINES, "odd x"]) + "\n", encoding="utf-8")
-    whole = pytest.warns(DataWarning, match="promises 9 vectors, 5 follow; is the file whole")
-    with pytest.warns(DataWarning, match="1 lines do not hold a word"), whole:
+    whole = pytest.warns(
+        DataWarning, match="the header announces 9 vectors, found 5; is the file complete"
+    )
+    with (
+        pytest.warns(DataWarning, match="skipped lines that are not a word and 3 numbers: 1"),
+        whole,
+    ):
         assert len(read(tmp_path / "v.vec")[0]) == 4
 
 
@@ -101,7 +106,7 @@ def test_lines_of_another_width_are_left_out_and_counted(tmp_path):
     file.write_text(
         "\n".join(["4 3", LINES[0], "short 1 2", "odd x y z", LINES[2]]) + "\n", "utf-8"
     )
-    with pytest.warns(DataWarning, match="2 lines do not hold a word and 3 numbers"):
+    with pytest.warns(DataWarning, match="skipped lines that are not a word and 3 numbers: 2"):
         words, _ = read(file)
     assert words == ["the", "Üä"]
 
@@ -111,7 +116,7 @@ def test_a_number_too_many_is_no_part_of_a_word(tmp_path):
     file.write_text(
         "New York .1 .2\n. . . 1.5 2\n1 000 3 4\nlong 0.25 1 2\nlong -1.5e-3 1 2\n", "utf-8"
     )
-    with pytest.warns(DataWarning, match="2 lines do not hold a word and 2 numbers"):
+    with pytest.warns(DataWarning, match="skipped lines that are not a word and 2 numbers: 2"):
         words, vectors = read(file)
     assert words == ["New York", ". . .", "1 000"]
     np.testing.assert_array_equal(vectors, np.float32([[0.1, 0.2], [1.5, 2], [3, 4]]))
@@ -120,18 +125,18 @@ def test_a_number_too_many_is_no_part_of_a_word(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("v.txt", b"", "no vectors in it, read as text"),
-        ("v.bin", b"what\n", "begins with no `COUNT WIDTH`"),
-        ("v.bin", b"9 9999\nx", "shorter than the 9 vectors it promises"),
-        ("v.bin", b"1 1\n" + b"x" * 2000, "a word of more than 1000 bytes"),
-        ("v.bin", b"1000000000000 0\n", "have no width"),
-        ("v.bin", b"1 1\nx \x00\x00\xc0\x7f", "the vector of 'x' is not finite"),
-        ("v.npy", b"what", "not an array as numpy saves it"),
-        ("v.npy", b"\x93NUMPY\x01\x00\x06\x00{(((  ", "not an array as numpy saves it"),
-        ("v.npy", lying_array(10**30), "not an array as numpy saves it"),
-        ("v.npy", lying_array(10**12), "not an array as numpy saves it"),
-        ("v.safetensors", b"what", "no safetensors file"),
-        ("v.vec.gz", b"what", "unpack it"),
+        ("v.txt", b"", "contains no vectors in the format 'text'"),
+        ("v.bin", b"what\n", "no header `COUNT WIDTH`"),
+        ("v.bin", b"9 9999\nx", "truncated: the header announces 9 vectors"),
+        ("v.bin", b"1 1\n" + b"x" * 2000, "a word is longer than 1000 bytes"),
+        ("v.bin", b"1000000000000 0\n", "the header announces vectors of width 0"),
+        ("v.bin", b"1 1\nx \x00\x00\xc0\x7f", "the vector of 'x' contains NaN or infinity"),
+        ("v.npy", b"what", "not a numpy array file"),
+        ("v.npy", b"\x93NUMPY\x01\x00\x06\x00{(((  ", "not a numpy array file"),
+        ("v.npy", lying_array(10**30), "not a numpy array file"),
+        ("v.npy", lying_array(10**12), "not a numpy array file"),
+        ("v.safetensors", b"what", "not a safetensors file"),
+        ("v.vec.gz", b"what", "is compressed; decompress it first"),
     ],
 )
 def test_files_without_vectors_are_named(tmp_path, name, content, complaint):
@@ -146,7 +151,7 @@ def test_a_token_is_looked_up_as_written_then_lower_cased_then_without_digits(tm
     vectors = part(torch.from_numpy(part.index(sentences[0].tokens)[0]))
     expected = np.stack([ROWS[0], ROWS[0], ROWS[3], ROWS[2], np.zeros(3)])
     np.testing.assert_array_equal(vectors.numpy(), expected.astype(np.float32))
-    assert "80.0 % of the words of training have one" in part.remarks[0]
+    assert "they cover 80.0 % of the distinct training words" in part.remarks[0]
 
 
 def test_only_the_words_of_training_can_be_kept(tmp_path):
@@ -185,7 +190,9 @@ def test_columns_are_read_by_name_and_missing_ones_are_unknown():
     assert part.index(Sentence(("a", "b", "c")))[0].tolist() == [[1], [1], [1]]
     assert part(torch.tensor([[[2], [1]]])).shape == (1, 2, 4)
     assert ColumnEmbedding.fit([sentence]).width == 40
-    with pytest.raises(ValueError, match=r"column 'ps' beside token and tag; there are chunk, pos"):
+    with pytest.raises(
+        ValueError, match=r"column 'ps' besides token and tag; their columns are chunk, pos"
+    ):
         ColumnEmbedding.fit([sentence], columns=["ps"])
 
 
@@ -221,21 +228,21 @@ def test_the_longest_name_of_each_list_is_marked(tmp_path):
 
 def test_a_list_without_names_is_refused(tmp_path):
     (tmp_path / "empty").write_text("\n \n")
-    with pytest.raises(ValueError, match="no names in it"):
+    with pytest.raises(ValueError, match="contains no names"):
         GazetteerEmbedding.fit([], files={"x": str(tmp_path / "empty")})
 
 
 def test_a_folder_that_is_no_pipeline_and_a_name_of_none_are_named(tmp_path):
-    with pytest.raises(ValueError, match="no spaCy pipeline, it has no folder `vocab`"):
+    with pytest.raises(ValueError, match="is not a spaCy pipeline: it has no folder `vocab`"):
         read(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no spaCy pipeline is installed so"):
+    with pytest.raises(FileNotFoundError, match="neither a folder nor an installed spaCy pipeline"):
         read("xx_nothing_sm", "spacy")
 
 
 def test_a_safetensors_file_of_several_tensors_is_refused(tmp_path):
     tensors = {"a": torch.zeros(1, 2), "b": torch.zeros(1, 2)}
     save_file(tensors, tmp_path / "v.safetensors")
-    with pytest.raises(ValueError, match="must hold one tensor, holds a, b"):
+    with pytest.raises(ValueError, match=r"expected one tensor, got 2 \(a, b\)"):
         read(tmp_path / "v.safetensors")
 
 

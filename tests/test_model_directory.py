@@ -288,7 +288,7 @@ def test_a_feature_that_nobody_knows_is_refused_at_loading(model):
         values["unheard"] = values.pop("shape")
 
     change(model, rename)
-    with pytest.raises(ModelError, match="no feature is called 'unheard'"):
+    with pytest.raises(ModelError, match="unknown feature 'unheard'"):
         ner.load(model)
 
 

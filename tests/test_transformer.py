@@ -259,7 +259,7 @@ def test_settings_that_cannot_be_are_refused(folders, tmp_path):
     ]:
         with pytest.raises(ValueError, match=said):
             fitted(folder, tmp_path, **chosen)
-    with pytest.raises(ConfigError, match="neither a folder nor a model"):
+    with pytest.raises(ConfigError, match="neither a folder nor an available model"):
         fitted("no/such-model", tmp_path)
     with pytest.raises(ConfigError, match="package"):
         fitted("package:nothing_of_this_name/model", tmp_path)

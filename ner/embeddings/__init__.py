@@ -1,7 +1,6 @@
 """Embeddings: each module implements one way to turn tokens into vectors.
 
-A new part is a class with the contract of ``TypeEmbedding`` or ``ContextEmbedding``, a line
-in ``EMBEDDINGS`` and a test.
+To add one, implement ``TypeEmbedding`` or ``ContextEmbedding``, and add it to ``EMBEDDINGS``.
 """
 
 from __future__ import annotations

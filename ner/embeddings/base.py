@@ -1,8 +1,8 @@
 """The interface of every embedding.
 
-An embedding owns its whole step: it builds its vocabulary, turns text into numbers (by its
-indexer, which needs no torch) and numbers into vectors, and serialises itself. No other part of
-the toolkit knows what its numbers mean.
+An embedding builds its vocabulary, turns text into indices (with its indexer, which needs no
+torch) and indices into vectors, and serialises itself. No other part of the toolkit interprets its
+indices.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Table = TypeVar("Table", nn.Embedding, nn.EmbeddingBag)
 
 
 class Embedding(nn.Module, ABC):
-    """Turns tokens into vectors, by way of numbers.
+    """Turns tokens into vectors by way of indices.
 
     Attributes:
         width: The width of its vectors.
-        shared: Whether members of an ensemble may share its numbers where their indexers are
-            equal; not where its weights take part in them.
+        shared: Whether members of an ensemble with equal indexers may share its indices; false if
+            they depend on its weights.
     """
 
     width: int
@@ -43,7 +43,7 @@ class Embedding(nn.Module, ABC):
         """
 
     def learning_rates(self) -> Iterator[tuple[nn.Parameter, float]]:
-        """Give those weights that have a learning rate of their own, with it."""
+        """Yield the weights that have their own learning rate, with the rate."""
         yield from ()
 
     @abstractmethod
@@ -55,7 +55,7 @@ class TypeEmbedding(Embedding):
     """An embedding of the token alone, so that each distinct token is computed once.
 
     Attributes:
-        indexer: Turns its tokens into numbers.
+        indexer: Turns tokens into indices.
     """
 
     indexer: TypeIndexer
@@ -119,10 +119,10 @@ class ContextEmbedding(Embedding):
     """An embedding of the token in context: its sentence, its document, other columns.
 
     Attributes:
-        tokenwise: Whether the vector of a token depends on that token's own numbers alone, so
-            that tokens can be embedded apart from their sentences.
-        sentencewise: Whether, moreover, all tokens of a sentence have the same numbers.
-        indexer: Turns its tokens into numbers.
+        tokenwise: Whether the vector of a token depends only on its own indices, so that tokens
+            can be embedded apart from their sentences.
+        sentencewise: Whether, in addition, all tokens of a sentence have the same indices.
+        indexer: Turns tokens into indices.
     """
 
     tokenwise: ClassVar[bool] = False
@@ -134,17 +134,17 @@ class ContextEmbedding(Embedding):
         return self.indexer.index(sentence)
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
-        """Return ``index`` of each sentence; computing them together may take less time."""
+        """Index several sentences, which may be faster than one by one."""
         return self.indexer.index_all(sentences)
 
     # forward(*indices) -> Tensor: the tokens as vectors, (batch, length, width)
 
 
 def check_widths(**widths: int | None) -> None:
-    """Check that widths are at least 1; ``None`` stands for one that is not given.
+    """Check that widths are at least 1, or ``None``.
 
     Raises:
-        ValueError: One is below 1; the message names it.
+        ValueError: A width is less than 1; the message names it.
     """
     for name, width in widths.items():
         if width is not None and width < 1:
@@ -152,10 +152,10 @@ def check_widths(**widths: int | None) -> None:
 
 
 def check_shares(**shares: float) -> None:
-    """Check that shares of a whole, such as a dropout, are between 0 and 1.
+    """Check that shares, such as a dropout, are between 0 and 1.
 
     Raises:
-        ValueError: One is below 0, above 1 or NaN; the message names it.
+        ValueError: A share is out of range or NaN; the message names it.
     """
     for name, share in shares.items():
         if not 0.0 <= share <= 1.0:

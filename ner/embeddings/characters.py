@@ -163,6 +163,7 @@ class CharacterCNN(CharacterEmbedding):
         side = self.window // 2
         windows = F.pad(characters, (0, 0, side, side)).unfold(1, self.window, 1)
         filtered = self.filters(windows.flatten(2))  # (tokens, longest, width)
+        # -1e4 excludes padding from the maximum
         maxima: Tensor = filtered.masked_fill(~real.unsqueeze(2), -1e4).amax(dim=1)
         return maxima
 
@@ -195,7 +196,7 @@ class CharacterLSTM(CharacterEmbedding):
             character_dropout=character_dropout,
         )
         if self.width % 2:
-            raise ValueError(f"width must be even, for two directions, got {self.width}")
+            raise ValueError(f"width must be even (half for each direction), got {self.width}")
         self.ahead = nn.LSTM(self.vectors.embedding_dim, self.width // 2, batch_first=True)
         self.back = nn.LSTM(self.vectors.embedding_dim, self.width // 2, batch_first=True)
 
@@ -219,6 +220,7 @@ class CharacterLSTM(CharacterEmbedding):
     def forward(self, indices: Tensor) -> Tensor:
         """Return the vectors of the tokens, ``(tokens, width)``."""
         characters, real = self.characters(indices)
+        # reverse each token within its length, so that both LSTMs end at a real character
         lengths = real.sum(1)
         positions = torch.arange(real.shape[1], device=real.device)
         mirrored = (lengths.unsqueeze(1) - 1 - positions).clamp(min=0)
@@ -233,8 +235,8 @@ class CharacterLSTM(CharacterEmbedding):
 class PairEmbedding(ContextEmbedding):
     """The vectors of two pairs: the token with its predecessor, and with its successor.
 
-    Where tokens are characters, a pair of them is often the word: the pairs before and after a
-    character do for Chinese networks what bigrams did for Chinese CRFs (Zhang and Yang 2018).
+    If tokens are characters, as in Chinese, a pair is often a word: bigram embeddings improve
+    character-based models (Zhang and Yang 2018).
 
     Args:
         pairs: The known pairs, each as two normalised tokens separated by a tab.
@@ -330,7 +332,7 @@ class AffixEmbedding(TypeEmbedding):
         """
         for name in features:
             if name not in FEATURES:
-                raise ValueError(f"no feature is called {name!r}; there are {', '.join(FEATURES)}")
+                raise ValueError(f"unknown feature {name!r}; expected {', '.join(FEATURES)}")
         counts = Counter(token for sentence in sentences for token in sentence.tokens)
         values = {
             name: frequent(

@@ -1,4 +1,4 @@
-"""Embeddings of what is known besides the text: columns of the file, gazetteers."""
+"""Embeddings of further information: columns of the file, gazetteers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ner.sentence import Sentence
 class ColumnEmbedding(ContextEmbedding):
     """A vector for the value of each column, concatenated.
 
-    A sentence without a column has the unknown value in it.
+    Sentences without a column get its unknown value.
 
     Args:
         values: The values of each column by its name.
@@ -77,11 +77,9 @@ class ColumnEmbedding(ContextEmbedding):
         wanted = there if columns is None else list(columns)
         missing = [name for name in wanted if name not in there]
         if missing or not wanted:
-            named = f"has a column {missing[0]!r}" if missing else "has a column"
-            raise ValueError(
-                f"no training sentence {named} beside token and tag; "
-                f"there are {', '.join(there) or 'none'}"
-            )
+            wrong = f"have no column {missing[0]!r}" if missing else "have no further columns"
+            known = f"; their columns are {', '.join(there)}" if there else ""
+            raise ValueError(f"the training sentences {wrong} besides token and tag{known}")
         values = {
             name: frequent(
                 (value for sentence in held for value in sentence.columns.get(name, ())),
@@ -194,8 +192,8 @@ def _names(file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: not UTF-8 text ({error})") from None
+        raise ValueError(f"{file} is not UTF-8 text ({error})") from None
     names = list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
     if not names:
-        raise ValueError(f"{file}: no names in it")
+        raise ValueError(f"{file} contains no names")
     return names

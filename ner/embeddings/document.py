@@ -19,16 +19,16 @@ from ner.sentence import Sentence
 class DocumentEmbedding(ContextEmbedding):
     """Flags and bags of neighbouring words of the other mentions in the document.
 
-    A name is often clear in one sentence only: "Blackburn" in a table is known from
-    "Blackburn striker Alan Shearer" above. No label is used, only the text of the document, so the
-    evidence is available in training and in use alike. It follows the idea of non-local features
-    (Krishnan and Manning 2006; Ratinov and Roth 2009), here as embeddings of neighbouring words.
+    A name is often unambiguous in one sentence only: "Blackburn striker Alan Shearer" explains
+    "Blackburn" in a table below. Only the text of the document is used, no labels, so training and
+    prediction see the same evidence. It follows the idea of non-local features (Krishnan and
+    Manning 2006; Ratinov and Roth 2009), here as embeddings of neighbouring words.
 
-    A sentence without a document is a document of its own. In training some sentences are
-    shown without their document, so that a model also works where documents are unknown.
+    A sentence without a document is treated as a document. During training, some sentences are
+    shown without their document, so that the model also works if documents are unknown.
 
     Args:
-        words: The known neighbouring words; of others, only the class of their case is used.
+        words: The known neighbouring words; other words are represented by their case.
         width: The width of the bag of words before, and of that of words after.
         flag_width: The width of the vector of each flag.
         context_dropout: The probability that a sentence's document is hidden in training.
@@ -108,11 +108,11 @@ class TopicEmbedding(ContextEmbedding):
     """The mean vectors of a document's first words and of its distinct words, and a position.
 
     "Blackburn" is a club in a football report and a town in a weather report, and the second line
-    of an agency's story is its author. As with the mentions above no label is used, only the text.
+    of an agency report is its author. Only the text is used, no labels.
 
-    All tokens of a sentence get the same vector. Of a sentence without a document, or alone in
-    it, it is that of no words; this is done to some sentences in training, so that a model also
-    works where documents are unknown.
+    All tokens of a sentence get the same vector. A sentence that has no document, or is the only
+    one of it, gets the vector of no words; so do some sentences during training, so that the model
+    also works if documents are unknown.
 
     Args:
         words: The known words.

@@ -27,22 +27,22 @@ from ner.sentence import Sentence
 
 VectorFormat = Literal["text", "binary", "numpy", "safetensors", "spacy"]
 Table = tuple[list[str], NDArray[np.float32]]
-# A word with blanks whose last part looks like a value of a vector, as words hardly do.
+# A "word" with spaces that ends in a decimal number: the line has more values than the width.
 _TOO_LONG = re.compile(r".* [-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE | re.DOTALL)
-LONGEST_WORD = 1000  # bytes, in word2vec's binary form; more means that it is another kind of file
+LONGEST_WORD = 1000  # bytes of a word in word2vec's binary format; more means another format
 
 
 class PretrainedEmbedding(TypeEmbedding):
     """Pretrained vectors; words without one share a vector that is initialised with zeros.
 
-    A token is looked up as it is written, then in lower case, then with every digit a 0. The model
-    holds the vectors it was given; the file is not needed again.
+    A token is looked up as written, then in lower case, then with each digit replaced by 0. The
+    vectors are stored with the model; the file is not needed again.
 
     Args:
         words: The words that have a vector.
         vector_width: The width of the file's vectors.
         tuned: Whether training changes them.
-        projection: The width they are mapped to by a learned matrix, if they are.
+        projection: The width to project the vectors to by a learned matrix; ``None`` to keep them.
 
     Raises:
         ValueError: A width is below 1.
@@ -86,14 +86,16 @@ class PretrainedEmbedding(TypeEmbedding):
 
         Args:
             sentences: The training sentences, for the coverage and for ``only_training_words``.
-            file: The file; without one no word has a vector.
-            format: ``text`` (GloVe, word2vec, fastText), ``binary`` (word2vec; of files that end in
-                ``.bin``), ``numpy`` and ``safetensors`` (their words a line each in ``.txt``
-                beside them), or ``spacy`` (a pipeline's folder, or its name where installed).
+            file: The file with the vectors.
+            format: ``text`` (GloVe, word2vec, fastText), ``binary`` (word2vec, ``.bin``), ``numpy``
+                or ``safetensors`` (with a ``.txt`` file beside it, one word per line), or
+                ``spacy`` (the folder of a pipeline, or the name of an installed one). By default
+                inferred from the extension.
             only_training_words: Keep only the vectors of training words, for a small model that
-                will see no other text.
+                will see no other words.
             tuned: Whether training changes the vectors.
-            projection: The width they are mapped to by a learned matrix, if they are.
+            projection: The width to project the vectors to by a learned matrix; by default they
+                are not projected.
 
         Raises:
             ValueError: The file contains no vectors.
@@ -127,7 +129,7 @@ class PretrainedEmbedding(TypeEmbedding):
 
 
 def read(file: str | Path, format: str | None = None) -> Table:  # noqa: A002 - the word users know
-    """Read the words and vectors of a file; the first one counts of a word that occurs twice.
+    """Read the words and vectors of a file; of a repeated word, the first vector counts.
 
     Args:
         file: The file, or the folder or name of a spaCy pipeline.
@@ -139,15 +141,16 @@ def read(file: str | Path, format: str | None = None) -> Table:  # noqa: A002 - 
     """
     path = Path(file)
     if path.suffix.lower() in COMPRESSED:
-        raise ValueError(f"{path}: vectors are read unpacked; unpack it, e.g. with gunzip")
+        raise ValueError(f"{path} is compressed; decompress it first, e.g. with gunzip")
     if format is None:
         format = "spacy" if path.is_dir() else _BY_ENDING.get(path.suffix, "text")  # noqa: A001
     words, vectors = READERS[format](path)
     if not words:
-        raise ValueError(f"{path}: no vectors in it, read as {format}")
+        raise ValueError(f"{path} contains no vectors in the format {format!r}")
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
-        raise ValueError(f"{path}: the vector of {words[int(finite.argmin())]!r} is not finite")
+        word = words[int(finite.argmin())]
+        raise ValueError(f"{path}: the vector of {word!r} contains NaN or infinity")
     first: dict[str, int] = {}
     for place, word in enumerate(words):
         first.setdefault(word, place)
@@ -157,10 +160,11 @@ def read(file: str | Path, format: str | None = None) -> Table:  # noqa: A002 - 
 
 
 def _read_text(path: Path) -> Table:
-    """Read lines of a word and its values, separated by blanks or tabs; words may contain blanks.
+    """Read one word and its values per line, separated by spaces or tabs.
 
-    The first line may be word2vec's ``COUNT WIDTH``. The width is the header's, or as many numbers
-    as the first line ends in; lines of another width are skipped with a single warning.
+    Words may contain spaces. The first line may be the header ``COUNT WIDTH`` of word2vec. Without
+    a header, the width is the number of values at the end of the first line; lines of another width
+    are skipped with a single warning.
     """
     words: list[str] = []
     rows: list[NDArray[np.float32]] = []
@@ -180,16 +184,16 @@ def _read_text(path: Path) -> Table:
             words.append(word)
             rows.append(row)
     if odd:
-        told = f"{path}: {odd:,} lines do not hold a word and {width} numbers and are left out"
-        warnings.warn(told, DataWarning, stacklevel=2)
+        message = f"{path}: skipped lines that are not a word and {width} numbers: {odd:,}"
+        warnings.warn(message, DataWarning, stacklevel=2)
     if promised is not None and len(words) + odd != promised:
-        told = f"{path}: its first line promises {promised:,} vectors, {len(words) + odd:,} follow"
-        warnings.warn(f"{told}; is the file whole?", DataWarning, stacklevel=2)
+        message = f"{path}: the header announces {promised:,} vectors, found {len(words) + odd:,}"
+        warnings.warn(f"{message}; is the file complete?", DataWarning, stacklevel=2)
     return words, np.stack(rows) if rows else np.zeros((0, 1), np.float32)
 
 
 def _width(fields: Sequence[str]) -> int:
-    """Return the number of values that end a line, not counting its first field."""
+    """Return the number of values at the end of a line, not counting its first field."""
     width = 0
     for field in reversed(fields[1:]):
         if _numbers([field]) is None:
@@ -208,58 +212,57 @@ def _numbers(fields: Sequence[str]) -> NDArray[np.float32] | None:
 
 
 def _read_binary(path: Path) -> Table:
-    """Read word2vec's binary form: ``COUNT WIDTH``, then words with little-endian floats."""
+    """Read word2vec's binary format: ``COUNT WIDTH``, then words with little-endian floats."""
     with path.open("rb") as file:
         header = file.readline(100).split()
         if len(header) != 2 or not all(field.isdigit() for field in header):
-            raise ValueError(f"{path}: begins with no `COUNT WIDTH`, so it is not word2vec's")
+            raise ValueError(f"{path} is not in word2vec's binary format (no header `COUNT WIDTH`)")
         count, width = map(int, header)
         if width < 1:
-            raise ValueError(f"{path}: its vectors have no width")
+            raise ValueError(f"{path}: the header announces vectors of width 0")
         if count * width * 4 > path.stat().st_size:
-            raise ValueError(f"{path}: shorter than the {count:,} vectors it promises")
+            raise ValueError(f"{path} is truncated: the header announces {count:,} vectors")
         vectors = np.empty((count, width), np.float32)
         words = []
         for row in vectors:
             words.append(_word(file, path))
             content = file.read(4 * width)
             if len(content) < 4 * width:
-                raise ValueError(f"{path}: ends within the vectors it promises")
+                raise ValueError(f"{path} is truncated: the header announces {count:,} vectors")
             row[:] = np.frombuffer(content, "<f4")
     return words, vectors
 
 
 def _word(file: BinaryIO, path: Path) -> str:
-    """Return the bytes before the next blank, as text."""
+    """Return the bytes before the next space, as text."""
     word = bytearray()
     while (byte := file.read(1)) not in (b" ", b""):
         word += byte
         if len(word) > LONGEST_WORD:
-            raise ValueError(f"{path}: a word of more than {LONGEST_WORD} bytes")
+            raise ValueError(f"{path}: a word is longer than {LONGEST_WORD} bytes")
     return word.decode("utf-8", errors="replace").lstrip("\n")
 
 
 def _read_numpy(path: Path) -> Table:
-    """Read an array ``(count, width)``; its words are the lines of the ``.txt`` file beside it."""
+    """Read an array ``(count, width)`` and its words from the ``.txt`` file beside it."""
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)  # of no more than is there
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)  # maps no more than there is
     except (ValueError, EOFError, SyntaxError, TokenError, OverflowError) as error:
-        raise ValueError(f"{path}: not an array as numpy saves it ({error})") from None
+        raise ValueError(f"{path} is not a numpy array file ({error})") from None
     if not isinstance(vectors, np.ndarray):  # .npz
-        raise ValueError(f"{path}: several arrays in one file; save one by `numpy.save`")
+        raise ValueError(f"{path} contains several arrays; save one with `numpy.save`")
     return _beside(path, vectors)
 
 
 def _read_safetensors(path: Path) -> Table:
-    """Read a tensor ``(count, width)``; its words are the lines of the ``.txt`` file beside it."""
+    """Read a tensor ``(count, width)`` and its words from the ``.txt`` file beside it."""
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: no safetensors file ({error})") from error
+        raise ValueError(f"{path} is not a safetensors file ({error})") from error
     if len(tensors) != 1:
-        raise ValueError(
-            f"{path}: must hold one tensor, holds {', '.join(sorted(tensors)) or 'none'}"
-        )
+        names = ", ".join(sorted(tensors))
+        raise ValueError(f"{path}: expected one tensor, got {len(tensors)} ({names})")
     return _beside(path, next(iter(tensors.values())).float().numpy())
 
 
@@ -269,38 +272,40 @@ def _read_spacy(path: Path) -> Table:
 
     if not path.is_dir() and not spacy.util.is_package(str(path)):
         raise FileNotFoundError(
-            2, "no such folder, and no spaCy pipeline is installed so", str(path)
+            errno.ENOENT, "neither a folder nor an installed spaCy pipeline", str(path)
         )
     root = path if path.is_dir() else spacy.util.get_package_path(str(path))
     vocabularies = sorted(root.glob("**/vocab"))
     if not vocabularies:
-        raise ValueError(f"{path}: no spaCy pipeline, it has no folder `vocab`")
+        raise ValueError(f"{path} is not a spaCy pipeline: it has no folder `vocab`")
     vocabulary = spacy.vocab.Vocab().from_disk(vocabularies[0])
     vectors = vocabulary.vectors
     if vectors.mode != "default":
         raise ValueError(
-            f"{path}: {vectors.mode} vectors are made of parts of words; no word has one"
+            f"{path}: {vectors.mode} vectors are not supported, since they belong to parts of words"
         )
     rows = {vocabulary.strings[key]: row for key, row in vectors.key2row.items()}
     return list(rows), vectors.data[list(rows.values())].astype(np.float32)
 
 
 def _beside(path: Path, vectors: NDArray[Any]) -> Table:
-    """Return vectors with the words of the ``.txt`` file beside them."""
+    """Return vectors with the words from the ``.txt`` file beside them."""
     beside = path.with_suffix(".txt")
     try:
         words = beside.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{beside}: not UTF-8 text ({error})") from None
+        raise ValueError(f"{beside} is not UTF-8 text ({error})") from None
     except FileNotFoundError:
-        told = f"missing; the words of {path.name} are expected in it, a line each"
-        raise FileNotFoundError(errno.ENOENT, told, str(beside)) from None
+        message = f"file not found; it must list the words of {path.name}, one per line"
+        raise FileNotFoundError(errno.ENOENT, message, str(beside)) from None
     if words and not words[-1]:
         words.pop()
     if vectors.ndim != 2 or len(vectors) != len(words):
-        raise ValueError(f"{path}: holds an array {vectors.shape}, {beside} {len(words)} words")
+        raise ValueError(
+            f"{path} has an array of shape {vectors.shape}, but {beside} has {len(words)} words"
+        )
     if vectors.dtype.kind not in "fiu":
-        raise ValueError(f"{path}: holds {vectors.dtype}, not numbers")
+        raise ValueError(f"{path}: expected an array of numbers, got {vectors.dtype}")
     with np.errstate(over="ignore"):
         return words, np.array(vectors, dtype=np.float32)
 
@@ -320,6 +325,6 @@ def _coverage(file: str, part: PretrainedEmbedding, tokens: Counter[str]) -> str
     types, occurrences = max(len(tokens), 1), max(tokens.total(), 1)
     return (
         f"{file}: {len(part.indexer.vocabulary.items):,} vectors; "
-        f"{100 * len(found) / types:.1f} % of the words of training have one, "
-        f"{100 * sum(tokens[token] for token in found) / occurrences:.1f} % of its tokens"
+        f"they cover {100 * len(found) / types:.1f} % of the distinct training words and "
+        f"{100 * sum(tokens[token] for token in found) / occurrences:.1f} % of the tokens"
     )

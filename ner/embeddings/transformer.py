@@ -1,8 +1,8 @@
-"""States of a pretrained transformer, frozen or tuned.
+"""Hidden states of a pretrained transformer, frozen or fine-tuned.
 
-Which layers are read matters: models made for sentences turn their last layer away from words, and
-the middle ones know most about them. Neighbouring sentences of the document stand in the same
-window (Schweter and Akbik 2020 on what document context is worth).
+The choice of layers matters: the middle layers have the most information about words, while the
+last layer of sentence encoders has little. Windows include neighbouring sentences of the document
+(see Schweter and Akbik 2020 on the value of document context).
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ from ner.sentence import Sentence
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.int64]
-SCALE = 0.25  # of standardised states: about as large as the vectors of other embeddings
-UNREAD = ("id2label", "label2id", "auto_map")  # of a configuration
+SCALE = 0.25  # deviation of standardised states, about that of other embeddings
+UNREAD = ("id2label", "label2id", "auto_map")  # keys of a configuration that are ignored
 _TOP = re.compile(r"top-([1-9][0-9]?)")
 
 
 class TransformerEmbedding(ContextEmbedding):
-    """The mean, or a learned mixture, of some layers' states at the subwords of a word.
+    """The mean, or a learned weighted sum, of hidden states at the subwords of a word.
 
-    A frozen transformer stays outside the model, which refers to it by name and SHA-256, unless it
-    is included. A tuned one is part of the model.
+    A frozen transformer is not part of the model, which refers to it by name and SHA-256, unless
+    it is included. A fine-tuned transformer is part of the model.
 
     Args:
-        model: The name or folder it came from.
-        config: Its configuration, as ``config.json`` holds it.
-        tokenizer: The text of its ``tokenizer.json``; read from ``model`` if it is ``None``.
+        model: The name or folder of the transformer.
+        config: The content of its ``config.json``.
+        tokenizer: The text of its ``tokenizer.json``; ``None`` to read it from ``model``.
         checksum: The SHA-256 of the files of ``model``, checked before they are used.
-        revision: The version of a model of the Hugging Face hub.
-        layers: The layers to read: 0 is the input, 1 the first layer.
-        mix: Learn the weights of the layers instead of taking their mean.
+        revision: The commit, tag or branch of a model on the Hugging Face hub.
+        layers: The layers whose states are used: 0 is the input, 1 the first layer.
+        mix: Learn a weight for each layer instead of taking the mean.
         pooling: The state of a word: the ``mean`` over its subwords, or that of the ``first``.
-        tune: What training changes: nothing (``false``), everything but the input embeddings
-            (``true``), or the last N of the layers that are read (``top-N``).
-        include: Keep the transformer's weights in the model even if it is frozen.
-        window: The most subwords of the words of a window.
-        context: How many subwords of the neighbouring text to read on either side of a window.
-        precision: What a frozen transformer computes in.
-        learning_rate: The highest learning rate of the last tuned layer; the schedule is that of
+        tune: The layers to fine-tune: none (``false``), all but the input embeddings (``true``), or
+            the last N of those that are used (``top-N``).
+        include: Store the transformer's weights in the model even if it is frozen.
+        window: The maximum number of subwords of a window, without its context.
+        context: The number of subwords of context on either side of a window.
+        precision: The floating point type of a frozen transformer.
+        learning_rate: The peak learning rate of the last fine-tuned layer; the schedule is that of
             training.
-        layer_decay: What the learning rate is multiplied by from each layer to the one below.
+        layer_decay: The factor of the learning rate from each layer to the one below.
         positions, padding, state_width, states: As for ``TransformerIndexer``.
 
     Raises:
         ConfigError: The configuration is not that of a transformer, or its files are missing.
-        ValueError: The transformer does not have these layers, or cannot read such windows.
+        ValueError: The transformer does not have these layers or cannot read such windows.
     """
 
     tokenwise = True
     indexer: TransformerIndexer
 
-    def __init__(  # noqa: PLR0913 - what a model's directory says
+    def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         *,
         model: str,
@@ -97,7 +97,7 @@ class TransformerEmbedding(ContextEmbedding):
         self.tune, self.include, self.precision = tune, include, precision
         check_shares(layer_decay=layer_decay)
         if not learning_rate > 0.0:
-            raise ValueError(f"learning_rate must be more than 0, got {learning_rate}")
+            raise ValueError(f"learning_rate must be greater than 0, got {learning_rate}")
         self.learning_rate, self.layer_decay = learning_rate, layer_decay
         if tokenizer is None:
             tokenizer = (self._folder() / files.TOKENIZER).read_text(encoding="utf-8")
@@ -121,11 +121,11 @@ class TransformerEmbedding(ContextEmbedding):
             self.network = files.make(config, max(self.layers))
             files.tune_last(self.network, _tuned(tune, max(self.layers)))
         self.shared = tune is False
-        self._outside: list[nn.Module] = []  # the network, where it is no part of the model
+        self._outside: list[nn.Module] = []  # the network, if it is not part of the model
         self._registry = Registry()
 
     @classmethod
-    def fit(  # noqa: PLR0913 - what a configuration may set
+    def fit(  # noqa: D417, PLR0913 - one argument for each setting; the class describes most
         cls,
         sentences: Iterable[Sentence],
         *,
@@ -143,37 +143,25 @@ class TransformerEmbedding(ContextEmbedding):
         layer_decay: float = 1.0,
         cache: str | None = None,
     ) -> Self:
-        """Read a transformer, and standardise its states on the training tokens.
+        """Read a transformer and standardise its states on the training tokens.
+
+        Further arguments are those of the class.
 
         Args:
             sentences: The training sentences.
             model: A folder, ``package:NAME/FOLDER`` in an installed package, or a name on the
                 Hugging Face hub, which is downloaded once.
-            revision: The commit, tag or branch of a model of the hub.
-            layers: The layers to read: 0 is the input, 1 the first layer. Without them the upper
-                half but the last one, which knows least about words.
-            mix: Learn the weights of the layers instead of taking their mean.
-            pooling: The state of a word: the ``mean`` over its subwords, or that of the ``first``.
-            tune: What training changes: nothing (``false``), everything but the input embeddings
-                (``true``), or the last N of the layers that are read (``top-N``).
-            include: Keep the transformer's weights in the model even if it is frozen.
-            window: The most subwords of the words of a window.
-            context: How many subwords of the neighbouring text to read on either side of a window.
-            precision: What a frozen transformer computes in.
-            learning_rate: The highest learning rate of the last tuned layer; the schedule is that
-                of training.
-            layer_decay: What the learning rate is multiplied by from each layer to the one below.
-            cache: The folder in which the states of frozen transformers are kept between runs;
-                without it ``ner/features`` in the user's cache folder.
+            layers: The layers whose states are used: 0 is the input, 1 the first layer. By default
+                the upper half except the last layer.
+            cache: The folder for the states of frozen transformers, which later runs reuse; by
+                default ``ner/features`` in the user's cache folder.
 
         Raises:
-            ConfigError: There is no such transformer, or a setting cannot be used.
+            ConfigError: There is no such transformer, or a setting is invalid.
         """
         folder = files.folder_of(model, revision, download=True)
-        config = files.read_config(folder)
-        depth = files.depth_of(config)
-        chosen = _checked_layers(layers or list(range((depth + 1) // 2, depth)) or [depth], depth)
-        checksum = files.checksum(folder)
+        config, checksum = files.read_config(folder), files.checksum(folder)
+        chosen = _chosen_layers(layers, files.depth_of(config))
         width, positions = files.shape_of(config)
         part = cls(
             model=model,
@@ -234,7 +222,7 @@ class TransformerEmbedding(ContextEmbedding):
         return self.index_all([sentence])[0]
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
-        """Return the index of the indexer; during tuning, the window and position of each word."""
+        """Return the states of each word; while fine-tuning, its window and position."""
         if self.training and self.tune is not False:
             return [
                 (self._registry.slots(list(self.indexer.stretches(sentence))),)
@@ -245,11 +233,12 @@ class TransformerEmbedding(ContextEmbedding):
         return self.indexer.index_all(sentences)
 
     def forward(self, numbers: Tensor) -> Tensor:
-        """The vectors of the words, ``(batch, length, width)``."""
+        """Return the vectors of the words, ``(batch, length, width)``."""
         if numbers.is_floating_point():
             states = numbers.view(*numbers.shape[:-1], -1, self.width)
         else:
             states = self._live(numbers)
+        # standardise, then sum over layers: x = sum_l softmax(w)_l (h_l - mean_l) scale_l
         states = (states - self.mean) * self.scale
         if self.mixture is None:
             vectors: Tensor = states.squeeze(-2)
@@ -273,8 +262,8 @@ class TransformerEmbedding(ContextEmbedding):
         return {**self.__dict__, "_registry": Registry(), "_outside": []}
 
     def _live(self, slots: Tensor) -> Tensor:
-        """The states of words that are being tuned, ``(batch, length, rows, width)``."""
-        assert self.network is not None, "what is tuned is part of the model"
+        """Return the states of words while fine-tuning, ``(batch, length, rows, width)``."""
+        assert self.network is not None, "a fine-tuned transformer is part of the model"
         places = slots.nonzero(as_tuple=True)
         windows, rows = self._registry.windows(slots[places].cpu().numpy())
         groups = grouped(windows, lambda window: len(window.ids))
@@ -284,7 +273,7 @@ class TransformerEmbedding(ContextEmbedding):
         return states.new_zeros(*slots.shape, *states.shape[1:]).index_put(places, states)
 
     def _tuned(self, network: nn.Module, batch: SubwordBatch) -> Tensor:
-        """The states of the words of windows, ``(words, state_width)``."""
+        """Return the states of the words of windows, ``(words, state_width)``."""
         flat = self._read(network, batch.ids, batch.mask).flatten(0, 1)
         pieces, firsts, counts = (
             torch.from_numpy(array).to(flat.device)
@@ -298,12 +287,12 @@ class TransformerEmbedding(ContextEmbedding):
 
     @torch.inference_mode()
     def _states(self, ids: Numbers, mask: Numbers) -> Floats:
-        """The states of subwords, ``(windows, length, state_width)``."""
+        """Return the states of subwords, ``(windows, length, state_width)``."""
         found: Floats = self._read(self.transformer(), ids, mask).float().cpu().numpy()
         return found
 
     def _read(self, network: nn.Module, ids: Numbers, mask: Numbers) -> Tensor:
-        """The layers' states side by side, or their mean, ``(windows, length, state_width)``."""
+        """Return the concatenated or mean states, ``(windows, length, state_width)``."""
         hidden = network(
             input_ids=torch.from_numpy(ids).to(self.mean.device),
             attention_mask=torch.from_numpy(mask).to(self.mean.device),
@@ -313,7 +302,7 @@ class TransformerEmbedding(ContextEmbedding):
         return chosen.flatten(2) if self.mix else chosen.float().mean(2)
 
     def transformer(self) -> nn.Module:
-        """The transformer, read from its files where it is no part of the model."""
+        """Return the transformer; read it from its files if it is not part of the model."""
         if self.network is not None:
             return self.network
         if not self._outside:
@@ -323,12 +312,12 @@ class TransformerEmbedding(ContextEmbedding):
         return self._outside[0]
 
     def _folder(self) -> Path:
-        """The folder of the transformer outside, which holds what it held in training."""
+        """Return the folder of the transformer after verifying its checksum."""
         folder = files.folder_of(self.model, self.revision, download=False)
         if self.checksum and files.checksum(folder) != self.checksum:
             raise ConfigError(
-                f"the transformer in {folder} is not the one that the model was trained with "
-                f"({self.model}); put that one in its place"
+                f"the transformer in {folder} differs from the one that the model was trained with "
+                f"({self.model}); restore that one"
             )
         return folder
 
@@ -338,7 +327,7 @@ class TransformerEmbedding(ContextEmbedding):
         return tuple(weight._version for weight in own)
 
     def _standardise(self, sentences: Sequence[Sentence]) -> None:
-        """Shift and scale states so that each has mean 0 and the same size on these words."""
+        """Fit the mean and scale, so that states have mean 0 and deviation `SCALE` here."""
         count, size = 0, self.mean.numel()
         total, squares = np.zeros(size), np.zeros(size)
         training = self.training
@@ -356,32 +345,32 @@ class TransformerEmbedding(ContextEmbedding):
             weights.data.copy_(torch.from_numpy(np.asarray(values)).view(weights.shape))
 
 
-def _checked_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
-    """Layers of a transformer of that depth.
+def _chosen_layers(layers: Sequence[int] | None, depth: int) -> tuple[int, ...]:
+    """Return the layers to use of a transformer; by default the upper half except the last one.
 
     Raises:
-        ValueError: It does not have them.
+        ValueError: The transformer does not have these layers.
     """
-    chosen = tuple(layers)
-    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(depth + 1)):
-        raise ValueError(f"layers must be distinct numbers from 0 to {depth}, got {list(chosen)}")
+    chosen = tuple(layers or range((depth + 1) // 2, depth)) or (depth,)
+    if len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(depth + 1)):
+        raise ValueError(f"layers must be distinct, from 0 to {depth}, got {list(chosen)}")
     return chosen
 
 
 def _states(checksum: str, layers: Sequence[int], mix: bool, precision: str) -> str:
-    """Return what tells states from those of another transformer, or of its other layers."""
+    """Return a key of the states of a transformer: its files, layers and precision."""
     return hashlib.sha256(repr((checksum, list(layers), mix, precision)).encode()).hexdigest()[:32]
 
 
 def _tuned(tune: bool | str, layers: int) -> int:
-    """Return the number of layers read that are tuned.
+    """Return the number of layers to fine-tune.
 
     Raises:
-        ValueError: Not a choice that there is.
+        ValueError: The value is not valid.
     """
     if isinstance(tune, bool):
         return layers if tune else 0
     found = _TOP.fullmatch(tune)
     if found is None:
-        raise ValueError(f"tune must be true, false or top-N, such as top-2; got {tune!r}")
+        raise ValueError(f"tune must be true, false or top-N (such as top-2), got {tune!r}")
     return min(int(found[1]), layers)

@@ -1,6 +1,6 @@
-"""The files of a pretrained transformer: where they are, which ones they are, and the network.
+"""Find and load the files of a pretrained transformer.
 
-Weights are read from safetensors alone, and no code that comes with a model is ever run.
+Weights are read from safetensors only, and code that comes with a model is never run.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from ner.errors import ConfigError, ModelError
 from ner.indexers.subwords import MISSING
 
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
-INDEX = "model.safetensors.index.json"  # of weights in several files
-PACKAGE = "package:"  # before the name of an installed package and a folder in it
+INDEX = "model.safetensors.index.json"  # lists weights in several files
+PACKAGE = "package:"  # prefix of a folder in an installed package
 
 
 def folder_of(model: str, revision: str | None, *, download: bool) -> Path:
-    """The folder that holds a transformer.
+    """Return the folder of a transformer.
 
     Args:
         model: A folder; ``package:NAME/FOLDER`` for one inside an installed package (which is not
             imported); or the name of a model on the Hugging Face hub, which is downloaded once
             and then found offline.
-        revision: The commit, tag or branch of a model of the hub.
+        revision: The commit, tag or branch of a model on the hub.
         download: Whether a model of the hub may be downloaded.
 
     Raises:
-        ConfigError: There is no such model, or it lacks a file.
+        ConfigError: The model does not exist, or a file is missing.
     """
     if model.startswith(PACKAGE):
         folder = _in_package(model.removeprefix(PACKAGE))
@@ -50,17 +50,17 @@ def folder_of(model: str, revision: str | None, *, download: bool) -> Path:
         if not (folder / name).is_file():
             hint = ""
             if name == TOKENIZER:
-                hint = "; save it once with transformers' AutoTokenizer.from_pretrained(...)"
-            raise ConfigError(f"{model}: {folder} has no {name}{hint}")
+                hint = "; create it with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+            raise ConfigError(f"transformer {model!r}: {folder} has no {name}{hint}")
     weight_files(folder)
     return folder
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of weights of a transformer.
+    """Return the weight files of a transformer.
 
     Raises:
-        ConfigError: There are none in safetensors.
+        ConfigError: There are no weights in safetensors format.
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
@@ -69,19 +69,19 @@ def weight_files(folder: Path) -> list[Path]:
         names = sorted(set(index["weight_map"].values()))
     except OSError:
         raise ConfigError(
-            f"{folder} has no {WEIGHTS}; weights in pickles are not read: convert them with "
-            "transformers' save_pretrained(..., safe_serialization=True)"
+            f"{folder} has no {WEIGHTS}; pickled weights are not supported, convert them with "
+            "save_pretrained(..., safe_serialization=True) of transformers"
         ) from None
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise ConfigError(f"{folder / INDEX} is not an index of weights") from None
+        raise ConfigError(f"{folder / INDEX} is not a valid index of weights") from None
     files = [folder / name for name in names if Path(name).name == name]
     if len(files) < len(names) or not all(file.is_file() for file in files):
-        raise ConfigError(f"{folder}: files named by {INDEX} are missing")
+        raise ConfigError(f"{folder}: weight files listed in {INDEX} are missing")
     return files
 
 
 def checksum(folder: Path) -> str:
-    """The SHA-256 of the weights, the configuration and the tokenizer."""
+    """Return the SHA-256 of the weights, the configuration and the tokenizer."""
     files = [folder / CONFIG, folder / TOKENIZER, *weight_files(folder)]
     return _checksum(tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files))
 
@@ -96,25 +96,25 @@ def _checksum(files: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a transformer.
+    """Read the configuration of a transformer.
 
     Raises:
-        ConfigError: The file is not one.
+        ConfigError: The file is not a configuration.
     """
     try:
         found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ConfigError(f"{folder / CONFIG} is not the configuration of a transformer")
+        raise ConfigError(f"{folder / CONFIG} is not a configuration of a transformer")
     return found
 
 
 def make(config: Mapping[str, Any], layers: int) -> nn.Module:
-    """A transformer of so many layers, its weights not yet those of anybody.
+    """Create a transformer with randomly initialised weights and a number of layers.
 
     Raises:
-        ConfigError: No transformer has this configuration.
+        ConfigError: The configuration is invalid.
     """
     transformers = _transformers()
     with _silent(transformers), _as_config_error():
@@ -124,10 +124,10 @@ def make(config: Mapping[str, Any], layers: int) -> nn.Module:
 
 
 def load(folder: Path, layers: int) -> nn.Module:
-    """The transformer of a folder, its first layers, in evaluation mode.
+    """Load the first layers of a transformer, in evaluation mode.
 
     Raises:
-        ConfigError: It cannot be read.
+        ConfigError: The files cannot be read.
     """
     transformers = _transformers()
     with _silent(transformers), _as_config_error():
@@ -144,7 +144,7 @@ def load(folder: Path, layers: int) -> nn.Module:
 
 
 def layers_of(network: nn.Module) -> list[nn.Module]:
-    """The layers of a transformer, the first one first."""
+    """Return the layers of a transformer, from the first to the last."""
     stacks: list[nn.ModuleList] = [
         m for m in network.modules() if isinstance(m, nn.ModuleList) and len(m) > 0
     ]
@@ -155,7 +155,7 @@ def layers_of(network: nn.Module) -> list[nn.Module]:
 
 
 def tune_last(network: nn.Module, count: int) -> None:
-    """Let training change the last layers and nothing else."""
+    """Make the last layers trainable, and nothing else."""
     network.requires_grad_(False)
     layers = layers_of(network)
     for layer in layers[len(layers) - count :]:
@@ -168,11 +168,11 @@ def depth_of(config: Mapping[str, Any]) -> int:
 
 
 def shape_of(config: Mapping[str, Any]) -> tuple[int, int]:
-    """The width of a transformer's states, and how many subwords it reads at once."""
+    """Return the width of a transformer's states, and its maximum number of subwords."""
     facts = _facts(config, {})
     positions = getattr(facts, "max_position_embeddings", None) or 512
     if facts.model_type in ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "mpnet"):
-        positions -= (facts.pad_token_id or 0) + 1  # which their positions begin after
+        positions -= (facts.pad_token_id or 0) + 1  # their positions start after that of padding
     return int(facts.hidden_size), int(positions)
 
 
@@ -183,11 +183,11 @@ def _facts(config: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
 
 
 def _config(transformers: Any, config: Mapping[str, Any], layers: int | None) -> Any:
-    """The configuration as transformers wants it; never one that names code of its own."""
+    """Return a configuration object; references to custom code are dropped."""
     own = {name: value for name, value in config.items() if name != "auto_map"}
     kind = own.pop("model_type", None)
     if not isinstance(kind, str) or kind not in transformers.CONFIG_MAPPING:
-        raise ConfigError(f"transformers knows no model of the type {kind!r:.80}")
+        raise ConfigError(f"transformers does not support the model type {kind!r:.80}")
     made = transformers.AutoConfig.for_model(kind, **own)
     if layers is not None:
         made.num_hidden_layers = layers
@@ -204,7 +204,7 @@ def _transformers() -> Any:
 
 @contextmanager
 def _silent(transformers: Any) -> Iterator[None]:
-    """Keep reports of weights that are left out, and progress bars, off the terminal."""
+    """Silence progress bars and reports of unused weights."""
     log = logging.getLogger("transformers")
     level, bars = log.level, transformers.utils.logging.is_progress_bar_enabled()
     log.setLevel(logging.ERROR)
@@ -221,14 +221,14 @@ def _silent(transformers: Any) -> Iterator[None]:
 
 @contextmanager
 def _as_config_error() -> Iterator[None]:
-    """Make whatever a library says of files that it cannot use one clear line."""
+    """Raise the errors of a library as a ConfigError of one line."""
     try:
         yield
     except (ConfigError, ModelError):
         raise
     except Exception as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"transformers cannot use this model: {said[0][:300]}") from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"transformers cannot load this model: {lines[0][:300]}") from None
 
 
 def _in_package(path: str) -> Path:
@@ -236,7 +236,7 @@ def _in_package(path: str) -> Path:
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     origin = None if spec is None else spec.origin
     if origin is None or ".." in Path(inner).parts:
-        raise ConfigError(f"no package {name!r} is installed that holds a model")
+        raise ConfigError(f"package {name!r} is not installed, or does not contain a model")
     return Path(origin).parent / inner
 
 
@@ -251,7 +251,7 @@ def _from_hub(model: str, revision: str | None, *, download: bool) -> Path:
         )
         return Path(found)
     except Exception as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"{model!r} is neither a folder nor a model of the hub that can be had: {said[:200]}"
+            f"{model!r} is neither a folder nor an available model of the hub: {line[:200]}"
         ) from None

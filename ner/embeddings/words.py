@@ -24,31 +24,33 @@ from ner.indexers.base import PADDING, UNKNOWN, Vocabulary, frequent
 from ner.indexers.words import GivenIndexer, VectorIndexer, WordIndexer, normalise
 from ner.sentence import Sentence
 
-LEVELS = 50  # documents: words that occur in more are treated alike
+LEVELS = 50  # document frequencies above this are treated alike
 
 
 class WordEmbedding(TypeEmbedding):
     """A learned vector for every word of the training sentences.
 
     Words seen once in training are replaced by the unknown word half of the time, so that its
-    vector learns what unknown words are like (Lample et al. 2016). A name occurs several times in
-    its document and is yet as unknown elsewhere as any word seen once: ``rare_dropout`` therefore
-    counts the documents a word occurs in (a / (a + documents), after Kiperwasser and
-    Goldberg 2016).
+    vector is trained for unknown words (Lample et al. 2016). A name may occur several times in one
+    document and still be unknown everywhere else, so ``rare_dropout`` depends on the number of
+    documents d with the word: its probability is a / (a + d), after Kiperwasser and Goldberg
+    (2016), who use the word's frequency.
 
     Args:
-        words: The known words, the frequent ones first.
-        singletons: How many of them, at the end of the list, were seen only once.
+        words: The known words, the most frequent first.
+        singletons: The number of words, at the end of the list, that were seen only once.
         width: The width of the vectors.
-        singleton_dropout: How often a word seen once becomes the unknown word in training.
+        singleton_dropout: The probability that a word seen once becomes the unknown word in
+            training.
         word_dropout: The same probability for any word.
-        rare: The number of words, at the end of the list, that occur in one document, of those
+        rare: The number of words, at the end of the list, that occur in one document, then of those
             before them that occur in two, and so on.
-        rare_dropout: With ``a`` above 0, a word that occurs in ``d`` documents becomes the unknown
-            word with probability ``a / (a + d)``, which replaces the two other probabilities.
+        rare_dropout: If ``a`` > 0, a word that occurs in ``d`` documents becomes the unknown word
+            with probability ``a / (a + d)``, which replaces the other two probabilities.
 
     Raises:
-        ValueError: The width is below 1, a dropout not from 0 to 1, or ``rare_dropout`` negative.
+        ValueError: The width is less than 1, a dropout is not between 0 and 1, or ``rare_dropout``
+            is negative.
     """
 
     indexer: WordIndexer
@@ -152,7 +154,7 @@ class WordEmbedding(TypeEmbedding):
 
 
 def _documents(sentences: Iterable[Sentence]) -> Counter[str]:
-    """Count the documents of each word; a sentence without one is a document of its own."""
+    """Count the documents of each word; a sentence without one counts as a document."""
     documents: dict[int, set[str]] = {}
     for number, sentence in enumerate(sentences):
         key = number if sentence.document is None else id(sentence.document)
@@ -161,9 +163,9 @@ def _documents(sentences: Iterable[Sentence]) -> Counter[str]:
 
 
 class VectorEmbedding(TypeEmbedding):
-    """A fixed vector for each word of a list; 0 for other words.
+    """A fixed vector for each word of a list; zeros for other words.
 
-    A token is looked up as it is written, then in lower case.
+    A token is looked up as written, then in lower case.
 
     Args:
         words: The words of the list.
@@ -190,8 +192,8 @@ class VectorEmbedding(TypeEmbedding):
         """Take the vectors from a table; the sentences are ignored.
 
         Args:
-            sentences: Ignored, since words may occur that training does not have.
-            table: ``words``, ``rows`` and ``vectors (count, width)``; by default, none.
+            sentences: Ignored, since other text may have further words of the table.
+            table: ``words``, ``rows`` and ``vectors (count, width)``; by default empty.
         """
         if table is None:
             return cls((), ())
@@ -213,7 +215,7 @@ class VectorEmbedding(TypeEmbedding):
 class GivenEmbedding(ContextEmbedding):
     """The vectors supplied with a sentence, unchanged.
 
-    In a spaCy pipeline they are those of a ``tok2vec``, which the network's gradient reaches.
+    In a spaCy pipeline they are those of a ``tok2vec``, which receives their gradient.
 
     Args:
         width: The width of the vectors; 0 if sentences have none.

@@ -1,6 +1,6 @@
-"""Export a tagger so that it runs without torch; ``ner.runtime`` reads it.
+"""Export a tagger to run without torch; ``ner.runtime`` loads it.
 
-The libraries of a format are imported when it is written.
+The libraries of a format are imported on use.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def write_onnx(tagger: Tagger, path: Path, *, int8: bool) -> None:
     except ImportError as error:
         if error.name is None or not error.name.startswith("onnx"):
             raise
-        raise ConfigError("export to onnx needs onnx: pip install 'ner-crf[onnx]'") from None
+        raise ConfigError(
+            "export needs the package onnx; install it with pip install 'ner-crf[onnx]'"
+        ) from None
     network = tagger.network
     graphs = {
         TYPES: types_graph(network, int8=int8),
@@ -50,20 +52,20 @@ FORMATS: Mapping[str, Callable[..., None]] = {"onnx": write_onnx}
 
 
 def write(tagger: Tagger, path: Path | str, *, format: str = "onnx", int8: bool = False) -> None:  # noqa: A002
-    """Export a tagger so that it runs without torch; the directory is written atomically.
+    """Export a tagger to run without torch; the directory is written atomically.
 
     Args:
         tagger: The tagger.
-        path: Where.
+        path: The directory to write.
         format: ``onnx``.
-        int8: Whether to quantise weights to 8 bits: a quarter of the size, slightly less accurate.
+        int8: Quantise weights to 8 bits: a quarter of the size, slightly less accurate.
 
     Raises:
         ConfigError: The format is unknown, or its library is not installed.
         OSError: The directory cannot be written; an existing one is unchanged.
     """
     if format not in FORMATS:
-        raise ConfigError(f"no format is called {format!r}; there are {', '.join(FORMATS)}")
+        raise ConfigError(f"unknown format {format!r}; expected {', '.join(FORMATS)}")
     FORMATS[format](tagger, Path(path), int8=int8)
 
 
@@ -84,7 +86,7 @@ def _described(tagger: Tagger, *, int8: bool) -> dict[str, Any]:
 
 
 def _indexer(part: Embedding) -> dict[str, Any]:
-    assert isinstance(part, TypeEmbedding | ContextEmbedding), "there are no others"
+    assert isinstance(part, TypeEmbedding | ContextEmbedding), "every embedding is one or the other"
     kinds = {kind: name for name, kind in INDEXERS.items()}
     return {"kind": kinds[type(part.indexer)], **part.indexer.settings()}
 

@@ -1,7 +1,7 @@
 """A graph of ONNX operators, built node by node.
 
-Graphs are written by hand instead of traced: a trace fixes the sizes of its example wherever
-Python code read them, and torch's exporters come and go.
+Graphs are built by hand instead of traced: a trace fixes sizes that Python code reads from its
+example, and torch's exporters change often.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-OPSET, IR = 17, 8  # of 2022: read by every onnxruntime from 1.12 on
+OPSET, IR = 17, 8  # from 2022: supported by onnxruntime 1.12 and later
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 Shape = Sequence[int | str | None]
 
 
 class Graph:
-    """Nodes, constants, inputs and outputs, each value known by its name.
+    """Nodes, constants, inputs and outputs; values are referred to by name.
 
     Args:
-        int8: Whether tables and matrices are kept in 8 bits; see ``table`` and ``product``.
-        parent: The graph this one is the body of, which holds the constants of both.
+        int8: Whether to store tables and matrices in 8 bits; see ``table`` and ``product``.
+        parent: The graph that has this one as the body of a node; it owns the constants.
     """
 
     def __init__(self, *, int8: bool = False, parent: Graph | None = None) -> None:
@@ -38,7 +38,7 @@ class Graph:
         self._count = 0
 
     def body(self) -> Graph:
-        """Return a graph that serves as the body of a node of this one."""
+        """Return a graph for the body of a node of this one."""
         return Graph(parent=self)
 
     def input(self, name: str, shape: Shape, kind: int = INT64) -> str:
@@ -47,7 +47,7 @@ class Graph:
         return self._prefix + name
 
     def output(self, value: str, shape: Shape, *, name: str | None = None) -> None:
-        """Make a value of floats an output, renamed if a name is given."""
+        """Make a float value an output, under a new name if given."""
         if name is not None:
             self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(helper.make_tensor_value_info(name or value, FLOAT, shape))
@@ -71,7 +71,7 @@ class Graph:
         return results
 
     def table(self, weights: NDArray[np.float32], indices: str) -> str:
-        """Look up rows of a table, ``(*indices, width)``. In 8 bits, each row has its own scale."""
+        """Look up rows of a table, ``(*indices, width)``; in 8 bits, each row has its own scale."""
         if not self.int8:
             return self.op("Gather", self.constant(weights, np.float32), indices)
         scales = np.maximum(np.abs(weights).max(1, keepdims=True), 1e-12) / 127.0

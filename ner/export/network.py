@@ -1,8 +1,8 @@
-"""A network as two graphs: the gates that tokens give to its first layer, and all that follows.
+"""Export a network as two graphs: the LSTM input gates of tokens, and everything after them.
 
-The gates of a token depend on the token alone, so whoever runs the graphs may cache them. The
-first graph, ``types``, computes the gates of distinct tokens; the second, ``emissions``, reads
-them, the contribution of contexts, and the position of each token.
+The gates of a token depend only on the token, so the runtime can cache them. The first graph,
+``types``, computes the gates of distinct tokens; the second, ``emissions``, takes these gates, the
+indices of contexts, and the row of each token.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def types_graph(network: Scorer, *, int8: bool = False) -> bytes:
     """Build the graph from indexed tokens to the gates of every member's first layer.
 
     Inputs are ``typeP_A``, array A of the indexer of part P, ``(types, ...)``; the output is
-    ``gates (types, width)``, the members side by side.
+    ``gates (types, width)``, concatenated over members.
     """
     graph = Graph(int8=int8)
     inputs = [
@@ -53,11 +53,10 @@ def types_graph(network: Scorer, *, int8: bool = False) -> bytes:
 def emissions_graph(network: Scorer, *, int8: bool = False) -> bytes:
     """Build the graph from gates to emissions.
 
-    Inputs are ``gates (types, width)`` of distinct tokens; ``rows (batch, length)``, which of them
-    each token is; ``lengths (batch,)``; for each context part P its arrays ``contextP_A
-    (contexts, ...)`` of distinct surroundings, and ``placesP (batch, length)``, which of them
-    each token has. The output is ``emissions (batch, length, tags)``, of no meaning beyond a
-    sentence's end.
+    Inputs are ``gates (types, width)`` of distinct tokens; ``rows (batch, length)``, the row of
+    each token in them; ``lengths (batch,)``; for each context part P its arrays ``contextP_A
+    (contexts, ...)`` of distinct contexts, and ``placesP (batch, length)``, the row of each token
+    in them. The output is ``emissions (batch, length, tags)``, undefined at padding.
     """
     graph = Graph(int8=int8)
     every = members(network)
@@ -85,11 +84,11 @@ def emissions_graph(network: Scorer, *, int8: bool = False) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:
-    """One network of an ensemble, or the only one.
+    """A network of an ensemble, or the only one.
 
     Attributes:
-        stack: Its parts.
-        layers: The layers of its encoder, arranged for use.
+        stack: The embeddings, encoder and projection.
+        layers: The layers of the encoder, as fused LSTMs.
     """
 
     stack: Stack
@@ -97,11 +96,11 @@ class Member:
 
     @property
     def width(self) -> int:
-        """Of the gates of its first layer, all directions."""
+        """The width of the gates of the first layer, all directions."""
         return int(self.layers[0].inputs.shape[1])
 
     def parts(self, kind: Any) -> list[tuple[Embedding, Floats]]:
-        """Its embeddings of a kind, each with the weights from its vectors to the gates."""
+        """Return the embeddings of a kind, each with the weights from its vectors to the gates."""
         inputs = self.layers[0].inputs
         return [
             (part, numbers(inputs[columns]))
@@ -123,12 +122,12 @@ def members(network: Scorer) -> list[Member]:
 
 @dataclass(slots=True, eq=False)
 class _Places:
-    """Which row of a table each token has, read in one or in two directions.
+    """The row of each token in a table, for one or two directions.
 
     Attributes:
         graph: The graph.
-        value: ``(batch, length)``.
-        lengths: Of the sentences.
+        value: The rows, ``(batch, length)``.
+        lengths: The lengths of the sentences.
     """
 
     graph: Graph
@@ -137,9 +136,9 @@ class _Places:
     _found: dict[int, str] = field(default_factory=dict)
 
     def rows(self, directions: int) -> str:
-        """The rows of a table that has one for each direction, ``(length, directions, batch)``.
+        """Return rows of a table with one row per direction, ``(length, directions, batch)``.
 
-        The second direction reads each sentence from its end.
+        The second direction reverses each sentence.
         """
         if directions not in self._found:
             self._found[directions] = self._rows(directions)
@@ -189,7 +188,7 @@ def _member(
 
 
 def _by_direction(graph: Graph, table: str, layer: FusedLSTM) -> str:
-    """A table ``(rows, directions * gates)`` as one with a row for each direction."""
+    """Reshape a table ``(rows, directions * gates)`` to one row per direction."""
     return graph.reshape(table, -1, 4 * layer.width)
 
 
@@ -210,15 +209,15 @@ def _gates(graph: Graph, layer: FusedLSTM, outputs: str, lengths: str) -> str:
 
 
 def _recurrence(graph: Graph, layer: FusedLSTM, given: Sequence[tuple[str | None, str]]) -> str:
-    """Return half the outputs at each step, ``(length, directions, batch, width)``.
+    """Return the halved outputs, h / 2, at each step, ``(length, directions, batch, width)``.
 
-    See ``ner.inference.lstm``: the same arithmetic, as the body of a scan. Gates are looked
-    up step by step, so that those of a whole batch never take memory.
+    The arithmetic is that of ``ner.inference.lstm``, as the body of a scan. Gates are looked up
+    step by step, so that those of a whole batch are never in memory.
 
     Args:
         graph: The graph.
         layer: The layer.
-        given: What is summed to the gates: tables and which of their rows, ``(length, directions,
+        given: The terms of the gates: a table and the rows to look up, ``(length, directions,
             batch)``; or None and the gates themselves, ``(length, directions, batch, gates)``.
     """
     width, directions = layer.width, layer.directions
@@ -235,6 +234,7 @@ def _recurrence(graph: Graph, layer: FusedLSTM, given: Sequence[tuple[str | None
         reached = body.op("Add", reached, own)
     opened = body.op("Sigmoid", reached)
     enter, keep, leave, new = body.split(opened, 2, [width] * 4)
+    # 2c(t) = s(f) 2c(t-1) + 4 s(i) (s(2g) - 1/2); h(t) / 2 = s(o) (s(2c(t)) - 1/2)
     half, four = body.constant(0.5, np.float32), body.constant(4.0, np.float32)
     taken = body.op("Mul", body.op("Mul", enter, body.op("Sub", new, half)), four)
     held = body.op("Add", body.op("Mul", keep, cells), taken)

@@ -1,7 +1,7 @@
-"""The graph of each embedding: from the numbers its indexer gives to vectors.
+"""The graph of each embedding, from the arrays of its indexer to vectors.
 
 Each function takes the names of arrays whose first axis is tokens, and returns the name of their
-vectors, ``(tokens, width)``: what ``forward`` of the embedding computes outside training.
+vectors, ``(tokens, width)``: the result of the embedding's ``forward`` in evaluation mode.
 """
 
 from __future__ import annotations

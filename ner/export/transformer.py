@@ -1,7 +1,7 @@
-"""A transformer as a graph: encoders of the family of BERT (Devlin et al. 2019).
+"""Export a transformer as a graph: encoders of the BERT family (Devlin et al. 2019).
 
-Each layer is attention and a feed-forward network, both with a residual connection and a layer
-normalisation after it: BERT, RoBERTa, XLM-RoBERTa, CamemBERT, and models named after them.
+Each layer is self-attention and a feed-forward network, both followed by a residual connection and
+layer normalisation: BERT, RoBERTa, XLM-RoBERTa, CamemBERT, and models of these types.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from ner.export.parts import numbers
 
 Weights = Mapping[str, NDArray[np.float32]]
 FAMILY = ("bert", "roberta", "xlm-roberta", "camembert")
-AFTER_PADDING = FAMILY[1:]  # count positions from one past the number of their padding
-LOW = -1e9  # of attention to what is padding
+AFTER_PADDING = FAMILY[1:]  # types whose positions start after the index of padding
+LOW = -1e9  # attention score of padding
 
 
 def transformer_graph(part: TransformerEmbedding, *, int8: bool = False) -> bytes:
     """Build the graph from subwords to states.
 
     Inputs are ``ids`` and ``mask (windows, length)``; the output is ``states (windows, length,
-    state_width)``: the mean of the layers that are read, or all of them side by side.
+    state_width)``: the mean of the layers that are used, or their concatenation.
 
     Raises:
-        ConfigError: The transformer is not one of the family.
+        ConfigError: The type of the transformer is not supported.
     """
     config = part.config
     kind = config.get("model_type")
     if kind not in FAMILY or config.get("hidden_act", "gelu") != "gelu":
         raise ConfigError(
-            f"export supports transformers of the types {', '.join(FAMILY)}; this one is {kind}"
+            f"export does not support transformers of type {kind}; supported: {', '.join(FAMILY)}"
         )
     network = part.transformer()
     weights = {name: numbers(tensor) for name, tensor in network.state_dict().items()}
@@ -65,9 +65,9 @@ def transformer_graph(part: TransformerEmbedding, *, int8: bool = False) -> byte
 def _embedded(
     graph: Graph, weights: Weights, ids: str, mask: str, *, first: int, epsilon: float
 ) -> str:
-    """Return the input: the sum of subword, position and token-type vectors."""
+    """Return the input embeddings: the sum of subword, position and token-type vectors."""
     words = graph.table(weights["embeddings.word_embeddings.weight"], ids)
-    # mask is 1 up to the end of a window, so its running sum counts the places from 1
+    # mask is 1 up to the end of a window, so its cumulative sum is the position, from 1
     counted = graph.op("CumSum", mask, graph.constant(1))
     places = graph.op("Add", counted, graph.constant(first - 1))
     placed = graph.table(weights["embeddings.position_embeddings.weight"], places)
@@ -77,7 +77,7 @@ def _embedded(
 
 
 def _attention_bias(graph: Graph, mask: str) -> str:
-    """0 where a subword is real and ``LOW`` at padding, ``(windows, 1, 1, length)``."""
+    """Return 0 at subwords and ``LOW`` at padding, ``(windows, 1, 1, length)``."""
     real = graph.op("Cast", mask, to=1)
     low = graph.constant(LOW, np.float32)
     missing = graph.op("Mul", graph.op("Sub", graph.constant(1.0, np.float32), real), low)
@@ -87,7 +87,7 @@ def _attention_bias(graph: Graph, mask: str) -> str:
 def _layer(
     graph: Graph, weights: Weights, value: str, bias: str, *, heads: int, epsilon: float
 ) -> str:
-    """Attention over the window, then a network for each subword (Vaswani et al. 2017)."""
+    """Return the output of a layer (Vaswani et al. 2017)."""
     query, key, content = (
         _heads_of(graph, _dense(graph, weights, f"attention.self.{name}", value), heads)
         for name in ("query", "key", "value")
@@ -107,7 +107,7 @@ def _layer(
 
 
 def _heads_of(graph: Graph, value: str, heads: int) -> str:
-    """The share of each head, ``(windows, heads, length, width of a head)``."""
+    """Split into heads, ``(windows, heads, length, width of a head)``."""
     return graph.op("Transpose", graph.reshape(value, 0, 0, heads, -1), perm=[0, 2, 1, 3])
 
 
@@ -123,7 +123,7 @@ def _normalised(graph: Graph, weights: Weights, name: str, value: str, epsilon: 
 
 
 def _gelu(graph: Graph, value: str) -> str:
-    """X (1 + erf(x / sqrt 2)) / 2 (Hendrycks and Gimpel 2016)."""
+    """Return x (1 + erf(x / sqrt(2))) / 2 (Hendrycks and Gimpel 2016)."""
     inner = graph.op("Mul", value, graph.constant(1.0 / math.sqrt(2.0), np.float32))
     opened = graph.op("Add", graph.op("Erf", inner), graph.constant(1.0, np.float32))
     return graph.op("Mul", graph.op("Mul", value, opened), graph.constant(0.5, np.float32))

@@ -1,7 +1,7 @@
-"""Indexers: each module turns tokens into the numbers that one kind of embedding reads.
+"""Indexers: each module turns tokens into the indices that an embedding looks up.
 
-They are the text side of ``ner.embeddings``, module by module, and need no torch: every embedding
-has an indexer, and an exported model has only the indexers.
+They are the counterparts of the modules of ``ner.embeddings`` and need no torch: every embedding
+has an indexer, and exported models contain only the indexers.
 """
 
 from __future__ import annotations

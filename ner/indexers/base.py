@@ -18,14 +18,14 @@ UNKNOWN = 1
 
 
 class Vocabulary:
-    """A fixed list of items, numbered from 2; 0 pads and 1 stands for whatever is not listed."""
+    """A fixed list of items, numbered from 2; 0 is padding and 1 the unknown item."""
 
     def __init__(self, items: Sequence[str]) -> None:
         self.items = tuple(items)
         self._index = {item: number for number, item in enumerate(self.items, start=2)}
         if len(self._index) != len(self.items):
             twice = [item for item, count in Counter(self.items).items() if count > 1]
-            raise ValueError(f"a vocabulary lists each item once; {twice[0]!r} is there twice")
+            raise ValueError(f"vocabulary items must be unique, but {twice[0]!r} occurs twice")
 
     def __len__(self) -> int:
         return len(self.items) + 2
@@ -38,7 +38,7 @@ class Vocabulary:
 
 
 def frequent(items: Iterable[str], *, min_count: int = 1) -> list[str]:
-    """The items seen at least that often, the most frequent first, then in order of sight."""
+    """Return the items seen at least that often, the most frequent first."""
     return [item for item, count in Counter(items).most_common() if count >= min_count]
 
 
@@ -46,7 +46,7 @@ Arrays = tuple[NDArray[np.int64], ...]
 
 
 class Indexer(ABC):
-    """Turns tokens into numbers whose meaning only its embedding knows."""
+    """Turns tokens into indices for an embedding."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -69,23 +69,23 @@ class ContextIndexer(Indexer):
         """Index the tokens of a sentence: arrays whose first axis is the tokens."""
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
-        """Return ``index`` of each sentence; computing them together may take less time."""
+        """Index several sentences, which may be faster than one by one."""
         return [self.index(sentence) for sentence in sentences]
 
 
-TOKENS = 1 << 16  # the most distinct tokens remembered,
-CHARACTERS = 1 << 23  # and their most characters; beyond, the cache is cleared
+TOKENS = 1 << 16  # maximum number of cached tokens
+CHARACTERS = 1 << 23  # maximum total length of cached tokens
 
 Made = TypeVar("Made")
 
 
 class TokenNumbers(dict[str, int]):
-    """A cache of a number per token. Copies and pickles of it start empty.
+    """A cache of one number per token. Copies and pickles start empty.
 
-    Several threads may share it: at worst they compute a number twice.
+    Threads may share it: at worst they compute a number twice.
 
     Args:
-        vocabulary: The vocabulary of the numbers.
+        vocabulary: The vocabulary.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -113,7 +113,7 @@ class TokenNumbers(dict[str, int]):
 
 
 class OfDocuments(WeakKeyDictionary[Document, Made]):
-    """A cache of values per document. Copies and pickles of it start empty."""
+    """A cache of one value per document. Copies and pickles start empty."""
 
     def __deepcopy__(self, memo: object) -> OfDocuments[Made]:
         return OfDocuments()

@@ -13,12 +13,12 @@ from ner.indexers.base import PADDING, UNKNOWN, Arrays, ContextIndexer, TypeInde
 from ner.indexers.words import normalise
 from ner.sentence import Sentence
 
-HEAD, TAIL = 12, 6  # of a longer token, the first and the last characters are read
+HEAD, TAIL = 12, 6  # characters used at the beginning and end of long tokens
 LONGEST = HEAD + TAIL
 
 
 class CharacterIndexer(TypeIndexer):
-    """The numbers of a token's characters.
+    """The indices of a token's characters.
 
     Args:
         characters: The known characters.
@@ -27,7 +27,7 @@ class CharacterIndexer(TypeIndexer):
     def __init__(self, characters: Sequence[str]) -> None:
         self.vocabulary = Vocabulary(characters)
         known = {ord(c): self.vocabulary[c] for c in self.vocabulary.items if len(c) == 1}
-        # by code point; the last entry stands for all beyond
+        # by code point; the last entry stands for all higher ones
         self._numbers = np.full(max(known, default=0) + 2, UNKNOWN, np.int64)
         self._numbers[list(known)] = list(known.values())
 
@@ -48,7 +48,7 @@ class CharacterIndexer(TypeIndexer):
         return (array,)
 
 
-_BETWEEN = "\t"  # occurs in no token of a column file
+_BETWEEN = "\t"  # never occurs in a token of a column file
 
 
 class PairIndexer(ContextIndexer):
@@ -65,10 +65,10 @@ class PairIndexer(ContextIndexer):
         return {"pairs": self.vocabulary.items}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """Return the numbers of the pairs that end and begin with each token, ``(tokens, 2)``."""
+        """Return the indices of the pairs that end and begin with each token, ``(tokens, 2)``."""
         count = len(sentence)
         found = [self.vocabulary[pair] for pair in pairs_of(sentence.tokens)]
-        flat = np.array(found, dtype=np.int64)  # one more than there are tokens, or none
+        flat = np.array(found, dtype=np.int64)  # tokens + 1 pairs, or none
         return (np.stack([flat[:count], flat[1 : count + 1]], axis=1),)
 
 
@@ -79,7 +79,7 @@ def pairs_of(tokens: Sequence[str]) -> Iterator[str]:
 
 
 _DIGIT = re.compile(r"\d")
-_RUN, _SHAPE = 3, 12  # longest run of one sign in a shape, longest shape
+_RUN, _SHAPE = 3, 12  # maximum length of a run of one sign, and of a shape
 
 
 def shape(token: str) -> str:
@@ -97,7 +97,7 @@ def case(token: str) -> str:
 
 
 def form(token: str) -> str:
-    """Return the token itself, every digit a 0."""
+    """Return the token with each digit replaced by 0."""
     return _DIGIT.sub("0", token)
 
 
@@ -117,7 +117,7 @@ FEATURES: Mapping[str, Callable[[str], str]] = {
 
 
 class AffixIndexer(TypeIndexer):
-    """The value of each of some features of a token's spelling.
+    """The values of features of a token's spelling.
 
     Args:
         values: The known values of each feature.
@@ -129,7 +129,7 @@ class AffixIndexer(TypeIndexer):
     def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
         for name in values:
             if name not in FEATURES:
-                raise ValueError(f"no feature is called {name!r}; there are {', '.join(FEATURES)}")
+                raise ValueError(f"unknown feature {name!r}; expected {', '.join(FEATURES)}")
         self.vocabularies = {name: Vocabulary(known) for name, known in values.items()}
 
     def settings(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Indexers of what is known besides the text: columns of the file, gazetteers."""
+"""Indexers of further information: columns of the file, gazetteers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ColumnIndexer(ContextIndexer):
         return {"values": {name: known.items for name, known in self.vocabularies.items()}}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """Return the number of each token's value in each column, ``(tokens, columns)``."""
+        """Return the index of each token's value in each column, ``(tokens, columns)``."""
         found = np.full((len(sentence), len(self.vocabularies)), UNKNOWN, dtype=np.int64)
         for place, (name, known) in enumerate(self.vocabularies.items()):
             if name in sentence.columns:
@@ -58,7 +58,7 @@ class GazetteerIndexer(ContextIndexer):
         self._tries = [_trie(names) for names in self.lists.values()] or [{}]
 
     def __len__(self) -> int:
-        """Return the number of gazetteers; without any, 1 (an empty one)."""
+        """Return the number of gazetteers, at least 1 (an empty one)."""
         return len(self._tries)
 
     def settings(self) -> dict[str, Any]:

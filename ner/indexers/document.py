@@ -14,25 +14,23 @@ from ner.indexers.characters import case
 from ner.indexers.words import normalise
 from ner.sentence import Document, Sentence
 
-HEADLINE, TOPIC = 16, 96  # the first words of a document, and the most distinct words of its topic
-POSITIONS = 6  # no document; the first sentences, each by itself; any further one
-OTHERS = 6  # the most other mentions of a form whose neighbours are used
+HEADLINE, TOPIC = 16, 96  # number of first words of a document, of its distinct words
+POSITIONS = 6  # no document; the first four sentences, one by one; all further ones
+OTHERS = 6  # maximum number of other mentions of a form whose neighbours are used
 BOUNDARY = "boundary"
 CLASSES = (
     BOUNDARY, "number", "letter", "upper", "lower", "title", "capital", "digits", "mixed", "other",
 )  # fmt: skip
-FLAGS = (5, 3, 3, 3)  # values of: how many others; one in lower case; in mid-sentence; in capitals
-NAME, CAPITALS, LOWER = 1, 2, 4  # bits of what is known of a token,
-WORD, FORM = 3, 32  # and from which bit on the numbers of its word and of its form stand
+FLAGS = (5, 3, 3, 3)  # sizes of: number of others; any in lower case, mid-sentence, in capitals
+NAME, CAPITALS, LOWER = 1, 2, 4  # flag bits of packed facts
+WORD, FORM = 3, 32  # first bits of the word index and the form index in packed facts
 Integers = NDArray[np.int64]
 Kept = NDArray[np.int32]
-Known = tuple[
-    list[int], tuple[Kept, ...]
-]  # of a document: where its sentences begin, and its context
+Known = tuple[list[int], tuple[Kept, ...]]  # starts of a document's sentences, and its contexts
 
 
 class TopicIndexer(ContextIndexer):
-    """The first words of a document, its distinct ones, and the position of the sentence.
+    """The first words of a document, its distinct words, and the position of the sentence.
 
     Args:
         words: The known words.
@@ -47,20 +45,20 @@ class TopicIndexer(ContextIndexer):
         return {"words": self.vocabulary.items}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """Return the position, the first words and the distinct ones, ``(tokens, 1 + words)``.
+        """Return the position, the first and the distinct words, ``(tokens, 1 + words)``.
 
-        The rows of all tokens are the same and share memory.
+        All tokens share one row in memory.
         """
         row = np.zeros(1 + HEADLINE + TOPIC, dtype=np.int64)
         document = sentence.document
         if document is not None and len(document.tokens) > 1:
             row[0] = min(sentence.position + 1, POSITIONS - 1)
             row[1:] = self._words(document)
-        # one row, seen by every token: the same as as_strided, without its checks
+        # one row with stride 0, like as_strided but without its checks
         return (np.ndarray((len(sentence), len(row)), row.dtype, row, 0, (0, row.itemsize)),)
 
     def _words(self, document: Document) -> NDArray[np.int64]:
-        """Return the first words of a document, then its distinct ones, rare words first."""
+        """Return the first words of a document, then its distinct words, rare ones first."""
         words = self._known.get(document)
         if words is not None:
             return words
@@ -76,7 +74,7 @@ class TopicIndexer(ContextIndexer):
 
 
 class WordNumbers(TokenNumbers):
-    """The number of each token's word."""
+    """The index of each token's word."""
 
     def number(self, token: str) -> int:
         return self.vocabulary[normalise(token)]
@@ -85,10 +83,10 @@ class WordNumbers(TokenNumbers):
 class DocumentIndexer(ContextIndexer):
     """Flags and neighbouring words of the other mentions in the document.
 
-    A sentence without a document is a document of its own.
+    A sentence without a document is treated as a document.
 
     Args:
-        words: The known neighbouring words; of others, only the class of their case is used.
+        words: The known neighbouring words; other words are represented by their case.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -97,7 +95,7 @@ class DocumentIndexer(ContextIndexer):
         self._known: OfDocuments[Known] = OfDocuments()
 
     def __len__(self) -> int:
-        """Return the number of word numbers, those of classes included."""
+        """Return the number of word indices, including those of the classes."""
         return len(self.vocabulary) + len(CLASSES)
 
     def settings(self) -> dict[str, Any]:
@@ -166,15 +164,15 @@ class TokenFacts(TokenNumbers):
 
 
 def is_name_like(token: str) -> bool:
-    """Return whether a token may begin a name: it begins with a letter that is not in lower case.
+    """Return whether a token may begin a name: it starts with a letter not in lower case.
 
-    In scripts without case every word may.
+    In scripts without case, this is true for every word.
     """
     return token[:1].isalpha() and not token[:1].islower()
 
 
 def _document_of(sentence: Sentence) -> Document:
-    """Return the document of a sentence, with the tokens that the sentence has."""
+    """Return the document of a sentence, updated if the sentence was changed."""
     document = sentence.document
     if document is None:
         return Document((sentence.tokens,))
@@ -194,11 +192,11 @@ class _Tokens(NamedTuple):
 
     Attributes:
         names, capitals, lower: Whether each is name-like; in capitals; in lower case.
-        words: The number of its word.
-        firsts: Whether a sentence begins with it.
-        groups: The number of its form within its document.
-        order: The tokens group by group, in the order of the text.
-        heads: The start of each group in that order, ``(groups,)``.
+        words: The index of its word.
+        firsts: Whether it is the first of a sentence.
+        groups: The index of its form within its document.
+        order: The tokens sorted by group, then by position.
+        heads: The start of each group in `order`, ``(groups,)``.
     """
 
     names: NDArray[np.bool_]
@@ -211,7 +209,7 @@ class _Tokens(NamedTuple):
     heads: Integers
 
     def totals(self, which: NDArray[np.bool_]) -> Integers:
-        """Return the number of tokens of each group for which it holds, ``(groups,)``."""
+        """Return the number of selected tokens of each group, ``(groups,)``."""
         return np.bincount(self.groups[which], minlength=len(self.heads))
 
 
@@ -220,7 +218,7 @@ def _unpacked(packed: Integers, sizes: Integers, starts: Integers) -> _Tokens:
 
     Args:
         packed: The value of ``TokenFacts`` for each token.
-        sizes: The tokens of each document.
+        sizes: The number of tokens of each document.
         starts: The first token of each sentence; entries beyond the last token are ignored.
     """
     firsts = np.zeros(len(packed), dtype=bool)
@@ -237,9 +235,9 @@ def _unpacked(packed: Integers, sizes: Integers, starts: Integers) -> _Tokens:
 
 
 def _contexts(tokens: _Tokens, boundary: int) -> tuple[Kept, ...]:
-    """Return flags of tokens, and the words before and after the other mentions of their forms.
+    """Return the flags of tokens, and the words before and after other mentions of their forms.
 
-    They live as long as the document, hence in a smaller integer type.
+    In a small integer type, since they are cached as long as the document exists.
     """
     flags = np.zeros((len(tokens.words), len(FLAGS)), dtype=np.int32)
     before, after = (np.zeros((len(tokens.words), OTHERS), dtype=np.int32) for _ in "ba")
@@ -270,13 +268,13 @@ def _flags(tokens: _Tokens, own: Integers, counts: Integers) -> Integers:
 
 
 def _others(tokens: _Tokens, own: Integers) -> Kept:
-    """Return the first other mentions of the form of each, ``(mentions, OTHERS)``, padded with -1.
+    """Return the first other mentions of each form, ``(mentions, OTHERS)``, padded with -1.
 
     Those not in capitals come first, otherwise in the order of the text.
 
     Args:
         tokens: The tokens.
-        own: All name-like mentions of the forms that are mentioned more than once.
+        own: All name-like mentions of forms that occur more than once.
     """
     ranked = np.argsort(tokens.groups[own] * 2 + tokens.capitals[own], kind="stable")
     order = own[ranked]
@@ -288,9 +286,8 @@ def _others(tokens: _Tokens, own: Integers) -> Kept:
     near = rank <= OTHERS
     table = np.full((len(heads), OTHERS + 1), -1, dtype=np.int32)
     table[row[near], rank[near]] = order[near]
-    places = np.where(near, rank, OTHERS)[
-        :, None
-    ]  # the rank of each among the mentions of its form
+    # a mention takes the table's row of its form, and skips its own column
+    places = np.where(near, rank, OTHERS)[:, None]
     column = np.arange(OTHERS)
     found = np.empty((len(own), OTHERS), dtype=np.int32)
     found[ranked] = table[row[:, None], column + (column >= places)]

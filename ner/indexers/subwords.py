@@ -1,8 +1,8 @@
-"""Words as subwords, and documents as windows of them: the text half of a transformer embedding.
+"""Split words into subwords and documents into windows, for transformer embeddings.
 
-The windows of a document follow from its text alone, so a token is read with the same neighbours
-whichever sentences are asked for together. States of the transformer are kept on disk while it is
-frozen, or in memory within a bound.
+The windows of a document depend only on its text, so a token has the same context no matter which
+sentences are processed together. States of a frozen transformer are cached on disk, others in
+memory up to a limit.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 DIGEST = 32  # bytes of a key
-REMEMBERED = 64 << 20  # bytes of states kept in memory
+REMEMBERED = 64 << 20  # bytes of states cached in memory
 MISSING = (
-    "transformer embeddings need the packages transformers and tokenizers: "
+    "transformer embeddings need the packages transformers and tokenizers; install them with "
     "pip install 'ner-crf[transformers]'"
 )
-WORDS = 1 << 16  # the most distinct words whose subwords are remembered
-MOST = 64  # subwords of a word that are read; names are shorter, and base64 says little
-LONGEST = 2000  # characters of a word that are cut into subwords at all
-OVERLAP = 32  # subwords that windows share where a sentence is cut in two
+WORDS = 1 << 16  # maximum number of words whose subwords are cached
+MOST = 64  # maximum subwords of a word; names are shorter, and base64 says little
+LONGEST = 2000  # maximum characters of a word
+OVERLAP = 32  # subwords that windows share if a sentence is split
 Integers = NDArray[np.int32]
 
 
 class Features:
-    """Rows of float32 by the hash of what they were computed from.
+    """A cache of float32 arrays on disk, by the hash of their key.
 
-    Each ``add`` leaves two files: the rows (``HASH.npy``), then their keys and counts
-    (``HASH.keys``). Both take their names when they are whole, so processes may share a folder
-    and one that is killed harms nobody.
+    Each ``add`` writes two files: the rows (``HASH.npy``), then their keys and counts
+    (``HASH.keys``). Both are written atomically, so processes may share a folder, and a killed one
+    does no harm.
 
     Args:
-        folder: Where they are kept; made if it is not there.
+        folder: The folder; created if it is missing.
 
     Raises:
-        OSError: The folder cannot be made or read.
+        OSError: The folder cannot be created or read.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[bytes, tuple[str, int, int]] = {}  # the file, and which of its rows
+        self._known: dict[bytes, tuple[str, int, int]] = {}  # file, start and end
         self._files: dict[str, Floats] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(folder.glob("*.keys")):
@@ -69,7 +69,7 @@ class Features:
         return len(self._known)
 
     def find(self, key: bytes) -> Floats | None:
-        """The rows of a key, ``(rows, width)``, where they are known."""
+        """Return the rows of a key, ``(rows, width)``, or ``None``."""
         place = self._known.get(_hashed(key))
         if place is None:
             return None
@@ -79,10 +79,10 @@ class Features:
         return self._files[name][start:end]
 
     def add(self, found: Mapping[bytes, Floats]) -> None:
-        """Write down the rows of some keys.
+        """Store the rows of some keys.
 
         Raises:
-            OSError: They cannot be written; what was there is untouched.
+            OSError: They cannot be written; existing rows are unchanged.
         """
         keys = np.frombuffer(b"".join(map(_hashed, found)), np.uint8).reshape(-1, DIGEST)
         counts = np.array([len(rows) for rows in found.values()], "<i8").view(np.uint8)
@@ -103,7 +103,7 @@ class Features:
 
 
 class Memory:
-    """The states of the windows that were read last, within a bound. Threads may share it."""
+    """A bounded cache of the states of recent windows. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -112,7 +112,7 @@ class Memory:
         self._bytes = 0
 
     def at(self, version: tuple[int, ...]) -> Self:
-        """Itself, with all forgotten if the weights have changed."""
+        """Return this cache, cleared if the weights have changed."""
         with self._lock:
             if version != self._version:
                 self._version, self._known, self._bytes = version, {}, 0
@@ -148,12 +148,12 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubwordWindow:
-    """Subwords that a transformer reads at once.
+    """A window of subwords, the input of a transformer.
 
     Attributes:
-        ids: All of them, special tokens and context included, ``(subwords,)``.
-        start: Where in ``ids`` the first subword of the first word stands.
-        counts: How many subwords each of its words has, ``(words,)``; they follow one another.
+        ids: All subwords, including special tokens and context, ``(subwords,)``.
+        start: The index in ``ids`` of the first subword of the first word.
+        counts: The number of subwords of each word, ``(words,)``.
     """
 
     ids: Integers
@@ -162,7 +162,7 @@ class SubwordWindow:
 
     @property
     def key(self) -> bytes:
-        """The properties that the vectors of its words depend on."""
+        """A key of everything that the states of its words depend on."""
         return b"".join(
             (self.start.to_bytes(4, "little"), self.counts.tobytes(), self.ids.tobytes())
         )
@@ -172,17 +172,17 @@ class SubwordWindow:
 
 
 class Subwords:
-    """Cuts words into subwords, each distinct word once.
+    """Splits words into subwords, each distinct word once.
 
     Args:
         tokenizer: The text of a ``tokenizer.json``.
 
     Attributes:
         prefix: The special tokens before a text.
-        suffix: Those after it.
+        suffix: The special tokens after it.
 
     Raises:
-        ConfigError: The package ``tokenizers`` is missing, or this is no tokenizer of it.
+        ConfigError: The package ``tokenizers`` is missing, or the text is not valid.
     """
 
     def __init__(self, tokenizer: str) -> None:
@@ -196,11 +196,11 @@ class Subwords:
         self.suffix = tuple(example.ids[last:])
 
     def __call__(self, words: Sequence[str]) -> list[tuple[int, ...]]:
-        """The subwords of each word, at least one and at most ``MOST``."""
+        """Return the subwords of each word, at least one and at most ``MOST``."""
         known = self._known
         new = sorted({word for word in words if word not in known})
         if new:
-            if len(known) + len(new) > WORDS:  # a new one: other threads may be reading this one
+            if len(known) + len(new) > WORDS:  # not cleared in place: other threads may read it
                 known = self._known = {}
                 new = sorted(set(words))
             texts = [self._lead + _encodable(word[:LONGEST]) for word in new]
@@ -211,7 +211,7 @@ class Subwords:
 
     @cached_property
     def _lead(self) -> str:
-        """The prefix of each word: byte-level vocabularies know words by their leading blank."""
+        """The prefix of each word: byte-level vocabularies mark words by a leading space."""
         parts = list(_parts(json.loads(self.text).get("pre_tokenizer")))
         kinds = {part.get("type") for part in parts}
         prefixed = any(part.get("add_prefix_space") for part in parts)
@@ -219,7 +219,7 @@ class Subwords:
 
     @cached_property
     def _unknown(self) -> int:
-        """The subword of words that give none, such as a zero-width character."""
+        """The subword for words that have none, such as a zero-width character."""
         model = json.loads(self.text).get("model") or {}
         number = model.get("unk_id")
         if number is None and isinstance(model.get("unk_token"), str):
@@ -234,7 +234,7 @@ class Subwords:
 
 
 def _encodable(word: str) -> str:
-    """Return the word with a question mark for each lone surrogate, which no UTF-8 has."""
+    """Replace lone surrogates, which UTF-8 cannot encode, by question marks."""
     return word.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -246,14 +246,14 @@ def _read(text: str) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:
-        raise ConfigError(f"tokenizer.json is not a tokenizer: {str(error)[:200]}") from None
+        raise ConfigError(f"tokenizer.json is not valid: {str(error)[:200]}") from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
 
 
 def _parts(pre_tokenizer: Any) -> Iterator[dict[str, Any]]:
-    """A pre-tokenizer, and those it is made of."""
+    """Yield a pre-tokenizer and its components."""
     if isinstance(pre_tokenizer, dict):
         yield pre_tokenizer
         for inner in pre_tokenizer.get("pretokenizers") or ():
@@ -263,14 +263,14 @@ def _parts(pre_tokenizer: Any) -> Iterator[dict[str, Any]]:
 class Windows:
     """The windows of a document.
 
-    Sentences follow one another in a window as long as they fit. A longer sentence is cut between
-    words, and the parts overlap.
+    A window has as many consecutive sentences as fit. A longer sentence is split between words, and
+    the context of its parts overlaps.
 
     Args:
         sentences: The tokens of each sentence of the document.
-        subwords: Cuts them.
-        size: The most subwords of the words of a window.
-        context: How many subwords of the neighbouring text each window is given on either side.
+        subwords: Splits words into subwords.
+        size: The maximum number of subwords of a window, without its context.
+        context: The number of subwords of context on either side of a window.
     """
 
     def __init__(
@@ -292,7 +292,7 @@ class Windows:
         self.bounds = self._cut(size)
 
     def _cut(self, size: int) -> NDArray[np.int64]:
-        """The first word of each window, and the number of words."""
+        """Return the first word of each window, and the number of words."""
         bounds, places = [0], self._places
         for first, last in zip(self.starts, self.starts[1:], strict=False):
             if first > bounds[-1] and places[last] - places[bounds[-1]] > size:
@@ -305,13 +305,13 @@ class Windows:
         return np.array(bounds, dtype=np.int64)
 
     def of(self, start: int, end: int) -> range:
-        """The numbers of the windows that have the words ``[start, end)`` of the document."""
+        """Return the indices of the windows with the words ``[start, end)`` of the document."""
         first = int(np.searchsorted(self.bounds, start, side="right")) - 1
         last = int(np.searchsorted(self.bounds, end, side="left"))
         return range(first, max(last, first)) if end > start else range(0)
 
     def __getitem__(self, number: int) -> SubwordWindow:
-        """One window, with what stands around it."""
+        """Return a window with its context."""
         first, last = (int(n) for n in self.bounds[number : number + 2])
         start, end = int(self._places[first]), int(self._places[last])
         before, after = max(start - self._margin(first), 0), end + self._margin(last)
@@ -320,5 +320,5 @@ class Windows:
         return SubwordWindow(ids, len(prefix) + start - before, self._counts[first:last])
 
     def _margin(self, word: int) -> int:
-        """Return the amount of context at a border of a window."""
+        """Return the number of subwords of context at a border of a window."""
         return self._context if word in self._borders else max(self._context, OVERLAP)

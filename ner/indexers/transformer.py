@@ -1,4 +1,4 @@
-"""The text half of transformer embeddings: the windows of sentences, and the states of words."""
+"""The indexer of transformer embeddings: windows of sentences, and states of words."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from ner.sentence import Sentence
 
 Subword = NDArray[np.int64]
 Item = TypeVar("Item")
-AT_ONCE = 2048  # subwords that are read together, padding included
-TOGETHER = 200  # windows whose states are kept together
+AT_ONCE = 2048  # maximum subwords per batch, including padding
+TOGETHER = 200  # windows whose states are stored together
 
 
 class Stretch(NamedTuple):
-    """Words of a sentence that stand in one window.
+    """The words of a sentence in one window.
 
     Attributes:
         windows: The windows of the document.
-        number: Which of them.
+        number: The index of the window.
         start: The first word, counted in the window.
         end: One past the last word.
     """
@@ -46,45 +46,45 @@ class Stretch(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """The properties that tell its windows from others."""
+        """A key of the window."""
         return id(self.windows), self.number
 
     @property
     def window(self) -> SubwordWindow:
-        """Its window."""
+        """The window."""
         return self.windows[self.number]
 
 
 class TransformerIndexer(ContextIndexer):
-    """Reads the states of a sentence's words, window by window.
+    """Computes the states of a sentence's words, window by window.
 
-    A sentence without a document is a document of its own. What computes the states is given by
-    whoever has the transformer, as ``reader``; all else is done here, without torch.
+    A sentence without a document is treated as a document. The owner of the transformer sets
+    ``reader``, which computes states; everything else is done here, without torch.
 
     Args:
         tokenizer: The text of a ``tokenizer.json``.
-        window: The most subwords of the words of a window.
-        context: How many subwords of the neighbouring text a window is given on either side.
-        positions: The most subwords that the transformer reads at once.
-        padding: The subword that stands beyond the end of a window.
+        window: The maximum number of subwords of a window, without its context.
+        context: The number of subwords of context on either side of a window.
+        positions: The maximum number of subwords that the transformer reads.
+        padding: The padding subword.
         pooling: The state of a word: the ``mean`` over its subwords, or that of the ``first``.
         state_width: The width of a state.
-        states: Which states of which transformer they are.
+        states: A key of the transformer and the layers used.
 
     Attributes:
-        reader: From subwords and which of them are real, ``(windows, length)`` each, to their
-            states, ``(windows, length, state_width)``.
-        features: Where states are kept on disk, if they are.
+        reader: Maps subwords and their mask, ``(windows, length)`` each, to states,
+            ``(windows, length, state_width)``.
+        features: The cache of states on disk, if any.
 
     Raises:
-        ConfigError: The tokenizer cannot be used.
-        ValueError: Windows of this size do not fit.
+        ConfigError: The tokenizer is not valid.
+        ValueError: The window is too small or too large.
     """
 
     reader: Callable[[Subword, Subword], Floats] | None = None
     features: Features | None = None
 
-    def __init__(  # noqa: PLR0913 - what a model's directory says
+    def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         tokenizer: str,
         *,
@@ -103,8 +103,8 @@ class TransformerIndexer(ContextIndexer):
         longest = positions - specials - 2 * max(context, OVERLAP)
         if not MOST <= window <= longest:
             raise ValueError(
-                f"window must be from {MOST} to {longest} with a context of {context}, as the "
-                f"transformer reads {positions} subwords at once; got {window}"
+                f"window must be from {MOST} to {longest} if context is {context} (the transformer "
+                f"reads at most {positions} subwords), got {window}"
             )
         self._settings = {
             "window": window,
@@ -124,14 +124,14 @@ class TransformerIndexer(ContextIndexer):
         return {"tokenizer": self.subwords.text, **self._settings}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """The states of the words of a sentence, ``(tokens, state_width)``, float32."""
+        """Return the states of the words of a sentence, ``(tokens, state_width)``, float32."""
         return self.index_all([sentence])[0]
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
-        """The states of the words of each sentence; windows that they share are read once.
+        """Return the states of the words of each sentence; shared windows are computed once.
 
         Raises:
-            ConfigError: There is no transformer at hand.
+            ConfigError: ``reader`` is not set.
         """
         stretches = [list(self.stretches(sentence)) for sentence in sentences]
         windows = {stretch.place: stretch for own in stretches for stretch in own}
@@ -143,7 +143,7 @@ class TransformerIndexer(ContextIndexer):
         return [cast("Arrays", (_joined(own, nothing),)) for own in rows]
 
     def stretches(self, sentence: Sentence) -> Iterator[Stretch]:
-        """The words of a sentence, window by window."""
+        """Yield the words of a sentence, window by window."""
         windows, place = self._windows(sentence)
         start, end = windows.starts[place : place + 2]
         for number in windows.of(start, end):
@@ -151,7 +151,7 @@ class TransformerIndexer(ContextIndexer):
             yield Stretch(windows, number, max(start, first) - first, min(end, last) - first)
 
     def batch(self, windows: Sequence[SubwordWindow]) -> SubwordBatch:
-        """Windows side by side."""
+        """Return windows as a batch."""
         return SubwordBatch.of(windows, self.padding)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class TransformerIndexer(ContextIndexer):
         return {**kept, "memory": Memory()}
 
     def _windows(self, sentence: Sentence) -> tuple[Windows, int]:
-        """The windows of a sentence's document, and which of its sentences this is."""
+        """Return the windows of a sentence's document, and the index of the sentence in it."""
         document, place = sentence.document, sentence.position
         if document is None:
             return self._cut((sentence.tokens,)), 0
@@ -176,7 +176,7 @@ class TransformerIndexer(ContextIndexer):
         return Windows(sentences, self.subwords, size=self.window, context=self.context)
 
     def _found(self, windows: Mapping[bytes, SubwordWindow]) -> dict[bytes, Floats]:
-        """The states of the words of windows, by their keys."""
+        """Return the states of the words of windows, by their keys."""
         kept = self.memory if self.features is None else self.features
         looked = {key: kept.find(key) for key in windows}
         found = {key: states for key, states in looked.items() if states is not None}
@@ -189,9 +189,9 @@ class TransformerIndexer(ContextIndexer):
         return found
 
     def _computed(self, windows: Mapping[bytes, SubwordWindow]) -> dict[bytes, Floats]:
-        """The states of the words of windows that come shortest first."""
+        """Compute the states of the words of windows, given shortest first."""
         if self.reader is None:
-            raise ConfigError("there is no transformer to read these sentences with")
+            raise ConfigError("no transformer is loaded to compute the states of these sentences")
         fresh: dict[bytes, Floats] = {}
         for group in grouped(list(windows.items()), lambda pair: len(pair[1].ids)):
             batch = self.batch([window for _, window in group])
@@ -204,14 +204,14 @@ class TransformerIndexer(ContextIndexer):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubwordBatch:
-    """Windows as a transformer reads them together.
+    """A batch of windows.
 
     Attributes:
-        ids: Their subwords, ``(windows, length)``.
-        mask: 1 where a subword is real, ``(windows, length)``.
-        pieces: Where the subwords of their words stand, counted through all rows, ``(pieces,)``.
-        firsts: Which of ``pieces`` is the first of each word, ``(words,)``.
-        counts: How many each word has, ``(words,)``.
+        ids: The subwords, ``(windows, length)``.
+        mask: 1 at subwords, 0 at padding, ``(windows, length)``.
+        pieces: The indices of the words' subwords in the flattened batch, ``(pieces,)``.
+        firsts: The index in ``pieces`` of the first subword of each word, ``(words,)``.
+        counts: The number of subwords of each word, ``(words,)``.
     """
 
     ids: Subword
@@ -222,7 +222,7 @@ class SubwordBatch:
 
     @classmethod
     def of(cls, windows: Sequence[SubwordWindow], padding: int) -> SubwordBatch:
-        """Windows, padded to the longest."""
+        """Pad windows to the longest."""
         length = max(len(window.ids) for window in windows)
         ids = np.full((len(windows), length), padding, np.int64)
         mask = np.zeros((len(windows), length), np.int64)
@@ -236,7 +236,7 @@ class SubwordBatch:
         return cls(ids, mask, np.concatenate(pieces), np.cumsum(counts) - counts, counts)
 
     def pooled(self, states: Floats, pooling: str) -> Floats:
-        """The states of the words, ``(words, width)``, of those of subwords, with their rows."""
+        """Pool the states of subwords, ``(windows, length, width)``, to ``(words, width)``."""
         flat = states.reshape(-1, states.shape[-1])
         if pooling == "first":
             return flat[self.pieces[self.firsts]]
@@ -245,7 +245,7 @@ class SubwordBatch:
 
 
 def grouped(items: Sequence[Item], length: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Items that are read together, ``AT_ONCE`` subwords with padding; they come shortest first."""
+    """Yield batches of at most ``AT_ONCE`` subwords with padding; items come shortest first."""
     group: list[Item] = []
     for item in items:
         if group and length(item) * (len(group) + 1) > AT_ONCE:
@@ -257,22 +257,22 @@ def grouped(items: Sequence[Item], length: Callable[[Item], int]) -> Iterator[li
 
 
 def _joined(parts: Sequence[Floats], nothing: Floats) -> Floats:
-    """The rows of a sentence; those of a single window are not copied."""
+    """Concatenate the rows of a sentence; a single part is not copied."""
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else nothing
 
 
 class Registry:
-    """The windows of the sentences that a transformer is tuned on; each of their words a number."""
+    """Numbers the words of the windows that a transformer is fine-tuned on."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
         self._windows: list[SubwordWindow] = []
-        self._ends: list[int] = [1]  # of the numbers of each window's words; 0 is padding
+        self._ends: list[int] = [1]  # end of the numbers of each window's words; 0 is padding
 
     def slots(self, stretches: Sequence[Stretch]) -> NDArray[np.int64]:
-        """The number of each word."""
+        """Return the number of each word."""
         numbers = []
         for stretch in stretches:
             window = stretch.window
@@ -285,7 +285,7 @@ class Registry:
         return np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
 
     def windows(self, slots: NDArray[np.int64]) -> tuple[list[SubwordWindow], NDArray[np.int64]]:
-        """The windows of some words, shortest first, and which of all their words each is."""
+        """Return the windows of some words, shortest first, and the index of each word in them."""
         places = np.searchsorted(self._ends, slots, side="right") - 1
         needed = np.unique(places)
         lengths = np.array([len(self._windows[place].ids) for place in needed])

@@ -1,4 +1,4 @@
-"""Indexers of words: a vocabulary, a file or list of vectors, vectors of the sentence."""
+"""Indexers of words: by a vocabulary, a table of vectors, or vectors of the sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DIGIT = re.compile(r"\d")
 
 
 def normalise(token: str) -> str:
-    """Return the normalised token: lower-cased, every digit a 0."""
+    """Return the token in lower case, with each digit replaced by 0."""
     return _DIGIT.sub("0", token.lower())
 
 
@@ -26,7 +26,7 @@ def normalised(tokens: Sequence[str]) -> list[str]:
 
 
 class WordIndexer(TypeIndexer):
-    """The number of each token's word.
+    """The index of each token's word.
 
     Args:
         words: The known words.
@@ -39,7 +39,7 @@ class WordIndexer(TypeIndexer):
         return {"words": self.vocabulary.items}
 
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """Return the number of each token's word, ``(tokens,)``."""
+        """Return the index of each token's word, ``(tokens,)``."""
         known = map(self.vocabulary.__getitem__, normalised(tokens))
         return (np.fromiter(known, np.int64, len(tokens)),)
 
@@ -47,7 +47,7 @@ class WordIndexer(TypeIndexer):
 class PretrainedIndexer(TypeIndexer):
     """The row of each token's vector.
 
-    A token is looked up as it is written, then in lower case, then with every digit a 0.
+    A token is looked up as written, then in lower case, then with each digit replaced by 0.
 
     Args:
         words: The words that have a vector.
@@ -70,12 +70,12 @@ class PretrainedIndexer(TypeIndexer):
 
 
 def forms(token: str) -> tuple[str, str, str]:
-    """Yield the forms under which a token is looked up, in order."""
+    """Return the forms under which a token is looked up, in order."""
     return token, token.lower(), normalise(token)
 
 
 class VectorIndexer(TypeIndexer):
-    """The row of each token's vector; a token is looked up as it is, then in lower case.
+    """The row of each token's vector; a token is looked up as written, then in lower case.
 
     Args:
         words: The words of the list.
@@ -88,24 +88,24 @@ class VectorIndexer(TypeIndexer):
         self.rows = tuple(rows)
         self.count = count
         if len(self.rows) != len(words) or not all(0 <= row < count for row in self.rows):
-            raise ValueError(f"each word needs a row from 0 to {count - 1}")
+            raise ValueError(f"rows must be one number from 0 to {count - 1} per word")
         self._places = np.array([0, 0, *(row + 1 for row in self.rows)], dtype=np.int64)
 
     def settings(self) -> dict[str, Any]:
         return {"words": self.vocabulary.items, "rows": self.rows, "count": self.count}
 
     def index(self, tokens: Sequence[str]) -> Arrays:
-        """Return the number of each token's vector, ``(tokens,)``; 0 for tokens without one."""
+        """Return the row of each token's vector, ``(tokens,)``; 0 for tokens without one."""
         known = self.vocabulary
         found = (known[token if token in known else token.lower()] for token in tokens)
         return (self._places[np.fromiter(found, np.int64, len(tokens))],)
 
 
 class GivenIndexer(ContextIndexer):
-    """The vectors of each token that are supplied with its sentence, unchanged.
+    """The vectors supplied with a sentence, unchanged.
 
     Args:
-        width: Their width.
+        width: The width of the vectors.
     """
 
     def __init__(self, width: int) -> None:
@@ -115,10 +115,10 @@ class GivenIndexer(ContextIndexer):
         return {"width": self.width}
 
     def index(self, sentence: Sentence) -> Arrays:
-        """Return the vectors, ``(tokens, width)``, the only output of an indexer in float32.
+        """Return the vectors, ``(tokens, width)``, float32.
 
         Raises:
-            ValueError: The sentence has no vectors, or vectors of another shape.
+            ValueError: The sentence has no vectors, or their shape is different.
         """
         if not self.width:
             return cast("Arrays", (np.zeros((len(sentence), 0), dtype=np.float32),))
@@ -126,8 +126,8 @@ class GivenIndexer(ContextIndexer):
         found = None if sentence.vectors is None else np.asarray(sentence.vectors, np.float32)
         if found is None or found.shape != expected:
             raise ValueError(
-                f"this model reads vectors that come with a sentence, of shape {expected}; got "
-                f"{'none' if found is None else found.shape}; in a spaCy pipeline its tok2vec "
-                "gives them, elsewhere Sentence(tokens, vectors=...)"
+                f"this model needs the vectors of each sentence: expected shape {expected}, got "
+                f"{'no vectors' if found is None else found.shape}. Use it in a spaCy pipeline "
+                "with its tok2vec, or pass Sentence(tokens, vectors=...)"
             )
         return cast("Arrays", (found,))
