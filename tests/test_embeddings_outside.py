@@ -94,7 +94,7 @@ def test_a_text_shorter_than_it_promises_is_remarked_upon(tmp_path):
 
 def test_a_list_of_words_that_is_missing_or_in_another_encoding_is_named(tmp_path):
     np.save(tmp_path / "v.npy", ROWS)
-    with pytest.raises(FileNotFoundError, match=r"the words of v.npy are expected in it"):
+    with pytest.raises(FileNotFoundError, match=r"it must list the words of v\.npy, one per line"):
         read(tmp_path / "v.npy")
     (tmp_path / "v.txt").write_bytes(b"\xe9\n")
     with pytest.raises(ValueError, match=r"v.txt: not UTF-8"):
@@ -172,7 +172,7 @@ def test_training_changes_vectors_only_where_told(toy, tmp_path, settings):
     raw["model"] = {**raw["model"], "embeddings": {**raw["model"]["embeddings"], "glove": given}}
     run_settings = read_settings(raw, output=str(tmp_path / "model"))
     run = Run(run_settings, device="cpu", corpora=Corpora(toy, toy, ()))
-    assert "100.0 % of its tokens" in run.remarks[0]
+    assert "100.0 % of the tokens" in run.remarks[0]
     run.train_epoch()
     list(Run(run_settings, device="cpu", corpora=Corpora(toy, toy, ()), resume=True))
     (tmp_path / "v.npy").unlink()
