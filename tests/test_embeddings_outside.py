@@ -97,7 +97,7 @@ def test_a_list_of_words_that_is_missing_or_in_another_encoding_is_named(tmp_pat
     with pytest.raises(FileNotFoundError, match=r"it must list the words of v\.npy, one per line"):
         read(tmp_path / "v.npy")
     (tmp_path / "v.txt").write_bytes(b"\xe9\n")
-    with pytest.raises(ValueError, match=r"v.txt: not UTF-8"):
+    with pytest.raises(ValueError, match=r"v\.txt is not UTF-8"):
         read(tmp_path / "v.npy")
 
 
