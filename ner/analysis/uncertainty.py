@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ner.analysis.alternatives import with_alternatives
@@ -96,6 +98,29 @@ class Doubts:
                 found[number] = Opinion(
                     sentences[number], tuple(scored), tuple(sure[row]), tuple(outside[row])
                 )
+        return found
+
+    def readings(
+        self, sentences: Sequence[Sentence]
+    ) -> list[tuple[tuple[Span, ...], NDArray[np.float32]]]:
+        """Return the predicted spans of each sentence with scores, and each token's O probability.
+
+        The probabilities of O are an array ``(tokens,)``.
+        """
+        found: list[tuple[tuple[Span, ...], NDArray[np.float32]]] = [
+            ((), np.ones(0, np.float32)) for _ in sentences
+        ]
+        for numbers, chain in self._chains(sentences):
+            predicted = chosen_spans(chain, self.network, self.decoding)
+            scores = self._probabilities(chain, predicted)
+            outside = chain.marginals()[..., self.network.tags.index(OUTSIDE)].float().cpu()
+            for row, number in enumerate(numbers):
+                spans = (
+                    replace(span, score=score)
+                    for span, score in zip(predicted[row], scores[row], strict=True)
+                )
+                length = len(sentences[number])
+                found[number] = (tuple(spans), outside[row, :length].numpy())
         return found
 
     def uncertainties(self, sentences: Sequence[Sentence]) -> list[Uncertainty]:

@@ -27,6 +27,7 @@ VERBS = {
     "init": "look at annotated files and write a configuration for them",
     "train": "train a tagger on files and save it",
     "pretrain": "learn word vectors and a network from unlabelled text",
+    "distil": "train a tagger on what a teacher finds in raw text",
     "tune": "search for better settings",
     "cv": "cross-validate a configuration by document",
     "evaluate": "score predictions or a model against gold annotation",
