@@ -92,7 +92,9 @@ def furnish(folder, model, exported):
         (folder / name).write_bytes(gzip.compress((folder / "train.conll").read_bytes()))
     columns = re.sub(r"(?m)( \S+)$", r"\1\1", (folder / "test.conll").read_text("utf-8"))
     records = "".join(json.dumps({"text": line}) + "\n" for line in LETTER.splitlines())
+    raw = "\n".join(" ".join(sentence.tokens) for sentence in ner.read(sample_path("train")))
     files = {
+        "raw.txt": raw + "\n",
         "both.txt": columns,
         "letters.txt": LETTER,
         "letter.txt": LETTER,
