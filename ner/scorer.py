@@ -26,6 +26,8 @@ from ner.indexers import Arrays
 from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Sentence
 
+IMPROBABLE = 8.0  # nats by which a new tag begins below O: more takes longer to be learnt
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Indexed:
@@ -340,20 +342,24 @@ class Scorer(nn.Module, ABC):
 
     @torch.no_grad()
     def adopt(self, other: Scorer) -> None:
-        """Take over the weights of a scorer with the same parts; those of tags that both have."""
-        shared = [tag for tag in self.tags if tag in other.tags]
-        ours = torch.tensor([self.tags.index(tag) for tag in shared])
-        theirs = torch.tensor([other.tags.index(tag) for tag in shared])
+        """Take over the weights of a scorer with the same parts, matching tags by name.
+
+        A tag that the other lacks begins as O does, but `IMPROBABLE` nats lower at each token: a
+        path through new tags scores less than the same path with O in their place, which is legal
+        too. So the first predictions are those of the other scorer, but for its dropped labels.
+        """
+        known = [tag if tag in other.tags else OUTSIDE for tag in self.tags]
+        fresh = torch.tensor([tag not in other.tags for tag in self.tags])
+        theirs = torch.tensor([other.tags.index(tag) for tag in known])
         for own, given in zip(self.stacks, other.stacks, strict=True):
             own.encoder.load_state_dict(given.encoder.state_dict())
             for name, part in own.embeddings.items():
                 part.load_state_dict(given.embeddings[name].state_dict())
             weights = zip(own.of_tags(), given.of_tags(), strict=True)
             for weight, old in weights:
-                weight[ours] = old[theirs].to(weight.device)
-            own.crf.transitions[ours[:, None], ours] = given.crf.transitions[
-                theirs[:, None], theirs
-            ].to(own.crf.transitions.device)
+                weight.copy_(old[theirs])
+            own.projection.bias[fresh] -= IMPROBABLE
+            own.crf.transitions.copy_(given.crf.transitions[theirs[:, None], theirs])
 
     def _tags(self, sentence: Sentence) -> NDArray[np.int64] | None:
         if sentence.spans is None:

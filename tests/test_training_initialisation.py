@@ -6,12 +6,15 @@ from training_runs import config
 
 import ner
 from ner.config import ConfigError
+from ner.inference.decoding import Decoding
 from ner.model_directory import ModelError
+from ner.network import build
+from ner.sample import path as sample_path
 from ner.sentence import Sentence, Span
 from ner.tagger import Tagger
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
-from ner.training.initialisation import forgetting_report, start_from
+from ner.training.initialisation import ForgettingError, forgetting_report, start_from
 from ner.training.multiple_runs import choose, settings_of, spread
 
 
@@ -161,3 +164,74 @@ def test_rehearsal_without_a_model_is_refused(toy):
     settings = read_settings(config(rehearsal=0.5))
     with pytest.raises(ConfigError, match=r"training.rehearsal needs a model .*--init-from"):
         Run(settings, device="cpu", corpora=Corpora(toy, (), ()))
+
+
+def found_by(network, sentences, decoding=None):
+    predicted = Tagger(network.eval(), decoding=decoding).predict(sentences)
+    return [[(one.start, one.end, one.label) for one in spans] for spans in predicted], [
+        one.score for spans in predicted for one in spans
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "BIOES", "BILOU", "BMES"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_before_the_first_step_a_new_label_changes_no_prediction(toy, tmp_path, scheme, members):
+    """Whatever the weights and the decoding: here random ones, which find something everywhere."""
+    torch.manual_seed(5)
+    parts = {"words": {"width": 8}, "characters": False, "affixes": False}
+    old = build(toy, members=members, scheme=scheme, embeddings=parts, encoder={"width": 8}).eval()
+    with torch.no_grad():
+        for stack in old.stacks:
+            stack.projection.weight.normal_(0.0, 2.0)
+            stack.crf.transitions.normal_()
+    Tagger(old).save(tmp_path / "old")
+    new = start_from(tmp_path / "old", NEW, keep=True).network
+    assert {"DRUG"} == set(new.labels) - set(old.labels)
+    sentences = list(ner.read(sample_path("test")))[:60]
+    for decoding in (None, Decoding("posterior", threshold=0.3, temperature=1.2)):
+        before, scores = found_by(old, sentences, decoding)
+        after, same = found_by(new, sentences, decoding)
+        assert sum(map(len, before)) > 50
+        assert after == before
+        assert same == pytest.approx(scores, abs=1e-3)  # the mass of new paths
+
+
+def test_a_new_label_is_learnt_from_there(model):
+    run = rehearsing(model, NEW * 6, epochs=15, learning_rate=0.02)
+    list(run)
+    predicted = Tagger(run.network.eval()).predict(NEW)
+    assert Span(2, 3, "DRUG") in predicted[0]
+
+
+def limited(model, toy, most, tmp_path, **training):
+    settings = read_settings(
+        config(max_drop=most, learning_rate=0.02, **training), output=str(tmp_path / "new")
+    )
+    corpora = Corpora(NEW * 4, toy, ())
+    return Run(settings, device="cpu", corpora=corpora, init_from=model)
+
+
+def test_a_model_that_lost_too_much_of_its_old_labels_is_not_saved(model, toy, tmp_path):
+    run = limited(model, toy, 0.5, tmp_path, epochs=2)
+    with pytest.raises(ForgettingError, match=r"no model is saved: .*below the .*max_drop 0.5"):
+        list(run)
+    assert not any(epoch.best for epoch in run.epochs)
+    assert "not kept" in run.epochs[0].remarks[-1]
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob("*.run"))
+
+
+def test_a_model_that_lost_no_more_than_it_may_is_saved(model, toy, tmp_path):
+    run = limited(model, toy, 100.0, tmp_path, epochs=2)
+    assert any(epoch.best for epoch in run)
+    assert ner.load(tmp_path / "new").labels == ("DRUG", "LOC", "PER")
+
+
+@pytest.mark.parametrize("development", [(), NEW[:0], (Sentence(("It",), ()),)])
+def test_a_limit_needs_sentences_to_be_held_against(model, development):
+    settings = read_settings(config(max_drop=1.0))
+    corpora = Corpora(NEW, development, ())
+    with pytest.raises(ConfigError, match="max_drop needs development sentences"):
+        Run(settings, device="cpu", corpora=corpora, init_from=model)
+    with pytest.raises(ConfigError, match="max_drop needs a model to start from"):
+        Run(settings, device="cpu", corpora=corpora)

@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_number(parser, "--seeds", 1, text)
     text = "start from a trained model; its labels are matched by name"
     add("--init-from", metavar="MODEL", help=text)
+    text = "with --init-from, save nothing where F1 of the old labels falls by more than this"
+    add("--max-drop", type=float, metavar="POINTS", help=text)
     text = "also log the run for TensorBoard (needs the extra `tensorboard`)"
     add("--tensorboard", metavar="DIR", help=text)
     add_outcome(parser)
@@ -68,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.config is None and arguments.train is None:
         raise ConfigError("nothing to train on: pass CONFIG.yaml or --train FILE")
     settings = read_settings(
-        arguments.config or {}, assignments_of(arguments), output=arguments.output
+        arguments.config or {},
+        [*assignments_of(arguments), *_limits(arguments)],
+        output=arguments.output,
     )
     if settings.output is None:
         raise ConfigError("no output: pass --output DIR or set `output:` in the configuration")
@@ -82,6 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
     if writes:
         show.result(result)
     return 0
+
+
+def _limits(arguments: argparse.Namespace) -> list[str]:
+    """Return the setting of ``--max-drop``, if it is given."""
+    given = arguments.max_drop
+    return [] if given is None else [f"training.max_drop={given}"]
 
 
 def train_seeds(

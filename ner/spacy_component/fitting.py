@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from spacy import util
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
@@ -24,7 +23,6 @@ from ner.spacy_component.layer import Layer, network_of, shim_of, tok2vec_of
 from ner.tagger import Tagger, load
 
 GIVEN = "tok2vec"  # the name of the network's part that reads the vectors of a tok2vec
-UNLIKELY = -10.0  # the emission with which the tags of a new label begin
 SHOWN = 3  # of each kind
 
 
@@ -78,11 +76,6 @@ def grow(model: Layer, labels: Sequence[str]) -> None:
     settings = old.settings()
     settings["labels"] = [*old.labels, *labels]
     new = from_settings(settings)
-    with torch.no_grad():
-        for stack in new.stacks:
-            for weight in (*stack.of_tags(), stack.crf.transitions):
-                weight.zero_()
-            stack.projection.bias.fill_(UNLIKELY)
     new.adopt(old)
     shim_of(model).network = new.eval().to(old.device)
 

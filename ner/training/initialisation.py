@@ -6,7 +6,7 @@ Against forgetting, what a trained one knew is asked of it again while it learns
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ner.scorer import Scorer
 from ner.sentence import Sentence
 from ner.tagger import Tagger, load
 from ner.training.corpora import Corpora
-from ner.training.settings import RunSettings
+from ner.training.settings import RunSettings, TrainingSettings
 
 _LEAST = 1e-12  # below any probability that has a gradient worth the name
 
@@ -93,6 +93,54 @@ def forgetting_report(
     return {"labels": labels, "before": first, "after": last, "drop": first - last}
 
 
+class ForgettingError(ValueError):
+    """A run lost more of the labels of the model it started from than it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """A limit on what may be lost of the labels of an old model.
+
+    Attributes:
+        labels: Those that the development sentences have.
+        before: The F1 of the old model on them.
+        most: The most that F1 may fall, in points.
+    """
+
+    labels: tuple[str, ...]
+    before: float
+    most: float
+
+    @classmethod
+    def of(cls, old: Tagger, development: Sequence[Sentence], most: float) -> Retention:
+        """Score the old model.
+
+        Raises:
+            ConfigError: The development sentences have no entity of its labels.
+        """
+        scores = evaluate(development, old.predict(development)).labels if development else {}
+        labels = tuple(one for one in old.labels if one in scores and scores[one].gold)
+        if not labels:
+            raise ConfigError(
+                "training.max_drop needs development sentences with entities of the labels of the "
+                "model to start from"
+            )
+        return cls(labels, cls(labels, 0.0, most)._f1(scores), most)
+
+    def _f1(self, scores: Mapping[str, Score]) -> float:
+        return 100.0 * sum((scores.get(one, Score()) for one in self.labels), Score()).f1
+
+    def excess(self, scores: Mapping[str, Score]) -> str | None:
+        """Say by how much too much F1 of the old labels has fallen; ``None`` where it has not."""
+        drop = self.before - self._f1(scores)
+        if drop <= self.most:
+            return None
+        return (
+            f"not kept: F1 of the labels {', '.join(self.labels)} is {drop:.2f} below the "
+            f"{self.before:.2f} of the model to start from (max_drop {self.most:g})"
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Initialisation:
     """A network that is ready to be trained.
@@ -102,12 +150,14 @@ class Initialisation:
         corpora: The sentences, as they are trained on.
         distillation: What keeps the network from forgetting, where that is wanted.
         remarks: What the user should know of how it was made.
+        retention: The limit on what may be lost of the old labels, where there is one.
     """
 
     network: Scorer
     corpora: Corpora
     distillation: Distillation | None
     remarks: tuple[str, ...]
+    retention: Retention | None = None
 
 
 def initialise(
@@ -125,11 +175,11 @@ def initialise(
         ConfigError: A setting of the network cannot be used, or there is nothing to rehearse.
         ModelError: The model to start from cannot be used.
     """
-    weight = settings.training.rehearsal
     if init_from is not None:
-        return _from_model(init_from, corpora, weight, device)
-    if weight > 0.0:
-        raise ConfigError("training.rehearsal needs a model to start from: --init-from")
+        return _from_model(init_from, corpora, settings.training, device)
+    for name in ("rehearsal", "max_drop"):
+        if getattr(settings.training, name):
+            raise ConfigError(f"training.{name} needs a model to start from: --init-from")
     network = instantiate(build, settings.model, corpora.train, of="model")
     remarks = [
         remark
@@ -140,16 +190,18 @@ def initialise(
 
 
 def _from_model(
-    path: Path | str, corpora: Corpora, weight: float, device: torch.device
+    path: Path | str, corpora: Corpora, training: TrainingSettings, device: torch.device
 ) -> Initialisation:
-    """A network that begins as a trained one, which it rehearses with this weight."""
+    """A network that begins as a trained one, with what keeps it from forgetting."""
+    weight, most, retention, distillation = training.rehearsal, training.max_drop, None, None
     transfer = start_from(path, corpora.train, keep=weight > 0.0)
     network, remarks = transfer.network.to(device), tuple(transfer.lines())
-    if weight == 0.0:
-        return Initialisation(network, corpora, None, remarks)
-    corpora = replace(corpora, train=as_partial_annotation(corpora.train))
-    distillation = Distillation(transfer.old.to(device), network, weight)
-    return Initialisation(network, corpora, distillation, remarks)
+    if most is not None:
+        retention = Retention.of(load(path, device=str(device)), corpora.development, most)
+    if weight > 0.0:
+        corpora = replace(corpora, train=as_partial_annotation(corpora.train))
+        distillation = Distillation(transfer.old.to(device), network, weight)
+    return Initialisation(network, corpora, distillation, remarks, retention)
 
 
 def prepare_torch(device: torch.device, threads: int | None, *, deterministic: bool) -> None:
@@ -170,8 +222,8 @@ class Transfer:
     Attributes:
         old: The model's network.
         network: The network: the model's embeddings, vocabularies and encoder to the bit, and of
-            the projection and the CRF what belongs to the tags of kept labels; the weights of new
-            tags are fresh.
+            the projection and the CRF what belongs to the tags of kept labels; new tags begin
+            improbable, see ``Scorer.adopt``.
         kept: Labels of both; where all are to be kept, all of the model.
         new: Labels of the training sentences alone.
         dropped: Labels of the model alone; the network no longer finds them.

@@ -27,7 +27,13 @@ from ner.tagger import Tagger, load, pick_device
 from ner.training.batching import Group, describe, training_set
 from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.distributed import Processes
-from ner.training.initialisation import Distillation, initialise, model_digest, prepare_torch
+from ner.training.initialisation import (
+    Distillation,
+    ForgettingError,
+    initialise,
+    model_digest,
+    prepare_torch,
+)
 from ner.training.results import (
     Epoch,
     Position,
@@ -107,6 +113,7 @@ class Run(Iterator[Epoch]):
         self.network: Scorer = start.network
         self.corpora = start.corpora
         self.remarks = list(start.remarks)
+        self._retention = start.retention
         self._stepper = self._prepare(settings, start.distillation)
         torch.manual_seed(training.seed + self.processes.rank)
         self.position = Position()
@@ -261,7 +268,12 @@ class Run(Iterator[Epoch]):
 
         Raises:
             RuntimeError: The reloaded model scores differently than in the log.
+            ForgettingError: No epoch is kept, since each lost too much of the old labels.
         """
+        if self.epochs and self.best is None:
+            if self.folder is not None and self.processes.writes:
+                self.folder.remove()
+            raise ForgettingError(f"no model is saved: {self.epochs[-1].remarks[-1]}")
         metrics = self.metrics()
         if self.processes.writes:
             metrics = self._score_saved(metrics)
@@ -381,16 +393,17 @@ class Run(Iterator[Epoch]):
         self._stepper.settle()
         place, labels = self.position, self._score()
         score = None if labels is None else sum(labels.values(), Score())
+        lost = None if self._retention is None else self._retention.excess(labels or {})
         epoch = Epoch(
             number=len(self.epochs) + 1,
             loss=place.loss / self.sentences,
             score=score,
             seconds=place.seconds,
             tokens_per_second=self.tokens / place.seconds,
-            best=self._is_best(score),
+            best=not lost and self._is_best(score),
             labels=dict(sorted((labels or {}).items())),
             learning_rate=self.learning_rate(1.0 - 1.0 / place.steps_of_epoch),
-            remarks=remarks_on(self.epochs, score),
+            remarks=(*remarks_on(self.epochs, score), *([lost] if lost else ())),
             decoding=self._decoding,
         )
         self.epochs.append(epoch)

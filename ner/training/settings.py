@@ -44,7 +44,7 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (POSITIVE, "more than 0", lambda value: value > 0),
     (("warmup", "average", "momentum"), "at least 0 and below 1", lambda value: 0 <= value < 1),
     (
-        ("rehearsal", "length_noise", "weight_decay", "plateau_patience"),
+        ("rehearsal", "max_drop", "length_noise", "weight_decay", "plateau_patience"),
         "at least 0, and finite",
         lambda value: 0 <= value < math.inf,
     ),
@@ -184,6 +184,9 @@ class TrainingSettings:
         rehearsal: With a model to start from, the weight of what it says of its labels, beside
             the annotation of the new sentences: its marginals are soft targets, its labels are
             kept, and O in the new sentences leaves them open. 0 for none.
+        max_drop: With a model to start from, the most that F1 of its labels may fall on the
+            development sentences, in points: an epoch in which it has fallen more is not kept, and
+            where none is kept, nothing is saved. null for any.
         threads: How many threads the CPU uses; null leaves torch's choice. More than one is
             rarely worth it: the steps are short, and beside other work threads wait for each other.
         checkpoint_steps: Save a checkpoint every this many steps, besides those after epochs.
@@ -215,6 +218,7 @@ class TrainingSettings:
     average: float = 0.998
     patience: int | None = None
     rehearsal: float = 0.0
+    max_drop: float | None = None
     threads: int | None = 1
     checkpoint_steps: int | None = None
     checkpoint_minutes: float | None = 10.0
