@@ -22,7 +22,7 @@ from ner.cli.console import Progress, write_json
 from ner.cli.train import train_once
 from ner.errors import ConfigError
 from ner.evaluation.score import percent
-from ner.formats.lines import expand
+from ner.formats import expand
 
 if TYPE_CHECKING:
     from ner.pretraining.silver import Silver

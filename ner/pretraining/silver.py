@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ def write_silver(path: Path, sentences: Iterable[Sentence]) -> None:
     numbers: dict[Document, int] = {}
     with atomic_write(path) as file:
         for one in sentences:
-            record = {
+            record: dict[str, Any] = {
                 "tokens": one.tokens,
                 "spans": [[span.start, span.end, span.label] for span in one.spans or ()],
                 "unknown": sorted(one.unknown),

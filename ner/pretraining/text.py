@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ner.errors import ConfigError
-from ner.formats import ending_of, read
+from ner.formats import ending_of, expand, read
 from ner.formats.advice import looks_like_columns
-from ner.formats.lines import expand, read_texts
+from ner.formats.lines import read_texts
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, sha256
 from ner.tokenizer import Offsets, split_sentences, tokenize
