@@ -1,7 +1,7 @@
-"""The entry points for spaCy: the factory ``ner_crf``, its architecture, readers and more.
+"""The entry points for spaCy: the factory ``ner_crf``, its architecture, corpus and batcher.
 
-spaCy imports the factories of every installed package whenever a pipeline is made, so this
-module imports nothing but spaCy; the component and torch follow when ``ner_crf`` is added.
+spaCy imports the factories of every installed package with every pipeline, so this module imports
+only spaCy; the component and torch are imported when ``ner_crf`` is added.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def make_ner_crf(  # noqa: PLR0913 - one argument for each setting, as spaCy wan
     device: str | None,
     scorer: Callable[..., Any] | None,
 ) -> Any:
-    """Make the component; ``model`` is an architecture, or the path of a model directory."""
+    """Create the component; ``model`` is an architecture or the path of a model directory."""
     from ner.spacy_component import NerCrf
 
     return NerCrf(
@@ -63,7 +63,7 @@ def make_ner_crf(  # noqa: PLR0913 - one argument for each setting, as spaCy wan
         use_sents=use_sents,
         device=device,
         scorer=scorer,
-        later=name in nlp._meta.get("components", ()),  # a saved pipeline brings its own
+        later=name in nlp._meta.get("components", ()),  # a saved pipeline has its own model
     )
 
 
@@ -75,17 +75,17 @@ def make_bilstm_crf(
     include_static_vectors: bool = False,
     tok2vec: Any = None,
 ) -> Any:
-    """The architecture ``ner_crf.BiLSTMCRF.v1``: its settings are those of ``ner train``.
+    """Create the architecture ``ner_crf.BiLSTMCRF.v1``, with the settings of ``ner train``.
 
     Args:
-        scheme: How spans are written as tags inside the network.
-        embeddings: Settings of each embedding by its name; ``false`` leaves out one.
-        encoder: Settings of the encoder. Its dropout is what ``[training] dropout`` says.
-        crf: Settings of the CRF.
-        include_static_vectors: Whether the vectors of the pipeline are an embedding more. They are
+        scheme: The tagging scheme inside the network.
+        embeddings: The settings of each embedding by name; ``false`` removes a default one.
+        encoder: The settings of the encoder. The dropout is that of ``[training] dropout``.
+        crf: The settings of the CRF.
+        include_static_vectors: Whether to use the vectors of the pipeline as an embedding. They are
             copied into the model.
-        tok2vec: A layer whose vectors of the tokens are an embedding more, and which is trained
-            with the rest: ``spacy.Tok2VecListener.v1`` for one that components share.
+        tok2vec: A layer to use as an embedding and to train together with the rest;
+            ``spacy.Tok2VecListener.v1`` for one that components share.
     """
     from ner.spacy_component.layer import bilstm_crf
 
@@ -99,14 +99,14 @@ def make_corpus(
     limit: int = 0,
     sentences: bool = False,
 ) -> Callable[[Language], Iterable[Example]]:
-    """The reader ``ner_crf.Corpus.v1``: files of any format, as documents with sentences.
+    """Create the reader ``ner_crf.Corpus.v1``: files of any format, as documents with sentences.
 
     Args:
         path: A file that ``ner.read`` can read.
-        format: Of the file, where its name does not tell.
-        limit: The most documents; 0 for all.
-        sentences: Whether each sentence is an example, which knows its document, rather than each
-            document: batches are of sentences from everywhere then.
+        format: The format of the file; by default inferred from its name.
+        limit: The maximum number of documents; 0 for all.
+        sentences: Make each sentence an example, which refers to its document, instead of each
+            document; batches then mix sentences of all documents.
     """
     from ner.spacy_component.corpus import Corpus
 
@@ -114,7 +114,7 @@ def make_corpus(
 
 
 def make_seqeval_scorer(mode: str = "default") -> Callable[..., dict[str, Any]]:
-    """The scorer ``ner_crf.seqeval.v1``: figures that seqeval computes.
+    """Create the scorer ``ner_crf.seqeval.v1``, with the scores of seqeval.
 
     Args:
         mode: ``default``, or ``strict``, in which spans with ill-formed tags do not count.
@@ -127,12 +127,12 @@ def make_seqeval_scorer(mode: str = "default") -> Callable[..., dict[str, Any]]:
 def make_batcher(
     size: int = 32, tokens: int | None = None, noise: float = 2.0, buffer: int = 16384
 ) -> Callable[[Iterable[Example]], Iterable[list[Example]]]:
-    """The batcher ``ner_crf.batch_by_length.v1``: examples of like length, in random order.
+    """Create the batcher ``ner_crf.batch_by_length.v1``: batches of similar length.
 
     Args:
-        size: The most examples of a batch.
-        tokens: The most tokens of a batch, padding counted, where there is a limit; a longer
-            example is alone.
+        size: The maximum number of examples per batch.
+        tokens: The maximum number of tokens per batch including padding, if any; a longer example
+            gets its own batch.
         noise: Examples are sorted by their length plus a random number up to this many tokens.
         buffer: The number of examples sorted together.
     """

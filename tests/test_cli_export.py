@@ -51,7 +51,7 @@ def test_an_exported_model_tags_as_the_model_does(model, tmp_path, capsys):
     [
         (["MODEL", "OUT", "--format", "tflite"], "unknown format 'tflite'; expected onnx"),
         (["nothing", "OUT"], "model directory 'nothing' does not exist"),
-        (["MODEL", "MODEL"], "is there already, has no runtime.json in it"),
+        (["MODEL", "MODEL"], "already exists and does not contain runtime.json"),
         (["MODEL", "OUT", "--gold", "nothing.conll"], "nothing.conll: No such file"),
     ],
 )
@@ -80,5 +80,5 @@ def test_verbs_that_change_a_model_say_what_an_exported_one_is(model, tmp_path, 
     capsys.readouterr()
     assert main(["calibrate", folder, str(model / "gold.conll")]) == 2
     assert "exported" in capsys.readouterr().err
-    with pytest.raises(ModelError, match=r"a model that is not exported; use `ner\.load`"):
+    with pytest.raises(ModelError, match=r"not an exported model; load it with `ner\.load`"):
         runtime.load(model / "model")

@@ -135,7 +135,7 @@ def test_standard_output_is_written_where_a_path_would_be(
 
 def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(FileExistsError, match="is there already, is no empty directory"):
+    with pytest.raises(FileExistsError, match="already exists and is not an empty directory"):
         ner.write(tmp_path, [ADA], format="brat")
     with pytest.raises(ValueError, match="standard output cannot hold it"):
         ner.write("-", [ADA], format="brat")

@@ -234,9 +234,9 @@ def redescribe(folder, change):
         (lambda d: d["crf"].update(start=[0.0]), "expected finite scores of the shape"),
         (lambda d: d["decoding"].update(temperature=0), "temperature"),
         (lambda d: d.update(labels=["A"]), "expected finite scores"),
-        (lambda d: d.pop("crf"), "describes no tagger"),
+        (lambda d: d.pop("crf"), "is not a valid model description"),
         (lambda d: d["crf"]["start"].__setitem__(0, 1e308), "expected finite scores"),
-        (lambda d: d["files"].update({"../x": {"sha256": ""}}), "no name of a file"),
+        (lambda d: d["files"].update({"../x": {"sha256": ""}}), "is not a valid file name"),
     ],
 )
 def test_what_is_described_wrongly_is_refused(copied, change, told):
@@ -250,7 +250,7 @@ def test_damage_is_one_clear_error(copied):
     with pytest.raises(ModelError, match="SHA-256 differs"):
         runtime.load(copied)
     (copied / TYPES).unlink()
-    with pytest.raises(ModelError, match=r"types\.onnx: missing"):
+    with pytest.raises(ModelError, match=r"types\.onnx is missing"):
         runtime.load(copied)
     with pytest.raises(ModelError, match=r"model directory .* does not exist"):
         runtime.load(copied / "nothing")

@@ -294,14 +294,14 @@ def test_annotation_that_does_not_fit_the_tokens_is_unknown_and_counts_as_missed
     with pytest.warns(DataWarning) as told:
         nlp.initialize(lambda: [inside, misfit])
     assert [str(one.message) for one in told] == [
-        "ner_crf: entities that do not fit the tokens, left open: 1, such as "
+        "ner_crf: entities not aligned with tokens, treated as unknown: 1, e.g. "
         "'In' [11:13] GPE, nearest tokens 'India' [11:16]",
-        "ner_crf: stretches of tokens without annotation, left open: 1, such as 'India' [11:16]",
+        "ner_crf: runs of tokens without annotation, treated as unknown: 1, e.g. 'India' [11:16]",
     ]
     assert nlp.evaluate([inside])["ents_r"] == 0.0
     strict = small()
     strict.config["initialize"]["components"]["ner_crf"] = {"strict": True}
-    with pytest.raises(ValueError, match="entities that do not fit the tokens"):
+    with pytest.raises(ValueError, match="entities not aligned with tokens"):
         strict.initialize(lambda: [inside])
 
 
@@ -409,7 +409,7 @@ def test_vectors_that_are_not_there_are_one_clear_error(toy):
     nlp = spacy.blank("en")
     nlp.add_pipe("ner_crf", config={"model": {**SMALL, "include_static_vectors": True}})
     data = examples(nlp, toy)
-    with pytest.raises(ValueError, match="needs a pipeline with a vector for each word"):
+    with pytest.raises(ValueError, match="needs a pipeline with word vectors"):
         nlp.initialize(lambda: data)
 
 

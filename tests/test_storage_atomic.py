@@ -55,7 +55,7 @@ def test_the_folder_one_is_in_can_be_recovered(tmp_path, monkeypatch):
 def test_what_somebody_else_put_there_is_not_replaced(tmp_path, holds):
     (tmp_path / "file").write_text("keep")
     for there in (tmp_path / "file", tmp_path):
-        refused = pytest.raises(FileExistsError, match="is there already")
+        refused = pytest.raises(FileExistsError, match="already exists")
         with refused, atomic_directory(there, holds=holds) as folder:
             (folder / "a").write_text("new")
     assert [file.read_text() for file in tmp_path.iterdir()] == ["keep"]

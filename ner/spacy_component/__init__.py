@@ -1,7 +1,7 @@
-"""The tagger in spaCy's pipelines: the trainable component, and what reads files for its training.
+"""The trainable spaCy component, and readers of files for its training.
 
-spaCy finds it by way of ``ner.spacy_factory``, which is imported with every pipeline and hence
-imports nothing of this.
+spaCy finds it through ``ner.spacy_factory``, which is imported with every pipeline and therefore
+imports nothing from here.
 """
 
 from ner.spacy_component.component import NerCrf

@@ -1,4 +1,4 @@
-"""Tagging around what is annotated already: the known tokens are clamped in the lattice."""
+"""Tag around existing annotation: known tokens are clamped in the lattice."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ner.sentence import Sentence, Span, SpanWithAlternatives
 from ner.spacy_component.documents import DocSentence, moved, without
 from ner.tagger import Tagger
 
-SENTENCES, TOKENS = 256, 8192  # the most of a batch
-LONG = TOKENS // 2  # a sentence of more tokens is alone in its batch, and read in windows
+SENTENCES, TOKENS = 256, 8192  # maximum per batch
+LONG = TOKENS // 2  # a longer sentence has its own batch, and is encoded in windows
 
 
 class ClampedEngine:
-    """Finds the spans of sentences of which some tokens' annotation is known.
+    """Tags sentences that are partly annotated.
 
-    The path of a sentence is the best of those that keep to its annotation, and the score of a
-    span is its probability among them.
+    The path of a sentence is the best of those that agree with its annotation, and the score of a
+    span is its probability given that annotation.
 
     Args:
-        network: The network, in evaluation mode; it is read, never changed.
-        decoding: How spans are chosen.
-        alternatives: The most alternatives that are given with each span.
+        network: The network, in evaluation mode; it is never modified.
+        decoding: The decoding settings.
+        alternatives: The maximum number of alternatives of a span.
     """
 
     def __init__(self, network: Scorer, decoding: Decoding, *, alternatives: int = 0) -> None:
@@ -42,7 +42,7 @@ class ClampedEngine:
 
     @torch.inference_mode()
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
-        """The spans of each sentence, given ones among them; of known sentences none."""
+        """Return the spans of each sentence, including given ones; none if it is fully known."""
         found: list[tuple[Span, ...]] = [()] * len(sentences)
         open_ = [number for number, sentence in enumerate(sentences) if sentence.unknown]
         table = self.network.type_table()
@@ -65,7 +65,7 @@ class ClampedEngine:
         return found
 
     def _windowed(self, sentence: Indexed, table: TypeTable, device: torch.device) -> Tensor:
-        """The emissions of a long sentence, read in overlapping windows, ``(1, length, tags)``."""
+        """Return the emissions of a long sentence by windows, ``(1, length, tags)``."""
         around = windows(len(sentence))
         parts = [
             Indexed(
@@ -80,10 +80,9 @@ class ClampedEngine:
 
 
 def clampable(network: Scorer) -> tuple[str, ...]:
-    """The labels whose spans may be given: none where the tags leave a span's end open.
+    """Return the labels whose spans can be clamped; none if tags do not mark the end of a span.
 
-    In such a scheme the token after a given span could prolong it; where the given tokens
-    are outside any entity it cannot.
+    In such a scheme, the token after a given span could extend it.
     """
     closed = bool((network.span_tags.prolonging < 0).all())
     return network.labels if closed else ()
@@ -92,12 +91,12 @@ def clampable(network: Scorer) -> tuple[str, ...]:
 def tag_pieces(
     tagger: Tagger, rows: Sequence[Sequence[DocSentence]], *, alternatives: int = 0
 ) -> list[tuple[Span, ...]]:
-    """The spans of documents in their own tokens, without those that are given.
+    """Return the spans of documents, without those that are given.
 
     Args:
         tagger: The tagger.
-        rows: The pieces of each document; those with annotation are tagged around it.
-        alternatives: The most alternatives given with each span; with any, tagging is slower.
+        rows: The sentences of each document; annotated ones are tagged around their annotation.
+        alternatives: The maximum number of alternatives of a span; tagging is slower if above 0.
     """
     sentences = [_opened(part.sentence, alternatives) for row in rows for part in row]
     free = [sentence for sentence in sentences if sentence.spans is None]
@@ -121,9 +120,9 @@ def tag_pieces(
 
 
 def _opened(sentence: Sentence, alternatives: int) -> Sentence:
-    """The sentence, as one without any annotated token where only the clamped engine can read it.
+    """Mark all tokens of a sentence as unknown if only the clamped engine can tag it.
 
-    That one gives alternatives, and reads any length together with vectors that come along.
+    Only that engine gives alternatives, and supports long sentences with given vectors.
     """
     long = sentence.vectors is not None and len(sentence) > WHOLE
     if sentence.spans is not None or not (alternatives or long):
@@ -132,7 +131,7 @@ def _opened(sentence: Sentence, alternatives: int) -> Sentence:
 
 
 def _moved(span: Span, places: Sequence[int]) -> Span:
-    """A span of the tokens the tagger saw, and its alternatives, in the tokens of the document."""
+    """Map a span and its alternatives from the tagger's tokens to those of the document."""
     if isinstance(span, SpanWithAlternatives):
         own = moved(span, places)
         alternatives = tuple(moved(other, places) for other in span.alternatives)

@@ -1,7 +1,6 @@
 """The tagger as a trainable component of a spaCy pipeline: it reads tokens and sets ``doc.ents``.
 
-What it finds is a function of the network alone, so ``predict`` leaves documents as they are, and
-``set_annotations`` writes without computing.
+``predict`` computes and does not modify documents; ``set_annotations`` writes and does not compute.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from ner.spacy_component.documents import (
     labels_of,
     pieces,
 )
-from ner.spacy_component.fitting import SavedPipe, fit, grow, told
+from ner.spacy_component.fitting import SavedPipe, annotation_gaps, fit, grow
 from ner.spacy_component.layer import (
     Layer,
     NetworkShim,
@@ -59,25 +58,23 @@ SETTINGS = (
 
 
 class NerCrf(SavedPipe):
-    """Finds entities in documents with a tagger, and trains it.
+    """A spaCy component that tags entities, and can be trained.
 
     Entities that a document already has are kept: the others are the most probable given these.
 
     Args:
-        vocab: Of the pipeline.
-        model: The layer it trains, or a model directory; ``None`` where training or loading
-            brings it.
-        name: Of the component.
-        overwrite_ents: Whether entities set before are forgotten.
-        spans_key: Also write all spans to ``doc.spans`` under this key, with
-            ``attrs["scores"]``.
-        min_score: Keep spans at least so probable.
-        alternatives: The most alternatives kept of each entity, as ``entity._.alternatives``.
-        use_sents: Whether the sentence boundaries of a document are used where it has them;
-            entities do not cross them.
-        device: Where the tagger runs; ``None`` follows ``spacy.require_gpu``.
-        scorer: How examples are scored.
-        later: Read the model directory only when it is needed: loading may bring another.
+        vocab: The vocabulary of the pipeline.
+        model: The layer to train, or a model directory; ``None`` if training or loading sets it.
+        name: The name of the component.
+        overwrite_ents: Whether to replace existing entities.
+        spans_key: Also write all spans to ``doc.spans`` under this key, with ``attrs["scores"]``.
+        min_score: The minimum probability of a span.
+        alternatives: The maximum number of alternatives of an entity, ``entity._.alternatives``.
+        use_sents: Whether to use the sentence boundaries of a document, if it has any; entities do
+            not cross them.
+        device: The device of the tagger; ``None`` follows ``spacy.require_gpu``.
+        scorer: The scorer of examples.
+        later: Read the model directory only when it is needed, since loading may replace it.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -98,7 +95,7 @@ class NerCrf(SavedPipe):
         scorer: Scoring | None = None,
         later: bool = False,
     ) -> None:
-        Decoding(min_score=min_score)  # which raises unless it is a probability
+        Decoding(min_score=min_score)  # raises ConfigError if out of range
         if alternatives < 0:
             raise ConfigError(f"alternatives must be at least 0, got {alternatives}")
         path = model if isinstance(model, str | Path) else None
@@ -117,7 +114,7 @@ class NerCrf(SavedPipe):
         self._rehearsal_model: Layer | None = None
         self._made: tuple[int, Tagger] | None = None
         self._directory = path
-        self._kept = False  # whether the network came from a directory, to be trained further
+        self._kept = False  # whether a loaded network is to be trained further
         if not later:
             self._read_directory()
 
@@ -141,7 +138,7 @@ class NerCrf(SavedPipe):
         if made is None or made[0] != shim.version:
             decoding = None if made is None else made[1].decoding
             self._made = made = (shim.version, Tagger(shim.network.eval(), decoding=decoding))
-        if shim.network.training:  # a caller's doing; dropout is for training alone
+        if shim.network.training:  # set by the caller; dropout must be off
             shim.network.eval()
         return made[1]
 
@@ -154,8 +151,8 @@ class NerCrf(SavedPipe):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the entities it finds."""
-        network = shim_of(self.model).network  # loading asks for labels before all is there
+        """The labels of the entities it predicts."""
+        network = shim_of(self.model).network  # loading needs labels before everything is read
         return tuple(self.cfg["labels"]) if network is None else network.labels
 
     @property
@@ -164,7 +161,7 @@ class NerCrf(SavedPipe):
         return self.labels
 
     def add_label(self, label: str) -> int:
-        """Give the component one label more; 0 if it had it already.
+        """Add a label; return 0 if the component already has it, else 1.
 
         Raises:
             ValueError: The label is not a string.
@@ -188,23 +185,23 @@ class NerCrf(SavedPipe):
         labels: list[str] | None = None,
         strict: bool = False,
     ) -> None:
-        """Make a fresh network for the words and labels of examples.
+        """Create a network for the words and labels of examples.
 
-        A network read from a model directory is kept, and given the labels it lacks.
+        A network from a model directory is kept, and extended by missing labels.
 
         Args:
-            get_examples: Gives the training examples.
+            get_examples: Returns the training examples.
             nlp: The pipeline; not needed.
-            labels: The labels, where they are not to be gathered from the examples.
-            strict: Whether annotation that is missing or does not fit the tokens is an error,
-                rather than reported in a warning and left open.
+            labels: The labels; by default collected from the examples.
+            strict: Raise an error for annotation that is missing or not aligned with the tokens,
+                instead of a warning.
 
         Raises:
-            ValueError: There is such annotation, and ``strict`` was asked for.
+            ValueError: There is such annotation, and ``strict`` is true.
         """
         validate_get_examples(get_examples, "NerCrf.initialize")
         examples = list(get_examples())
-        for line in told(examples, self.name):
+        for line in annotation_gaps(examples, self.name):
             if strict:
                 raise ValueError(line)
             warnings.warn(line, DataWarning, stacklevel=2)
@@ -229,13 +226,13 @@ class NerCrf(SavedPipe):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Learn from examples; gradients come together until ``finish_update``.
+        """Learn from examples; gradients accumulate until ``finish_update``.
 
         Args:
-            examples: What is missing in their annotation is left open.
-            drop: The share of the encoder's input and output set to 0.
-            sgd: The optimizer, to change the weights at once.
-            losses: Where the loss is added, under the component's name: nats a sentence.
+            examples: The examples; missing annotation is treated as unknown.
+            drop: The dropout of the encoder's input and output.
+            sgd: The optimizer, to update the weights at once.
+            losses: Updated with the loss in nats per sentence, under the component's name.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -248,13 +245,13 @@ class NerCrf(SavedPipe):
         return losses
 
     def get_loss(self, examples: Iterable[Example], scores: Scored) -> tuple[float, torch.Tensor]:
-        """The loss of scored documents in nats a sentence, and its gradient.
+        """Return the loss of scored documents in nats per sentence, and its gradient.
 
         Raises:
-            ValueError: An entity has a label the component does not have.
+            ValueError: An entity has a label that the component does not have.
         """
         network = self.shim.network
-        assert network is not None, "scores are made by a network"
+        assert network is not None, "scores come from a network"
         rows = zip(examples, scores.pieces, strict=True)
         annotated = [part for example, row in rows for part in gold(example, row)]
         check_labels(annotated, self.labels, self.name)
@@ -271,10 +268,10 @@ class NerCrf(SavedPipe):
         """Learn to score tags as the network did when training was resumed.
 
         Args:
-            examples: Whose documents are scored; their annotation is not looked at.
-            drop: The share of the encoder's input and output set to 0.
-            sgd: The optimizer.
-            losses: Where the loss is added: the mean squared difference of the emissions.
+            examples: The examples; their annotation is ignored.
+            drop: The dropout of the encoder's input and output.
+            sgd: The optimizer, to update the weights at once.
+            losses: Updated with the mean squared difference of the emissions.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -288,7 +285,7 @@ class NerCrf(SavedPipe):
         return losses
 
     def predict(self, docs: Iterable[Doc]) -> list[tuple[Span, ...]]:
-        """The spans of each document, in its tokens. Changes nothing.
+        """Return the spans of each document, which is not modified.
 
         Raises:
             ValueError: The component was neither trained nor loaded.
@@ -306,7 +303,7 @@ class NerCrf(SavedPipe):
         return tag_pieces(tagger, rows, alternatives=self.alternatives)
 
     def set_annotations(self, docs: Iterable[Doc], spans: Sequence[Sequence[Span]]) -> None:
-        """Write spans into the documents. Computes nothing."""
+        """Write spans to the documents."""
         for doc, found in zip(docs, spans, strict=True):
             kept = [span for span in found if (span.score or 0.0) >= self.min_score]
             if self.spans_key is not None:
@@ -327,13 +324,13 @@ class NerCrf(SavedPipe):
         drop: float,
         sgd: Optimizer | None,
     ) -> float:
-        """Take the gradient of a loss back through the layer; the loss.
+        """Backpropagate a loss through the layer; return the loss.
 
         Args:
-            docs: What the layer reads.
-            loss_of: The loss of what it makes of them, and its gradient.
-            drop: The share of the encoder's input and output set to 0.
-            sgd: The optimizer, to change the weights at once.
+            docs: The input of the layer.
+            loss_of: Returns the loss of the layer's output, and its gradient.
+            drop: The dropout of the encoder's input and output.
+            sgd: The optimizer, to update the weights at once.
         """
         set_dropout_rate(self.model, drop)
         scores, backprop = self.model.begin_update(docs)
@@ -348,7 +345,7 @@ class NerCrf(SavedPipe):
         return [part.sentence for row in rows for part in row]
 
     def _read_directory(self) -> None:
-        """Read the model directory, if that is still to be done."""
+        """Read the model directory, if that is pending."""
         if self._directory is not None:
             path, self._directory = self._directory, None
             self.tagger = load(path, device=self.torch_device())
@@ -360,7 +357,7 @@ class NerCrf(SavedPipe):
             self.shim.network.to(self.device)
 
     def _ready(self, examples: Sequence[Example]) -> bool:
-        """Return whether there is a network to train; make one if only examples were missing."""
+        """Return whether there is a network to train; create one if examples were missing."""
         if self.shim.network is not None:
             return True
         if not self.cfg["initialized"]:
@@ -369,8 +366,8 @@ class NerCrf(SavedPipe):
         if not self.cfg["labels"]:
             return False
         warnings.warn(
-            f"{self.name} was initialized without entities: its words and labels are those of "
-            "the first batch; give nlp.initialize all training examples",
+            f"{self.name} was initialized without entities, so its words and labels are those of "
+            "the first batch; pass all training examples to nlp.initialize",
             stacklevel=4,
         )
         self._fit(self._sentences(examples))
@@ -385,7 +382,7 @@ def _restored(
     scorer: Scoring,
     data: bytes,
 ) -> NerCrf:
-    """The component of a pickle; other processes are kept to one thread each."""
+    """Restore a pickled component; in another process, use one thread."""
     if multiprocessing.parent_process() is not None:
         torch.set_num_threads(1)
     component = NerCrf(vocab, bilstm_crf(**layer), name, scorer=scorer, **settings)

@@ -1,4 +1,4 @@
-"""Files of sentences as spaCy's training examples, and their scores by seqeval."""
+"""Readers of spaCy training examples from files, and scores as seqeval computes them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NAMES = {"p": "precision", "r": "recall", "f": "f1-score"}
 class Corpus:
     """Reads a file into examples with the file's tokens and sentences.
 
-    spaCy's own reader makes tokens and sentences anew, from the text.
+    spaCy's own reader tokenizes and splits the text again.
 
     Args:
         path: A file that ``ner.read`` can read.
-        format: Of the file, where its name does not tell.
-        limit: The most documents; 0 for all.
-        sentences: Whether each sentence is an example, which knows its document, rather than each
-            document: batches are of sentences from everywhere then.
+        format: The format of the file; by default inferred from its name.
+        limit: The maximum number of documents; 0 for all.
+        sentences: Make each sentence an example, which refers to its document, instead of each
+            document; batches then mix sentences of all documents.
 
     Raises:
         ValueError: The path is missing.
@@ -47,7 +47,7 @@ class Corpus:
     ) -> None:
         if not path:
             raise ValueError(
-                "ner_crf.Corpus.v1 needs the path of a file; give --paths.train and --paths.dev"
+                "ner_crf.Corpus.v1 needs the path of a file; set --paths.train and --paths.dev"
             )
         self.path = str(path)
         self.format = format
@@ -55,7 +55,7 @@ class Corpus:
         self.sentences = sentences
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
-        """The examples, in the order of the file."""
+        """Yield the examples, in the order of the file."""
         raw = io.BytesIO()
         docbin.write(raw, read(self.path, format=self.format))
         docs = DocBin().from_bytes(raw.getvalue()).get_docs(nlp.vocab)
@@ -67,15 +67,15 @@ class Corpus:
 def by_length(
     examples: Iterable[Example], *, size: int, tokens: int | None, noise: float, buffer: int
 ) -> Iterator[list[Example]]:
-    """Batches of examples of like length, in random order, as ``ner train`` makes them.
+    """Yield batches of examples of similar length, in random order, as ``ner train`` does.
 
-    Random numbers are those that spaCy seeds.
+    Uses the random generator that spaCy seeds.
 
     Args:
         examples: The examples.
-        size: The most examples of a batch.
-        tokens: The most tokens of a batch, padding counted, where there is a limit; a longer
-            example is alone.
+        size: The maximum number of examples per batch.
+        tokens: The maximum number of tokens per batch including padding, if any; a longer example
+            gets its own batch.
         noise: Examples are sorted by their length plus a random number up to this many tokens.
         buffer: The number of examples sorted together.
     """
@@ -93,12 +93,12 @@ def by_length(
 
 
 def _parts(doc: Doc) -> list[Doc]:
-    """The sentences of a document."""
+    """Return the sentences of a document as documents."""
     return [part_of(doc, number, part) for number, part in enumerate(pieces(doc))]
 
 
 def _bare(doc: Doc) -> Doc:
-    """The tokens, sentences and surroundings of a document, and nothing else of it."""
+    """Copy the tokens, sentences and user data of a document, without annotation."""
     words = [token.text for token in doc]
     spaces = [bool(token.whitespace_) for token in doc]
     bare = Doc(doc.vocab, words, spaces, sent_starts=[token.is_sent_start for token in doc])
@@ -107,17 +107,17 @@ def _bare(doc: Doc) -> Doc:
 
 
 def score_by_seqeval(examples: Iterable[Example], *, mode: str = "default", **_: Any) -> Any:
-    """Score the entities of examples by seqeval.
+    """Score the entities of examples as seqeval does.
 
-    Documents without annotation do not count, nor do predictions on tokens without it.
+    Documents without annotation are ignored, and so are predictions on unannotated tokens.
 
     Args:
-        examples: The examples; predictions are counted in the tokens of their references.
+        examples: The examples; predictions are aligned to the tokens of their references.
         mode: ``default`` or ``strict``, as in ``Report.seqeval``.
 
     Returns:
         ``ents_p``, ``ents_r`` and ``ents_f`` (micro averages), the same with ``ents_macro_``, and
-        ``ents_per_type``; ``None`` where there is nothing to score.
+        ``ents_per_type``; ``None`` if there is nothing to score.
     """
     known = [one for one in examples if one.reference.has_annotation("ENT_IOB")]
     if not known:

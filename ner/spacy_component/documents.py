@@ -1,4 +1,4 @@
-"""Between spaCy's documents and the toolkit's sentences and spans."""
+"""Conversion between spaCy documents and the sentences and spans of the toolkit."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from spacy.vocab import Vocab
 
 from ner.sentence import Document, Sentence, Span, SpanWithAlternatives
 
-ALTERNATIVES = "ner_crf.alternatives"  # a part of keys of user_data
-WHOLE = "ner_crf.document"  # the key of the document, and the place in it, of a part of one
-UNSET = 0  # of spaCy's ENT_IOB; the odd 1 and 3 are inside and begin, which may block a token
+ALTERNATIVES = "ner_crf.alternatives"  # part of the keys of user_data
+WHOLE = "ner_crf.document"  # the key of a sentence's document and its position in it
+UNSET = 0  # value of ENT_IOB; the odd values, 1 and 3, are inside and begin, or block a token
 
 
 @dataclass(frozen=True, slots=True)
 class DocSentence:
-    """A sentence of a document without its white space.
+    """A sentence of a document, without white space tokens.
 
     Attributes:
-        sentence: The tokens the tagger sees.
-        places: Where each of them stands in the document.
+        sentence: The sentence that the tagger reads.
+        places: The index of each of its tokens in the document.
     """
 
     sentence: Sentence
@@ -35,12 +35,11 @@ class DocSentence:
 
 
 def pieces(doc: Doc, *, use_sents: bool = True) -> list[DocSentence]:
-    """The sentences of a document, where they are known and wanted; else all of it as one.
+    """Return the sentences of a document; all of it as one if they are unknown or not used.
 
-    A stretch of white space is not a sentence. What ``part_of`` made knows of the rest of
-    its document.
+    Sentences of white space are left out. A document from ``part_of`` refers to the whole one.
     """
-    table = doc.to_array(["ORTH", "SENT_START"])  # no Token is made: there are many
+    table = doc.to_array(["ORTH", "SENT_START"])  # without creating Token objects
     words = _TEXTS.of(table[:, 0].tolist(), doc.vocab)
     starts = [0]
     if use_sents:
@@ -58,12 +57,12 @@ def pieces(doc: Doc, *, use_sents: bool = True) -> list[DocSentence]:
 
 
 def part_of(doc: Doc, number: int, part: DocSentence) -> Doc:
-    """A sentence of a document as a document of its own, with the entities that lie within it.
+    """Return a sentence as a document, with the entities inside it.
 
     Args:
         doc: The document, without white space.
-        number: Which of its pieces it is.
-        part: The piece.
+        number: The index of the sentence.
+        part: The sentence.
     """
     alone = doc[part.places[0] : part.places[-1] + 1].as_doc()
     alone.user_data[WHOLE] = part.sentence.document, number
@@ -71,11 +70,11 @@ def part_of(doc: Doc, number: int, part: DocSentence) -> Doc:
 
 
 def with_vectors(parts: Sequence[DocSentence], vectors: NDArray[np.float32]) -> list[DocSentence]:
-    """The pieces of a document, whose sentences bring along the vectors of their tokens.
+    """Add the vectors of their tokens to the sentences of a document.
 
     Args:
-        parts: The pieces.
-        vectors: Of all tokens of the document, ``(tokens, width)``.
+        parts: The sentences.
+        vectors: The vectors of all tokens of the document, ``(tokens, width)``.
     """
     return [
         DocSentence(replace(part.sentence, vectors=vectors[list(part.places)]), part.places)
@@ -84,23 +83,22 @@ def with_vectors(parts: Sequence[DocSentence], vectors: NDArray[np.float32]) -> 
 
 
 class _Texts:
-    """The texts of tokens by spaCy's hashes, which are the same in every vocabulary.
+    """A cache of token texts by spaCy's hashes, which are the same in every vocabulary.
 
-    White space has none. One string stands for all tokens of a text, so that whoever looks it up
-    hashes it once.
+    White space becomes an empty string. Equal tokens share one string, which is hashed only once.
     """
 
     def __init__(self, most: int = 1 << 16) -> None:
-        self._most = most  # of texts remembered, but for those of one document
+        self._most = most  # maximum number of texts, not counting those of one document
         self._known: dict[int, str] = {}
 
     def of(self, hashes: Sequence[int], vocab: Vocab) -> list[str]:
-        """The text of each hash."""
+        """Return the text of each hash."""
         known = self._known
         try:
             return list(map(known.__getitem__, hashes))
         except KeyError:
-            if len(known) > self._most:  # another thread may still be reading the old ones
+            if len(known) > self._most:  # not cleared in place: another thread may read it
                 known = self._known = {}
             texts = ((key, vocab.strings[key]) for key in set(hashes) - known.keys())
             known.update((key, text if text.strip() else "") for key, text in texts)
@@ -116,7 +114,7 @@ def has_words(doc: Doc) -> bool:
 
 
 def taken(doc: Doc) -> NDArray[np.bool_]:
-    """The tokens in entities set before, or blocked, ``(tokens,)``."""
+    """Return which tokens are in existing entities or blocked, ``(tokens,)``."""
     odd: NDArray[np.bool_] = _iob(doc) % 2 == 1
     return odd
 
@@ -127,15 +125,15 @@ def _iob(doc: Doc) -> NDArray[np.int64]:
 
 
 def clamped(doc: Doc, parts: Sequence[DocSentence], labels: Iterable[str]) -> list[DocSentence]:
-    """The pieces with what is set before as their annotation; the other tokens are unknown.
+    """Add the existing entities of a document as annotation; other tokens are unknown.
 
-    Where nothing is set they stay as they are, without annotation. Entities of none of the
-    labels, and blocked tokens, are annotated as outside any entity.
+    Sentences of a document without any stay unannotated. Entities with other labels, and blocked
+    tokens, are annotated as outside of entities.
 
     Args:
         doc: The document.
-        parts: Its pieces.
-        labels: Of the entities that may be annotated as such.
+        parts: Its sentences.
+        labels: The labels of entities that can be clamped.
     """
     fixed, known = taken(doc), frozenset(labels)
     if not fixed.any():
@@ -145,12 +143,12 @@ def clamped(doc: Doc, parts: Sequence[DocSentence], labels: Iterable[str]) -> li
 
 
 def moved(span: Span, places: Sequence[int]) -> Span:
-    """A span of the tokens the tagger saw, in the tokens of the document."""
+    """Map a span from the tagger's tokens to those of the document."""
     return Span(places[span.start], places[span.end - 1] + 1, span.label, span.score)
 
 
 def annotate(doc: Doc, spans: Sequence[Span], *, overwrite: bool) -> None:
-    """Set the entities of a document; what was set before is kept unless to be overwritten."""
+    """Set the entities of a document; existing ones are kept unless ``overwrite`` is true."""
     if not len(doc):
         return
     iob = _iob(doc)
@@ -167,13 +165,13 @@ def annotate(doc: Doc, spans: Sequence[Span], *, overwrite: bool) -> None:
 
 
 def stretches(doc: Doc, chosen: NDArray[np.bool_]) -> list[DocSpan]:
-    """The longest stretches of tokens that are all chosen, ``(tokens,)``."""
+    """Return the maximal runs of selected tokens, given a mask ``(tokens,)``."""
     edges = np.flatnonzero(np.diff(chosen.astype(np.int8), prepend=0, append=0)).tolist()
     return [doc[first:last] for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def given_ents(doc: Doc) -> list[Span]:
-    """Return the entities set before; what was given is certain, so their score is 1."""
+    """Return the existing entities, with score 1 since they are certain."""
     return [Span(ent.start, ent.end, ent.label_, 1.0) for ent in doc.ents]
 
 
@@ -182,9 +180,9 @@ def annotate_group(doc: Doc, key: str, given: Sequence[Span], found: Sequence[Sp
 
     Args:
         doc: The document.
-        key: Of the group.
-        given: The entities set before; their own ``_.score`` is left as it is.
-        found: The spans that were found around them.
+        key: The key of the group.
+        given: The existing entities; their ``_.score`` is not changed.
+        found: The predicted spans.
     """
     rows = [(DocSpan(doc, span.start, span.end, label=span.label), span.score) for span in given]
     rows += [(doc_span(doc, span), span.score) for span in without(found, given)]
@@ -194,13 +192,13 @@ def annotate_group(doc: Doc, key: str, given: Sequence[Span], found: Sequence[Sp
 
 
 def without(found: Iterable[Span], given: Iterable[Span]) -> list[Span]:
-    """Return what was found, those aside that were given."""
+    """Return the predicted spans that were not given."""
     known = {(span.start, span.end, span.label) for span in given}
     return [span for span in found if (span.start, span.end, span.label) not in known]
 
 
 def doc_span(doc: Doc, span: Span) -> DocSpan:
-    """A span of a document, with its score as ``_.score``."""
+    """Return a span of a document, with its score as ``_.score``."""
     found = DocSpan(doc, span.start, span.end, label=span.label)
     found._.score = span.score
     if isinstance(span, SpanWithAlternatives):
@@ -209,14 +207,14 @@ def doc_span(doc: Doc, span: Span) -> DocSpan:
 
 
 def _set_alternatives(span: DocSpan, alternatives: Iterable[Span]) -> None:
-    """Keep the alternatives of a span as plain values that go where its document goes."""
+    """Store the alternatives of a span as plain values, which are serialised with the document."""
     plain = [(other.start, other.end, other.label, other.score) for other in alternatives]
     kept: dict[Any, Any] = span.doc.user_data
     kept[ALTERNATIVES, span.start_char, span.end_char] = plain
 
 
 def _alternatives(span: DocSpan) -> list[tuple[DocSpan, float]]:
-    """The alternatives of a span with their probabilities, the most probable first."""
+    """Return the alternatives of a span with their probabilities, the most probable first."""
     kept: dict[Any, Any] = span.doc.user_data
     plain = kept.get((ALTERNATIVES, span.start_char, span.end_char), ())
     return [
@@ -231,14 +229,14 @@ if not DocSpan.has_extension("alternatives"):
 
 
 def gold(example: Example, parts: Sequence[DocSentence]) -> list[DocSentence]:
-    """The pieces of the predicted document, annotated with what is known of its entities.
+    """Annotate the sentences of the predicted document with the gold entities.
 
-    Tokens whose annotation is missing, or does not fit the tokens, are unknown; so are those of
-    entities that cross the boundary of a sentence.
+    Tokens without annotation, of misaligned entities, and of entities that cross sentence
+    boundaries are unknown.
 
     Args:
         example: An example.
-        parts: The pieces of ``example.predicted``.
+        parts: The sentences of ``example.predicted``.
     """
     reference = example.reference
     if not same_tokens(example.predicted, reference):
@@ -250,16 +248,16 @@ def gold(example: Example, parts: Sequence[DocSentence]) -> list[DocSentence]:
 
 
 def check_labels(parts: Iterable[DocSentence], labels: Sequence[str], name: str) -> None:
-    """Refuse annotation with labels that the component of that name does not have.
+    """Check that the component has the labels of all annotated spans.
 
     Raises:
-        ValueError: There is such an entity.
+        ValueError: A label is unknown.
     """
     lacking = {s.label for part in parts for s in part.sentence.spans or ()} - set(labels)
     if lacking:
         raise ValueError(
-            f"{name} has no label {min(lacking)!r}; its labels are {', '.join(labels)}; "
-            "give it the label with add_label"
+            f"{name} has no label {min(lacking)!r} (its labels are {', '.join(labels)}); "
+            "add it with add_label"
         )
 
 
@@ -269,18 +267,18 @@ def same_tokens(one: Doc, other: Doc) -> bool:
 
 
 def labels_of(examples: Iterable[Example]) -> list[str]:
-    """The labels of the entities of examples, sorted."""
+    """Return the labels of the entities of examples, sorted."""
     return sorted({ent.label_ for example in examples for ent in example.reference.ents})
 
 
 def _annotated(
     parts: Sequence[DocSentence], ents: Sequence[tuple[int, int, str]], free: NDArray[np.bool_]
 ) -> list[DocSentence]:
-    """The pieces with entities of the document as their spans, and free tokens as unknown.
+    """Annotate sentences with the entities of their document.
 
     Args:
-        parts: The pieces.
-        ents: Start, end and label of entities; those that cross pieces become unknown.
+        parts: The sentences.
+        ents: Start, end and label of entities; those that cross sentences become unknown.
         free: The tokens of the document that are unknown, ``(tokens,)``.
     """
     owner = np.full(len(free), -1)

@@ -1,4 +1,4 @@
-"""The layer's network: made for training documents, grown by labels, written down and read."""
+"""The network of the layer: created for training documents, extended by labels, serialised."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from ner.spacy_component.documents import UNSET, same_tokens, stretches
 from ner.spacy_component.layer import Layer, network_of, shim_of, tok2vec_of
 from ner.tagger import Tagger, load
 
-GIVEN = "tok2vec"  # the name of the network's part that reads the vectors of a tok2vec
-SHOWN = 3  # of each kind
+GIVEN = "tok2vec"  # the name of the embedding for the vectors of a tok2vec
+SHOWN = 3  # examples per warning
 
 
 def fit(model: Layer, vocab: Vocab, sentences: Sequence[Sentence], labels: Sequence[str]) -> None:
-    """Give the layer a fresh network, whose vocabularies are these sentences'.
+    """Create the network of a layer, with vocabularies from training sentences.
 
     Args:
         model: The layer.
-        vocab: Of the pipeline, for its vectors.
-        sentences: Of the training documents.
-        labels: Of the entities it is to find.
+        vocab: The vocabulary of the pipeline, for its vectors.
+        sentences: The sentences of the training documents.
+        labels: The labels to predict.
 
     Raises:
-        ValueError: The vectors of the pipeline are to be used, and it has none.
+        ValueError: Static vectors are requested, but the pipeline has none.
     """
     settings = dict(model.attrs["settings"])
     if model.attrs["static_vectors"]:
@@ -48,22 +48,22 @@ def fit(model: Layer, vocab: Vocab, sentences: Sequence[Sentence], labels: Seque
         settings["embeddings"] = {**(settings.get("embeddings") or {}), **given}
     every = tuple(Span(0, 1, label) for label in labels)
     plain = [replace(sentence, spans=None, unknown=frozenset()) for sentence in sentences]
-    bearer = replace(plain[0], spans=every)  # build reads the labels off the spans
+    bearer = replace(plain[0], spans=every)  # `build` takes the labels from spans
     network = build([bearer, *plain[1:]], **settings)
     shim_of(model).network = network.eval().to(get_torch_default_device())
 
 
 def vector_table(vocab: Vocab) -> dict[str, Any]:
-    """The vectors of a pipeline, as ``ner.embeddings.VectorEmbedding`` takes them.
+    """Return the vectors of a pipeline for ``ner.embeddings.VectorEmbedding``.
 
     Raises:
-        ValueError: There are none, or they are floret's, which belong to no words.
+        ValueError: There are none, or they are floret vectors, which have no words.
     """
     vectors = vocab.vectors
     if vectors.mode != "default" or not vectors.n_keys or not vectors.shape[1]:
         raise ValueError(
-            "include_static_vectors needs a pipeline with a vector for each word; this one has "
-            f"{len(vectors)} of mode {vectors.mode!r}; give --paths.vectors another"
+            "include_static_vectors needs a pipeline with word vectors; this one has "
+            f"{len(vectors)} in mode {vectors.mode!r}. Set --paths.vectors to another pipeline"
         )
     rows = {vocab.strings[key]: row for key, row in vectors.key2row.items() if row >= 0}
     data = get_current_ops().to_numpy(vectors.data)  # type: ignore[no-untyped-call]
@@ -71,7 +71,7 @@ def vector_table(vocab: Vocab) -> dict[str, Any]:
 
 
 def grow(model: Layer, labels: Sequence[str]) -> None:
-    """Give the network of the layer more labels; what it knows stays bit for bit."""
+    """Extend the network of a layer by labels; existing weights are unchanged."""
     old = network_of(model)
     settings = old.settings()
     settings["labels"] = [*old.labels, *labels]
@@ -80,21 +80,21 @@ def grow(model: Layer, labels: Sequence[str]) -> None:
     shim_of(model).network = new.eval().to(old.device)
 
 
-def told(examples: Sequence[Example], name: str) -> list[str]:
-    """Describe missing annotation, a line for each kind.
+def annotation_gaps(examples: Sequence[Example], name: str) -> list[str]:
+    """Describe missing and misaligned annotation, one line per kind.
 
     Args:
         examples: All training examples.
-        name: Of the component.
+        name: The name of the component.
     """
     kinds = {
-        "entities that do not fit the tokens": [line for eg in examples for line in _unaligned(eg)],
-        "stretches of tokens without annotation": [
+        "entities not aligned with tokens": [line for eg in examples for line in _unaligned(eg)],
+        "runs of tokens without annotation": [
             _shown(gap) for eg in examples for gap in _gaps(eg.reference)
         ],
     }
     return [
-        f"{name}: {what}, left open: {len(found):,}, such as {'; '.join(found[:SHOWN])}"
+        f"{name}: {what}, treated as unknown: {len(found):,}, e.g. {'; '.join(found[:SHOWN])}"
         for what, found in kinds.items()
         if found
     ]
@@ -115,9 +115,9 @@ def _unaligned(example: Example) -> Iterator[str]:
 
 
 def _gaps(doc: Doc) -> list[DocSpan]:
-    """Yield the longest runs of tokens without annotation.
+    """Return the maximal runs of tokens without annotation.
 
-    A document without any annotation is none: it is there for its words.
+    None for a document without any annotation, which is only used for its words.
     """
     if not doc.has_annotation("ENT_IOB"):
         return []
@@ -132,10 +132,10 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
     """A component whose state is a tagger, the weights of a tok2vec, and a few settings.
 
     Attributes:
-        cfg: What is kept beside the weights, as JSON holds it.
-        model: The layer, perhaps with a tok2vec inside.
-        device: Where the tagger runs; ``None`` follows ``spacy.require_gpu``.
-        labels: The labels of the entities it finds.
+        cfg: Further state, as JSON values.
+        model: The layer, which may contain a tok2vec.
+        device: The device of the tagger; ``None`` follows ``spacy.require_gpu``.
+        labels: The labels of the entities it predicts.
         tagger: The tagger; ``None`` before training or loading.
     """
 
@@ -144,11 +144,11 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
     device: str | None
 
     def torch_device(self) -> str:
-        """Return the device of the tagger, as torch names it."""
+        """Return the torch name of the tagger's device."""
         return self.device or str(get_torch_default_device())
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the component: its folder is a model directory, which ``ner.load`` reads too."""
+        """Write the component to a model directory, which ``ner.load`` can read, too."""
         folder = Path(path)
         if self.tagger is not None and "model" not in exclude:
             self.tagger.save(folder)
@@ -161,7 +161,7 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
             )
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
-        """Read what ``to_disk`` wrote, or any model directory."""
+        """Read a component from ``to_disk``, or any model directory."""
         folder = Path(path)
         if (folder / "cfg").is_file() and "cfg" not in exclude:
             self.cfg.update(json.loads((folder / "cfg").read_text(encoding="utf-8")))
@@ -173,7 +173,7 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """The component as bytes."""
+        """Serialise the component."""
         tagger, tok2vec = self.tagger, tok2vec_of(self.model)
         parts = {
             "cfg": lambda: json.dumps({**self.cfg, "labels": self.labels}).encode(),
@@ -184,7 +184,7 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
         return data
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> Self:
-        """Read what ``to_bytes`` gave."""
+        """Read a component from ``to_bytes``."""
 
         def take_model(model: bytes) -> None:
             self.tagger = Tagger.from_bytes(model, device=self.torch_device()) if model else None

@@ -1,8 +1,8 @@
-"""The network as a layer of thinc, which is what spaCy trains.
+"""The network as a thinc layer, which spaCy trains.
 
-thinc's own wrapper for torch flips the network between training and evaluation at every
-prediction, which threads that share it would see; writes weights by pickle; and overlooks the
-averaged weights of thinc's optimizers. This one does none of it.
+thinc's own wrapper for torch switches the network between training and evaluation mode at every
+prediction, which is not thread-safe; pickles weights; and ignores the averaged weights of thinc's
+optimizers. This layer does not.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ner.tagger import Tagger
 
 Layer = Model[Any, Any]
 
-REMEMBERED = 1 << 16  # distinct tokens
+REMEMBERED = 1 << 16  # maximum number of cached tokens
 
 
 class NetworkShim(Shim):
-    """Holds a network for thinc: updates it, lends it other weights, writes it down.
+    """Wraps a network for thinc: updates, temporarily replaces and serialises its weights.
 
     Attributes:
-        version: Grows whenever the weights change, so that what was made of them can be renewed.
+        version: Incremented whenever the weights change, to invalidate what depends on them.
     """
 
     def __init__(self, network: Scorer | None = None) -> None:
@@ -43,7 +43,7 @@ class NetworkShim(Shim):
 
     @property
     def network(self) -> Scorer | None:
-        """The network, always in evaluation mode but for the forward pass of an update."""
+        """The network, in evaluation mode except during the forward pass of an update."""
         network: Scorer | None = self._model
         return network
 
@@ -60,7 +60,7 @@ class NetworkShim(Shim):
         return self._table
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Let thinc's optimizer change the weights by the gradients that have come together."""
+        """Update the weights by the accumulated gradients with thinc's optimizer."""
         if self.network is None:
             return
         for name, weight in self.network.named_parameters():
@@ -70,16 +70,16 @@ class NetworkShim(Shim):
             gradient: Any = torch2xp(weight.grad)
             changed, _ = optimizer((self.id, name), own, gradient)
             new = xp2torch(changed, device=weight.device)
-            # Were the weights to become what came back, which may be a view of them, each step
-            # would add a link to a chain of views.
+            # Copy, since the result may be a view of the weights, and assigning it would add a
+            # link to a chain of views at each step.
             if new.data_ptr() != weight.data_ptr():
                 weight.data.copy_(new)
-            weight.grad = None  # not zeroed in place: who asked for the gradient may keep it
+            weight.grad = None  # not zeroed in place: a caller may keep the gradient
         self.version += 1
 
     @contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
-        """Lend the network other weights, such as an optimizer's averages."""
+        """Use other weights, such as an optimizer's averages, while the block runs."""
         weights = dict(self.network.named_parameters()) if self.network is not None else {}
         lent = {name: params[self.id, name] for name in weights if (self.id, name) in params}
         own = {name: weights[name].data for name in lent}
@@ -98,7 +98,7 @@ class NetworkShim(Shim):
             self.network.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
 
     def to_bytes(self) -> bytes:
-        """The network as the bytes of a model directory; nothing is pickled."""
+        """Serialise the network as a model directory, without pickle."""
         return b"" if self.network is None else Tagger(self.network).to_bytes()
 
     def from_bytes(self, data: bytes) -> NetworkShim:
@@ -115,7 +115,7 @@ def shim_of(model: Layer) -> NetworkShim:
 
 
 def network_of(model: Layer) -> Scorer:
-    """The network of a layer that has one."""
+    """Return the network of a layer, which must have one."""
     network = shim_of(model).network
     assert network is not None, "the layer was neither fitted nor loaded"
     return network
@@ -127,9 +127,9 @@ class Scored:
 
     Attributes:
         pieces: The sentences of each document.
-        emissions: Of all of them in their order, by each stack of the network,
+        emissions: The emissions of all sentences by each stack of the network,
             ``(stacks, sentences, length, tags)``.
-        lengths: Their tokens, ``(sentences,)``.
+        lengths: Their number of tokens, ``(sentences,)``.
     """
 
     pieces: tuple[tuple[DocSentence, ...], ...]
@@ -140,13 +140,13 @@ class Scored:
 def bilstm_crf(
     settings: Mapping[str, Any], *, static_vectors: bool = False, tok2vec: Layer | None = None
 ) -> Layer:
-    """A layer that reads documents and gives what ``Scored`` says.
+    """Create a layer from documents to ``Scored``.
 
     Args:
-        settings: Of ``ner.network.build``, for when the layer is fitted.
-        static_vectors: Whether the vectors of the pipeline are an embedding.
-        tok2vec: A layer from documents to the vectors of their tokens, which are an embedding
-            then. It may be a listener, to which another component's layer gives them.
+        settings: The arguments of ``ner.network.build``, used when the layer is fitted.
+        static_vectors: Whether to use the vectors of the pipeline as an embedding.
+        tok2vec: A layer from documents to the vectors of their tokens, to use as an embedding. It
+            may be a listener to the layer of another component.
     """
     return Model(
         "ner_crf",
@@ -163,12 +163,12 @@ def bilstm_crf(
 
 
 def tok2vec_of(model: Layer) -> Layer | None:
-    """The layer inside that gives vectors of tokens, if there is one."""
+    """Return the tok2vec inside a layer, if there is one."""
     return model.layers[0] if model.layers else None
 
 
 def read(model: Layer, docs: Sequence[Doc]) -> list[list[DocSentence]]:
-    """The sentences of documents, with the vectors of their tokens where the layer has such."""
+    """Return the sentences of documents, with token vectors if the layer has a tok2vec."""
     rows = [pieces(doc, use_sents=model.attrs["use_sents"]) for doc in docs]
     tok2vec = tok2vec_of(model)
     return rows if tok2vec is None else _with_vectors(rows, tok2vec.predict(docs))
@@ -185,14 +185,14 @@ def _with_vectors(
 
 
 def loss(network: Scorer, scored: Scored, gold: Sequence[DocSentence]) -> tuple[float, Tensor]:
-    """The loss of scored documents, in nats a sentence, and its gradient.
+    """Return the loss of scored documents, in nats per sentence, and its gradient.
 
-    The gradient of the CRF's own weights is added to them; that of the emissions is given back.
+    The gradient of the CRF's weights is added to them; that of the emissions is returned.
 
     Args:
-        network: The network that scored them.
-        scored: Documents.
-        gold: Their pieces in the same order, annotated.
+        network: The network that scored the documents.
+        scored: The scored documents.
+        gold: Their annotated sentences, in the same order.
     """
     emissions = scored.emissions.detach().requires_grad_()
     number = {tag: place for place, tag in enumerate(network.tags)}
@@ -218,11 +218,11 @@ def loss(network: Scorer, scored: Scored, gold: Sequence[DocSentence]) -> tuple[
 def drift(model: Layer, scored: Scored, old: Layer, docs: Sequence[Doc]) -> tuple[float, Tensor]:
     """Return the mean squared difference to an older layer's emissions, and half its gradient.
 
-    Tags the older layer does not know are left free.
+    Tags that the older layer does not have are ignored.
 
     Args:
         model: The layer.
-        scored: What it makes of the documents.
+        scored: Its output for the documents.
         old: The older layer.
         docs: The documents.
     """
@@ -231,7 +231,7 @@ def drift(model: Layer, scored: Scored, old: Layer, docs: Sequence[Doc]) -> tupl
     places = [tags.index(tag) for tag in known]
     difference = torch.zeros_like(scored.emissions)
     difference[..., places] = scored.emissions.detach()[..., places] - before
-    tokens = scored.lengths.sum() * len(difference)  # as each stack sees them
+    tokens = scored.lengths.sum() * len(difference)  # each stack scores every token
     inside = torch.arange(difference.shape[2], device=difference.device) < scored.lengths[:, None]
     difference *= inside.unsqueeze(2)
     return float((difference**2).sum() / tokens), difference / tokens
@@ -275,7 +275,7 @@ def _given(network: Scorer, batch: Batch) -> Tensor | None:
 def _by_document(
     docs: Sequence[Doc], rows: Sequence[Sequence[DocSentence]], gradient: Tensor
 ) -> list[Any]:
-    """The gradient of the vectors of each document's tokens, ``(tokens, width)``; 0 at blanks."""
+    """Return the gradient of each document's vectors, ``(tokens, width)``; 0 at white space."""
     ops = get_current_ops()
     sentences = iter(gradient)
     found = []
@@ -289,7 +289,7 @@ def _by_document(
 
 @contextmanager
 def _mode(network: Scorer, dropout: float, is_train: bool) -> Iterator[None]:
-    """Have the network in training mode, with this dropout, where it is to be trained."""
+    """Put the network in training mode with this dropout while the block runs, if training."""
     if not is_train:
         yield
         return

@@ -1,7 +1,7 @@
 """Atomic files and directories: written beside their target, flushed, then renamed.
 
-What is being written is called ``.NAME.part``, and its writer holds the lock ``.NAME.part.lock``.
-Nobody holds the lock on what a killed process left behind: the next writer removes it.
+An unfinished file is called ``.NAME.part``, and its writer holds the lock ``.NAME.part.lock``. If a
+process was killed, nobody holds the lock any more, and the next writer removes the file.
 """
 
 from __future__ import annotations
@@ -23,25 +23,29 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # only writing fails so, reading never
-_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # by a file system
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors that only writing causes
+_UNSUPPORTED = (
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+)  # not supported by a file system
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "w", *, encoding: str | None = None) -> Iterator[IO[Any]]:
-    """Open a file that takes its name only when it is completely on disk.
+    """Open a file that replaces ``path`` only when it is completely on disk.
 
-    Whatever goes wrong inside the block, the file that had the name before is untouched. A link is
-    followed, and the file keeps its permissions. A pipe, a device or ``/dev/stdout``
-    cannot be replaced and is written directly.
+    If the block fails, the existing file is unchanged. Links are followed, and permissions are
+    kept. A pipe, a device or ``/dev/stdout`` cannot be replaced and is written directly.
 
     Args:
-        path: The name the file will have.
+        path: The file to write.
         mode: ``"w"`` for text (UTF-8 by default) or ``"wb"``.
         encoding: The encoding of text.
 
     Raises:
-        OSError: The file cannot be written; the error says which.
+        OSError: The file cannot be written; the error names it.
     """
     encoding, newline = (None, None) if "b" in mode else (encoding or "utf-8", "\n")
     before = path.stat().st_mode if path.exists() else stat.S_IFREG
@@ -72,17 +76,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_directory(path: Path, *, holds: str | None = None) -> Iterator[Path]:
-    """Give a new directory that replaces ``path`` only when it is completely on disk.
+    """Create a directory that replaces ``path`` only when it is completely on disk.
 
-    The old directory is swapped out in one step where the system can exchange two names;
-    elsewhere it is moved aside first, and ``recover`` puts it back after a crash in between.
+    If the system can exchange two names, the old directory is replaced in one step. Otherwise it is
+    moved aside first, and ``recover`` restores it after a crash in between.
 
     Args:
-        path: The name the directory will have.
-        holds: The name of a file in what may be replaced; see ``check_replaceable``.
+        path: The directory to write.
+        holds: The name of a file that a replaceable directory has; see ``check_replaceable``.
 
     Raises:
-        OSError: The directory cannot be written; the error says which.
+        OSError: The directory cannot be written; the error names it.
     """
     check_replaceable(path, holds=holds)
     with _beside(path, Path.mkdir) as (fresh, target):
@@ -96,29 +100,29 @@ def atomic_directory(path: Path, *, holds: str | None = None) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path, *, holds: str | None = None) -> None:
-    """Check that replacing a directory loses nothing of somebody else's.
+    """Check that writing a directory does not overwrite other files.
 
     Args:
-        path: A directory that is to be written; nothing, or an empty directory, may be there.
-        holds: A directory with a file of this name may be there too.
+        path: The directory to write; it may be missing or empty.
+        holds: A directory with a file of this name may be replaced, too.
 
     Raises:
-        FileExistsError: Something else is.
+        FileExistsError: The path is something else.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if holds is not None and (path / holds).is_file():
         return
-    why = "is no empty directory" if holds is None else f"has no {holds} in it"
-    told = f"is there already, {why}, and is left as it is; give another name"
-    raise FileExistsError(errno.EEXIST, told, str(path))
+    why = "is not an empty directory" if holds is None else f"does not contain {holds}"
+    message = f"already exists and {why}, so it is not overwritten; choose another name"
+    raise FileExistsError(errno.EEXIST, message, str(path))
 
 
 def recover(path: Path) -> None:
-    """Put back a directory that a crash left moved aside, unless somebody is exchanging it now."""
+    """Restore a directory that a crash left moved aside, unless it is being replaced now."""
     if path.exists() or not _aside(path).exists():
         return
-    with contextlib.suppress(OSError):  # who may not write here finds it missing
+    with contextlib.suppress(OSError):  # without write permission it stays missing
         lock = acquire(beside(Path(os.path.realpath(path)), "lock"))
         if lock is None:
             return
@@ -129,7 +133,7 @@ def recover(path: Path) -> None:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what killed processes left in a folder of files or directories being written."""
+    """Remove unfinished files and directories of killed processes from a folder."""
     for lock in folder.glob(".*.lock"):
         _remove_if_stale(lock.with_suffix(""))
     for part in folder.glob(".*.part"):
@@ -144,14 +148,14 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def _beside(path: Path, make: Callable[..., None]) -> Iterator[tuple[Path, Path]]:
-    """Create something beside what it will replace, and remove it at the end if it still exists.
+    """Create an unfinished file or directory, and remove it at the end if it still exists.
 
     Args:
-        path: What it will replace, as the user calls it.
-        make: Makes a file or a directory, which must not exist.
+        path: The path to replace, as the user wrote it.
+        make: Creates the file or directory, which must not exist.
 
     Yields:
-        The new one, and what it will replace, with links followed.
+        The unfinished one, and the path to replace, with links resolved.
     """
     target = Path(os.path.realpath(path))
     fresh = beside(target, "part")
@@ -172,10 +176,10 @@ def _beside(path: Path, make: Callable[..., None]) -> Iterator[tuple[Path, Path]
 
 
 def _made(target: Path, make: Callable[..., None]) -> tuple[Path, BaseFileLock]:
-    """Make ``.NAME.part``, or one with a random name while another writer holds that.
+    """Create ``.NAME.part``, or one with a random name if another writer holds that.
 
     Returns:
-        Its name and the lock on it.
+        Its path and the lock on it.
     """
     fresh = beside(target, "part")
     while True:
@@ -199,7 +203,7 @@ def _lock_of(part: Path) -> Path:
 
 
 def _remove_if_stale(part: Path) -> None:
-    """Remove what a killed process was writing, but nothing that is still being written."""
+    """Remove an unfinished file, unless it is still being written."""
     lock = acquire(_lock_of(part))
     if lock is None:
         return
@@ -225,7 +229,7 @@ def _is_of(error: OSError, fresh: Path) -> bool:
 
 
 def _keep_mode(fresh: Path, mode: int) -> None:
-    """Give a file the permissions of the one it replaces, if there is one."""
+    """Copy the permissions of the file to replace, if there is one."""
     now = stat.S_IMODE(fresh.stat().st_mode)
     if mode in (0, now):
         return
@@ -233,17 +237,17 @@ def _keep_mode(fresh: Path, mode: int) -> None:
         fresh.chmod(mode)
     except OSError as error:
         if error.errno not in (*_UNSUPPORTED, errno.EPERM) or now & ~mode:
-            raise  # others could read what they could not before
+            raise  # the new file would be readable by more users
 
 
 def _flush_path(path: Path) -> None:
     """Make the content of a file, or the names in a directory, durable."""
-    how = os.O_RDONLY if os.name == "posix" else os.O_RDWR  # Windows flushes what may be written
+    how = os.O_RDONLY if os.name == "posix" else os.O_RDWR  # Windows needs write access to flush
     try:
         handle = os.open(path, how)
     except PermissionError:
         if path.is_dir():
-            return  # Windows opens no directories
+            return  # Windows cannot open directories
         raise
     try:
         _flush(handle, path)
@@ -261,7 +265,7 @@ def _flush(handle: int, path: Path) -> None:
 
 
 def _aside(path: Path) -> Path:
-    """Return where a directory is while another takes its name; ``.`` has such a place too."""
+    """Return the path that a directory is moved to while it is replaced."""
     return beside(Path(os.path.realpath(path)), "old")
 
 
@@ -271,14 +275,14 @@ def _put_back(path: Path) -> None:
 
 
 def _exchange(new: Path, path: Path) -> None:
-    """Give ``new`` the name ``path``, and remove what had it; the caller holds the lock on it."""
+    """Rename ``new`` to ``path`` and remove the old directory; the caller holds the lock."""
     if not path.exists():
         new.replace(path)
         return
     if _swap(new, path):
         _remove(new)
         return
-    new.lstat()  # not to move the old one aside for what somebody has removed meanwhile
+    new.lstat()  # fail before moving the old one aside if ``new`` was removed in the meantime
     aside = _aside(path)
     shutil.rmtree(aside, ignore_errors=True)
     path.replace(aside)
@@ -291,7 +295,7 @@ def _exchange(new: Path, path: Path) -> None:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Exchange two names in one step (Linux ``renameat2``); whether that was possible."""
+    """Exchange two names in one step (Linux ``renameat2``); return whether it succeeded."""
     import ctypes  # costs milliseconds, and only a replaced directory needs it
 
     try:

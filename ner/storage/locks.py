@@ -18,8 +18,8 @@ from weakref import WeakValueDictionary
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-LONGEST_NAME = 255  # bytes of a file's name, as most systems have it
-SPARE = 32  # of these, reserved for `.`, a random part and `.part.lock`
+LONGEST_NAME = 255  # bytes of a file name on most systems
+SPARE = 32  # bytes of them reserved for `.`, a random part and `.part.lock`
 POLL = 0.01  # seconds between two attempts at a lock that another process holds
 
 
@@ -43,7 +43,7 @@ def acquire(file: Path, *, wait: bool = False) -> BaseFileLock | None:
     Raises:
         OSError: The file cannot be created.
     """
-    from filelock import FileLock, Timeout  # 20 ms, and only writers need it
+    from filelock import FileLock, Timeout  # takes 20 ms, and only writers need it
 
     lock = FileLock(file, thread_local=False, poll_interval=POLL)
     try:
@@ -54,7 +54,7 @@ def acquire(file: Path, *, wait: bool = False) -> BaseFileLock | None:
 
 
 def release(lock: BaseFileLock) -> None:
-    """Release a lock and remove its file; do nothing in a forked process, which holds none."""
+    """Release a lock and remove its file; do nothing in a forked process, which has no lock."""
     if not lock.is_locked:
         return
     with contextlib.suppress(OSError):  # Windows removes the file itself
@@ -67,10 +67,10 @@ def directory_lock(path: Path) -> Iterator[None]:
     """Prevent others from replacing a directory while the block runs.
 
     Raises:
-        OSError: The lock's file cannot be created beside the directory.
+        OSError: The lock file cannot be created.
     """
     lock = acquire(beside(Path(os.path.realpath(path)), "lock"), wait=True)
-    assert lock is not None, "it was waited for"
+    assert lock is not None, "acquire waited for the lock"
     try:
         yield
     finally:
@@ -84,18 +84,18 @@ class RunLock:
         folder: The folder, with links resolved.
 
     Raises:
-        BlockingIOError: Another process holds it.
-        OSError: The lock's file cannot be created.
+        BlockingIOError: Another process holds the lock.
+        OSError: The lock file cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
         self._lock = acquire(beside(folder, "running"))
         if self._lock is None:
-            raise BlockingIOError(errno.EAGAIN, "another process holds it", str(folder))
+            raise BlockingIOError(errno.EAGAIN, "in use by another process", str(folder))
 
     @property
     def in_place(self) -> bool:
-        """Return whether its file is still in the place where other processes look for it."""
+        """Whether the lock file still exists, where other processes look for it."""
         return self._lock is not None and Path(self._lock.lock_file).exists()
 
     def __del__(self) -> None:
@@ -103,7 +103,7 @@ class RunLock:
             release(lock)
 
 
-_RUN_LOCKS: WeakValueDictionary[Path, RunLock] = WeakValueDictionary()  # those of this process
+_RUN_LOCKS: WeakValueDictionary[Path, RunLock] = WeakValueDictionary()  # of this process
 
 
 def run_lock(folder: Path) -> RunLock:
@@ -113,8 +113,8 @@ def run_lock(folder: Path) -> RunLock:
         folder: The folder; it is created if it is missing.
 
     Raises:
-        BlockingIOError: Another process holds it.
-        OSError: It cannot be created.
+        BlockingIOError: Another process holds the lock.
+        OSError: The folder or the lock file cannot be created.
     """
     target = Path(os.path.realpath(folder))
     target.mkdir(parents=True, exist_ok=True)
