@@ -38,6 +38,7 @@ VERBS = {
     "export": "write a model so that it runs without torch",
     "bench": "measure how fast a model tags a file here",
     "check": "say what a corpus is like and what is wrong with it",
+    "agreement": "measure how far annotators of the same sentences agree",
     "compare": "test whether two sets of predictions differ by more than chance",
     "convert": "turn one format or scheme into another",
     "suspects": "rank annotation by how likely it is to be wrong",

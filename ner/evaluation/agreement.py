@@ -1,0 +1,296 @@
+"""Agreement of several annotators of the same sentences, and what they agree on.
+
+F1 between two annotators takes one for gold; it is the same either way. Cohen's kappa (1960) and
+Krippendorff's alpha (2011, nominal, with missing values) correct for chance. On tokens a value is
+the label of the entity or O; since most tokens are O for everyone, both are also given on the
+tokens that someone has in an entity. On spans the units are all stretches that someone marked, and
+a value is the label or nothing: there is no count of stretches that nobody marked, so agreement by
+chance is overestimated, and F1 is what kappa tends to with many of them (Hripcsak and Rothschild
+2005).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+from ner.evaluation.pairs import Pair, place
+from ner.evaluation.score import Score, Section, label_scores, percent, table
+from ner.schemes import OUTSIDE
+from ner.sentence import Sentence, Span
+
+NOTHING = "nothing"  # what an annotator has where others have a span
+Value = str | None  # the value an annotator gives a unit; None where the annotation is missing
+Units = Sequence[Sequence[Value]]
+Annotators = Sequence[Sequence[Sentence]]
+
+
+def cohen_kappa(units: Units) -> float | None:
+    """Return Cohen's kappa of two annotators; ``None`` where chance alone would agree always.
+
+    Args:
+        units: The values that the two give each unit; others are left out.
+    """
+    both = [(one, other) for one, other in units if one is not None and other is not None]
+    if not both:
+        return None
+    first, second = (Counter(column) for column in zip(*both, strict=True))
+    agreed = sum(one == other for one, other in both) / len(both)
+    chance = sum(first[value] * second[value] for value in first) / len(both) ** 2
+    return None if chance == 1.0 else (agreed - chance) / (1.0 - chance)
+
+
+def krippendorff_alpha(units: Units) -> float | None:
+    """Return Krippendorff's alpha for nominal values; ``None`` where all values are the same.
+
+    Args:
+        units: The values that the annotators give each unit; a unit with one value tells nothing.
+    """
+    totals: Counter[str] = Counter()
+    differing = 0.0
+    for unit in units:
+        counts = Counter(value for value in unit if value is not None)
+        given = counts.total()
+        if given < 2:
+            continue
+        totals += counts
+        differing += (given**2 - sum(n**2 for n in counts.values())) / (given - 1)
+    all_ = totals.total()
+    expected = all_**2 - sum(n**2 for n in totals.values())
+    return None if expected == 0 else 1.0 - (all_ - 1) * differing / expected
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A stretch of tokens of which annotators say different things.
+
+    Attributes:
+        sentence: The index of the sentence, from 0.
+        place: The file and line of its first token, for the first annotator.
+        words: Its tokens.
+        said: The label that each annotator gives it, or ``nothing``; ``None`` where missing.
+    """
+
+    sentence: int
+    place: str
+    words: str
+    said: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Agreement(Section):
+    """The agreement of annotators.
+
+    Attributes:
+        names: The annotators.
+        sentences: The number of sentences that at least two of them annotated.
+        f1: The F1 between two annotators, over all labels.
+        labels: The same by label.
+        kappa: Cohen's kappa of two annotators on tokens, tokens in entities and spans.
+        alpha: Krippendorff's alpha of all on the same.
+        disputes: The stretches on which they differ, in the order of the file.
+    """
+
+    names: tuple[str, ...]
+    sentences: int
+    f1: Mapping[tuple[str, str], float]
+    labels: Mapping[tuple[str, str], Mapping[str, Score]]
+    kappa: Mapping[tuple[str, str], Mapping[str, float | None]]
+    alpha: Mapping[str, float | None]
+    disputes: tuple[Dispute, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures and disputes as JSON holds them."""
+        return {
+            "annotators": list(self.names),
+            "sentences": self.sentences,
+            "pairs": [
+                {
+                    "annotators": list(pair),
+                    "f1": f1,
+                    "labels": {name: score.f1 for name, score in self.labels[pair].items()},
+                    "kappa": dict(self.kappa[pair]),
+                }
+                for pair, f1 in self.f1.items()
+            ],
+            "alpha": dict(self.alpha),
+            "disputes": [
+                {
+                    "sentence": one.sentence,
+                    "place": one.place,
+                    "text": one.words,
+                    "labels": dict(zip(self.names, one.said, strict=True)),
+                }
+                for one in self.disputes
+            ],
+        }
+
+    def lines(self) -> list[str]:
+        """The figures as text; the disputes are for `ner agreement` to list."""
+        kinds = list(self.alpha)
+        rows: list[list[object]] = [["", "F1", *(f"kappa, {kind}" for kind in kinds)]]
+        for pair, f1 in self.f1.items():
+            kappas = (_figure(self.kappa[pair][kind]) for kind in kinds)
+            rows.append([" and ".join(pair), percent(f1), *kappas])
+        if len(self.names) == 2:
+            (scores,) = self.labels.values()
+            rows += [
+                [f"  {label}", percent(score.f1)] + [""] * len(kinds)
+                for label, score in sorted(scores.items())
+            ]
+        alphas = ", ".join(f"{_figure(value)} ({kind})" for kind, value in self.alpha.items())
+        return [
+            f"{self.sentences:,} sentences that at least two annotated",
+            *table(rows),
+            f"Krippendorff's alpha: {alphas}",
+            f"{len(self.disputes):,} stretches in dispute",
+        ]
+
+
+def _figure(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def measure_agreement(annotators: Annotators, names: Sequence[str]) -> Agreement:
+    """Measure the agreement of annotators of the same sentences.
+
+    Args:
+        annotators: The sentences of each; ``None`` as spans means that the annotator skipped one.
+        names: The annotators.
+
+    Raises:
+        ValueError: There are fewer than two, or their sentences differ.
+    """
+    rows = list(_aligned(annotators, names))
+    tokens = [unit for row in rows for unit in _token_units(row)]
+    spans = [unit for row in rows for unit in _span_units(row).values()]
+    inside = [unit for unit in tokens if set(unit) - {None, OUTSIDE}]
+    kinds = {"tokens": tokens, "tokens in entities": inside, "spans": spans}
+    f1, labels, kappa = {}, {}, {}
+    for one, other in combinations(range(len(names)), 2):
+        key = (names[one], names[other])
+        both = ((row[one].spans, row[other].spans) for row in rows)
+        labels[key] = label_scores(
+            Pair(tuple(sorted(gold)), tuple(sorted(said)))
+            for gold, said in both
+            if gold is not None and said is not None
+        )
+        f1[key] = sum(labels[key].values(), Score()).f1
+        kappa[key] = {
+            kind: cohen_kappa([(unit[one], unit[other]) for unit in units])
+            for kind, units in kinds.items()
+        }
+    disputes = [one for number, row in enumerate(rows) for one in _disputes(number, row, names[0])]
+    return Agreement(
+        tuple(names),
+        sum(sum(one.spans is not None for one in row) > 1 for row in rows),
+        f1,
+        labels,
+        kappa,
+        {kind: krippendorff_alpha(units) for kind, units in kinds.items()},
+        tuple(disputes),
+    )
+
+
+def merged(
+    annotators: Annotators, names: Sequence[str], votes: int | None = None
+) -> Iterator[Sentence]:
+    """Yield the sentences with what annotators agree on; the tokens in dispute are left open.
+
+    A span that at least so many have is taken, unless another such span overlaps it; one of which
+    as many say that nothing is there is dropped; the tokens of all others become unknown.
+
+    Args:
+        annotators: The sentences of each.
+        names: The annotators.
+        votes: How many must agree; all who annotated a sentence, if nothing is given.
+
+    Raises:
+        ValueError: There are fewer than two annotators, or their sentences differ.
+    """
+    for row in _aligned(annotators, names):
+        given = [one for one in row if one.spans is not None]
+        if not given:
+            yield row[0]
+            continue
+        needed = len(given) if votes is None else min(votes, len(given))
+        marked = Counter(span for one in given for span in set(one.spans or ()))
+        passed = [span for span, count in marked.items() if count >= needed]
+        kept = [span for span in passed if not any(_cross(span, other) for other in passed)]
+        open_ = frozenset().union(*(one.unknown for one in given))
+        for span in marked.keys() - set(kept):
+            free = sum(not any(_touch(span, own) for own in one.spans or ()) for one in given)
+            if free < needed:
+                open_ |= frozenset(range(span.start, span.end))
+        open_ -= {token for span in kept for token in range(span.start, span.end)}
+        bare = [Span(span.start, span.end, span.label) for span in sorted(kept)]
+        yield replace(given[0], spans=tuple(bare), unknown=open_, tags=None)
+
+
+def _touch(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _cross(one: Span, other: Span) -> bool:
+    """Return whether two different spans overlap."""
+    return one != other and _touch(one, other)
+
+
+def _aligned(annotators: Annotators, names: Sequence[str]) -> Iterator[tuple[Sentence, ...]]:
+    """Yield each sentence as all have it.
+
+    Raises:
+        ValueError: There are fewer than two annotators, or their sentences differ.
+    """
+    if len(annotators) < 2:
+        raise ValueError("agreement needs at least two annotators")
+    counts = {name: len(given) for name, given in zip(names, annotators, strict=True)}
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{name} has {count:,}" for name, count in counts.items())
+        raise ValueError(f"expected the same sentences in the same order: {said} sentences")
+    for number, row in enumerate(zip(*annotators, strict=True)):
+        for name, other in zip(names, row, strict=True):
+            if other.tokens != row[0].tokens:
+                here, there = place(names[0], row[0], number), place(name, other, number)
+                raise ValueError(f"{there}: other tokens than in {here}")
+        yield row
+
+
+def _token_units(row: Iterable[Sentence]) -> list[tuple[Value, ...]]:
+    """The label of each token, or O, as each annotator has it."""
+    columns: list[list[Value]] = []
+    for sentence in row:
+        values: list[Value] = [None if sentence.spans is None else OUTSIDE] * len(sentence)
+        for span in sentence.spans or ():
+            values[span.start : span.end] = [span.label] * (span.end - span.start)
+        for token in sentence.unknown:
+            values[token] = None
+        columns.append(values)
+    return list(zip(*columns, strict=True))
+
+
+def _span_units(row: Sequence[Sentence]) -> dict[tuple[int, int], tuple[Value, ...]]:
+    """The label, or nothing, of each stretch that someone marked, as each annotator has it."""
+    own = [{(span.start, span.end): span.label for span in one.spans or ()} for one in row]
+    stretches = sorted({stretch for spans in own for stretch in spans})
+    return {
+        stretch: tuple(
+            spans.get(stretch, NOTHING if _annotated(sentence, stretch) else None)
+            for sentence, spans in zip(row, own, strict=True)
+        )
+        for stretch in stretches
+    }
+
+
+def _annotated(sentence: Sentence, stretch: tuple[int, int]) -> bool:
+    return sentence.spans is not None and sentence.unknown.isdisjoint(range(*stretch))
+
+
+def _disputes(number: int, row: Sequence[Sentence], name: str) -> Iterator[Dispute]:
+    for (start, end), said in _span_units(row).items():
+        if len(set(said) - {None}) > 1:
+            words = " ".join(row[0].tokens[start:end])
+            yield Dispute(number, place(name, row[0], number, start), words, said)
