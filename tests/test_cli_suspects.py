@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from headless import dom_of
 
 import ner
 from ner.cli import main
@@ -81,6 +82,69 @@ def test_the_label_that_is_wrong_is_the_first_suspect(model, spoiled, capsys, tm
     assert first["suggestion"]["label"] == "PER"
     line = Path(spoiled).read_text("utf-8").split("\n")[first["line"] - 1]
     assert line == f"{name} B-LOC"
+
+
+@pytest.fixture
+def reviewed(model, spoiled, capsys, tmp_path):
+    """The page of suspects, and the suspects as JSON."""
+    page, out = tmp_path / "review.html", tmp_path / "suspects.json"
+    status, _, _ = run(
+        capsys, "suspects", model, spoiled, "--top", "3", "--json", str(out), "--html", str(page)
+    )
+    assert status == 0
+    return page, json.loads(out.read_text("utf-8"))
+
+
+def test_an_accepted_change_is_made_in_the_file(reviewed, spoiled, capsys, tmp_path):
+    _, suspects = reviewed
+    decisions, corrected = tmp_path / "decisions.json", tmp_path / "corrected.conll"
+    made = [{"accepted": number == 0, **one} for number, one in enumerate(suspects)]
+    decisions.write_text(json.dumps(made), encoding="utf-8")
+    call = ("convert", spoiled, str(corrected), "--decisions", str(decisions))
+    assert run(capsys, *call)[0] == 0
+    right = tmp_path / "right.conll"
+    right.write_text(text(), encoding="utf-8")
+    found, wanted = list(ner.read(corrected)), list(ner.read(right))
+    assert [one.spans for one in found] == [one.spans for one in wanted]
+    assert [one.tokens for one in found] == [one.tokens for one in wanted]
+
+
+def test_decisions_about_another_file_are_refused(reviewed, capsys, tmp_path):
+    _, suspects = reviewed
+    decisions, other = tmp_path / "decisions.json", tmp_path / "other.conll"
+    decisions.write_text(json.dumps([{"accepted": True, **suspects[0]}]), encoding="utf-8")
+    out = tmp_path / "out.conll"
+    for content, message in (
+        (text(), "a decision does not fit sentence 10; was it made on this file?"),
+        ("Ada B-PER\n", "decisions are about sentence 10, of 1"),
+    ):
+        other.write_text(content, encoding="utf-8")
+        status, _, error = run(
+            capsys, "convert", str(other), str(out), "--decisions", str(decisions)
+        )
+        assert (status, error.count("\n")) == (2, 1)
+        assert message in error
+        assert not out.exists()
+    for wrong in ("{", '[{"accepted": true}]', "3"):
+        decisions.write_text(wrong, encoding="utf-8")
+        status, _, error = run(
+            capsys, "convert", str(other), str(out), "--decisions", str(decisions)
+        )
+        assert status == 2
+        assert "decisions.json: " in error
+
+
+def test_suspects_are_accepted_and_rejected_by_keys(reviewed, tmp_path):
+    page, suspects = reviewed
+    keys = "for (const key of 'aru') dispatchEvent(new KeyboardEvent('keydown', { key }));"
+    page.write_text(
+        page.read_text("utf-8").replace("</body>", f"<script>{keys}</script></body>"), "utf-8"
+    )
+    dom = dom_of(page.as_uri(), tmp_path / "profile")
+    found = re.findall(r'<li class="([^"]*)"', dom)
+    assert len(found) == len(suspects) == 3
+    assert [one.split() for one in found] == [["accepted"], ["rejected"], ["current"]]
+    assert "2 of 3 decided, 1 accepted" in dom
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,12 @@ def test_the_same_change_to_the_same_words_is_one_suspect():
     found = rank_suspects(opinions)
     assert [s.number for s in found] == [1, 2, 3, 4]
     assert [s.number for s in found[0].repeats] == [5, 0]
-    assert found[0].as_json()["repeats"] == [
-        {"sentence": 5, "line": 4, "probability": 0.8},
-        {"sentence": 0, "line": None, "probability": 0.7},
+    repeats = found[0].as_json()["repeats"]
+    assert [(one["sentence"], one["line"], one["probability"]) for one in repeats] == [
+        (5, 4, 0.8),
+        (0, None, 0.7),
     ]
+    assert all((one["gold"], one["suggestion"]["start"]) == (None, 3) for one in repeats)
 
 
 def test_what_nobody_annotated_is_not_suspected():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.arguments import (
@@ -18,6 +20,7 @@ from ner.cli.arguments import (
     reading_of,
 )
 from ner.cli.console import Advance, Progress, counted, note
+from ner.errors import DataError
 from ner.formats import (
     FORMATS,
     TOOLS,
@@ -42,6 +45,7 @@ example:
   zcat big.conll.gz | ner convert - big.spacy --from conll
   ner convert tagged.jsonl tasks.json --to labelstudio --writer model_version=news-2
   ner convert export.json train.conll --suggestions tasks.json
+  ner convert train.conll corrected.conll --decisions decisions.json
 
 formats:
 """
@@ -62,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_repeated(parser, "--writer", "writer option, such as layout=same")
     text = "what INPUT was suggested (see `ner select --suggest`): say what people changed"
     add("--suggestions", metavar="FILE", help=text)
+    text = "make the changes accepted on the page of `ner suspects --html`"
+    add("--decisions", metavar="FILE", help=text)
     add_quiet(parser)
 
 
@@ -75,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     if "layout" in options_of(target.name, "write"):
         writing.setdefault("layout", "plain")  # which can be read without options
     sentences, corrected = read(arguments.input, **reading_of(arguments)), list[Sentence]()
+    if arguments.decisions:
+        sentences = _decided(sentences, arguments.decisions)
     with progress.bar(None, "converting", "sentences") as step:
         passing = counts.through(sentences, step)
         if arguments.suggestions:
@@ -98,6 +106,22 @@ def _corrections(arguments: argparse.Namespace, corrected: Iterable[Sentence]) -
         warnings.filterwarnings("ignore", message=".*nothing but predictions")  # as it should be
         suggested = list(read(arguments.suggestions, **reading_of(arguments)))
     return corrections(suggested, corrected)
+
+
+def _decided(sentences: Iterable[Sentence], path: str) -> Iterator[Sentence]:
+    """Make the changes of a file of decisions."""
+    from ner.evaluation.review import decided
+
+    try:
+        decisions = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON: {error}") from None
+    try:
+        yield from decided(sentences, decisions)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _target(arguments: argparse.Namespace) -> Format:

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ner.cli.arguments import CHUNK, add_model_and_file, add_number, in_range, reading_of
+from ner.cli.arguments import (
+    CHUNK,
+    add_model_and_file,
+    add_number,
+    in_range,
+    output_file,
+    reading_of,
+)
 from ner.cli.console import Progress
 from ner.formats import read
 from ner.sentence import Sentence
@@ -24,6 +31,7 @@ others with MODEL's own settings.
 example:
   ner suspects models/conll2003 test.conll --top 100
   ner suspects models/conll2003 train.conll --folds 4 --json suspects.json
+  ner suspects models/conll2003 test.conll --html review.html
 """
 
 
@@ -33,11 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "train K taggers, each without one part of FILE"
     parser.add_argument("--folds", type=in_range(2), metavar="K", help=text)
     add_number(parser, "--top", 100, "number of suspects to show")
+    text = "also write a page to accept or reject them; see ner convert --decisions"
+    parser.add_argument("--html", type=output_file("--html"), metavar="PATH", help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Rank."""
+    from ner.evaluation.page import review_page
     from ner.evaluation.review import rank_suspects
+    from ner.storage.atomic import write_text
 
     show = Progress.of(arguments)
     sentences = list(read(arguments.file, **reading_of(arguments)))
@@ -46,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     found = rank_suspects(_opinions(arguments, sentences, show))[: arguments.top]
     for number, suspect in enumerate(found, 1):
         show.line(_line(number, suspect, arguments.file))
+    if arguments.html:
+        write_text(Path(arguments.html), review_page(found, f"Suspects in {arguments.file}"))
     show.result([suspect.as_json() for suspect in found])
     return 0
 

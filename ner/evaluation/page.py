@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from ner.evaluation.report import Report
+    from ner.evaluation.review import Suspect
 
 NO_SPAN = "(none)"  # in addresses: there is no gold, or no predicted span
 HERE = Path(__file__).parent
@@ -69,6 +70,20 @@ def page(
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         script=(HERE / "page.js").read_text(encoding="utf-8"),
         data=embedded(browser_data(report)),
+    )
+
+
+def review_page(suspects: Sequence[Suspect], title: str) -> str:
+    """Return a page of suspects as HTML, to accept or reject what the model would change."""
+    return (
+        _environment()
+        .get_template("review.html")
+        .render(
+            title=title,
+            style=(HERE / "page.css").read_text(encoding="utf-8"),
+            script=(HERE / "review.js").read_text(encoding="utf-8"),
+            data=embedded([suspect.as_json() for suspect in suspects]),
+        )
     )
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,6 +108,8 @@ class Suspect:
                 {
                     "sentence": one.number,
                     "line": one.sentence.line or None,
+                    "gold": _as_json(one.gold, one.sentence),
+                    "suggestion": _as_json(one.suggestion, one.sentence),
                     "probability": one.probability,
                 }
                 for one in self.repeats
@@ -172,6 +174,70 @@ def rank_suspects(opinions: Iterable[Opinion]) -> list[Suspect]:
         key = id(suspect) if suspect.kind == AGREED else suspect.form()
         groups.setdefault(key, []).append(suspect)
     return [replace(first, repeats=tuple(rest)) for first, *rest in groups.values()]
+
+
+def decided(sentences: Iterable[Sentence], decisions: Any) -> Iterator[Sentence]:
+    """Yield sentences with the accepted changes made.
+
+    Args:
+        sentences: The sentences that were looked at, in the same order.
+        decisions: What the page of ``ner suspects --html`` saves: suspects as JSON, each with
+            ``accepted``.
+
+    Raises:
+        ValueError: The decisions are not such, or not about these sentences.
+    """
+    changes = _accepted(decisions)
+    number = -1
+    for number, sentence in enumerate(sentences):
+        yield _changed(number, sentence, changes.pop(number, []))
+    if changes:
+        raise ValueError(f"decisions are about sentence {max(changes) + 1}, of {number + 1}")
+
+
+_Change = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]  # from a span to a span
+
+
+def _accepted(decisions: Any) -> dict[int, list[_Change]]:
+    """Return the changes to each sentence."""
+    changes: dict[int, list[_Change]] = {}
+    try:
+        for one in decisions:
+            for place in (one, *one["repeats"]) if one["accepted"] is True else ():
+                change = place["gold"], place["suggestion"]
+                changes.setdefault(int(place["sentence"]), []).append(change)
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            "decisions must be a list of suspects, as the page of ner suspects --html saves them"
+        ) from None
+    return changes
+
+
+def _changed(number: int, sentence: Sentence, changes: Sequence[_Change]) -> Sentence:
+    """Return a sentence with changes made; a new span replaces all that it overlaps."""
+    if not changes:
+        return sentence
+    spans = list(sentence.spans or ())
+    try:
+        for gold, suggestion in changes:
+            if gold is not None:
+                spans.remove(_span(gold, sentence))
+            if suggestion is not None:
+                new = _span(suggestion, sentence)
+                spans = [span for span in spans if not _overlap(new, span)] + [new]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"a decision does not fit sentence {number + 1}; was it made on this file?"
+        ) from None
+    return replace(sentence, spans=tuple(sorted(spans)))
+
+
+def _span(given: Mapping[str, Any], sentence: Sentence) -> Span:
+    """Return a span of JSON, checked by its words."""
+    span = Span(given["start"], given["end"], given["label"])
+    if given["text"] != " ".join(sentence.tokens[span.start : span.end]):
+        raise ValueError(f"expected the words {given['text']!r}")
+    return span
 
 
 def _order(suspect: Suspect) -> tuple[bool, float, int, Span | None]:
