@@ -1,6 +1,8 @@
 """Schedules, averages and the settings of training."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -104,3 +106,15 @@ def test_gradients_are_shortened_and_where_told_lengthened(size, always, after):
     found = torch.cat([parameter.grad for parameter in parameters])
     assert found.norm().item() == pytest.approx(after, rel=1e-4)
     assert found[3] / found[0] == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_takes_no_compiler(name):
+    """Whose import takes seconds and 70 MB."""
+    code = (
+        "import sys, torch; from ner.training.optimisation import OPTIMIZERS;"
+        "w = torch.nn.Parameter(torch.ones(2)); w.grad = torch.ones(2);"
+        "one = OPTIMIZERS[sys.argv[1]]([w], 0.1, 0.0, 0.9); one.step(); assert (w < 1).all();"
+        "assert not {'torch._dynamo', 'sympy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, name], check=True)

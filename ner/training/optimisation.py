@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +17,28 @@ from torch.optim import Optimizer
 
 Shape = Callable[[float, float], float]
 FIRST, LAST = 1 / 25, 1 / 100  # of the highest learning rate, where a schedule begins and ends
+
+
+def _eager(kind: type[Optimizer]) -> type[Optimizer]:
+    """Return an optimiser as it is below what torch wraps it in to keep its compiler out of it.
+
+    The wrappers import the compiler, which takes seconds and 70 MB of memory.
+    """
+    raw = {name: inspect.unwrap(getattr(kind, name)) for name in ("step", "add_param_group")}
+    return type(kind.__name__, (kind,), {**raw, "step": torch.no_grad()(raw["step"])})
+
+
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {
-    "adamw": lambda parameters, rate, decay, momentum: torch.optim.AdamW(
+    "adamw": lambda parameters, rate, decay, momentum: _eager(torch.optim.AdamW)(
         parameters, lr=rate, weight_decay=decay, fused=True
     ),
-    "adam": lambda parameters, rate, decay, momentum: torch.optim.Adam(
+    "adam": lambda parameters, rate, decay, momentum: _eager(torch.optim.Adam)(
         parameters, lr=rate, weight_decay=decay, fused=True
     ),
-    "nadam": lambda parameters, rate, decay, momentum: torch.optim.NAdam(
+    "nadam": lambda parameters, rate, decay, momentum: _eager(torch.optim.NAdam)(
         parameters, lr=rate, weight_decay=decay
     ),
-    "sgd": lambda parameters, rate, decay, momentum: torch.optim.SGD(
+    "sgd": lambda parameters, rate, decay, momentum: _eager(torch.optim.SGD)(
         parameters, lr=rate, weight_decay=decay, momentum=momentum
     ),
 }
