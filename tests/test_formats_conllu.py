@@ -195,7 +195,7 @@ def test_entities_beyond_their_sentence_are_left_out_and_counted(tmp_path: Path)
     ("text", "message"),
     [
         ("1\ta\tb\n", "x.conllu:1: expected 10 columns, found 3: '1\\ta\\tb'"),
-        (words("_").replace("1", "one", 1), "x.conllu:1: 'one' is no ID of a word"),
+        (words("_").replace("1", "one", 1), "x.conllu:1: 'one' is not a word ID"),
         (words("_").replace("w1", ""), "x.conllu:1: the word is empty"),
         (words("NER=B-X", "NER=Q"), "x.conllu:2: 'Q' is no BIO tag"),
         (words("Entity=(1-x", "Entity=1)("), None),

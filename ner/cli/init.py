@@ -18,7 +18,7 @@ from ner.cli.console import counted, note
 from ner.errors import ConfigError, DataError, DataWarning
 from ner.formats import format_to_read, read
 from ner.formats.advice import sample, tag_columns
-from ner.formats.lines import PLAIN
+from ner.formats.lines import numbered
 from ner.storage.atomic import write_text
 
 EXAMPLE = """\
@@ -138,14 +138,14 @@ def look(path: str) -> Found:
 
 def _candidates(path: str) -> Iterator[dict[str, Any]]:
     """Yield reader options that may suit a file of columns, the most common first."""
-    seen = sample(path, PLAIN, (), (0, -1))
+    seen = sample(numbered(path), (), (0, -1))
     comments = [prefix for prefix in COMMENTS if any(t.startswith(prefix) for t in seen.texts)]
     aside: list[dict[str, Any]] = [{}, *({"comment_prefix": prefix} for prefix in comments)]
-    bare = sample(path, PLAIN, comments, (0, -1))
+    bare = sample(numbered(path), comments, (0, -1))
     columns = tag_columns(bare)
     tags: list[dict[str, Any]] = [{}, *({"tag_column": column} for column in columns)]
-    numbered = all(row[0].isdecimal() for row in bare.rows[-20:])
-    token = {"token_column": 1} if numbered else {}
+    counted = all(row[0].isdecimal() for row in bare.rows[-20:])
+    token = {"token_column": 1} if counted else {}
     yield from ({**comment, **token, **tag} for comment in aside for tag in tags)
     yield from ({**comment, **token, "scheme": "IO"} for comment in aside)
 

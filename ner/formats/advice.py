@@ -11,7 +11,7 @@ from pathlib import Path
 from ner.formats.columns import BOUNDARY, Fields, split
 from ner.formats.csv import NAMES
 from ner.formats.detection import is_any_tag
-from ner.formats.lines import PLAIN, Faults, FileOptions, numbered
+from ner.formats.lines import Faults, numbered
 from ner.schemes import OUTSIDE
 
 SAMPLED = 2_000  # lines looked at
@@ -50,8 +50,7 @@ class Sample:
 
 
 def sample(
-    path: str | Path,
-    options: FileOptions,
+    lines: Iterable[tuple[int, str]],
     aside: Iterable[str | None],
     columns: tuple[int, int],
     most: int = SAMPLED,
@@ -59,8 +58,7 @@ def sample(
     """Return the first lines of a file that have columns, without comments and boundaries.
 
     Args:
-        path: Path of the file.
-        options: Options of the reader.
+        lines: Lines of the file, with their numbers.
         aside: Prefixes of lines without columns.
         columns: Columns of the token and of the tag.
         most: Number of lines to look at.
@@ -68,11 +66,11 @@ def sample(
     prefixes = (BOUNDARY, *filter(None, aside))
     found = [
         (number, text)
-        for number, text in islice(numbered(path, options, Faults(path)), most)
+        for number, text in islice(lines, most)
         if text.strip(" \t") and not text.startswith(prefixes)
     ]
-    lines, texts = zip(*found, strict=True) if found else ((), ())
-    return Sample(lines, texts, [split(text) for text in texts], *columns)
+    numbers, texts = zip(*found, strict=True) if found else ((), ())
+    return Sample(numbers, texts, [split(text) for text in texts], *columns)
 
 
 def advise(given: Sample) -> tuple[int, str] | None:
@@ -149,9 +147,9 @@ def _other_column(given: Sample) -> tuple[int, str] | None:
 def looks_like_columns(path: str | Path, lines: int = 200) -> str | None:
     """Return a line of a file that shows that it holds tokens and their tags; ``None`` of prose."""
     try:
-        given = sample(path, PLAIN, (), (0, -1), lines)
-        texts = numbered(path, PLAIN, Faults(path))
-        opening = next((text for _, text in texts if text.strip()), "")
+        first = list(islice(numbered(path, faults=Faults(path)), lines))
+        given = sample(first, (), (0, -1))
+        opening = next((text for _, text in first if text.strip()), "")
     except ValueError:
         return None  # whoever reads it says what is wrong
     if opening.startswith(BOUNDARY):

@@ -176,19 +176,22 @@ class Numbering:
     """Detects files whose tokens only count: 1, 2, 3 in every sentence.
 
     That is the first column of many files whose tokens stand in the second.
+
+    Attributes:
+        going: Whether nothing has spoken against it yet.
     """
 
     def __init__(self) -> None:
-        self._going = True  # as long as nothing speaks against it
+        self.going = True
         self._sentences = self._tokens = 0
 
     def add(self, tokens: Sequence[str]) -> None:
         """Look at a sentence."""
-        if self._going:
+        if self.going:
             self._sentences += 1
             self._tokens += len(tokens)
             first = int(tokens[0] != "0")
-            self._going = all(token == str(n) for n, token in enumerate(tokens, first))
+            self.going = all(token == str(n) for n, token in enumerate(tokens, first))
 
     def remark(self, advice: str = "set it, for example token_column: 1") -> str | None:
         """Return a remark on such a file; ``None`` for any other, and for one too small to judge.
@@ -196,7 +199,7 @@ class Numbering:
         Args:
             advice: What to do where the words stand in another column.
         """
-        if not self._going or self._sentences < 2 or self._tokens < 5:
+        if not self.going or self._sentences < 2 or self._tokens < 5:
             return None
         return (
             "the tokens are the numbers 1, 2, 3, ... in every sentence; if the words stand in "

@@ -38,7 +38,7 @@ from ner.formats.detection import (
     tags_of,
 )
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import Faults, rereadable, taken, title
+from ner.formats.lines import Faults, numbered, rereadable, taken, title
 from ner.formats.table import (
     FATE,
     REFUSE,
@@ -56,6 +56,7 @@ from ner.sentence import Document, Sentence, check_column
 OPTIONS = TableOptions
 SAME, PLAIN = "same", "plain"  # layouts that can be written
 MERGED = "scheme IO does not part neighbours of one label: they are read as one entity"
+REMARKED = 300  # lines that remarks are made on
 HELD = 500_000  # tokens of a file that is cut into lines only once
 
 _FILLING = {"-X-", "X", "O", "_", "-", "", BOUNDARY}  # in the columns of a boundary line
@@ -99,6 +100,7 @@ class Reader:
         self._table = Table(title(source), self.options)
         self._detection: Detection | None = None
         self._illegal: frozenset[tuple[str, str]] = frozenset()
+        self._open = True  # whether tokens may be unannotated
         # what the first pass saw of a file of modest size
         self._held: deque[Piece | Aside] = deque()
         self._scheme: Scheme | None = None
@@ -137,12 +139,14 @@ class Reader:
         faults, numbering = Faults(self._source), Numbering()
         counts = TagCounts(self.options.missing)
         met: dict[str, int] = {OUTSIDE: 0, self.options.missing: 0}  # where each tag stands first
-        for piece in self._kept(self._table.pieces(path, faults)):
-            numbering.add(piece.tokens)
-            if self._table.hollow:
+        table, mapped, known = self._table, self._tag_map, met.keys()
+        for piece in self._kept(table.pieces(path, faults)):
+            if numbering.going:
+                numbering.add(piece.tokens)
+            if table.hollow:
                 refuse_empty(piece, faults)
-            tags = self._mapped(piece.tags)
-            if not met.keys() >= set(tags):
+            tags = [mapped.get(tag, tag) for tag in piece.tags] if mapped else piece.tags
+            if not known >= set(tags):
                 self._meet(piece, tags, met, faults)
                 tags = [self._bad.get(tag, tag) for tag in tags]
             counts.add(tags)
@@ -152,34 +156,37 @@ class Reader:
         faults.warn(FATE)
         self._tag_map |= self._bad
         self._illegal = counts.illegal_pairs(found.scheme)
+        self._open = bool(self._bad) or self.options.missing in found.tags
         remark = numbering.remark()
-        for told in filter(None, (remark, *self._remarks(path))):
+        for told in filter(None, (remark, *self._remarks())):
             warnings.warn(DataWarning(told, path=faults.path), stacklevel=2)
         return found
 
-    def _sample(self, path: str | Path, lines: int = SAMPLED) -> Sample | None:
+    def _sample(self, lines: Iterable[tuple[int, str]], most: int = SAMPLED) -> Sample | None:
         """Return the first lines if columns are given by number."""
         options = self.options
         token, tag = options.token_column, options.tag_column
         if isinstance(token, str) or isinstance(tag, str) or options.header or options.columns:
             return None
         aside = (options.comment_prefix, options.document_prefix)
-        return sample(path, options, aside, (token, tag), lines)
+        return sample(lines, aside, (token, tag), most)
 
     def _check(self, path: str | Path, faults: Faults) -> None:
         """Raise what is wrong with the file: in one line where that shows what to set."""
         if not faults.lines:
             return
-        given = self._sample(path) if self.options.bad_lines == REFUSE else None
-        if given is not None and self._scheme is None and (found := advise(given)):
-            Faults(self._source).refuse(*found)
+        if self.options.bad_lines == REFUSE and self._scheme is None:
+            given = self._sample(numbered(path, self.options, Faults(path)))
+            if given is not None and (found := advise(given)):
+                Faults(self._source).refuse(*found)
         faults.check()
 
-    def _remarks(self, path: str | Path) -> Iterable[str]:
+    def _remarks(self) -> Iterable[str]:
         """Yield remarks on a file without errors."""
         if self._detection is not None and self._detection.scheme is IO:
             yield MERGED
-        if not self.options.token_prefix and (given := self._sample(path, 300)):
+        opening = enumerate(self._table.opening.split("\n", REMARKED)[:REMARKED], 1)
+        if not self.options.token_prefix and (given := self._sample(opening)):
             yield from remarks(given, chosen=self.options.tag_column != -1)
 
     def _settled(self, counts: TagCounts, met: dict[str, int], faults: Faults) -> Detection:
@@ -223,10 +230,6 @@ class Reader:
             faults.pardon(line, wrong, times, BAD_TAG)
             self._bad[tag] = self.options.missing
 
-    def _mapped(self, tags: Sequence[str]) -> Sequence[str]:
-        mapped = self._tag_map
-        return [mapped.get(tag, tag) for tag in tags] if mapped else tags
-
     def _parse(self, path: str | Path) -> Iterator[Parsed | Boundary]:
         """The sentences of a file and the boundaries between its documents."""
         faults, table = Faults(self._source), self._table
@@ -255,9 +258,13 @@ class Reader:
         columns, origin = Columns(piece.whole, layout.others), (None, None, raw, layout)
         if raw is None or repairs.scheme is None:
             return Parsed(tokens, None, columns, NONE, line, *origin)
-        tags, missing = self._mapped(raw), self.options.missing
-        repairs.note(piece.lines, tags)
-        spans, unknown = spans_of(tags, repairs.scheme, missing)
+        tags = [self._tag_map.get(tag, tag) for tag in raw] if self._tag_map else raw
+        if self._illegal:
+            repairs.note(piece.lines, tags)
+        if self._open:
+            spans, unknown = spans_of(tags, repairs.scheme, self.options.missing)
+        else:
+            spans, unknown = repairs.scheme.decode(tags), NONE
         return Parsed(tokens, spans, columns, unknown, line, *origin)
 
 

@@ -102,7 +102,10 @@ class _Parser:
             if name not in (ID, FORM, place)
         }
         if place is not None and place not in names:
-            others[MISC] = tuple(with_misc(misc, place, None) for misc in others[MISC])
+            head = f"{place}="
+            others[MISC] = tuple(
+                with_misc(misc, place, None) if head in misc else misc for misc in others[MISC]
+            )
         origin = TreebankOrigin(
             *(names, tuple(group.comments), tuple(group.asides), place),
             path=self._path,

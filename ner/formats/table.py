@@ -152,6 +152,9 @@ class Table:
     Args:
         title: What the file is called in messages.
         options: How it is read.
+
+    Attributes:
+        opening: The first lines of the file.
     """
 
     def __init__(self, title: str, options: TableOptions) -> None:
@@ -160,6 +163,7 @@ class Table:
         self._options = options
         self._fields_of = Rows(options.comment_prefix, options.document_prefix)
         self._cutter: Cutter | None = None  # where lines can be cut without a look at each
+        self.opening = ""  # the first lines
         self._width = 0  # 0: not known yet
         self._header = 0  # the line that names the columns
         self._token, self._tag = 0, cast("int | None", None)  # their places on a line
@@ -256,6 +260,7 @@ class Table:
         first = 1
         for text in texts:
             if not self._width:
+                self.opening = self.opening or text
                 self._settle(first, text)
                 first += text.count("\n")
             yield text

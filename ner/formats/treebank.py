@@ -109,7 +109,7 @@ class Groups:
                     if group.rows:
                         yield group
                         group = Group([], [], [], [])
-                elif self._is_comment(line, group):
+                elif line[0] == "#" and self._is_comment(line, group):
                     group.comments.append(line)
                     yield from self._said(line)
                 else:
@@ -119,8 +119,6 @@ class Groups:
 
     def _is_comment(self, line: str, group: Group) -> bool:
         """Return whether a line is a comment; without IDs, a word may begin with ``#``, too."""
-        if not line.startswith("#"):
-            return False
         return line.count("\t") + 1 != len(self.names) or (self.names[0] == ID and not group.rows)
 
     def _said(self, comment: str) -> Iterator[Boundary]:
@@ -143,12 +141,13 @@ class Groups:
                 number, f"expected {len(self.names)} columns, found {len(fields)}: {shown!r}"
             )
             return
-        name = fields[self.names.index(ID)] if ID in self.names else "1"
-        if _OTHER.fullmatch(name):
-            group.asides.append((len(group.rows), line))
-        elif not (name.isascii() and name.isdigit()):
-            faults.add(number, f"{name!r} is no ID of a word; an ID is a number")
-        elif not fields[self.names.index(FORM)]:
+        name = "1" if self._id is None else fields[self._id]
+        if not (name.isascii() and name.isdigit()):
+            if _OTHER.fullmatch(name):
+                group.asides.append((len(group.rows), line))
+            else:
+                faults.add(number, f"{name!r} is not a word ID; expected a number")
+        elif not fields[self._form]:
             faults.add(number, "the word is empty")
         else:
             group.lines.append(number)
@@ -161,6 +160,8 @@ class Groups:
                 "the columns need different names, FORM among them; they are "
                 f"{' '.join(self.names)}",
             )
+        self._id = self.names.index(ID) if ID in self.names else None
+        self._form = self.names.index(FORM)
 
 
 def said(comment: str) -> tuple[str, str | None]:
@@ -204,6 +205,7 @@ def with_misc(misc: str, key: str, value: str | None) -> str:
 
 LIKELY = ("NER", "NE", "ENTITY", "ENTITIES")  # columns or keys of MISC, the likeliest first
 EMPTY = "_"
+_UNUSED = frozenset((None, EMPTY))
 OUTSIDE_TOO = ("*", None)  # how a token outside any entity is written, besides O
 
 _KEY = re.compile(r"(?:^|\|)(" + "|".join(LIKELY) + r")=", re.IGNORECASE)
@@ -325,7 +327,7 @@ class EntitySurvey:
         yield from (name for name in names if _tail(name) in LIKELY)
         if MISC in names:
             column = names.index(MISC)
-            keys = {match[1] for row in group.rows for match in _KEY.finditer(row[column])}
+            keys = set(_KEY.findall("|".join([row[column] for row in group.rows])))
             if not self._tallies and not keys:
                 self._look_elsewhere(group, column)
             yield from (keys | self._tallies.keys()) - set(names)
@@ -350,7 +352,7 @@ class _Tally:
     """
 
     def __init__(self, column: bool) -> None:
-        self._said = {OUTSIDE, "*"} if column else {OUTSIDE, "*", EMPTY}
+        self._outside = {OUTSIDE, "*"} if column else {OUTSIDE, "*", EMPTY}
         self.used = self.explicit = self.parentheses = False
         self.met: dict[str, int] = {}
         self.broken: list[tuple[int, str]] = []
@@ -358,11 +360,13 @@ class _Tally:
 
     def add(self, values: Sequence[str | None], lines: Sequence[int]) -> None:
         """Count the values of a sentence."""
-        self.explicit = self.explicit or not self._said.isdisjoint(values)
+        self.explicit = self.explicit or not self._outside.isdisjoint(values)
+        self.used = self.used or not _UNUSED.issuperset(values)
         tags = [OUTSIDE if value in OUTSIDE_TOO else value or EMPTY for value in values]
         self._counts.add(tags)
-        for tag, value, line in zip(tags, values, lines, strict=True):
-            self.used = self.used or value not in (None, EMPTY)
+        if self.met.keys() >= set(tags):
+            return
+        for tag, line in zip(tags, lines, strict=True):
             if tag in self.met:
                 continue
             self.met[tag] = line

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ner.errors import ConfigError
 from ner.formats import ending_of, expand, read
 from ner.formats.advice import looks_like_columns
-from ner.formats.lines import read_texts
+from ner.formats.lines import FileOptions, read_texts
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, sha256
 from ner.tokenizer import Offsets, split_sentences, tokenize
@@ -60,7 +60,7 @@ def documents(
         return _annotated(read(path, format=chosen, **options))
     if format is None and looks_like_columns(path):
         raise ConfigError(f"{path} looks like a column file, not text; pass --from conll")
-    return _plain(read_texts(path, **options))
+    return _plain(read_texts(path, FileOptions(**options)))
 
 
 def _annotated(sentences: Iterable[Sentence]) -> Iterator[list[Tokens]]:
