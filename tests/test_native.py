@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 from ner import native
+from ner.crf.core import decoding
 from ner.crf.core import viterbi as reference
 from ner.crf.core.scores import ChainScores
+from ner.inference.decoding import Decoding
 from ner.inference.lstm import PackedSequence
+from ner.inference.span_decoder import SpanDecoder
+from ner.schemes import SCHEMES
 
 if native.kernels is None:
     pytest.skip("ner._native was not built", allow_module_level=True)
@@ -208,6 +212,115 @@ def test_a_long_sentence_does_not_lose_digits(monkeypatch):
 def test_nothing_gives_nothing():
     assert natively(scores(3, [])).shape == (0, 0)
     assert natively(scores(3, [0, 0])).shape == (2, 0)
+
+
+def labelled(scheme, labels, lengths, seed=0, spread=2.0):
+    """Random scores of a scheme's tags, legal moves only, and its table."""
+    random = np.random.default_rng(seed)
+    names = [f"L{number}" for number in range(labels)]
+    tags = len(SCHEMES[scheme].tags(names))
+    chain = scores(tags, lengths, seed)
+    outside = ("O", *SCHEMES[scheme].tags(names))
+    legal = np.array([[SCHEMES[scheme].allows(a, b) for b in outside] for a in outside])
+    chain.transitions[~legal[1:, 1:]] = -np.inf
+    chain.start[~legal[0, 1:]], chain.end[~legal[1:, 0]] = -np.inf, -np.inf
+    chain.emissions[...] = random.normal(0.0, spread, chain.emissions.shape)
+    decoder = SpanDecoder(SCHEMES[scheme], names)
+    return chain, decoder.table, decoder._spelling
+
+
+def potentials_of(chain, temperature=1.0):
+    return native.Potentials.of(chain.transitions, chain.start, chain.end, temperature)
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "BIOES", "BMES", "IOB1"])
+@pytest.mark.parametrize(("labels", "lengths"), [(1, [1]), (2, [6, 0, 3]), (4, [14]), (9, [30, 2])])
+@pytest.mark.parametrize("temperature", [1.0, 1.7])
+def test_probable_spans_are_those_of_numpy(scheme, labels, lengths, temperature):
+    chain, table, spelling = labelled(scheme, labels, lengths)
+    found = native.probable_spans(
+        chain.emissions, chain.lengths, potentials_of(chain, temperature), spelling, 1e-3
+    )
+    tempered = Decoding(temperature=temperature).tempered(chain)
+    spans, probabilities = decoding.probable_spans(tempered, table, 1e-3)
+    expected = dict(
+        zip(zip(*(f.tolist() for f in fields(spans)), strict=True), probabilities, strict=True)
+    )
+    own = {tuple(span)[:4]: span["score"] for span in found}
+    assert own.keys() == expected.keys()
+    assert all(abs(own[span] - p) < 1e-6 for span, p in expected.items())
+    if temperature == 1.0:  # else the numpy code divides in float32
+        assert all(abs(own[span] - p) < 1e-12 for span, p in expected.items())
+    assert [tuple(span)[:2] for span in found] == sorted(tuple(span)[:2] for span in found)
+    again = native.span_probabilities(
+        chain.emissions,
+        chain.lengths,
+        potentials_of(chain, temperature),
+        np.stack([found[name] for name in ("row", "start", "end", "label")]),
+        spelling,
+    )
+    np.testing.assert_allclose(again, found["score"], rtol=1e-12)
+
+
+def fields(spans):
+    return spans.rows, spans.starts, spans.ends, spans.labels
+
+
+def test_a_long_sentence_and_many_tags_keep_their_sums():
+    chain, table, spelling = labelled("BIOES", 25, [3000])
+    found = native.probable_spans(
+        chain.emissions, chain.lengths, potentials_of(chain), spelling, 0.2
+    )
+    spans, probabilities = decoding.probable_spans(chain, table, 0.2)
+    assert len(found) == len(spans) > 100
+    np.testing.assert_allclose(np.sort(found["score"]), np.sort(probabilities), atol=1e-9)
+
+
+@pytest.mark.parametrize("part", ["emissions", "transitions", "start", "end"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -400.0])
+def test_sums_that_float64_does_not_hold_are_left_to_numpy(part, bad):
+    chain, _, spelling = labelled("BIO", 2, [4, 4])
+    getattr(chain, part).reshape(-1)[0] = bad
+    given = (chain.emissions, chain.lengths, potentials_of(chain))
+    assert native.probable_spans(*given, spelling, 0.5) is None
+    one = np.array([[0], [0], [1], [0]])
+    assert native.span_probabilities(*given, one, spelling) is None
+
+
+def test_a_sentence_without_a_legal_path_is_left_to_numpy():
+    chain, _, spelling = labelled("BIO", 2, [4])
+    chain.emissions[0, 2] = -np.inf
+    given = (chain.emissions, chain.lengths, potentials_of(chain))
+    assert native.probable_spans(*given, spelling, 0.5) is None
+
+
+def test_a_penalty_in_place_of_a_ban_weighs_nothing():
+    chain, table, spelling = labelled("BIOES", 3, [9])
+    chain.transitions[chain.transitions == -np.inf] = -1e4
+    found = native.probable_spans(
+        chain.emissions, chain.lengths, potentials_of(chain), spelling, 1e-3
+    )
+    _, probabilities = decoding.probable_spans(chain, table, 1e-3)
+    np.testing.assert_allclose(np.sort(found["score"]), np.sort(probabilities), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("span", "message"),
+    [
+        ([1, 0, 1, 0], "span"),
+        ([0, -1, 1, 0], "span"),
+        ([0, 2, 2, 0], "span"),
+        ([0, 2, 5, 0], "span"),
+        ([0, 0, 1, 2], "label"),
+    ],
+)
+def test_spans_outside_their_sentence_are_refused(span, message):
+    chain, _, spelling = labelled("BIO", 2, [4])
+    given = (chain.emissions, chain.lengths, potentials_of(chain))
+    with pytest.raises(ValueError, match=f"no such {message}"):
+        native.span_probabilities(*given, np.array(span)[:, None], spelling)
+    with pytest.raises(ValueError, match="no such tag"):
+        native.probable_spans(*given, spelling + 3, 0.5)
 
 
 def test_they_are_named_and_can_be_switched_off():

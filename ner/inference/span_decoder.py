@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.crf.core.decoding import greedy, n_best, posterior_spans
+from ner import native
+from ner.crf.core.decoding import greatest_gain, greedy, n_best, posterior_spans
 from ner.crf.core.forward_backward import forward_backward
 from ner.crf.core.scores import ChainScores, check_scores
 from ner.crf.core.short_sentence import Factors, best_path, span_probabilities
@@ -166,6 +168,42 @@ class NBestParse:
     probability: float
 
 
+class _Prepared:
+    """What is made of the scores of a CRF, each when it is first asked for.
+
+    Args:
+        arrays: Transitions, start and end.
+        temperature: What they are divided by.
+        spelling: The tags of spans, ``(5, labels)``.
+    """
+
+    def __init__(
+        self, arrays: tuple[Floats, Floats, Floats], temperature: float, spelling: Integers
+    ) -> None:
+        self.arrays = arrays
+        self._temperature, self._spelling = temperature, spelling
+
+    @cached_property
+    def factors(self) -> Factors:
+        """The factors of the numpy code."""
+        return Factors.of(*self.arrays, self._temperature)
+
+    @cached_property
+    def potentials(self) -> native.Potentials:
+        """The factors of the kernels in C."""
+        return native.Potentials.of(*self.arrays, self._temperature)
+
+    @cached_property
+    def joinable(self) -> bool:
+        """Whether spans and outside tokens may follow one another in any order."""
+        single, first, _, last, _ = self._spelling
+        opening = np.unique(np.concatenate(([0], single, first)))
+        closing = np.unique(np.concatenate(([0], single, last)))
+        moves, start, end = self.arrays
+        joints = (moves[np.ix_(closing, opening)], start[opening], end[closing])
+        return all(bool(np.isfinite(scores).all()) for scores in joints)
+
+
 class SpanDecoder:
     """Chooses spans and computes their probabilities.
 
@@ -179,10 +217,13 @@ class SpanDecoder:
         self.labels = tuple(labels)
         self.tags = scheme.tags(labels)
         self.decoding = decoding
-        self._known: tuple[tuple[Floats, Floats, Floats], Factors] | None = None
+        self._known: _Prepared | None = None
         self.extractor = SpanExtractor(scheme, self.tags, labels)
         spelling = scheme.spelling(self.labels)
         self.table = SpanTable(**{name: np.array(tags) for name, tags in spelling.items()})
+        table = self.table
+        fields = (table.single, table.first, table.inside, table.last, table.prolonging)
+        self._spelling = np.stack(fields).astype(np.int64)
 
     def spans(self, moves: Moves, emissions: Floats, lengths: Integers) -> list[tuple[Span, ...]]:
         """Return the spans of sentences, longest first, given their flat emissions."""
@@ -190,7 +231,10 @@ class SpanDecoder:
 
     def choose(self, chain: ChainScores) -> list[tuple[Span, ...]]:
         """Return the spans of sentences with their probabilities."""
-        tags, lengths = self._tags(chain), chain.lengths
+        lengths, probable = chain.lengths, self._probable(chain)
+        if probable is not None:
+            return self._listed(*probable, len(lengths))
+        tags = self._tags(chain)
         found = self.extractor.find(tags[0] if len(tags) == 1 else tags[chain.mask], lengths)
         return self._listed(found, self.probabilities(chain, found), len(lengths))
 
@@ -260,12 +304,42 @@ class SpanDecoder:
             return posterior_spans(chosen_from, self.table, threshold=way.threshold)
         return greedy(chosen_from) if way.decode == "greedy" else viterbi(chosen_from)
 
+    def _probable(self, chain: ChainScores) -> tuple[SpanBatch, list[float]] | None:
+        """Return what posterior decoding chooses, by the kernels in C; None where they cannot.
+
+        Without a tag that is forbidden between spans, all disjoint ones make a legal path.
+        """
+        way = self.decoding
+        if native.kernels is None or way.decode != "posterior" or way.miss_cost != 1.0:
+            return None
+        known = self._prepared(chain)
+        if not (known.joinable and np.isfinite(chain.emissions.min(initial=0.0))):
+            return None
+        found = native.probable_spans(
+            chain.emissions, chain.lengths, known.potentials, self._spelling, way.threshold
+        )
+        if found is None:
+            return None
+        begins, starts, ends = found["row"] * chain.emissions.shape[1], found["start"], found["end"]
+        if ((begins + starts)[1:] < (begins + ends)[:-1]).any():
+            spans = SpanBatch(found["row"], starts, ends, found["label"])
+            found = found[greatest_gain(spans, begins, found["score"] - way.threshold)]
+        fields = (found["row"], found["start"], found["end"], found["label"])
+        return SpanBatch(*fields), found["score"].tolist()
+
     def probabilities(self, chain: ChainScores, found: SpanBatch) -> list[float]:
         """Return the probability of each span; only sentences with spans are summed over."""
         if not len(found):
             return []
+        if native.kernels is not None:
+            spans = np.stack((found.rows, found.starts, found.ends, found.labels))
+            given = (chain.emissions, chain.lengths, self._prepared(chain).potentials)
+            own = native.span_probabilities(*given, spans, self._spelling)
+            if own is not None:
+                return list(own.tolist())
         if is_short(chain):
-            one = span_probabilities(chain.emissions[0], self._factors(chain), found, self.table)
+            factors = self._prepared(chain).factors
+            one = span_probabilities(chain.emissions[0], factors, found, self.table)
             if one is not None:
                 return one
         rows, of = np.unique(found.rows, return_inverse=True)
@@ -275,14 +349,13 @@ class SpanDecoder:
         listed: list[float] = span_probability(some, messages, there, self.table).tolist()
         return listed
 
-    def _factors(self, chain: ChainScores) -> Factors:
-        """Return the factors of a chain's CRF, cached by the identity of its arrays."""
+    def _prepared(self, chain: ChainScores) -> _Prepared:
+        """What is made of the scores of a chain's CRF once, for the same arrays."""
         arrays = (chain.transitions, chain.start, chain.end)
         known = self._known
-        if known is None or any(a is not b for a, b in zip(arrays, known[0], strict=True)):
-            factors = Factors.of(*arrays, self.decoding.temperature)
-            known = self._known = arrays, factors
-        return known[1]
+        if known is None or any(a is not b for a, b in zip(arrays, known.arrays, strict=True)):
+            known = self._known = _Prepared(arrays, self.decoding.temperature, self._spelling)
+        return known
 
     def _listed(
         self, found: SpanBatch, scores: Sequence[float] | None, count: int
@@ -301,8 +374,10 @@ class SpanDecoder:
 
 
 def is_short(chain: ChainScores) -> bool:
-    """Return whether a batch is one short sentence, for which calls dominate the cost."""
-    return len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
+    """Return whether numpy has one short sentence, at which calls cost more than arithmetic."""
+    return (
+        native.kernels is None and len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
+    )
 
 
 def padded(flat: Floats, lengths: Integers) -> Floats:

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
+SPAN = np.dtype(
+    [(name, np.int64) for name in ("row", "start", "end", "label")] + [("score", float)]
+)
+_CUT = -650.0  # a score so far below the greatest weighs nothing, as in ner.crf.core.linear_space
+_TAGS = 128  # of more, products of matrices over many sentences at once are faster
 
 
 def _loaded() -> Any:
@@ -78,6 +84,82 @@ def viterbi(
     lengths = np.ascontiguousarray(lengths, np.int64)
     found = kernels.viterbi(*emissions.shape, _contiguous(emissions), lengths, *scores, paths)
     return paths if found else None
+
+
+class Potentials(NamedTuple):
+    """The scores of a CRF as factors, made once for many sentences.
+
+    Attributes:
+        transitions, start, end: Their exponentials, each over the greatest; in float64.
+        fall: How far the least of them lies below the greatest, in logs.
+        temperature: What scores were divided by.
+    """
+
+    transitions: Doubles
+    start: Doubles
+    end: Doubles
+    fall: float
+    temperature: float
+
+    @staticmethod
+    def of(transitions: Any, start: Any, end: Any, temperature: float = 1.0) -> Potentials:
+        """Return the factors of scores; minus infinity is a factor of 0."""
+        fall, factors = 0.0, []
+        for part in (transitions, start, end):
+            scores = part.astype(np.float64) / temperature
+            greatest = scores.max()
+            scores -= greatest if np.isfinite(greatest) else 0.0
+            fall = max(fall, -scores[scores > _CUT].min(initial=0.0))
+            fall = fall if (scores <= 0.0).all() else np.inf  # NaN or infinite: numpy says so
+            factors.append(np.exp(scores))
+        moves, first, last = factors
+        return Potentials(moves, first, last, fall, temperature)
+
+
+def span_probabilities(
+    emissions: NDArray[Any], lengths: Integers, potentials: Potentials, spans: Any, table: Integers
+) -> Doubles | None:
+    """Return the probability of each span; None where numpy must decide, as for `viterbi`.
+
+    Args:
+        emissions: ``(batch, length, tags)``.
+        lengths: ``(batch,)``.
+        potentials: The factors of the CRF.
+        spans: Rows, starts, ends and labels, sentence by sentence, ``(4, spans)``.
+        table: The fields of ``ner.crf.core.spans.SpanTable``, ``(5, labels)``.
+    """
+    if not _sums(emissions):
+        return None
+    probabilities = np.empty(spans.shape[1])
+    chain = _chain(emissions, lengths, potentials, table)
+    return probabilities if kernels.span_probabilities(chain, spans, probabilities) else None
+
+
+def probable_spans(
+    emissions: NDArray[Any],
+    lengths: Integers,
+    potentials: Potentials,
+    table: Integers,
+    least: float,
+) -> NDArray[Any] | None:
+    """Return the spans of at least that probability, overlapping or not; None as above.
+
+    They come by sentence and start, as records of `SPAN`.
+    """
+    if not _sums(emissions):
+        return None
+    found = kernels.probable_spans(_chain(emissions, lengths, potentials, table), least)
+    return None if found is None else np.frombuffer(found, SPAN)
+
+
+def _sums(emissions: NDArray[Any]) -> bool:
+    return kernels is not None and emissions.dtype == np.float32 and 0 < emissions.shape[2] <= _TAGS
+
+
+def _chain(
+    emissions: NDArray[Any], lengths: Integers, potentials: Potentials, table: Integers
+) -> tuple[Any, ...]:
+    return (*emissions.shape, _contiguous(emissions), lengths, *potentials, table)
 
 
 def _contiguous(array: NDArray[Any]) -> Floats:

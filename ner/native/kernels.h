@@ -3,6 +3,7 @@
 #define NER_KERNELS_H
 
 #include <stdint.h>
+#include <stdlib.h>
 
 #if !defined(__GNUC__)
 #error "the vectors of GCC and Clang are needed; without them ner uses numpy"
@@ -34,12 +35,50 @@ struct search {
     float *room;             /* 2 * tags * padded(tags) + (length + 1) * padded(tags) */
 };
 
+/* The scores of a CRF as factors, and some sentences; see sums.h. */
+struct chain {
+    int64_t batch, length, tags;
+    const float *emissions;           /* (batch, length, tags) */
+    const int64_t *lengths;           /* (batch,), from 0 to length */
+    const double *moves;              /* (tags, tags), from the row's tag to the column's */
+    const double *start, *end;        /* (tags,) */
+    double fall, temperature;         /* how far the factors fall, in logs; of the emissions */
+    double *room;                     /* 2 tags padded(tags) + length (4 padded(tags) + 3), zero */
+};
+
+/* The tags that spell the spans of each label: ner.crf.core.spans.SpanTable. */
+struct labels {
+    int64_t count;
+    const int64_t *single, *first, *inside, *last, *prolonging;
+};
+
+struct spans {
+    int64_t count;
+    const int64_t *rows, *starts, *ends, *labels;
+};
+
+/* A span and its probability. */
+struct probable {
+    int64_t row, start, end, label;
+    double probability;
+};
+
+/* A growing list of them. */
+struct found {
+    int64_t count, room;
+    struct probable *spans;
+};
+
 struct kernels {
     const char *name;
     int64_t lanes;  /* of float32 */
     void (*pack)(int64_t width, const float *recurrent, float *packed);
     void (*lstm)(const struct recurrence *job);
     int (*viterbi)(const struct search *job);
+    int (*span_probabilities)(const struct chain *chain, const struct labels *labels,
+                              const struct spans *spans, double *probabilities);
+    int (*probable_spans)(const struct chain *chain, const struct labels *labels, double least,
+                          struct found *found);
 };
 
 extern const struct kernels ner_baseline;
@@ -49,5 +88,18 @@ extern const struct kernels ner_avx2, ner_avx512;
 
 /* The least multiple of `lanes` that holds `n`. */
 static inline int64_t padded(int64_t n, int64_t lanes) { return (n + lanes - 1) / lanes * lanes; }
+
+/* Keep a span; 0 where there is no memory. */
+static inline int keep(struct found *found, const struct probable *span) {
+    if (found->count == found->room) {
+        const int64_t room = 2 * found->room + 64;
+        struct probable *spans = realloc(found->spans, (size_t)room * sizeof *spans);
+        if (!spans) return 0;
+        found->spans = spans;
+        found->room = room;
+    }
+    found->spans[found->count++] = *span;
+    return 1;
+}
 
 #endif

@@ -266,6 +266,128 @@ static PyObject *viterbi(PyObject *self, PyObject *arguments) {
     return found < 0 ? NULL : PyBool_FromLong(found);
 }
 
+/* The arguments that describe sentences, a CRF and labels. */
+struct sums_call {
+    struct chain chain;
+    struct labels labels;
+    long long batch, length, tags;
+    Py_buffer emissions, lengths, moves, start, end, table;
+    void *whole;
+};
+
+static int read_chain(PyObject *arguments, struct sums_call *call) {
+    memset(call, 0, sizeof *call);
+    return PyArg_ParseTuple(arguments, "LLLy*y*y*y*y*ddy*", &call->batch, &call->length,
+                            &call->tags, &call->emissions, &call->lengths, &call->moves,
+                            &call->start, &call->end, &call->chain.fall, &call->chain.temperature,
+                            &call->table);
+}
+
+static void release_chain(struct sums_call *call) {
+    free(call->whole);
+    PyBuffer_Release(&call->emissions);
+    PyBuffer_Release(&call->lengths);
+    PyBuffer_Release(&call->moves);
+    PyBuffer_Release(&call->start);
+    PyBuffer_Release(&call->end);
+    PyBuffer_Release(&call->table);
+}
+
+/* Whether all numbers are tags; of the tags that prolong a span, -1 is none. */
+static int are_tags(const int64_t *table, int64_t labels, int64_t tags) {
+    for (int64_t i = 0; i < 5 * labels; i++)
+        if (table[i] < (i < 4 * labels ? 0 : -1) || table[i] >= tags) return refuse("no such tag");
+    return 1;
+}
+
+/* Check sizes and make room. */
+static int prepare_chain(struct sums_call *call) {
+    const int64_t batch = call->batch, length = call->length, tags = call->tags;
+    const int64_t labels = call->table.len / (int64_t)sizeof(int64_t) / 5;
+    const int64_t *table = call->table.buf, row = padded(tags, current->lanes / 2);
+    const int sizes =
+        holds("emissions", &call->emissions, sizeof(float), batch, length, tags) &&
+        holds("lengths", &call->lengths, sizeof(int64_t), batch, 1, 1) &&
+        holds("transitions", &call->moves, sizeof(double), tags, tags, 1) &&
+        holds("start", &call->start, sizeof(double), tags, 1, 1) &&
+        holds("end", &call->end, sizeof(double), tags, 1, 1) &&
+        holds("table", &call->table, sizeof(int64_t), 5, labels, 1);
+    if (!sizes || !(tags > 0 || refuse("there must be a tag")) ||
+        !all_below(call->lengths.buf, batch, length + 1, "no such length") ||
+        !are_tags(table, labels, tags))
+        return 0;
+    double *room = (double *)room_of(2 * (2 * tags * row + length * (4 * row + 3)), &call->whole);
+    struct chain chain = {
+        batch, length, tags, call->emissions.buf, call->lengths.buf, call->moves.buf,
+        call->start.buf, call->end.buf, call->chain.fall, call->chain.temperature, room,
+    };
+    struct labels known = {
+        labels, table, table + labels, table + 2 * labels, table + 3 * labels, table + 4 * labels,
+    };
+    call->chain = chain;
+    call->labels = known;
+    return room != NULL;
+}
+
+/* Whether all spans lie in their sentences. */
+static int spans_fit(const struct sums_call *call, const struct spans *spans) {
+    for (int64_t i = 0; i < spans->count; i++) {
+        const int64_t row = spans->rows[i];
+        if (row < 0 || row >= call->batch || spans->starts[i] < 0 ||
+            spans->starts[i] >= spans->ends[i] || spans->ends[i] > call->chain.lengths[row])
+            return refuse("no such span");
+    }
+    return all_below(spans->labels, spans->count, call->labels.count, "no such label");
+}
+
+static PyObject *span_probabilities(PyObject *self, PyObject *arguments) {
+    (void)self;
+    struct sums_call call;
+    PyObject *described;
+    Py_buffer spans, probabilities;
+    if (!PyArg_ParseTuple(arguments, "Oy*w*", &described, &spans, &probabilities)) return NULL;
+    int found = -1;
+    if (read_chain(described, &call)) {
+        const int64_t count = probabilities.len / (int64_t)sizeof(double), *from = spans.buf;
+        const struct spans some = {count, from, from + count, from + 2 * count, from + 3 * count};
+        if (holds("spans", &spans, sizeof(int64_t), 4, count, 1) && prepare_chain(&call) &&
+            spans_fit(&call, &some)) {
+            Py_BEGIN_ALLOW_THREADS
+            found = current->span_probabilities(&call.chain, &call.labels, &some,
+                                                probabilities.buf);
+            Py_END_ALLOW_THREADS
+        }
+        release_chain(&call);
+    }
+    PyBuffer_Release(&spans);
+    PyBuffer_Release(&probabilities);
+    return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
+static PyObject *probable_spans(PyObject *self, PyObject *arguments) {
+    (void)self;
+    struct sums_call call;
+    PyObject *described, *result = NULL;
+    double least;
+    if (!PyArg_ParseTuple(arguments, "Od", &described, &least) || !read_chain(described, &call))
+        return NULL;
+    struct found found = {0, 0, NULL};
+    if (prepare_chain(&call)) {
+        int done;
+        Py_BEGIN_ALLOW_THREADS
+        done = current->probable_spans(&call.chain, &call.labels, least, &found);
+        Py_END_ALLOW_THREADS
+        if (done < 0) PyErr_NoMemory();
+        if (done > 0)
+            result = PyBytes_FromStringAndSize((const char *)found.spans,
+                                               found.count * (Py_ssize_t)sizeof *found.spans);
+        if (!done) result = Py_NewRef(Py_None);
+    }
+    free(found.spans);
+    release_chain(&call);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"instruction_sets", instruction_sets, METH_NOARGS, "What this processor can run."},
     {"in_use", in_use, METH_NOARGS, "The instruction set in use."},
@@ -273,6 +395,8 @@ static PyMethodDef methods[] = {
     {"pack", pack, METH_VARARGS, "Arrange recurrent weights."},
     {"lstm", lstm, METH_VARARGS, "Run an LSTM over packed sentences."},
     {"viterbi", viterbi, METH_VARARGS, "Find best paths."},
+    {"span_probabilities", span_probabilities, METH_VARARGS, "The probability of each span."},
+    {"probable_spans", probable_spans, METH_VARARGS, "All spans of at least a probability."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -7,5 +7,6 @@
 
 #include "lstm.h"
 #include "viterbi.h"
+#include "sums.h"
 
-const struct kernels NAME = {CALLED, LANES, pack, lstm, viterbi};
+const struct kernels NAME = {CALLED, LANES, pack, lstm, viterbi, span_probabilities, probable_spans};

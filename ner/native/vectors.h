@@ -7,6 +7,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+enum { DOUBLES = LANES / 2 };
+typedef double dvec __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
+typedef int64_t lvec __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 INLINE vec load(const float *from) { return *(const vec *)from; }
