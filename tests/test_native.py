@@ -230,7 +230,7 @@ def labelled(scheme, labels, lengths, seed=0, spread=2.0):
 
 
 def potentials_of(chain, temperature=1.0):
-    return native.Potentials.of(chain.transitions, chain.start, chain.end, temperature)
+    return native.KernelFactors.of(chain.transitions, chain.start, chain.end, temperature)
 
 
 @pytest.mark.parametrize("scheme", ["BIO", "BIOES", "BMES", "IOB1"])

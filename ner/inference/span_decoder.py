@@ -189,9 +189,9 @@ class _Prepared:
         return Factors.of(*self.arrays, self._temperature)
 
     @cached_property
-    def potentials(self) -> native.Potentials:
+    def potentials(self) -> native.KernelFactors:
         """The factors of the kernels in C."""
-        return native.Potentials.of(*self.arrays, self._temperature)
+        return native.KernelFactors.of(*self.arrays, self._temperature)
 
     @cached_property
     def joinable(self) -> bool:

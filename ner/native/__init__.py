@@ -86,7 +86,7 @@ def viterbi(
     return paths if found else None
 
 
-class Potentials(NamedTuple):
+class KernelFactors(NamedTuple):
     """The scores of a CRF as factors, made once for many sentences.
 
     Attributes:
@@ -102,7 +102,7 @@ class Potentials(NamedTuple):
     temperature: float
 
     @staticmethod
-    def of(transitions: Any, start: Any, end: Any, temperature: float = 1.0) -> Potentials:
+    def of(transitions: Any, start: Any, end: Any, temperature: float = 1.0) -> KernelFactors:
         """Return the factors of scores; minus infinity is a factor of 0."""
         fall, factors = 0.0, []
         for part in (transitions, start, end):
@@ -113,11 +113,15 @@ class Potentials(NamedTuple):
             fall = fall if (scores <= 0.0).all() else np.inf  # NaN or infinite: numpy says so
             factors.append(np.exp(scores))
         moves, first, last = factors
-        return Potentials(moves, first, last, fall, temperature)
+        return KernelFactors(moves, first, last, fall, temperature)
 
 
 def span_probabilities(
-    emissions: NDArray[Any], lengths: Integers, potentials: Potentials, spans: Any, table: Integers
+    emissions: NDArray[Any],
+    lengths: Integers,
+    potentials: KernelFactors,
+    spans: Any,
+    table: Integers,
 ) -> Doubles | None:
     """Return the probability of each span; None where numpy must decide, as for `viterbi`.
 
@@ -138,7 +142,7 @@ def span_probabilities(
 def probable_spans(
     emissions: NDArray[Any],
     lengths: Integers,
-    potentials: Potentials,
+    potentials: KernelFactors,
     table: Integers,
     least: float,
 ) -> NDArray[Any] | None:
@@ -157,7 +161,7 @@ def _sums(emissions: NDArray[Any]) -> bool:
 
 
 def _chain(
-    emissions: NDArray[Any], lengths: Integers, potentials: Potentials, table: Integers
+    emissions: NDArray[Any], lengths: Integers, potentials: KernelFactors, table: Integers
 ) -> tuple[Any, ...]:
     return (*emissions.shape, _contiguous(emissions), lengths, *potentials, table)
 
