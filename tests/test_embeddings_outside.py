@@ -1,6 +1,8 @@
 """Knowledge from outside: vectors of a file, other columns, lists of names."""
 
+import gzip
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from training_runs import config
 
 import ner
 from ner.embeddings.columns import ColumnEmbedding, GazetteerEmbedding
-from ner.embeddings.pretrained import PretrainedEmbedding, read
+from ner.embeddings.pretrained import PretrainedEmbedding
+from ner.embeddings.vector_files import FastText, hashed, read
 from ner.formats import DataWarning
 from ner.network import build
 from ner.sentence import Sentence, Span
@@ -53,7 +56,7 @@ def write_vectors(folder, kind):
 
 @pytest.mark.parametrize("kind", ["plain", "header", "binary", "numpy", "safetensors", "spacy"])
 def test_every_kind_of_file_gives_the_same_vectors(tmp_path, kind):
-    words, vectors = read(write_vectors(tmp_path, kind))
+    words, vectors, _ = read(write_vectors(tmp_path, kind))
     found = {word.replace("_", " "): row for word, row in zip(words, vectors, strict=True)}
     assert sorted(found) == sorted(WORDS)
     np.testing.assert_array_equal(np.stack([found[word] for word in WORDS]), ROWS)
@@ -75,7 +78,7 @@ def test_texts_that_others_write_differently_are_read_the_same(tmp_path, before,
         for word, row in zip(WORDS, ROWS, strict=True)
     ]
     (tmp_path / "v.txt").write_text(before + end.join(lines) + end, encoding="utf-8", newline="")
-    words, vectors = read(tmp_path / "v.txt")
+    words, vectors, _ = read(tmp_path / "v.txt")
     assert words == WORDS
     np.testing.assert_array_equal(vectors, ROWS)
 
@@ -107,7 +110,7 @@ def test_lines_of_another_width_are_left_out_and_counted(tmp_path):
         "\n".join(["4 3", LINES[0], "short 1 2", "odd x y z", LINES[2]]) + "\n", "utf-8"
     )
     with pytest.warns(DataWarning, match="skipped lines that are not a word and 3 numbers: 2"):
-        words, _ = read(file)
+        words, _, _ = read(file)
     assert words == ["the", "Üä"]
 
 
@@ -117,7 +120,7 @@ def test_a_number_too_many_is_no_part_of_a_word(tmp_path):
         "New York .1 .2\n. . . 1.5 2\n1 000 3 4\nlong 0.25 1 2\nlong -1.5e-3 1 2\n", "utf-8"
     )
     with pytest.warns(DataWarning, match="skipped lines that are not a word and 2 numbers: 2"):
-        words, vectors = read(file)
+        words, vectors, _ = read(file)
     assert words == ["New York", ". . .", "1 000"]
     np.testing.assert_array_equal(vectors, np.float32([[0.1, 0.2], [1.5, 2], [3, 4]]))
 
@@ -136,7 +139,7 @@ def test_a_number_too_many_is_no_part_of_a_word(tmp_path):
         ("v.npy", lying_array(10**30), "not a numpy array file"),
         ("v.npy", lying_array(10**12), "not a numpy array file"),
         ("v.safetensors", b"what", "not a safetensors file"),
-        ("v.vec.gz", b"what", "is compressed; decompress it first"),
+        ("v.vec.gz", b"what", "the compressed data is broken"),
     ],
 )
 def test_files_without_vectors_are_named(tmp_path, name, content, complaint):
@@ -267,3 +270,105 @@ def test_several_sets_stand_side_by_side(tmp_path):
     vectors = stack.vectors(network.batch([Sentence(("the", "Üä"))]))
     assert vectors.shape == (1, 2, 3 + 2)
     np.testing.assert_array_equal(vectors[0, :, :3].detach().numpy(), ROWS[[0, 2]])
+
+
+@pytest.mark.parametrize("kind", ["plain", "binary"])
+def test_compressed_files_are_read_like_others(tmp_path, kind):
+    file = write_vectors(tmp_path, kind)
+    packed = file.with_name(file.name + ".gz")
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    np.testing.assert_array_equal(read(packed).vectors, ROWS)
+    packed.write_bytes(packed.read_bytes()[:-12])
+    with pytest.raises(ValueError, match="compressed data is broken"):
+        read(packed)
+
+
+def write_fasttext(path, words, rows, *, shortest=3, longest=4, quantised=0):
+    """A model as fastText 0.9 writes it; words first, then buckets."""
+    buckets, width = len(rows) - len(words), rows.shape[1]
+    numbers = (width, 5, 5, 1, 5, 1, 1, 1, buckets, shortest, longest, 100)
+    content = struct.pack("<14i", 793712314, 12, *numbers) + struct.pack("<d", 1e-4)
+    content += struct.pack("<3i2q", len(words), len(words), 0, 99, -1)
+    for word in words:
+        content += word.encode() + b"\0" + struct.pack("<qb", 7, 0)
+    content += struct.pack("<b2q", quantised, *rows.shape)
+    path.write_bytes(content + rows.astype("<f4").tobytes())
+    return path
+
+
+def test_the_hash_of_fasttext_is_fnv_with_signed_bytes():
+    assert hashed("hello") == 0x4F9F2CAB
+    assert hashed("") == 0x811C9DC5
+    signed = (0x811C9DC5 ^ 0xFFFFFFC3) * 0x01000193 & 0xFFFFFFFF
+    assert hashed("é") == (signed ^ 0xFFFFFFA9) * 0x01000193 & 0xFFFFFFFF
+
+
+def test_a_word_of_fasttext_is_the_mean_of_itself_and_its_parts(tmp_path):
+    rows = np.random.default_rng(1).normal(size=(2 + 13, 5)).astype(np.float32)
+    file = write_fasttext(tmp_path / "m.bin", ["</s>", "cat"], rows)
+    model = FastText.load(file)
+    parts = ["<ca", "<cat", "cat", "cat>", "at>"]
+    buckets = [2 + hashed(part) % 13 for part in parts]
+    expected = rows[[1, *buckets]].mean(axis=0)
+    np.testing.assert_allclose(model.vectors_of(["cat"])[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(model.vectors_of(["</s>"])[0], rows[0], rtol=1e-6)
+    unknown = [2 + hashed(part) % 13 for part in ("<do", "<do>", "do>")]
+    np.testing.assert_allclose(model.vectors_of(["do"])[0], rows[unknown].mean(axis=0), rtol=1e-5)
+    assert read(file).words == ["</s>", "cat"]
+
+
+def test_training_words_that_fasttext_lacks_are_composed(tmp_path):
+    rows = np.random.default_rng(1).normal(size=(3 + 50, 4)).astype(np.float32)
+    file = write_fasttext(tmp_path / "m.bin", ["cat", "dog", "sun"], rows)
+    sentences = [Sentence(("Dogs", "cat"))]
+    part = PretrainedEmbedding.fit(sentences, file=str(file), prune=1)
+    assert part.indexer.vocabulary.items == ("cat", "Dogs")
+    assert "100.0 % of the distinct" in part.remarks[0]
+    found = part(torch.from_numpy(part.index(["Dogs"])[0]))
+    expected = FastText.load(file).vectors_of(["Dogs"])
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+def test_models_of_fasttext_that_cannot_be_read_are_named(tmp_path):
+    rows = np.zeros((5, 2), np.float32)
+    file = write_fasttext(tmp_path / "m.bin", ["a"], rows, quantised=1)
+    with pytest.raises(ValueError, match="quantised"):
+        read(file)
+    write_fasttext(file, ["a"], rows)
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(ValueError, match="truncated"):
+        read(file)
+    file.write_bytes(file.read_bytes()[:30])
+    with pytest.raises(ValueError, match="truncated or not a fastText model"):
+        read(file)
+
+
+def test_words_that_share_a_vector_share_its_row(tmp_path):
+    pipeline = spacy.blank("en")
+    for word, row in zip(WORDS, ROWS, strict=True):
+        pipeline.vocab.set_vector(word, row)
+    row = pipeline.vocab.vectors.key2row[pipeline.vocab.strings["the"]]
+    for word in ("The", "THE", "tHe"):
+        pipeline.vocab.strings.add(word)
+        pipeline.vocab.vectors.add(word, row=row)
+    pipeline.to_disk(tmp_path / "v")
+    sentences = [Sentence(("THE", "Üä"))]
+    part = PretrainedEmbedding.fit(sentences, file=str(tmp_path / "v"))
+    assert len(part.indexer.vocabulary.items) == 7
+    assert part.vectors.num_embeddings == 2 + 4
+    found = part(torch.from_numpy(part.index(["THE", "the", "00", "no"])[0]))
+    np.testing.assert_array_equal(found.numpy(), [ROWS[0], ROWS[0], ROWS[3], [0, 0, 0]])
+    again = PretrainedEmbedding(**part.settings())
+    assert again.settings() == part.settings()
+    assert again.vectors.weight.shape == part.vectors.weight.shape
+    few = PretrainedEmbedding.fit(sentences, file=str(tmp_path / "v"), only_training_words=True)
+    assert few.vectors.num_embeddings == 2 + 2
+    assert set(few.indexer.vocabulary.items) == {"THE", "the", "Üä"}
+
+
+def test_the_first_words_and_those_of_training_are_kept(tmp_path):
+    file = write_vectors(tmp_path, "plain")
+    part = PretrainedEmbedding.fit([Sentence(("00",))], file=str(file), prune=2)
+    assert part.indexer.vocabulary.items == ("the", "New York", "00")
+    with pytest.raises(ValueError, match="prune must be at least 0"):
+        PretrainedEmbedding.fit([], file=str(file), prune=-1)

@@ -51,18 +51,33 @@ class PretrainedIndexer(TypeIndexer):
 
     Args:
         words: The words that have a vector.
+        rows: The row of each word, from 0, where several words share one.
+
+    Raises:
+        ValueError: There is not a row for each word.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], *, rows: Sequence[int] = ()) -> None:
         self.vocabulary = Vocabulary(words)
+        self._rows = np.asarray(rows, np.int64)
+        if len(rows) and (len(rows) != len(words) or self._rows.min() < 0):
+            raise ValueError(f"each of the {len(words):,} words needs a row, got {len(rows):,}")
+
+    @property
+    def count(self) -> int:
+        """The number of rows, with those of padding and unknown words."""
+        return int(self._rows.max()) + 3 if len(self._rows) else len(self.vocabulary)
 
     def settings(self) -> dict[str, Any]:
-        return {"words": self.vocabulary.items}
+        words = {"words": self.vocabulary.items}
+        return {**words, "rows": self._rows.tolist()} if len(self._rows) else words
 
     def place(self, token: str) -> int:
         """Return the row of a token's vector."""
         known = (self.vocabulary[form] for form in forms(token) if form in self.vocabulary)
-        return next(known, UNKNOWN)
+        place = next(known, UNKNOWN)
+        shared = len(self._rows) and place != UNKNOWN
+        return int(self._rows[place - 2]) + 2 if shared else place
 
     def index(self, tokens: Sequence[str]) -> Arrays:
         """Return the row of each token's vector, ``(tokens,)``."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ner.config import load
-from ner.embeddings.pretrained import read as read_vectors
+from ner.embeddings.vector_files import read as read_vectors
 from ner.errors import ModelError
 from ner.storage.manifest import parse_json
 from ner.training import read_settings
