@@ -27,6 +27,7 @@ FROM_ROOT = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
+EXAMPLES = ("tag_text", "own_conll", "spacy_pipeline")  # come first
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -108,11 +109,19 @@ def api() -> str:
 def examples() -> str:
     """Return the page of the scripts in ``examples/``: what each says of itself, and its code."""
     head = "# Examples\n\nThe scripts of `examples/`, run by the tests on the bundled corpus.\n"
-    return head + "".join(_example(path) for path in sorted((ROOT / "examples").glob("*.py")))
+    paths = {path.stem: path for path in (ROOT / "examples").iterdir() if path.is_file()}
+    order = [*EXAMPLES, *sorted(paths.keys() - set(EXAMPLES))]
+    return head + "".join(_example(paths[name]) for name in order)
 
 
 def _example(path: Path) -> str:
+    """Return the section of an example; a shell script says what it does in its first comment."""
     text = path.read_text("utf-8")
-    title, _, told = (ast.get_docstring(ast.parse(text)) or path.name).partition("\n")
-    code = text.split('"""', 2)[2].strip()
-    return f"\n## {title.rstrip('.')}\n{told}\n\n`examples/{path.name}`\n\n```python\n{code}\n```\n"
+    if path.suffix == ".sh":
+        title, code, language = *text.removeprefix("# ").split("\n", 1), "sh"
+        told = ""
+    else:
+        title, _, told = (ast.get_docstring(ast.parse(text)) or path.name).partition("\n")
+        code, language = text.split('"""', 2)[2], "python"
+    file = f"`examples/{path.name}`"
+    return f"\n## {title.rstrip('.')}\n{told}\n\n{file}\n\n```{language}\n{code.strip()}\n```\n"

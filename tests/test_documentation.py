@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 
 import httpx
@@ -107,6 +108,39 @@ def test_every_example_of_a_help_is_understood(verb):
                 parser_of(words[0]).parse_intermixed_args(words[1:])
 
 
+README_OUTPUTS = runpy.run_path(str(ROOT / "scripts" / "readme_outputs.py"))
+
+
+def test_the_readme_shows_what_ner_check_prints(tmp_path):
+    page = (ROOT / "README.md").read_text("utf-8")
+    shown = {found["command"]: found[0] for found in README_OUTPUTS["OUTPUT"].finditer(page)}
+    assert all(text.count("\n") > 2 for text in shown.values()), "an output without lines"
+    (command,) = (command for command in shown if command.startswith("ner check"))
+    place = README_OUTPUTS["furnished"](tmp_path)
+    made = README_OUTPUTS["printed"](command, place)
+    assert shown[command].endswith(f"```text\n{made}")
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_its_commands_print(tmp_path, monkeypatch):
+    """But for digits: another processor may round otherwise."""
+    copy = tmp_path / "README.md"
+    shutil.copy(ROOT / "README.md", copy)
+    monkeypatch.setitem(README_OUTPUTS["main"].__globals__, "README", copy)
+    monkeypatch.setattr("sys.argv", ["readme_outputs.py"])
+    README_OUTPUTS["main"]()
+    now, then = (re.sub(r"\d", "0", p.read_text("utf-8")) for p in (copy, ROOT / "README.md"))
+    assert now == then
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob(".github/**/*.yml")), ids=lambda p: p.name)
+def test_the_files_of_a_public_host_are_yaml_and_name_what_is_there(path):
+    text = path.read_text("utf-8")
+    assert yaml.safe_load(text)
+    for command in re.findall(r"run: (\.ci/\w+)", text):
+        assert (ROOT / command).exists(), command
+
+
 def flags_of(verb):
     return {flag for action in parser_of(verb)._actions for flag in action.option_strings}
 
@@ -144,3 +178,12 @@ OF_OTHERS = {
     "--node-rank",
     "--rdzv-endpoint",
 }  # spaCy's, torchrun's
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_table_is_whole(page):
+    """A row after a blank line begins a table: the line of dashes follows it."""
+    lines = page.read_text("utf-8").splitlines()
+    for before, line, after in zip(["", *lines[:-1]], lines, [*lines[1:], ""], strict=True):
+        begins = line.startswith("| ") and not before.startswith("|")
+        assert not begins or after.startswith("|--"), f"{page.name}: {line}"
