@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate, chain, count
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ CLASSES = (
 FLAGS = (5, 3, 3, 3)  # sizes of: number of others; any in lower case, mid-sentence, in capitals
 NAME, CAPITALS, LOWER = 1, 2, 4  # flag bits of packed facts
 WORD, FORM = 3, 32  # first bits of the word index and the form index in packed facts
+FEW = 64  # tokens of a document whose context is found in a simpler way where no name recurs
 Integers = NDArray[np.int64]
 Kept = NDArray[np.int32]
 Known = tuple[list[int], tuple[Kept, ...]]  # starts of a document's sentences, and its contexts
@@ -125,8 +127,12 @@ class DocumentIndexer(ContextIndexer):
         self._facts = facts = self._facts.bounded()
         rows = [tokens for document in documents for tokens in document.tokens]
         ends = list(accumulate(map(len, rows), initial=0))
-        numbers = map(facts.__getitem__, chain.from_iterable(rows))
-        packed = np.fromiter(numbers, np.int64, ends[-1])
+        numbers = list(map(facts.__getitem__, chain.from_iterable(rows)))
+        if len(documents) == 1 and len(numbers) <= FEW:
+            arrays = _without_others(numbers)
+            if arrays is not None:
+                return [(ends, arrays)]
+        packed = np.array(numbers, dtype=np.int64)
         sentences = list(accumulate((len(d.tokens) for d in documents), initial=0))
         bounds = [ends[row] for row in sentences]
         tokens = _unpacked(packed, np.diff(bounds), np.array(ends[:-1], dtype=np.int64))
@@ -251,6 +257,23 @@ def _contexts(tokens: _Tokens, boundary: int) -> tuple[Kept, ...]:
         others = _others(tokens, several)
         left, right = _neighbours(tokens, boundary)
         before[several], after[several] = left[others], right[others]
+    return flags, before, after
+
+
+def _without_others(numbers: Sequence[int]) -> tuple[Kept, ...] | None:
+    """Return what `_contexts` does, for a few tokens; None where a name is mentioned twice.
+
+    Args:
+        numbers: The value of ``TokenFacts`` for each token.
+    """
+    counts = Counter([number >> FORM for number in numbers])
+    own = [place for place, number in enumerate(numbers) if number & NAME]
+    if any(counts[numbers[place] >> FORM] > 1 for place in own):
+        return None
+    flags = np.zeros((len(numbers), len(FLAGS)), dtype=np.int32)
+    flags[own] = 1
+    flags[[place for place in own if numbers[place] & LOWER], 1] = 2
+    before, after = np.zeros((2, len(numbers), OTHERS), dtype=np.int32)
     return flags, before, after
 
 

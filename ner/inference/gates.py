@@ -14,8 +14,10 @@ from ner.batch import pad
 from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Arrays
 from ner.inference.lstm import PackedSequence, inverse
-from ner.inference.token_cache import TokenCache
+from ner.inference.token_cache import FEWEST, TokenCache
 from ner.sentence import Sentence
+
+FEW = 64  # tokens of whose contexts the contributions are remembered, as those of one sentence
 
 
 class TypeGates:
@@ -94,7 +96,10 @@ class ContextGates:
         self.constant = weights.new_zeros(weights.shape[1])
         if part.tokenwise:
             nothing = tuple(np.zeros_like(a) for a in part.index(Sentence(("x",))))
-            self.constant = self._shares(nothing)[0]
+            self.constant = _shares(part, weights, nothing)[0]
+            compute = partial(_remembered_shares, part, weights, self.constant, nothing, directions)
+            gates = weights.shape[1] // directions
+            self._remembered = TokenCache[bytes](compute, (directions, FEWEST, gates))
 
     def add_to(self, gates: Tensor, sentences: Sequence[Arrays], packed: PackedSequence) -> None:
         """Add the contribution to gates in packed order, ``(directions, tokens, gates)``.
@@ -127,7 +132,7 @@ class ContextGates:
         firsts = [np.stack([a[0] for a in arrays]) for arrays in zip(*sentences, strict=True)]
         if not any(array.any() for array in firsts):
             return
-        shares = self._shares(tuple(firsts)).sub_(self.constant)
+        shares = _shares(self.part, self._weights, tuple(firsts)).sub_(self.constant)
         ways = shares.view(len(sentences), self._directions, -1).transpose(0, 1).contiguous()
         for own, way in zip(gates, ways, strict=True):
             if len(sentences) == 1:
@@ -142,19 +147,57 @@ class ContextGates:
         """Add the contribution of tokens at flat indices, less the constant in the bias."""
         differs = reduce(np.logical_or, (_rows_with_any(a[1:] != a[:-1]) for a in arrays))
         heads = np.flatnonzero(np.concatenate(([True], differs)))  # of runs of equal rows
-        shares = self._shares(tuple(a[heads] for a in arrays)).sub_(self.constant)
+        shares = self._shares_of(tuple(a[heads] for a in arrays))
         if len(heads) < len(places):
             runs = np.repeat(np.arange(len(heads)), np.diff(heads, append=len(places)))
-            shares = shares.index_select(0, torch.from_numpy(runs))
-        shares = shares.view(len(places), self._directions, -1)
+            shares = shares.index_select(1, torch.from_numpy(runs))
         for direction, order in enumerate(packed.orders[: self._directions]):
             rows = torch.from_numpy(inverse(order)[places])
-            gates[direction].index_add_(0, rows, shares[:, direction])
+            gates[direction].index_add_(0, rows, shares[direction])
 
-    def _shares(self, arrays: Arrays) -> Tensor:
-        """Return the contribution of single tokens, ``(tokens, directions * gates)``."""
-        vectors = self.part(*(torch.from_numpy(array[:, None]) for array in arrays))
-        return torch.mm(vectors.squeeze(1), self._weights)
+    def _shares_of(self, arrays: Arrays) -> Tensor:
+        """Return the contribution of tokens less the constant, ``(directions, tokens, gates)``."""
+        if len(arrays[0]) > FEW:  # together they take less time than to be looked up
+            shares = _shares(self.part, self._weights, arrays).sub_(self.constant)
+            return shares.view(len(shares), self._directions, -1).transpose(0, 1)
+        keys = [b"".join([row.tobytes() for row in own]) for own in zip(*arrays, strict=True)]
+        table, rows = self._remembered.look_up([keys])
+        return torch.from_numpy(table.take(rows, 1))
+
+
+def _shares(part: ContextEmbedding, weights: Tensor, arrays: Arrays) -> Tensor:
+    """Return the contribution of single tokens, ``(tokens, directions * gates)``."""
+    vectors = part(*(torch.from_numpy(array[:, None]) for array in arrays))
+    return torch.mm(vectors.squeeze(1), weights)
+
+
+def _remembered_shares(
+    part: ContextEmbedding,
+    weights: Tensor,
+    constant: Tensor,
+    like: Arrays,
+    directions: int,
+    keys: list[bytes],
+) -> NDArray[np.float32]:
+    """Return the contribution of tokens, given the bytes of their indices side by side.
+
+    Args:
+        part: The embedding.
+        weights: From its vectors to gates.
+        constant: What is taken from each contribution.
+        like: The indices of some token.
+        directions: The number of directions.
+        keys: The bytes of each token.
+    """
+    bounds = np.cumsum([array.nbytes for array in like])[:-1]
+    columns = np.split(np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1), bounds, 1)
+    arrays = tuple(
+        column.copy().view(array.dtype).reshape(len(keys), *array.shape[1:])
+        for column, array in zip(columns, like, strict=True)
+    )
+    shares = _shares(part, weights, arrays).sub_(constant)
+    arranged: NDArray[np.float32] = shares.view(len(keys), directions, -1).transpose(0, 1).numpy()
+    return arranged
 
 
 def _rows_with_any(array: NDArray[np.generic]) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from threading import Lock
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ CHARACTERS = 1 << 24  # maximum total length of the cached tokens
 AT_ONCE = 2048  # tokens computed together
 
 Floats = NDArray[np.float32]
+Key = TypeVar("Key", bound=str | bytes)  # a token, or the indices of one
 
 
 def capacity_of(cache: int, row: int) -> int:
@@ -22,17 +24,17 @@ def capacity_of(cache: int, row: int) -> int:
     return max(FEWEST, cache // row)
 
 
-class _Rows:
+class _Rows(Generic[Key]):
     """The cached rows and their tokens."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self.rows: dict[str, int] = {}
+        self.rows: dict[Key, int] = {}
         self.characters = 0
         # pages that are never written take no memory
         self.table: Floats = np.empty(shape, np.float32)
 
 
-class TokenCache:
+class TokenCache(Generic[Key]):
     """A bounded table with one row per token. A full table is replaced by an empty one.
 
     Args:
@@ -40,16 +42,16 @@ class TokenCache:
         shape: The shape of the table, ``(..., capacity, width)``.
     """
 
-    def __init__(self, compute: Callable[[list[str]], Floats], shape: tuple[int, ...]) -> None:
+    def __init__(self, compute: Callable[[list[Key]], Floats], shape: tuple[int, ...]) -> None:
         self.capacity = shape[-2]
         self._compute, self._shape = compute, shape
         self._lock = Lock()
-        self._held = _Rows(shape)
+        self._held = _Rows[Key](shape)
 
     def __len__(self) -> int:
         return len(self._held.rows)
 
-    def look_up(self, sentences: Sequence[Sequence[str]]) -> tuple[Floats, NDArray[np.int64]]:
+    def look_up(self, sentences: Sequence[Sequence[Key]]) -> tuple[Floats, NDArray[np.int64]]:
         """Return the table and the row of each token.
 
         The rows stay valid for this table, whatever other threads look up in the meantime.
@@ -65,7 +67,7 @@ class TokenCache:
                 rows = list(map(held.rows.get, chain.from_iterable(sentences)))
         return held.table, np.array(rows, dtype=np.int64)
 
-    def _learn(self, sentences: Sequence[Sequence[str]]) -> _Rows:
+    def _learn(self, sentences: Sequence[Sequence[Key]]) -> _Rows[Key]:
         """Return the cache after adding the rows of all these tokens."""
         distinct = set(chain.from_iterable(sentences))
         new = distinct - self._held.rows.keys()
