@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import spacy
 import torch
 from training_runs import KILLED, SMALL, bytes_of, config, write_config
 
@@ -16,6 +17,7 @@ import ner
 from ner.cli import main
 from ner.embeddings import AffixEmbedding, CharacterCNN, WordEmbedding
 from ner.errors import ConfigError, ModelError
+from ner.export import write
 from ner.network import build
 from ner.pretrained import DESCRIPTION, PART, Pretrained
 from ner.pretraining.run import Pretraining
@@ -369,3 +371,17 @@ def test_a_run_with_pretrained_weights_resumes(pretrained, tmp_path):
     del first
     list(begin(resume=True))
     assert bytes_of(tmp_path / "model") == whole
+
+
+def test_a_tagger_with_pretrained_parts_is_exported_and_saved_whole(pretrained, tmp_path):
+    tagger = ner.Tagger(build(SENTENCES, **SMALL, pretrained=str(pretrained)).eval())
+    expected = tagger.predict(SENTENCES)
+    assert ner.Tagger.from_bytes(tagger.to_bytes()).predict(SENTENCES) == expected
+    write(tagger, tmp_path / "exported")
+    assert ner.load(tmp_path / "exported").predict(SENTENCES) == expected
+    nlp = spacy.blank("en")
+    tagger.save(tmp_path / "model")
+    nlp.add_pipe("ner_crf", config={"model": str(tmp_path / "model")})
+    nlp.to_disk(tmp_path / "pipeline")
+    again = spacy.load(tmp_path / "pipeline")("Zyxia Quorn went to Lima")
+    assert [e.text for e in again.ents] == [e.text for e in nlp("Zyxia Quorn went to Lima").ents]

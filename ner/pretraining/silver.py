@@ -25,7 +25,7 @@ SENTENCES = 40  # of a document; the beginning is dense in names
 EAGERNESS = 3.0  # by how much documents of new names go before others
 TOGETHER = 2_000  # sentences that are annotated at a time
 
-Found = tuple[Sequence[Span], NDArray[np.float32]]
+Found = tuple[tuple[Span, ...], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
