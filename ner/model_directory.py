@@ -1,9 +1,9 @@
 """The directory of a model: written as a whole, checked before anything in it is used.
 
-It holds ``tagger.json`` (the format's version, what the network is made of, the SHA-256 of every
+It contains ``tagger.json`` (the format version, the parts of the network, the SHA-256 of every
 other file), ``weights.safetensors``, ``config.yaml``, ``metrics.json`` and ``README.md``. Nothing
 in it is code, nothing is unpickled, and no name in it leads outside. Sizes are compared with the
-file of weights before memory is taken for them.
+file of weights before memory is allocated for them.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from ner.storage.manifest import read_json as read_json
 FORMAT = 1  # of the model directory
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
 MANIFEST = Manifest(DESCRIPTION, FORMAT, frozenset({"network"}), frozenset({WEIGHTS}))
-NAMES = 1000  # of settings; each part, column, list and feature has some
+NAMES = 1000  # the maximum number of names of settings
 TENSORS = 5000  # a hundred members have fewer
 
 
 def write(
     path: Path, network: Scorer, *, texts: Mapping[str, str], more: Mapping[str, Any]
 ) -> None:
-    """Write a model directory, which is whole or not there at all.
+    """Write a model directory, atomically.
 
     Args:
-        path: Where.
-        network: Its weights and what it is made of.
-        texts: Other files by name, with what they hold.
-        more: What else the description says.
+        path: The directory.
+        network: The network.
+        texts: The contents of other files by name.
+        more: Further entries of the description.
 
     Raises:
         ModelError: The weights are not finite, or the settings too large to be read again.
-        OSError: It cannot be written; what was there is untouched.
+        OSError: The directory cannot be written; its previous content is unchanged.
     """
     _check_finite(network, str(path))
     if _names(network.settings()) > NAMES:
-        raise ModelError(f"{path}: its settings have more than {NAMES} names")
+        raise ModelError(f"{path}: more than {NAMES} settings")
     with atomic_directory(path, holds=DESCRIPTION) as folder:
         weights = network.state_dict()
         save_tensors({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
@@ -64,7 +64,7 @@ def write(
 
 
 def read(path: Path) -> tuple[Scorer, dict[str, Any]]:
-    """The network of a model directory, in evaluation mode, and its description.
+    """Return the network of a model directory, in evaluation mode, and its description.
 
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
@@ -73,11 +73,11 @@ def read(path: Path) -> tuple[Scorer, dict[str, Any]]:
     settings = description["network"]
     with _told_of(path):
         if _names(settings) > NAMES:
-            raise ValueError(f"its settings have more than {NAMES} names")
+            raise ValueError(f"more than {NAMES} settings")
         if _labels(settings) ** 2 > (path / WEIGHTS).stat().st_size:
-            raise ValueError("it has more labels than its weights have transitions")
+            raise ValueError("more labels than the weights have transitions")
         _compare(plan(settings), path / WEIGHTS)
-    MANIFEST.verify(path, description)  # only now, for large files take their time
+    MANIFEST.verify(path, description)  # last, since large files take long
     with _told_of(path):
         network = from_settings(settings)
         network.load_state_dict(load_file(path / WEIGHTS))
@@ -86,22 +86,22 @@ def read(path: Path) -> tuple[Scorer, dict[str, Any]]:
 
 
 def text(path: Path, description: Mapping[str, Any], name: str) -> str:
-    """The text of another file of a model directory, which is the one that was written.
+    """Return the verified text of another file of a model directory.
 
     Raises:
-        ModelError: It is not, or there is none.
+        ModelError: The file is missing, or is not the one that was written.
     """
     return MANIFEST.text(path, description, name)
 
 
 def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
-    """Write tensors as safetensors does, whose errors are not those of other files.
+    """Write tensors with safetensors, with the errors and permissions of ordinary files.
 
     Raises:
         OSError: The file cannot be written.
     """
     file.touch()
-    mode = file.stat().st_mode  # the usual one; safetensors gives files to their owner alone
+    mode = file.stat().st_mode  # the default; safetensors makes files private to their owner
     try:
         save_file(dict(tensors), file)
         file.chmod(stat.S_IMODE(mode))
@@ -116,10 +116,10 @@ _SYSTEM = re.compile(r"\(os error (\d+)\)")
 
 @contextlib.contextmanager
 def _told_of(folder: Path) -> Iterator[None]:
-    """Make what goes wrong with settings and weights one line on the directory.
+    """Turn errors of settings and weights into one line about the directory.
 
     Raises:
-        ModelError: Something did.
+        ModelError: There was an error.
     """
     try:
         yield
@@ -142,48 +142,48 @@ _UNUSABLE = (
 
 
 def _names(settings: Any) -> int:
-    """Return the number of names in nested settings; each may stand for a module."""
+    """Return the number of names in nested settings; each may create a module."""
     inner = settings.values() if isinstance(settings, dict) else ()
     return len(inner) + sum(map(_names, inner))
 
 
 def _labels(settings: Mapping[str, Any]) -> int:
-    """The most labels that a network or a member of it has."""
+    """Return the largest number of labels of a network or its members."""
     members = settings.get("members")
     each = [settings, *(members if isinstance(members, list) else ())]
     return max(len(one.get("labels", ())) for one in each)
 
 
 def _compare(wanted: Iterable[tuple[str, torch.Tensor]], weights: Path) -> None:
-    """Check names, shapes and kinds of tensors against the file's header, before any is read."""
+    """Check names, shapes and types of tensors against the header, before any is read."""
     try:
         opened = safe_open(weights, framework="pt")
     except SafetensorError as error:
         raise ModelError(
-            f"{weights}: damaged ({error}); copy the model directory again, whole"
+            f"{weights}: damaged ({error}); copy the whole model directory again"
         ) from error
     with opened as file:
         held = set(file.keys())
         if len(held) > TENSORS:
-            raise ModelError(f"{weights}: holds more than {TENSORS:,} tensors")
+            raise ModelError(f"{weights}: more than {TENSORS:,} tensors")
         for name, tensor in wanted:
             if name not in held:
-                raise ModelError(f"{weights}: does not fit {DESCRIPTION}: there is no {name} in it")
+                raise ModelError(f"{weights}: does not match {DESCRIPTION}: {name} is missing")
             held.remove(name)
             there = file.get_slice(name)
             shape, kind = tuple(there.get_shape()), there.get_dtype()
             if shape != tuple(tensor.shape):
                 raise ModelError(
-                    f"{weights}: {name} has the shape {shape}, {DESCRIPTION} says "
-                    f"{tuple(tensor.shape)}"
+                    f"{weights}: {name} has shape {shape}, expected {tuple(tensor.shape)} by "
+                    f"{DESCRIPTION}"
                 )
             if kind != "F32":
-                raise ModelError(f"{weights}: {name} is of the type {kind}, expected F32")
+                raise ModelError(f"{weights}: {name} has type {kind}, expected F32")
         if held:
-            raise ModelError(f"{weights}: does not fit {DESCRIPTION}: it alone has {min(held)}")
+            raise ModelError(f"{weights}: does not match {DESCRIPTION}: unexpected {min(held)}")
 
 
 def _check_finite(network: nn.Module, where: str) -> None:
     for name, tensor in network.state_dict().items():
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{where}: the weights {name} are not finite numbers")
+            raise ModelError(f"{where}: the weights {name} are not finite")

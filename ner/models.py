@@ -1,4 +1,4 @@
-"""Load a model of either kind: one of torch, or an exported one, which needs no torch."""
+"""Load a model: a torch model, or an exported one, which does not need torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def tokenizer_of(path: Path | str) -> str:
     """Return the tokenizer that a model directory names, without loading the model.
 
     Raises:
-        ConfigError: It names none that there is.
+        ConfigError: The tokenizer is unknown.
         ModelError: The description of the model cannot be read.
     """
     names = (Path(path) / name for name in (EXPORTED, "tagger.json"))
@@ -35,9 +35,9 @@ def load(
 
     Args:
         path: The directory.
-        device: Where to put the network: ``auto`` is CUDA where there is a GPU. Exported models
-            run on the CPU.
-        threads: The threads that run a graph of an exported model; torch has its own setting.
+        device: The device of the network; ``auto`` is CUDA if available. Exported models run on
+            the CPU.
+        threads: The number of threads of an exported model; torch has its own setting.
 
     Raises:
         ConfigError: The device is not available, or onnxruntime is not installed.

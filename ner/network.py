@@ -23,15 +23,18 @@ from ner.schemes import OUTSIDE, Scheme, distinct_labels, scheme_named
 from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
 
-WRITABLE = ("BIO", "BIOES", "BILOU", "BMES")  # schemes whose tags alone say where a span begins
+WRITABLE = ("BIO", "BIOES", "BILOU", "BMES")  # schemes whose tags alone mark where a span begins
 RECIPE: Mapping[str, Any] = {"words": {}, "characters": {}, "affixes": {}}
-# The same where tokens are characters: pairs of them are often the words.
+# The recipe for corpora whose tokens are characters, pairs of which are often words.
 CHARACTERWISE: Mapping[str, Any] = {
     "words": {},
     "pairs": {},
     "affixes": {"features": ["case", "form"]},
 }
-DOCUMENTWISE: Mapping[str, Any] = {"document": {}, "topic": {}}  # more, where documents are known
+DOCUMENTWISE: Mapping[str, Any] = {
+    "document": {},
+    "topic": {},
+}  # in addition, if documents are known
 LARGEST = 100  # members of an ensemble
 Part = TypeVar("Part", TypeEmbedding, ContextEmbedding)
 
@@ -44,9 +47,9 @@ class Network(Scorer):
     """Embeddings, a BiLSTM, a linear projection and a CRF.
 
     Args:
-        embeddings: The embeddings by the names of their parts.
+        embeddings: The embeddings by name.
         labels: The labels of entities, in the order of their tags.
-        scheme: How spans are written as tags inside the network.
+        scheme: The tagging scheme inside the network.
         encoder: Settings of the encoder.
         constrain_training: Whether the normaliser of the loss sums over legal sequences only.
             Decoding is always constrained.
@@ -72,7 +75,7 @@ class Network(Scorer):
             e for e in embeddings.values() if isinstance(e, ContextEmbedding)
         ]
         if not self.type_embeddings:
-            raise ConfigError("model.embeddings: at least one must see the tokens themselves")
+            raise ConfigError("model.embeddings: at least one must read the tokens themselves")
         width = sum(e.width for e in embeddings.values())
         self.encoder: Encoder = instantiate(Encoder, encoder, width, of="model.encoder")
         self.projection = nn.Linear(self.encoder.output_width, len(self.tags))
@@ -92,7 +95,7 @@ class Network(Scorer):
 
     @property
     def stacks(self) -> tuple[Stack]:
-        """Itself, alone."""
+        """This network only."""
         types = tuple(range(len(self.type_embeddings)))
         contexts = tuple(range(len(self.context_embeddings)))
         return (Stack(self._parts, self.encoder, self.projection, self.crf, types, contexts),)
@@ -114,10 +117,10 @@ class Network(Scorer):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Network:
-        """Make a network, its weights not yet those of the one that wrote the settings.
+        """Build a network with fresh weights from the settings of another.
 
         Raises:
-            ConfigError: The settings are not such as a network writes.
+            ConfigError: The settings are invalid.
         """
         rest = dict(settings)
         embeddings = {}
@@ -135,14 +138,14 @@ class Ensemble(Scorer):
     different things all the more. Their mean is a better tagger than any of them, at as many times
     the cost (Dietterich 2000; for NER Reimers and Gurevych 2017 on how far seeds are apart).
 
-    Members may have different parts. Those that read the same numbers share them, so sentences are
-    indexed once for all members of the same vocabularies.
+    Members may have different parts. Those with the same indexer share its output, so sentences are
+    indexed once for all members with the same vocabularies.
 
     Args:
-        members: Networks of the same labels and scheme.
+        members: Networks with the same labels and scheme.
 
     Raises:
-        ValueError: There is none, or their labels or schemes differ.
+        ValueError: There are no members, or their labels or schemes differ.
     """
 
     def __init__(self, members: Sequence[Network]) -> None:
@@ -165,7 +168,7 @@ class Ensemble(Scorer):
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
-        """Those of its members, whose embeddings share the numbers they read alike."""
+        """The stacks of its members, whose embeddings share the output of equal indexers."""
         return tuple(
             replace(member.stacks[0], types=types, contexts=contexts)
             for member, (types, contexts) in zip(self.networks, self._places, strict=True)
@@ -174,7 +177,7 @@ class Ensemble(Scorer):
     def settings(self) -> dict[str, Any]:
         """Return the settings that rebuild this ensemble: the shared ones, and each member's own.
 
-        Where they share everything, ``members`` is how many there are.
+        If members share all settings, ``members`` is their number.
         """
         each = [member.settings() for member in self.networks]
         shared = {
@@ -187,7 +190,7 @@ class Ensemble(Scorer):
 
 
 def _shared(parts: Sequence[Sequence[Part]]) -> tuple[list[Part], list[tuple[int, ...]]]:
-    """Parts that index differently, and which of them each member's parts agree with."""
+    """Return the parts with distinct indexers, and the index in them of each member's parts."""
     distinct: list[Part] = []
     known: list[tuple[type[Indexer], dict[str, Any], int]] = []
     places = []
@@ -205,10 +208,10 @@ def _shared(parts: Sequence[Sequence[Part]]) -> tuple[list[Part], list[tuple[int
 
 
 def from_settings(settings: Mapping[str, Any]) -> Scorer:
-    """Make a network or an ensemble, its weights not yet those of the one that wrote the settings.
+    """Build a network or an ensemble with fresh weights from the settings of another.
 
     Raises:
-        ConfigError: The settings are not such as a network writes.
+        ConfigError: The settings are invalid.
         ValueError: There are no members.
     """
     if "members" not in settings:
@@ -217,13 +220,10 @@ def from_settings(settings: Mapping[str, Any]) -> Scorer:
 
 
 def plan(settings: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Return the tensors by name that a network of these settings has, as meta tensors.
+    """Yield the tensors of a network with these settings by name, as meta tensors.
 
-    They take no memory, and members that are alike take no more time than one.
-
-    Raises:
-        ConfigError: As ``from_settings``.
-        ValueError: As ``from_settings``.
+    These take no memory, and equal members take no more time than one. Errors are those of
+    ``from_settings``.
     """
     known: list[tuple[Mapping[str, Any], dict[str, Any]]] = []
     for number, own in enumerate(_each(settings)):
@@ -237,7 +237,7 @@ def plan(settings: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Draws no random numbers: for tensors without memory torch would load its compiler first."""
+    """Skips random initialisation, for which torch would load its compiler on meta tensors."""
 
     def __torch_function__(
         self,
@@ -253,7 +253,7 @@ class _Undrawn(TorchFunctionMode):
 
 
 def _each(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The settings of each member; of a single network, its own."""
+    """Return the settings of each member; those of a single network as they are."""
     if "members" not in settings:
         return [settings]
     shared = {name: value for name, value in settings.items() if name != "members"}
@@ -270,25 +270,24 @@ def build(  # noqa: PLR0913 - one argument for each setting
     crf: Mapping[str, Any] | Literal[False] | None = None,
     pretrained: str | None = None,
 ) -> Scorer:
-    """A fresh network, or an ensemble of them, for training sentences.
+    """Build a fresh network or ensemble for training sentences.
 
-    Its keyword arguments are the section ``model`` of a configuration.
+    The keyword arguments are the section ``model`` of a configuration.
 
     Args:
-        sentences: The sentences it will be trained on, for the vocabularies and labels.
-        members: How many networks are trained side by side, and averaged; or a list of what each
-            of them has for itself: ``embeddings`` by their names, settings of its ``encoder`` or
-            ``crf``, which go before those of all.
-        scheme: How spans are written as tags inside the network.
-        embeddings: Settings of each embedding by its name, which is its kind unless ``kind``
-            says otherwise; ``false`` leaves out one of the recipe's.
-        encoder: Settings of the encoder; ``false`` leaves the BiLSTM out.
-        crf: Settings of the CRF; ``false`` puts a softmax at each token in its place.
+        sentences: The sentences to train on, for vocabularies and labels.
+        members: The number of networks trained together and averaged; or a list of the settings of
+            each (``embeddings`` by name, ``encoder``, ``crf``), which override the shared ones.
+        scheme: The tagging scheme inside the network.
+        embeddings: Settings of each embedding by its name, which is its kind unless ``kind`` is
+            given; ``false`` omits an embedding of the recipe.
+        encoder: Settings of the encoder; ``false`` omits the BiLSTM.
+        crf: Settings of the CRF; ``false`` replaces it by a softmax at each token.
         pretrained: A directory written by ``ner pretrain``, which every member begins with.
 
     Raises:
-        ConfigError: A setting cannot be used.
-        ValueError: No sentence has an entity, or the number of members is not possible.
+        ConfigError: A setting is invalid.
+        ValueError: No sentence has an entity, or the number of members is out of range.
     """
     encoder = {"layers": 0} if encoder is False else encoder
     crf = {"transitions": False} if crf is False else crf
@@ -307,7 +306,7 @@ def _listed(members: Any) -> list[Mapping[str, Any]]:
     """Return the settings of each member that are not shared.
 
     Raises:
-        ValueError: It is neither a number of members nor a list of settings, or too long.
+        ValueError: It is neither a number of members nor a list of settings, or too many.
     """
     if type(members) is int and 1 <= members <= LARGEST:
         return [{}] * members
@@ -315,7 +314,7 @@ def _listed(members: Any) -> list[Mapping[str, Any]]:
     if listed and 1 <= len(members) <= LARGEST:
         return list(members)
     raise ValueError(
-        f"members must be a whole number from 1 to {LARGEST}, or a list of so many settings, "
+        f"members must be a whole number from 1 to {LARGEST}, or a list with the settings of each, "
         f"got {members!r:.80}"
     )
 
@@ -329,16 +328,16 @@ def _build_one(
     crf: Mapping[str, Any],
     start: Pretrained | None,
 ) -> Network:
-    _writable(scheme)  # here and not in the network alone: the vocabularies of a corpus take time
+    _writable(scheme)  # before vocabularies are built, which takes time
     labels = sorted({span.label for sentence in sentences for span in sentence.spans or ()})
     if not labels:
         raise ValueError("no training sentence has an entity")
-    distinct_labels(labels)  # what is wrong with the corpus is no fault of the settings below
+    distinct_labels(labels)  # here, so that the error is not blamed on the settings below
     more = {} if start is None else start.recipe()
     parts: dict[str, Embedding] = {}
     for name, settings in {**recipe(sentences), **more, **embeddings}.items():
         if settings is False:
-            lookup(EMBEDDINGS, name, of="embedding")  # a name that is not one leaves nothing out
+            lookup(EMBEDDINGS, name, of="embedding")  # refuses an unknown name
             continue
         own = dict(settings) if isinstance(settings, Mapping) else settings
         kind = own.pop("kind", name) if isinstance(own, dict) else name
@@ -352,7 +351,7 @@ def _build_one(
 
 
 def recipe(sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """The settings of the embeddings that suit training sentences, by their names."""
+    """Return the settings of the embeddings that suit training sentences, by name."""
     counts = Counter(len(token) == 1 for sentence in sentences for token in sentence.tokens)
     parts = CHARACTERWISE if counts[True] > 3 * counts[False] else RECIPE
     known = any(s.document is not None and len(s.document.tokens) > 1 for s in sentences)
@@ -379,33 +378,33 @@ def _with_crf(
 
 
 def _writable(name: str) -> Scheme:
-    """The scheme of that name.
+    """Return the scheme of that name.
 
     Raises:
-        ConfigError: There is none, or its tags alone do not say where a span begins.
+        ConfigError: It is unknown, or its tags alone do not mark where a span begins.
     """
     try:
         scheme = scheme_named(name)
     except ValueError:
-        wrong = f"no scheme is called {name!r}"
+        wrong = f"unknown scheme {name!r}"
     else:
         if scheme.name in WRITABLE:
             return scheme
-        wrong = f"{name} is for reading"
+        wrong = f"{name} can only be read"
     raise ConfigError(f"model.scheme: {wrong}; use one of {', '.join(WRITABLE)}")
 
 
 def _allowed(scheme: Scheme, tags: Sequence[str]) -> Tensor:
-    """Which tag may follow which, ``(tags + 1, tags + 1)``; the last are the sentence's ends.
+    """Return which tag may follow which, ``(tags + 1, tags + 1)``; the last are sentence ends.
 
-    Whether two labels are the same decides, not which they are: a table for two tells of all.
+    Only whether two labels are equal matters: a table of two labels covers all.
     """
     if torch.get_default_device().type == "meta":  # torch would load its compiler for the sums
         return torch.empty(len(tags) + 1, len(tags) + 1, dtype=torch.bool)
     kinds = (OUTSIDE, *(f"{prefix}-{label}" for label in "ab" for prefix in scheme.roles))
     table = torch.tensor([[scheme.allows(left, right) for right in kinds] for left in kinds])
     prefixes, place = len(scheme.roles), torch.arange(len(tags) - 1)
-    kind = nn.functional.pad(1 + place % prefixes, (1, 1))  # O, and the ends, which are as O
+    kind = nn.functional.pad(1 + place % prefixes, (1, 1))  # O, and the ends, which count as O
     label = nn.functional.pad(place // prefixes, (1, 1), value=-1)
-    other = (label.unsqueeze(1) != label) & (label >= 0)  # the right one's label is the other one
+    other = (label.unsqueeze(1) != label) & (label >= 0)  # whether the right tag has another label
     return table[kind.unsqueeze(1), kind + prefixes * other]

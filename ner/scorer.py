@@ -34,11 +34,10 @@ class Indexed:
     """A sentence as numbers.
 
     Attributes:
-        types: Which distinct token of a ``TypeTable`` each token is, ``(tokens,)``.
-        contexts: What each context embedding made of the sentence.
-        tags: The number of each token's tag, ``(tokens,)``, where the sentence is annotated.
-        candidates: Which tags each token may carry, ``(tokens, tags)``, where the annotation does
-            not say it of every token.
+        types: The row of each token in a ``TypeTable``, ``(tokens,)``.
+        contexts: The arrays of each context embedding.
+        tags: The number of each token's tag, ``(tokens,)``, if the sentence is annotated.
+        candidates: The tags each token may have, ``(tokens, tags)``, if the annotation is partial.
     """
 
     types: NDArray[np.int64]
@@ -50,7 +49,7 @@ class Indexed:
         return len(self.types)
 
     def part(self, start: int, end: int) -> Indexed:
-        """The tokens ``[start, end)`` by themselves; no entity may reach across either end."""
+        """Return the tokens ``[start, end)``; no entity may cross either end."""
         return Indexed(
             self.types[start:end],
             tuple(tuple(array[start:end] for array in arrays) for arrays in self.contexts),
@@ -60,7 +59,7 @@ class Indexed:
 
 
 class TypeTable:
-    """The distinct tokens met so far, each turned into numbers once."""
+    """The distinct tokens so far, each indexed once."""
 
     def __init__(self, embeddings: Sequence[TypeEmbedding]) -> None:
         self._embeddings = embeddings
@@ -71,7 +70,7 @@ class TypeTable:
         return len(self._rows)
 
     def index(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.int64]]:
-        """The row of each token of each sentence; new tokens get new rows."""
+        """Return the row of each token of each sentence, adding new tokens."""
         known = self._rows
         new = {token for tokens in sentences for token in tokens if token not in known}
         if new:
@@ -103,7 +102,7 @@ class TypeTable:
 
 
 def candidates(indexed: Sequence[Indexed], length: int, tags: int) -> Tensor | None:
-    """Which tags each token may carry, ``(batch, length, tags)``, where that of some is open."""
+    """Return the tags each token may have, ``(batch, length, tags)``; ``None`` if all are known."""
     if all(sentence.candidates is None for sentence in indexed):
         return None
     allowed = np.zeros((len(indexed), length, tags), dtype=bool)
@@ -126,12 +125,12 @@ class Stack:
     """Embeddings, an encoder, a projection and a CRF.
 
     Attributes:
-        embeddings: Its embeddings by their names, in the order of their vectors.
-        encoder: From their vectors to states.
-        projection: From states to emissions.
+        embeddings: The embeddings by name, in the order of their vectors.
+        encoder: Maps vectors to states.
+        projection: Maps states to emissions.
         crf: The scores of transitions, starts and ends.
-        types: For each of its type embeddings, which of the scorer's it shares the numbers of.
-        contexts: The same of its context embeddings.
+        types: For each of its type embeddings, the scorer's one with the same indexer.
+        contexts: The same for its context embeddings.
     """
 
     embeddings: Mapping[str, Embedding]
@@ -142,14 +141,14 @@ class Stack:
     contexts: tuple[int, ...]
 
     def columns(self) -> Iterator[tuple[Embedding, slice]]:
-        """Yield each embedding and where its vectors stand in the input of the encoder."""
+        """Yield each embedding and its columns in the input of the encoder."""
         place = 0
         for part in self.embeddings.values():
             yield part, slice(place, place + part.width)
             place += part.width
 
     def of_tags(self) -> tuple[Tensor, ...]:
-        """Return the weights whose first axis is tags, transitions aside."""
+        """Return the weights whose first axis is tags, except transitions."""
         crf, projection = self.crf, self.projection
         return (
             projection.weight,
@@ -159,7 +158,7 @@ class Stack:
         )
 
     def vectors(self, batch: Batch) -> Tensor:
-        """Return the vectors of the tokens of the scorer's batch, ``(batch, length, width)``."""
+        """Return the vectors of the tokens of a batch, ``(batch, length, width)``."""
         types = (batch.types[place] for place in self.types)
         contexts = (batch.contexts[place] for place in self.contexts)
         vectors = []
@@ -179,17 +178,17 @@ class Stack:
 
 
 class Scorer(nn.Module, ABC):
-    """Sentences to the distribution over their tags, and the loss.
+    """Maps sentences to a distribution over their tags, and computes the loss.
 
     Args:
-        scheme: How spans are written as tags.
+        scheme: The tagging scheme.
         labels: The labels of entities, in the order of their tags.
 
     Attributes:
         tags: The tags, in the order of their numbers.
         span_tags: The tags that spell a span of each label.
-        type_embeddings: The embeddings that see tokens alone, one of those that read alike.
-        context_embeddings: The same of those that see where tokens stand.
+        type_embeddings: The type embeddings, one for each distinct indexer.
+        context_embeddings: The context embeddings, likewise.
     """
 
     type_embeddings: Sequence[TypeEmbedding]
@@ -206,15 +205,15 @@ class Scorer(nn.Module, ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Return what makes it again, weights aside, as JSON holds it."""
+        """Return the settings that rebuild it, without weights, as JSON values."""
 
     @property
     @abstractmethod
     def stacks(self) -> Sequence[Stack]:
-        """The networks whose scores are averaged; at least one."""
+        """The networks whose scores are averaged, at least one."""
 
     def learning_rates(self) -> dict[nn.Parameter, float]:
-        """Return the highest learning rate of those weights that have one of their own."""
+        """Return the maximum learning rate of those weights that have their own."""
         return {
             weight: rate
             for stack in self.stacks
@@ -228,7 +227,7 @@ class Scorer(nn.Module, ABC):
         return next(self.parameters()).device
 
     def named_embeddings(self) -> dict[str, Embedding]:
-        """Return an embedding of each name that some stack has."""
+        """Return an embedding of each name in any stack."""
         return {n: part for stack in reversed(self.stacks) for n, part in stack.embeddings.items()}
 
     def type_table(self) -> TypeTable:
@@ -236,7 +235,7 @@ class Scorer(nn.Module, ABC):
         return TypeTable(self.type_embeddings)
 
     def index(self, sentences: Sequence[Sentence], table: TypeTable) -> list[Indexed]:
-        """Turn sentences into numbers.
+        """Index sentences.
 
         Raises:
             ValueError: A span has an unknown label, or spans overlap.
@@ -251,7 +250,7 @@ class Scorer(nn.Module, ABC):
         return indexed
 
     def collate(self, indexed: Sequence[Indexed], table: TypeTable) -> Batch:
-        """Put indexed sentences, at least one of them with a token, in a batch."""
+        """Return a batch of indexed sentences, at least one of them not empty."""
         lengths = np.fromiter(map(len, indexed), np.int64, len(indexed))
         length = int(lengths.max())
         flat = np.concatenate([sentence.types for sentence in indexed])
@@ -273,7 +272,7 @@ class Scorer(nn.Module, ABC):
         )
 
     def batch(self, sentences: Sequence[Sentence], table: TypeTable | None = None) -> Batch:
-        """Put sentences in a batch; a table remembers their tokens for the next one."""
+        """Return a batch of sentences; a table keeps their tokens for the next one."""
         table = self.type_table() if table is None else table
         return self.collate(self.index(sentences, table), table)
 
@@ -293,7 +292,7 @@ class Scorer(nn.Module, ABC):
         Args:
             emissions: ``(batch, length, tags)``; anything at padding.
             lengths: ``(batch,)``.
-            candidates: Which tags each token may carry, bool ``(batch, length, tags)``.
+            candidates: The tags each token may have, bool ``(batch, length, tags)``.
         """
         first, *others = (
             stack.crf.chain(emissions, lengths, candidates=candidates) for stack in self.stacks
@@ -315,7 +314,7 @@ class Scorer(nn.Module, ABC):
             ValueError: Some sentence is not annotated.
         """
         if batch.tags is None:
-            raise ValueError("the loss needs annotated sentences; some have spans=None")
+            raise ValueError("the loss needs annotated sentences, but some have spans=None")
         return self.loss_of(self.each(batch), batch.lengths, batch.tags, batch.candidates)
 
     def loss_of(
@@ -325,13 +324,13 @@ class Scorer(nn.Module, ABC):
         tags: Tensor,
         candidates: Tensor | None = None,
     ) -> Tensor:
-        """Return the mean of the stacks' losses: each learns by itself.
+        """Return the mean of the stacks' losses: each is trained independently.
 
         Args:
             each: The emissions of each stack, ``(batch, length, tags)``.
             lengths: ``(batch,)``.
-            tags: The gold tags, ``(batch, length)``; not looked at where there are candidates.
-            candidates: Which tags each token may carry, bool ``(batch, length, tags)``.
+            tags: The gold tags, ``(batch, length)``; ignored if there are candidates.
+            candidates: The tags each token may have, bool ``(batch, length, tags)``.
         """
         gold = tags if candidates is None else None
         losses = [
@@ -342,11 +341,11 @@ class Scorer(nn.Module, ABC):
 
     @torch.no_grad()
     def adopt(self, other: Scorer) -> None:
-        """Take over the weights of a scorer with the same parts, matching tags by name.
+        """Copy the weights of a scorer with the same parts, matching tags by name.
 
-        A tag that the other lacks begins as O does, but `IMPROBABLE` nats lower at each token: a
-        path through new tags scores less than the same path with O in their place, which is legal
-        too. So the first predictions are those of the other scorer, but for its dropped labels.
+        A tag that the other lacks starts like O, but `IMPROBABLE` nats lower at each token: a path
+        through new tags scores less than the same path with O in their place, which is legal, too.
+        So the first predictions are those of the other scorer, except for its dropped labels.
         """
         known = [tag if tag in other.tags else OUTSIDE for tag in self.tags]
         fresh = torch.tensor([tag not in other.tags for tag in self.tags])
@@ -369,14 +368,13 @@ class Scorer(nn.Module, ABC):
             return np.fromiter(map(self._numbers.__getitem__, tags), np.int64, len(tags))
         except KeyError as error:
             raise ValueError(
-                f"the tag {error.args[0]!r} is none of the model's; "
-                f"its labels are {', '.join(self.labels)}"
+                f"the model has no tag {error.args[0]!r}; its labels are {', '.join(self.labels)}"
             ) from None
 
     def _candidates(
         self, sentence: Sentence, tags: NDArray[np.int64] | None
     ) -> NDArray[np.bool_] | None:
-        """Which tags each token may carry, where the annotation leaves some token's open."""
+        """Return the tags each token may have; ``None`` if the annotation is complete."""
         looked_for = self.labels if sentence.labels is None else sentence.labels
         missed = [label for label in self.labels if label not in looked_for]
         if tags is None or not (sentence.unknown or missed):

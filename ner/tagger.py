@@ -6,7 +6,7 @@ import html
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,27 +18,25 @@ from ner.config import ConfigError, dump, parse
 from ner.evaluation.score import percent
 from ner.indexers.columns import columns_of
 from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
-from ner.inference.span_decoder import NBestParse
 from ner.model_directory import ModelError
 from ner.schemes import Scheme
 from ner.scorer import Scorer
-from ner.sentence import Sentence, Span, as_sentences, refuse_text
 from ner.storage.manifest import is_file_name, parse_json, read_consistently
 from ner.streaming.tokenizers import BUILTIN, checked_name
-from ner.texts import TagsTexts
+from ner.texts import BaseTagger
 
 if TYPE_CHECKING:
     from ner.redaction import Redacted, Redactor
 
 
-class Tagger(TagsTexts):
+class Tagger(BaseTagger):
     """Finds entities.
 
     Args:
         network: The network that scores tags.
-        metrics: What is known of how good it is, as JSON holds it.
+        metrics: Its scores, as JSON values.
         config: The settings it was trained with.
-        decoding: How spans are chosen.
+        decoding: The decoding of spans.
         tokenizer: The tokenizer of raw texts: ``builtin``, ``spacy`` or ``spacy:LANGUAGE``.
     """
 
@@ -83,47 +81,8 @@ class Tagger(TagsTexts):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the other columns of a sentence that it looks at."""
+        """The names of the further columns of a sentence that it reads."""
         return columns_of(part.indexer for part in self.network.context_embeddings)
-
-    def predict(self, sentences: Iterable[Sentence | Sequence[str]]) -> list[tuple[Span, ...]]:
-        """The spans of each sentence, each with its probability as ``score``.
-
-        Args:
-            sentences: Sentences, or lists of tokens. Existing annotation is ignored.
-
-        Raises:
-            TypeError: A string is given instead of a list of tokens.
-        """
-        return self.engine().predict(as_sentences(sentences))
-
-    def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
-        """Tag one sentence of any length in bounded memory, on the CPU.
-
-        Yields:
-            Some next tokens of the sentence, and the spans among them, counted from the first of
-            these.
-
-        Raises:
-            TypeError: The tokens are a string.
-        """
-        refuse_text(tokens)
-        yield from self.engine().stream(tokens)
-
-    def alternatives(
-        self, sentences: Iterable[Sentence | Sequence[str]], count: int
-    ) -> list[tuple[NBestParse, ...]]:
-        """The most probable readings of each sentence, the best first.
-
-        Args:
-            sentences: Sentences, or lists of tokens.
-            count: The most readings of a sentence.
-
-        Raises:
-            TypeError: A string is given instead of a list of tokens.
-            ValueError: ``count`` is below 1.
-        """
-        return self.engine().alternatives(as_sentences(sentences), count)
 
     def redactor(
         self,
@@ -134,18 +93,18 @@ class Tagger(TagsTexts):
         key: bytes = b"",
         tokenizer: str | None = None,
     ) -> Redactor:
-        """Return what replaces entities in texts.
+        """Return a redactor, which replaces entities in texts.
 
         Args:
             replacement: ``mask``, ``label``, ``hash`` or ``pseudonym``.
-            coverage: The share of entity tokens to cover, as promised by the development
-                sentences; ``None`` for what the tagger finds.
-            patterns: What else to hide; see ``ner.redaction.compiled``.
-            key: Of hashes.
-            tokenizer: What cuts texts into tokens, where not the tagger's own.
+            coverage: The share of entity tokens to cover, as measured on development sentences;
+                ``None`` to replace the entities that the tagger finds.
+            patterns: Further patterns to replace; see ``ner.redaction.compiled``.
+            key: The secret key of hashes.
+            tokenizer: The tokenizer of texts; by default the tagger's own.
 
         Raises:
-            ConfigError: An argument cannot be used, or the coverage cannot be promised.
+            ConfigError: An argument is invalid, or the coverage cannot be reached.
         """
         from ner.redaction import Redactor, Replacer
         from ner.redaction.promise import promising, redacting, stored
@@ -164,15 +123,15 @@ class Tagger(TagsTexts):
         """Return a text with its entities replaced; the options are those of ``redactor``.
 
         Raises:
-            TypeError: It is not a text.
-            ConfigError: An option cannot be used, or the coverage cannot be promised.
+            TypeError: ``text`` is not a string.
+            ConfigError: An option is invalid, or the coverage cannot be reached.
         """
         if not isinstance(text, str):
             raise TypeError(f"expected a text to redact, got {type(text).__name__}")
         return self.redactor(replacement, **options).redact([text])[0]
 
     def engine(self) -> FastEngine | PlainEngine:
-        """The inference engine of the current network; rebuilt only when the network changes."""
+        """Return the inference engine, rebuilt only if network or decoding have changed."""
         engine = self._engine
         made_for = None if engine is None else (engine.network, engine.decoding)
         if engine is None or made_for != (self.network, self.decoding) or not engine.fits():
@@ -180,14 +139,14 @@ class Tagger(TagsTexts):
         return engine
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_engine": None}  # made again where it is needed
+        return {**self.__dict__, "_engine": None}  # rebuilt on demand
 
     def save(self, path: Path | str, *, texts: Mapping[str, str] | None = None) -> None:
-        """Write the tagger as a model directory, which is whole or not there at all.
+        """Write the tagger as a model directory, atomically.
 
         Args:
-            path: Where.
-            texts: Other files of text to lie in it, by name; a README.md goes before the usual one.
+            path: The directory.
+            texts: Further text files by name; a README.md replaces the default one.
         """
         own = {
             "metrics.json": json.dumps(self.metrics, indent=1, allow_nan=False) + "\n",
@@ -203,7 +162,7 @@ class Tagger(TagsTexts):
         )
 
     def to_bytes(self) -> bytes:
-        """The tagger as bytes: the files of its model directory, in one."""
+        """Return the files of the model directory as bytes."""
         with tempfile.TemporaryDirectory() as folder:
             self.save(Path(folder) / "model")
             files = {file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()}
@@ -214,10 +173,10 @@ class Tagger(TagsTexts):
 
     @classmethod
     def from_bytes(cls, data: bytes, *, device: str = "cpu") -> Tagger:
-        """Read a tagger from what ``to_bytes`` gave.
+        """Read a tagger from the bytes of ``to_bytes``.
 
         Raises:
-            ModelError: The bytes are not such.
+            ModelError: The bytes are not those of a tagger.
         """
         length = int.from_bytes(data[:8], "little")
         try:
@@ -226,23 +185,23 @@ class Tagger(TagsTexts):
             sizes = None
         kinds = {type(size) for size in sizes.values()} if isinstance(sizes, dict) else {None}
         if not kinds <= {int} or min(sizes.values(), default=0) < 0:
-            raise ModelError("these bytes are not a tagger's")
+            raise ModelError("not the bytes of a tagger")
         place = 8 + length
         with tempfile.TemporaryDirectory() as folder:
             for name, size in sizes.items():
                 if not is_file_name(name):
-                    raise ModelError(f"{name!r} is no name of a file of a model")
+                    raise ModelError(f"{name!r} is not a valid name of a model file")
                 (Path(folder) / name).write_bytes(data[place : place + size])
                 place += size
             return load(folder, device=device)
 
 
 def load(path: Path | str, *, device: str = "cpu") -> Tagger:
-    """Read a model directory: offline, without pickle, without running anything in it.
+    """Read a model directory: offline, without pickle, without running code from it.
 
     Args:
         path: The directory.
-        device: Where to put the network: ``auto`` is CUDA where there is one.
+        device: The device of the network; ``auto`` is CUDA if available, else the CPU.
 
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
@@ -277,7 +236,7 @@ def weights_of(network: Scorer) -> int:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one, else the CPU.
+    """Return the device of that name; ``auto`` is CUDA if available, else the CPU.
 
     Raises:
         ConfigError: The device is not available.
@@ -287,23 +246,23 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        device = torch.device("meta")  # one that is not used here either
+        device = torch.device("meta")  # refused below
     if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"no device is called {name!r}; there are auto, cpu, cuda")
+        raise ConfigError(f"unknown device {name!r}; expected auto, cpu or cuda")
     here = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= here:
-        found = f"{here} CUDA devices" if here else "no CUDA device"
-        raise ConfigError(f"device {name}: torch finds {found} here; use cpu")
+        found = f"{here} CUDA device{'s' * (here != 1)}" if here else "no CUDA device"
+        raise ConfigError(f"device {name}: torch finds {found}; use cpu")
     return device
 
 
 def _in_markdown(label: str) -> str:
-    """Return a label as text of Markdown: neither an element, nor a link, nor code."""
+    """Escape a label for Markdown."""
     return re.sub(r"[\[\]`\\]", r"\\\g<0>", html.escape(label, quote=False))
 
 
 def decision_line(metrics: Mapping[str, Any]) -> str:
-    """Say how spans are chosen and what that is worth, where training decided it."""
+    """Describe the decoding and its scores, if training chose it."""
     chosen = metrics.get("decoding")
     if not isinstance(chosen, dict):
         return ""
@@ -315,12 +274,12 @@ def decision_line(metrics: Mapping[str, Any]) -> str:
             f"{percent(figures['f1'])} ({percent(figures['cross_fitted'])} cross-fitted), "
             f"best path {percent(figures['best_path'])}"
         )
-    except (KeyError, TypeError, ValueError):  # metrics of a model are anything
+    except (KeyError, TypeError, ValueError):  # the metrics of a model may contain anything
         return ""
 
 
 def model_card(tagger: Tagger) -> str:
-    """A short page in Markdown on what the model is and how good it was found to be."""
+    """Return a short description of the model and its scores, in Markdown."""
     lines = [
         "# A named entity tagger",
         "",

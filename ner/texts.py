@@ -1,13 +1,15 @@
-"""Entities of raw texts: text in, a document object out, for any tagger of sentences."""
+"""The methods of every tagger: sentences in, spans out; text in, a document object out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, overload
 
-from ner.sentence import Sentence, Span, in_document
+from ner.inference.span_decoder import NBestParse
+from ner.sentence import Sentence, Span, as_sentences, in_document, refuse_text
 from ner.streaming.tokenizers import tokenizer_named
 from ner.streaming.writers import marked
 from ner.tokenizer import split_sentences
@@ -29,7 +31,7 @@ class Entity:
         label: Its type.
         start_char: The first character, counted from 0.
         end_char: One past the last character.
-        score: Its probability, where it is known; two entities that differ in it alone are equal.
+        score: Its probability, if known; entities that differ only in it are equal.
     """
 
     text: str
@@ -41,12 +43,12 @@ class Entity:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TaggedText:
-    """A text and the entities found in it; a notebook shows them marked.
+    """A text and the entities found in it, which a notebook highlights.
 
     Attributes:
         text: The text as given.
         entities: The entities, in the order of the text.
-        sentences: Its sentences, each with its own ``text``, ``offsets`` and ``spans``.
+        sentences: The sentences, each with its own ``text``, ``offsets`` and ``spans``.
         tokenizer: The tokenizer that was used: ``builtin`` or ``spacy:LANGUAGE``.
     """
 
@@ -71,44 +73,94 @@ class TaggedText:
         return f'<div style="line-height:1.8;white-space:pre-wrap">{inner}</div>'
 
 
-class Predictor(Protocol):
-    """Predicts the spans of sentences."""
+class Engine(Protocol):
+    """Tags sentences; the methods are those of ``BaseTagger``."""
 
-    def predict(self, sentences: Iterable[Sentence], /) -> list[tuple[Span, ...]]:
-        """Return the spans of each sentence."""
+    def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]: ...
+
+    def alternatives(
+        self, sentences: Sequence[Sentence], count: int
+    ) -> list[tuple[NBestParse, ...]]: ...
+
+    def stream(
+        self, tokens: Iterable[str]
+    ) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]: ...
 
 
-class TagsTexts:
-    """Adds ``tag`` to a tagger that has ``predict``.
+class BaseTagger(ABC):
+    """A tagger of sentences and texts, of which a subclass provides the engine.
 
     Attributes:
-        tokenizer: The tokenizer of texts where a call names no other.
+        tokenizer: The default tokenizer of texts.
     """
 
     tokenizer: str
 
+    @abstractmethod
+    def engine(self) -> Engine:
+        """Return the current inference engine."""
+
+    def predict(self, sentences: Iterable[Sentence | Sequence[str]]) -> list[tuple[Span, ...]]:
+        """Return the spans of each sentence, with their probabilities as scores.
+
+        Args:
+            sentences: Sentences, or lists of tokens. Existing annotation is ignored.
+
+        Raises:
+            TypeError: A string is given instead of a list of tokens.
+        """
+        return self.engine().predict(as_sentences(sentences))
+
+    def alternatives(
+        self, sentences: Iterable[Sentence | Sequence[str]], count: int
+    ) -> list[tuple[NBestParse, ...]]:
+        """Return the most probable parses of each sentence, best first.
+
+        Args:
+            sentences: Sentences, or lists of tokens.
+            count: The maximum number of parses per sentence.
+
+        Raises:
+            TypeError: A string is given instead of a list of tokens.
+            ValueError: ``count`` is below 1.
+        """
+        return self.engine().alternatives(as_sentences(sentences), count)
+
+    def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
+        """Tag one sentence of any length in bounded memory, on the CPU.
+
+        Yields:
+            The next tokens of the sentence, and the spans among them, relative to the first of
+            these tokens.
+
+        Raises:
+            TypeError: The tokens are a string.
+        """
+        refuse_text(tokens)
+        yield from self.engine().stream(tokens)
+
     @overload
     def tag(  # type: ignore[overload-overlap] # a string is also an iterable of strings
-        self: _TextTagger, texts: str, *, tokenizer: str | None = None
+        self, texts: str, *, tokenizer: str | None = None
     ) -> TaggedText: ...
     @overload
     def tag(  # type: ignore[overload-overlap] # so is a list
-        self: _TextTagger, texts: Sequence[str], *, tokenizer: str | None = None
+        self, texts: Sequence[str], *, tokenizer: str | None = None
     ) -> list[TaggedText]: ...
     @overload
     def tag(
-        self: _TextTagger, texts: Iterable[str], *, tokenizer: str | None = None
+        self, texts: Iterable[str], *, tokenizer: str | None = None
     ) -> Iterator[TaggedText]: ...
     def tag(
-        self: _TextTagger, texts: str | Iterable[str], *, tokenizer: str | None = None
+        self, texts: str | Iterable[str], *, tokenizer: str | None = None
     ) -> TaggedText | list[TaggedText] | Iterator[TaggedText]:
-        """Find the entities of raw text, each text one document.
+        """Find the entities of raw texts, each text one document.
 
         Args:
             texts: A text; a list of texts, which gives a list; or any other iterable of texts,
                 which gives an iterator that holds a batch at a time.
             tokenizer: ``builtin``, ``spacy`` (for English) or ``spacy:LANGUAGE``; by default the
-                model's, which is ``builtin`` unless its training data were cut otherwise.
+                model's, which is ``builtin`` unless its training data were tokenized otherwise.
 
         Raises:
             ConfigError: The tokenizer is unknown.
@@ -117,28 +169,22 @@ class TagsTexts:
         name = tokenizer or self.tokenizer
         cut = tokenizer_named(name)
         if isinstance(texts, str):
-            return next(_tagged(self, iter([texts]), name, cut))
-        found = _tagged(self, iter(texts), name, cut)
+            return next(_tagged(self.predict, iter([texts]), name, cut))
+        found = _tagged(self.predict, iter(texts), name, cut)
         return list(found) if isinstance(texts, Sequence) else found
 
 
-class _TextTagger(Predictor, Protocol):
-    tokenizer: str
-
-
-class Tokenizer(Protocol):
-    """Gives the characters of each token of a text."""
-
-    def __call__(self, text: str, /) -> Offsets: ...
+Predict = Callable[[Iterable[Sentence]], list[tuple[Span, ...]]]
+Tokenize = Callable[[str], "Offsets"]
 
 
 def _tagged(
-    tagger: Predictor, texts: Iterator[str], name: str, cut: Tokenizer
+    predict: Predict, texts: Iterator[str], name: str, cut: Tokenize
 ) -> Iterator[TaggedText]:
     """Yield the texts tagged, a batch at a time."""
     for some in _batches(texts):
         parts = [sentences_in(text, cut) for text in some]
-        spans = iter(tagger.predict([one for sentences, _ in parts for one in sentences]))
+        spans = iter(predict([one for sentences, _ in parts for one in sentences]))
         for text, (sentences, starts) in zip(some, parts, strict=True):
             found = tuple(replace(one, spans=tuple(next(spans))) for one in sentences)
             yield TaggedText(text, tuple(_entities(found, starts)), found, name)
@@ -156,13 +202,13 @@ def _batches(rest: Iterator[str]) -> Iterator[list[str]]:
 def _checked(text: object) -> str:
     if not isinstance(text, str):
         raise TypeError(
-            f"expected texts, got {type(text).__name__}; tag tokens or sentences with predict()"
+            f"expected texts, got {type(text).__name__}; use predict() for tokens or sentences"
         )
     return text
 
 
-def sentences_in(text: str, cut: Tokenizer) -> tuple[tuple[Sentence, ...], list[int]]:
-    """Return the sentences of a text, as one document, and the character each begins at."""
+def sentences_in(text: str, cut: Tokenize) -> tuple[tuple[Sentence, ...], list[int]]:
+    """Return the sentences of a text, as one document, and the character each starts at."""
     tokens = cut(text)
     sentences, starts = [], []
     for first, last in split_sentences(text, tokens):

@@ -110,7 +110,7 @@ def test_calibrate_loses_no_file_that_is_none_of_the_model(network, toy, tmp_pat
     (model / "notes.bin").write_bytes(b"\xff")
     write(dev, toy)
     assert main(["calibrate", str(model), str(dev)]) == 2
-    assert "notes.bin: is no part of the model" in capsys.readouterr().err
+    assert "notes.bin does not belong to the model" in capsys.readouterr().err
     assert (model / "notes.bin").read_bytes() == b"\xff"
     assert main(["calibrate", str(model), str(dev), "--output", str(tmp_path / "other")]) == 0
 

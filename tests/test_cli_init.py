@@ -111,7 +111,7 @@ def test_python_takes_the_same(tmp_path):
         ner.train()
     with pytest.raises(ConfigError, match=r"dataclasses\.replace"):
         ner.train(run.settings, epochs=3)
-    with pytest.raises(ValueError, match="no entity has a label of"):
+    with pytest.raises(ValueError, match="no entity has a label in"):
         ner.train(train=train, labels=["DATE"])
 
 

@@ -17,10 +17,10 @@ from ner.cli import main
     [
         (["--max-body", "0"], "the limit of body must be above 0"),
         (["--max-tokens", "x"], "--max-tokens"),
-        (["--max-characters", "10000000"], "the limit of characters is at most 500,000"),
+        (["--max-characters", "10000000"], "the limit of characters must be at most 500,000"),
         (["--timeout", "nan"], "the limit of seconds must be above 0"),
-        (["--port", "70000"], "a port is a number from 0 to 65,535, got 70,000"),
-        (["--host", "300.1.2.3"], "cannot listen at 300.1.2.3:8000"),
+        (["--port", "70000"], "port must be from 0 to 65,535, got 70,000"),
+        (["--host", "300.1.2.3"], "cannot listen on 300.1.2.3:8000"),
         (["--min-score", "2"], "--min-score must be from 0 to 1, got 2.0"),
         (["--language", "zq", "--port", "0"], "spaCy has no language 'zq'"),
     ],
@@ -46,7 +46,7 @@ def test_a_port_that_is_taken_is_said(small_model, capsys):
         port = taken.getsockname()[1]
         assert main(["serve", small_model, "--port", str(port)]) == 2
     assert capsys.readouterr().err == (
-        f"error: cannot listen at 127.0.0.1:{port}: Address already in use\n"
+        f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
     )
 
 

@@ -49,7 +49,7 @@ def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(folder, caps
     """Else models of several settings would be averaged as seeds of one."""
     assert train("--quiet", "--seeds", "2") == 0
     assert train("--resume", "--seeds", "3", "--set", "training.epochs=1") == 2
-    assert "training.epochs was 2 in the run so far, it is 1" in capsys.readouterr().err
+    assert "training.epochs was 2 before, now 1" in capsys.readouterr().err
     assert not (folder / "model.seeds" / "3").exists()
 
 

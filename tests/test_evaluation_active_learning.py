@@ -106,7 +106,7 @@ def test_random_choices_are_drawn_without_regard_to_doubt():
     drawn = [numbers(choose_sentences(given, 8, strategy="random", seed=n)) for n in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert sorted(drawn[0]) == list(range(8))
-    with pytest.raises(ValueError, match="a strategy is one of"):
+    with pytest.raises(ValueError, match="strategy must be one of"):
         choose_sentences([], 1, strategy="luck")
 
 

@@ -77,10 +77,10 @@ def test_spans_without_a_score_are_left_out_and_counted():
     pairs = pair_up([(Span(0, 1, "A"),)], [(Span(0, 1, "A", 0.8), Span(1, 2, "A"))])
     found = calibrate(pairs)
     assert (found.scored, found.unscored, found.auc) == (1, 1, None)
-    assert "1 predicted spans have no score" in found.lines()[-1]
+    assert "predicted spans without a score, ignored here: 1" in found.lines()[-1]
     assert calibrate(pair_up([(Span(0, 1, "A"),)], [(Span(0, 1, "A"),)])) is None
 
 
 def test_a_score_that_is_no_probability_is_refused():
-    with pytest.raises(ValueError, match="a score is a probability"):
+    with pytest.raises(ValueError, match="a score must be a probability"):
         calibrate(pair_up([()], [(Span(0, 1, "A", 1.5),)]))

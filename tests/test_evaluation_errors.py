@@ -92,12 +92,12 @@ def test_the_errors_as_text():
     found = find_errors(pair_up(gold, [[Span(0, 2, ORG), Span(3, 5, ORG)], []]))
     assert [line.rstrip() for line in found.lines()] == [
         "Errors",
-        "  matched   0    right",
-        "  label     1    right boundaries, wrong label",
-        "  boundary  1    right label, wrong boundaries",
+        "  matched   0    correct",
+        "  label     1    correct boundaries, wrong label",
+        "  boundary  1    correct label, wrong boundaries",
         "  both      0    an overlap with wrong label and boundaries",
-        "  missed    1    no predicted span is near",
-        "  spurious  0    no gold span is near",
+        "  missed    1    no predicted span overlaps",
+        "  spurious  0    no gold span overlaps",
         "",
         "Gold labels (rows) and what was predicted there (columns)",
         "        ORG  PER  none",

@@ -167,8 +167,8 @@ def test_missing_annotation_is_neither_right_nor_wrong():
 @pytest.mark.parametrize(
     ("gold", "predicted", "message"),
     [
-        ([[]], [[], []], r"^predictions: sentence 2 is not in gold, which ends after 1 sentences"),
-        ([Sentence(("a",), (), line=3)], [], r"^gold:3: sentence 1 is not in predictions"),
+        ([[]], [[], []], r"^predictions: sentence 2 is missing from gold, which has 1"),
+        ([Sentence(("a",), (), line=3)], [], r"^gold:3: sentence 1 is missing from predictions"),
         (
             [Sentence(("a", "b"), ())],
             [Sentence(("a", "c"), ())],
@@ -177,10 +177,10 @@ def test_missing_annotation_is_neither_right_nor_wrong():
         (
             [Sentence(("a", "b"), (), line=4)],
             [Sentence(("a",), (), line=7)],
-            r"^predictions:7: 1 tokens in the sentence where gold:4 has 2",
+            r"^predictions:7: 1 token in the sentence where gold:4 has 2",
         ),
-        ([Sentence(("a",), None)], [()], r"^gold: no sentence is annotated"),
-        ([Sentence(("a",), ())], [Sentence(("a",))], "nothing is predicted for the sentence"),
+        ([Sentence(("a",), None)], [()], r"^gold: no sentence has gold annotation"),
+        ([Sentence(("a",), ())], [Sentence(("a",))], "the sentence has no predictions"),
         ([Sentence(("a",), ())], [(Span(0, 2, "X"),)], "a span ends at token 2 of a sentence"),
     ],
 )

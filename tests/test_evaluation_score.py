@@ -52,7 +52,7 @@ def test_counts_that_cannot_be_are_refused(correct, predicted, gold):
 
 def test_negative_counts_are_refused():
     for counts in ((-1, 0, 0), (0, -1, 0), (0, 0, -1)):
-        with pytest.raises(ValueError, match="a score needs"):
+        with pytest.raises(ValueError, match="expected 0 <= correct"):
             Score(*counts)
 
 

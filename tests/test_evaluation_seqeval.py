@@ -103,7 +103,7 @@ def test_what_seqeval_cannot_score_is_refused():
     report = evaluate([[Span(0, 2, "PER"), Span(1, 3, "ORG")]], [[]])
     with pytest.raises(ValueError, match="overlaps another span"):
         report.seqeval()
-    with pytest.raises(ValueError, match="mode default or strict of seqeval, got 'exact'"):
+    with pytest.raises(ValueError, match="mode of seqeval must be default or strict, got 'exact'"):
         report.seqeval("exact")
 
 

@@ -302,7 +302,7 @@ def test_weights_of_another_type_are_refused(model):
     weights = {name: tensor.half() for name, tensor in load_file(model / WEIGHTS).items()}
     save_file(weights, model / WEIGHTS)
     sign(model)
-    with pytest.raises(ModelError, match="of the type F16, expected F32"):
+    with pytest.raises(ModelError, match="has type F16, expected F32"):
         ner.load(model)
 
 
@@ -369,7 +369,7 @@ def test_bytes_that_are_no_tagger_are_one_clear_error(good):
             Tagger.from_bytes(len(sizes).to_bytes(8, "little") + sizes + data[8 + length :])
     for name in ("", "..", "a/b", "\0", "x" * 256):
         sizes = json.dumps({name: 1}).encode()
-        with pytest.raises(ModelError, match=r"no name of a file|not a valid file name"):
+        with pytest.raises(ModelError, match=r"not a valid name of a model|not a valid file name"):
             Tagger.from_bytes(len(sizes).to_bytes(8, "little") + sizes + b"x")
     for cut in (0, 4, 8, 20, len(data) - 1):
         with pytest.raises(ModelError):

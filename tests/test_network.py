@@ -64,7 +64,7 @@ def test_what_nobody_annotated_costs_nothing(network, toy):
 
 def test_a_span_the_network_has_no_label_for_is_named(network, toy):
     odd = Sentence(("a",), (Span(0, 1, "DRUG"),))
-    with pytest.raises(ValueError, match=r"DRUG.*none of the model's; its labels are LOC, MISC"):
+    with pytest.raises(ValueError, match=r"no tag '.*DRUG'; its labels are LOC, MISC"):
         network.batch([odd])
 
 
@@ -76,8 +76,8 @@ def test_the_loss_needs_annotation(network):
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"scheme": "IOB1"}, "^model.scheme: IOB1 is for reading; use one of BIO, BIOES, BILOU"),
-        ({"scheme": "BIEOS"}, "^model.scheme: no scheme is called 'BIEOS'; use one of BIO, BIOES"),
+        ({"scheme": "IOB1"}, "^model.scheme: IOB1 can only be read; use one of BIO, BIOES, BILOU"),
+        ({"scheme": "BIEOS"}, "^model.scheme: unknown scheme 'BIEOS'; use one of BIO, BIOES"),
         ({"embeddings": {"word": {}}}, "did you mean 'words'"),
         ({"embeddings": {"words": {"widht": 1}}}, "model.embeddings.words has no setting 'widht'"),
         ({"embeddings": dict.fromkeys(("words", "characters", "affixes"), False)}, "at least one"),

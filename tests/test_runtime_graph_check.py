@@ -94,7 +94,7 @@ def test_a_graph_names_no_other_file(place, tensor):
     """Wherever a tensor stands, and whatever a version of onnxruntime would make of it."""
     sound = onnx.helper.make_tensor("t", onnx.TensorProto.FLOAT, [1], [1.0])
     check_graph(PLACES[place](sound).SerializeToString())
-    with pytest.raises(ValueError, match="lies in another file"):
+    with pytest.raises(ValueError, match="refers to another file"):
         check_graph(PLACES[place](tensor()).SerializeToString())
 
 
@@ -143,7 +143,7 @@ def test_integers_are_read_as_protobuf_reads_them():
         tensor = b"\x70" + location
         graph = b"\x2a" + bytes([len(tensor)]) + tensor
         assert onnx.TensorProto.FromString(tensor).data_location == onnx.TensorProto.EXTERNAL
-        with pytest.raises(ValueError, match="lies in another file"):
+        with pytest.raises(ValueError, match="refers to another file"):
             check_graph(b"\x3a" + bytes([len(graph)]) + graph)
 
 

@@ -57,8 +57,8 @@ def test_a_long_sentence_is_said_to_be_cut_and_learnt():
     )  # fmt: skip
     run = Run(settings, device="cpu", corpora=Corpora((LONG, LONG), (LONG,), ()))
     assert run.remarks == [
-        "2 of 2 training sentences have more than 3 tokens and are trained on in 6 pieces, "
-        "cut between entities (training.longest)"
+        "2 of 2 training sentences have more than 3 tokens and are split into 6 pieces "
+        "between entities (training.longest)"
     ]
     assert next(run).score.gold == 2
     assert describe((LONG, LONG, LONG), [0, 1, 2], 3) == []
@@ -73,7 +73,7 @@ def test_sentences_without_annotation_or_token_are_left_out_and_the_former_said(
     )  # fmt: skip
     train = (bare, LONG, empty, bare)
     run = Run(settings, device="cpu", corpora=Corpora(train, (LONG, bare, empty), ()))
-    assert run.remarks == ["2 of 4 training sentences are not annotated and are not trained on"]
+    assert run.remarks == ["2 of 4 training sentences are not annotated and are ignored"]
     assert (run.sentences, run.tokens) == (1, 7)
     assert next(run).score.gold == 2
 

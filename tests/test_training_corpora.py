@@ -39,7 +39,7 @@ def test_what_is_held_out_depends_on_the_seed_alone():
 
 
 def test_one_document_cannot_be_parted():
-    with pytest.raises(ValueError, match="at least two documents"):
+    with pytest.raises(ValueError, match="cannot hold out a fraction of fewer than two documents"):
         hold_out(documents(1, 9), 0.5, seed=1)
 
 
@@ -90,7 +90,7 @@ def test_files_that_teach_nothing_are_refused(content, complaint, tmp_path):
 def test_sentences_that_nobody_annotated_are_left_out_and_told(tmp_path):
     file = tmp_path / "train.conll"
     file.write_text("-DOCSTART- O\n\nAda B-PER\nleft O\n\nShe _\nwaved _\n\nObi _\nleft O\n")
-    with pytest.warns(DataWarning, match=r"1 of 3 sentences are not annotated; left out"):
+    with pytest.warns(DataWarning, match=r"1 of 3 sentences are not annotated; ignored"):
         kept = read_corpora(DataSettings(train=str(file)), seed=1).train
     assert [sentence.tokens for sentence in kept] == [("Ada", "left"), ("Obi", "left")]
     assert kept[1].unknown == {0}
@@ -147,7 +147,7 @@ def test_a_corpus_may_declare_its_labels(tmp_path):
     assert declared[:3] == [{"PER"}, {"PER"}, {"LOC"}]
     assert set(declared[3:]) == {None}
     lines = inspect(corpora).lines()
-    assert "2 sentences declare PER: O leaves other labels open there" in lines
+    assert "2 sentences declare PER: O leaves other labels open in them" in lines
     plain = read_corpora(DataSettings(train=[str(tmp_path / "people.conll")]), seed=1)
     same = read_corpora(DataSettings(train=write_halves(tmp_path)[:1]), seed=1)
     assert plain.fingerprint() != same.fingerprint()

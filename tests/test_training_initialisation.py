@@ -35,12 +35,12 @@ NEW = (
 def test_a_model_is_not_trained_into_its_own_place(model):
     """What was forgotten could not be told, nor the run be resumed."""
     settings = read_settings(config(epochs=1), output=f"{model}/../{model.name}")
-    with pytest.raises(ConfigError, match="give another output"):
+    with pytest.raises(ConfigError, match="use another output"):
         Run(settings, device="cpu", corpora=Corpora(NEW, (), ()), init_from=model)
 
 
 def test_a_run_without_an_output_has_nothing_to_go_on_with():
-    with pytest.raises(ConfigError, match="to resume needs an output"):
+    with pytest.raises(ConfigError, match="--resume needs an output"):
         Run(read_settings(config()), device="cpu", corpora=Corpora(NEW, (), ()), resume=True)
 
 

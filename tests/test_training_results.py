@@ -26,8 +26,8 @@ def test_an_inspection_counts_labels_and_what_both_splits_share():
     assert found.seen == 4 / 5
     assert found.lines() == [
         "entities LOC 12, PER 6; 600.0 in 1,000 tokens",
-        "development: 50.0 % of the sentences and 80.0 % of the entities also stand in training",
-        "warning: fewer than 10 entities to learn from: PER (6)",
+        "development: 50.0 % of the sentences and 80.0 % of the entities also occur in training",
+        "warning: labels with fewer than 10 training entities: PER (6)",
     ]
 
 

@@ -131,7 +131,7 @@ def test_what_no_trial_came_of_holds_nobody_up(pretended, tmp_path):
 @pytest.mark.parametrize(
     ("tune", "complaint"),
     [
-        ({}, "nothing to tune; name ranges"),
+        ({}, "nothing to tune; add ranges"),
         ({"data.train": ["a"]}, "tune.data.train: only settings of model and training"),
         ({RATE: {"low": 1}}, r"tune.training.learning_rate needs the setting 'high'"),
         ({RATE: {"low": 2, "high": 1}}, "low must not be above high, got 2 and 1"),
@@ -169,7 +169,7 @@ def test_the_verb_writes_a_configuration_that_trains(tmp_path, monkeypatch, caps
     assert main([*call, "--trials", "2"]) == 0
     printed = capsys.readouterr().out
     for part in (
-        "going on with run.study.db, which has 1 trials",
+        "continuing run.study.db, trials so far: 1",
         "trial   1",
         "ner train run.best",
     ):

@@ -1,8 +1,8 @@
 """Scores by subgroup: spans that have something in common.
 
-A family of buckets puts every span, gold or predicted, into one bucket by looking at the span
-alone, so that a right span is in the same bucket on both sides and the counts of each family add
-up to the total.
+A family of buckets puts every span, gold or predicted, into one bucket that depends only on the
+span and its sentence. A correct span is therefore in the same bucket on both sides, and the counts
+of each family add up to the total.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import Score, Section, percent, table
+from ner.evaluation.score import Score, Section, percents, table
 from ner.sentence import Sentence, Span
 
-SMALL = 30  # gold spans below which the figures of a bucket say little
+SMALL = 30  # gold spans below which the figures of a bucket are unreliable
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class SeenInTraining:
     """The tokens, mentions and labels of the training sentences.
 
     Attributes:
-        tokens: All their tokens.
-        mentions: The labels each mention has there, by its tokens.
-        labels: How many spans each label has.
+        tokens: All tokens.
+        mentions: The labels of each mention, by its tokens.
+        labels: The number of spans of each label.
     """
 
     tokens: frozenset[str]
@@ -35,7 +35,7 @@ class SeenInTraining:
 
     @classmethod
     def of(cls, sentences: Iterable[Sentence]) -> SeenInTraining:
-        """Look through training sentences."""
+        """Collect them from training sentences."""
         tokens: set[str] = set()
         mentions: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
         labels: Counter[str] = Counter()
@@ -53,8 +53,8 @@ class Context:
     """The context a family may use besides the span and its sentence.
 
     Attributes:
-        known: What training holds; ``None`` where the training sentences were not given.
-        gold: How many gold spans each label has.
+        known: The contents of the training sentences; ``None`` if these are not given.
+        gold: The number of gold spans of each label.
     """
 
     known: SeenInTraining | None
@@ -69,10 +69,10 @@ class Family:
     """A way to put spans into buckets.
 
     Attributes:
-        title: What it is about.
-        place: The bucket of a span.
-        buckets: All there are, in order; others follow in the order of the alphabet.
-        needs_training: Whether it looks at the training sentences.
+        title: The title of its table.
+        place: Returns the bucket of a span.
+        buckets: All buckets, in order.
+        needs_training: Whether it needs the training sentences.
     """
 
     title: str
@@ -82,7 +82,7 @@ class Family:
 
 
 def _between(limits: Sequence[int]) -> tuple[Callable[[int], str], tuple[str, ...]]:
-    """Buckets of numbers from 1 up to each limit, and beyond the last; and their names."""
+    """Return a function from numbers to buckets that end at the limits, and the buckets."""
     names = []
     low = 1
     for limit in limits:
@@ -134,7 +134,7 @@ def _case(sentence: Sentence, span: Span, context: Context) -> str:
 
 
 def _titled(token: str) -> bool:
-    """Return whether a token is as a name is written: the first letter large, the others small."""
+    """Return whether a token is in title case."""
     letters = "".join(filter(str.isalpha, token))
     return letters[1:] == letters[1:].lower() and letters[:1] == letters[:1].upper()
 
@@ -179,7 +179,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "position": Family("sentence of its document", _position, (*_POSITIONS, _NO_DOCUMENT)),
     "label_frequency": Family(
-        "how often the label occurs in training (in gold, where training is not given)",
+        "frequency of the label in training (in gold if training is not given)",
         _label_frequency,
         (*reversed(_FREQUENCIES), _NEVER),
     ),
@@ -191,49 +191,46 @@ class Buckets(Section):
     """The scores of each bucket of each family.
 
     Attributes:
-        families: By family, then by bucket; only buckets that have a span.
-        placed: Names the bucket of a span in each family, as ``{family: bucket}``.
+        families: The scores by family and bucket, without empty buckets.
+        placed: Returns the bucket of a span in each family, as ``{family: bucket}``.
     """
 
     families: Mapping[str, Mapping[str, Score]]
     placed: Callable[[Sentence, Span], dict[str, str]]
 
     def as_json(self) -> dict[str, Any]:
-        """The scores as JSON holds them."""
         return {
             family: {bucket: score.as_json() for bucket, score in buckets.items()}
             for family, buckets in self.families.items()
         }
 
     def lines(self) -> list[str]:
-        """The scores as text."""
         rows: list[list[object]] = [["", "precision", "recall", "F1", "gold "]]
-        titles = {}  # which row each family goes before
+        titles = {}  # by the number of the row below
         for family, buckets in self.families.items():
             titles[len(rows)] = FAMILIES[family].title
             for bucket, score in buckets.items():
-                said = score.as_json()
-                shown = [percent(said[name]) for name in ("precision", "recall", "f1")]
-                rows.append([bucket, *shown, f"{score.gold}{'*' if score.gold < SMALL else ' '}"])
+                mark = "*" if score.gold < SMALL else " "
+                rows.append([bucket, *percents(score.as_json()), f"{score.gold}{mark}"])
         lines = ["Scores by subgroup"]
         for number, line in enumerate(table(rows, indent=4)):
             if number in titles:
                 lines.append(f"  {titles[number]}")
             lines.append(line)
         if any(str(row[-1]).endswith("*") for row in rows):
-            lines.append(f"  * fewer than {SMALL} gold spans: the figures say little")
+            lines.append(f"  * fewer than {SMALL} gold spans: the figures are unreliable")
         return lines
 
 
 def bucket_scores(pairs: Sequence[Pair], train: Iterable[Sentence] | None = None) -> Buckets:
     """Score each bucket of all families that apply.
 
-    Pairs of bare spans have no sentence, and count as sentences without tokens: only families
-    that look at the span alone tell anything of them.
+    Pairs of bare spans count as sentences without tokens: only families that depend on nothing but
+    the span are meaningful for them.
 
     Args:
-        pairs: What is scored.
-        train: The training sentences; without them, two families are left out.
+        pairs: The gold and predicted spans.
+        train: The training sentences; without them, two families are omitted.
     """
     gold = Counter(span.label for pair in pairs for span in pair.gold)
     context = Context(None if train is None else SeenInTraining.of(train), gold)

@@ -6,12 +6,12 @@ The expected calibration error is that of Guo et al. (2017), over ten bins of th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate, groupby
 from typing import Any
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import Score, Section, percent, table
+from ner.evaluation.score import FIGURES, Score, Section, percent, table
 
 BINS = 10
 POINTS = 200  # of a curve, at most, in reports
@@ -22,11 +22,11 @@ class Bin:
     """The predicted spans whose scores lie in ``[low, high)``; the last bin holds 1.0 too.
 
     Attributes:
-        low: The least score.
+        low: The lowest score.
         high: The score they stay below.
-        spans: How many there are.
-        score: Their mean score; ``None`` where there is none.
-        right: The share of them that is right; ``None`` where there is none.
+        spans: The number of spans.
+        score: Their mean score; ``None`` if the bin is empty.
+        right: The share of them that is correct; ``None`` if the bin is empty.
     """
 
     low: float
@@ -38,7 +38,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The scores if only spans of at least this score are kept."""
+    """The score of the spans whose own score reaches a threshold."""
 
     threshold: float
     score: Score
@@ -52,12 +52,12 @@ class Calibration(Section):
         bins: The reliability diagram.
         error: The expected calibration error: the mean distance of score and truth.
         brier: The mean squared distance of score and truth (Brier 1950).
-        auc: The area under the ROC curve of right against wrong spans: how often a right span
-            has a higher score than a wrong one, ties counting half; ``None`` where all are
-            right or all wrong.
+        auc: The area under the ROC curve of correct against wrong spans: how often a correct span
+            has a higher score than a wrong one, ties counting half; ``None`` if all spans are
+            correct or all are wrong.
         curve: Precision and recall over the threshold, highest first.
-        scored: How many predicted spans have a score.
-        unscored: How many have none; nothing here counts them.
+        scored: The number of predicted spans with a score.
+        unscored: The number of predicted spans without one, which are ignored.
     """
 
     bins: tuple[Bin, ...]
@@ -70,7 +70,7 @@ class Calibration(Section):
 
     @property
     def best(self) -> Point:
-        """The threshold of the highest F1, the lowest such."""
+        """The lowest threshold with the highest F1."""
         return max(self.curve, key=lambda point: (point.score.f1, -point.threshold))
 
     @property
@@ -92,30 +92,16 @@ class Calibration(Section):
             "scored": self.scored,
             "unscored": self.unscored,
             "best_threshold": {"threshold": self.best.threshold, **self.best.score.as_json()},
-            "reliability": [
-                {
-                    "low": one.low,
-                    "high": one.high,
-                    "spans": one.spans,
-                    "score": one.score,
-                    "right": one.right,
-                }
-                for one in self.bins
-            ],
+            "reliability": [asdict(one) for one in self.bins],
             "curve": [
-                {
-                    "threshold": point.threshold,
-                    "precision": point.score.precision,
-                    "recall": point.score.recall,
-                    "f1": point.score.f1,
-                }
+                {"threshold": point.threshold}
+                | {name: getattr(point.score, name) for name in FIGURES}
                 for point in thinned(self.curve)
             ],
         }
 
     def lines(self) -> list[str]:
-        """The main figures as text."""
-        rows: list[list[object]] = [["score", "spans", "mean score", "right"]]
+        rows: list[list[object]] = [["score", "spans", "mean score", "correct"]]
         for one in self.bins:
             if one.spans:
                 shown = [percent(one.score), percent(one.right)]
@@ -125,20 +111,20 @@ class Calibration(Section):
             "Calibration",
             *table(rows),
             f"  expected calibration error {percent(self.error)}, Brier score {self.brier:.4f}, "
-            f"ROC AUC of right against wrong {area}",
-            f"  best F1 {percent(best.score.f1)} keeps spans of {best.threshold:.2f} and more "
+            f"ROC AUC of correct against wrong {area}",
+            f"  best F1 {percent(best.score.f1)} at score threshold {best.threshold:.2f} "
             f"(precision {percent(best.score.precision)}, recall {percent(best.score.recall)})",
         ]
         if self.unscored:
-            said.append(f"  {self.unscored} predicted spans have no score and are left out here")
+            said.append(f"  predicted spans without a score, ignored here: {self.unscored}")
         return said
 
 
-UNKNOWN_AREA = "n/a (all spans are right, or all wrong)"
+UNKNOWN_AREA = "n/a (all spans are correct, or all are wrong)"
 
 
 def calibrate(pairs: Iterable[Pair]) -> Calibration | None:
-    """Look at the scores of predicted spans; ``None`` where no span has one.
+    """Return the calibration of the scores; ``None`` if no predicted span has one.
 
     Raises:
         ValueError: A score is not a probability.
@@ -152,7 +138,7 @@ def calibrate(pairs: Iterable[Pair]) -> Calibration | None:
             if span.score is None:
                 unscored += 1
             elif not 0.0 <= span.score <= 1.0:
-                raise ValueError(f"a score is a probability, from 0 to 1; {span} has another")
+                raise ValueError(f"{span}: a score must be a probability, from 0 to 1")
             else:
                 scored.append((span.score, span in right))
     if not scored:
@@ -192,7 +178,7 @@ def _bins(scored: list[tuple[float, bool]]) -> tuple[Bin, ...]:
 
 
 def _area(scored: list[tuple[float, bool]]) -> float | None:
-    """The Mann-Whitney statistic of right against wrong, as a share."""
+    """Return the Mann-Whitney statistic of correct against wrong spans, as a share."""
     right = sum(correct for _, correct in scored)
     wrong = len(scored) - right
     if not right or not wrong:

@@ -1,4 +1,4 @@
-"""Charts as SVG and the plots of a report: a few lines, points and words need no library."""
+"""Charts as SVG, and the plots of a report."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Axis:
     """One axis of a chart.
 
     Attributes:
-        title: What it measures.
-        low: The value where it begins.
-        high: The value where it ends.
-        ticks: The values that are marked, and what is written beside each.
+        title: The quantity.
+        low: The value at the start.
+        high: The value at the end.
+        ticks: The marked values and their labels.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Axis:
 
     @classmethod
     def of(cls, title: str, low: float = 0.0, high: float = 1.0, *, most: int = 6) -> Axis:
-        """Return an axis with at most ``most`` ticks, all of them round numbers."""
+        """Return an axis with at most ``most`` ticks at round numbers."""
         span = high - low or 1.0
         power = 10.0 ** math.floor(math.log10(span / (most - 1)))
         step = next(n * power for n in (1, 2, 5, 10) if span / (n * power) <= most - 1 + 1e-9)
@@ -75,16 +75,7 @@ class Axis:
 
 @dataclass
 class Chart:
-    """Two axes to draw between.
-
-    Attributes:
-        title: What the chart shows.
-        across: The horizontal axis.
-        up: The vertical axis.
-        palette: The colours.
-        height: In pixels.
-        right: The margin on the right, in pixels.
-    """
+    """A chart with a horizontal axis (``across``) and a vertical one (``up``); sizes in pixels."""
 
     title: str
     across: Axis
@@ -113,7 +104,7 @@ class Chart:
 
         Args:
             names: The names.
-            where: In the lower ``left`` or lower ``right`` corner, or ``beside`` the frame.
+            where: The lower ``left`` or ``right`` corner, or ``beside`` the frame.
         """
         x, anchor, y = {
             "left": (self._left + 10, "start", self._bottom - 12 - 16 * (len(names) - 1)),
@@ -126,7 +117,7 @@ class Chart:
         ]
 
     def mark(self, x: float, text: str) -> None:
-        """Draw a dashed line from bottom to top, with a text at its head."""
+        """Draw a dashed vertical line with a text at the top."""
         foot = self._x(x)
         self._parts.append(_rule(foot, self._bottom, foot, TOP, self.palette.ink + DASHED))
         anchor = "start" if self.across.share(x) < 0.5 else "end"
@@ -204,8 +195,8 @@ def _rule(x: float, y: float, to_x: float, to_y: float, colour: str) -> str:
 
 
 def reliability(calibration: Calibration, palette: Palette = FILE) -> str:
-    """Draw how often spans are right over their score; the larger the dot, the more spans."""
-    chart = Chart("Reliability", Axis.of("mean score"), Axis.of("share that is right"), palette)
+    """Draw the share of correct spans over their score; larger dots stand for more spans."""
+    chart = Chart("Reliability", Axis.of("mean score"), Axis.of("share that is correct"), palette)
     chart.line([(0, 0), (1, 1)], palette.faint, dashed=True)
     held = [
         (one.score, one.right, one.spans)
@@ -250,7 +241,7 @@ def thresholds(calibration: Calibration, palette: Palette = FILE) -> str:
 
 
 def label_plot(report: Report, palette: Palette = FILE) -> str:
-    """Draw the F1 of all labels with their intervals, over documents where those are known."""
+    """Draw the F1 of all labels with their intervals, over documents if they are known."""
     intervals = report.document_intervals or report.intervals
     held: dict[str, tuple[float, Interval | None]] = {
         "all": (report.exact.f1, intervals.overall["f1"])
@@ -275,7 +266,7 @@ CURVES: Mapping[str, Callable[[Calibration, Palette], str]] = {
 
 
 def plots(report: Report, palette: Palette = FILE) -> dict[str, str]:
-    """Draw all plots there is something for, by name."""
+    """Draw all plots that apply, by name."""
     drawn = {"labels": label_plot(report, palette)}
     if report.calibration is not None:
         for name, draw in CURVES.items():

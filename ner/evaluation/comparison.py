@@ -1,8 +1,8 @@
 """Paired significance tests for two sets of predictions.
 
 Approximate randomisation (Noreen 1989; Yeh 2000): under the null hypothesis it does not matter
-which system gave which output, so the outputs of each unit are swapped by the toss of a coin and
-the difference is looked at again. The paired bootstrap draws units with both their outputs
+which system gave which output, so the outputs of each unit are swapped at random and the
+difference is computed again. The paired bootstrap draws units with both their outputs
 (Berg-Kirkpatrick et al. 2012) and gives an interval of the difference.
 """
 
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ner.evaluation.intervals import (
-    FIGURES,
     LEVEL,
     SEED,
     Interval,
@@ -23,11 +22,12 @@ from ner.evaluation.intervals import (
     count,
     documents,
     figures,
+    labels_of,
     middle,
     resample,
 )
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import Score, Section, percent, table
+from ner.evaluation.score import FIGURES, Score, Section, percent, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Difference:
     Attributes:
         first: The figure of the first.
         second: The figure of the second.
-        interval: Of the difference, second less first, by the paired bootstrap.
+        interval: The interval of second minus first, by the paired bootstrap.
         randomisation: The two-sided p-value of approximate randomisation.
         bootstrap: The two-sided p-value of the paired bootstrap.
     """
@@ -58,11 +58,10 @@ class Difference:
 
     @property
     def value(self) -> float:
-        """Second less first."""
+        """Second minus first."""
         return self.second - self.first
 
     def as_json(self) -> dict[str, Any]:
-        """The figures as JSON holds them."""
         return {
             "first": self.first,
             "second": self.second,
@@ -78,12 +77,12 @@ class Comparison(Section):
     """Two sets of predictions, side by side.
 
     Attributes:
-        unit: What was drawn and swapped: ``sentence`` or ``document``.
-        units: How many there are.
-        sentences: How many sentences there are.
-        differing: How many of the sentences are predicted differently.
-        resamples: How often.
-        level: Of the intervals.
+        unit: The unit drawn and swapped: ``sentence`` or ``document``.
+        units: The number of units.
+        sentences: The number of sentences.
+        differing: The number of sentences that are predicted differently.
+        resamples: The number of resamples.
+        level: The confidence level of the intervals.
         overall: The differences in precision, recall and F1.
         labels: The differences in F1 of each label.
         scores: The scores of the first and of the second predictions.
@@ -107,7 +106,6 @@ class Comparison(Section):
         return crosses or f1.randomisation >= SIGNIFICANT
 
     def as_json(self) -> dict[str, Any]:
-        """Everything as JSON holds it."""
         return {
             "unit": self.unit,
             "units": self.units,
@@ -123,7 +121,6 @@ class Comparison(Section):
         }
 
     def lines(self) -> list[str]:
-        """Everything as text."""
         head = ["", "A", "B", "B - A", f"{100 * self.level:g} % interval"]
         rows: list[list[object]] = [[*head, "p (randomisation)", "p (bootstrap)"]]
         rows += [_row(name, difference) for name, difference in self.overall.items()]
@@ -142,7 +139,7 @@ class Comparison(Section):
         if self.inside_noise:
             return (
                 f"The difference in F1 ({100 * f1.value:+.2f}) is inside the noise: "
-                "on other texts of this kind it may well be the other way round."
+                "on other texts of this kind it may well be reversed."
             )
         better = "B" if f1.value > 0 else "A"
         return f"{better} is better in F1 by {100 * abs(f1.value):.2f}, more than chance explains."
@@ -175,21 +172,19 @@ def compare(
     Args:
         first: The gold annotation with the first predictions.
         second: The same gold annotation with the second predictions.
-        unit: What to draw and swap; documents where at least two are known, else sentences.
-        resamples: How often.
-        seed: The same seed gives the same result.
-        level: Of the intervals.
+        unit: The unit to draw and swap: ``document`` if at least two are known, else ``sentence``.
+        resamples: The number of resamples.
+        seed: The random seed.
+        level: The confidence level of the intervals.
 
     Raises:
         ValueError: The gold annotation differs, or the unit is unknown.
     """
     if [pair.gold for pair in first] != [pair.gold for pair in second]:
-        raise ValueError("the two sets of predictions are not held against the same gold spans")
+        raise ValueError("the two sets of predictions have different gold spans")
     if unit is None:
         unit = "document" if documents(first) > 1 else "sentence"
-    labels = sorted(
-        {span.label for pair in (*first, *second) for span in (*pair.gold, *pair.predicted)}
-    )
+    labels = labels_of((*first, *second))
     one, other = by_unit([count(first, labels), count(second, labels)], first, unit)
     rng = np.random.default_rng(seed)
     tests = _Tests(one, other, resamples, rng)
@@ -241,23 +236,23 @@ class _Tests:
         self._gain = self._gain.reshape(resamples, self._labels, 3)
 
     def sums(self, labels: slice) -> _Sums:
-        """The sums over some labels."""
+        """Return the sums over some labels."""
         one, other = self._one[labels].sum(axis=0), self._other[labels].sum(axis=0)
         gain = self._gain[:, labels].sum(axis=1)
         drawn = self._drawn[:, :, labels].sum(axis=2)
         return _Sums((one, other), (one + gain, other - gain), (drawn[:, 0], drawn[:, 1]))
 
     def difference(self, name: str, sums: _Sums, level: float) -> Difference:
-        """A figure of both, and how sure their difference is."""
-        first, second = (np.nan_to_num(figures(held)[name]) for held in sums.observed)
-        swapped = np.nan_to_num(figures(sums.swapped[1])[name]) - np.nan_to_num(
-            figures(sums.swapped[0])[name]
-        )
-        drawn = np.nan_to_num(figures(sums.drawn[1])[name]) - np.nan_to_num(
-            figures(sums.drawn[0])[name]
-        )
+        """Return a figure of both, and how certain their difference is."""
+
+        def figure(counts: Counts) -> NDArray[np.float64]:
+            return np.nan_to_num(figures(counts)[name])
+
+        first, second = map(figure, sums.observed)
+        swapped = figure(sums.swapped[1]) - figure(sums.swapped[0])
+        drawn = figure(sums.drawn[1]) - figure(sums.drawn[0])
         value = float(second - first)
-        tolerance = 1e-12  # the same fraction, summed another way
+        tolerance = 1e-12  # for equal fractions that are summed in another order
         as_far = int((np.abs(swapped) >= abs(value) - tolerance).sum())
         below = int((drawn <= tolerance).sum())
         above = int((drawn >= -tolerance).sum())

@@ -13,12 +13,12 @@ from ner.evaluation.score import Section, table
 from ner.sentence import Span
 
 KINDS: Mapping[str, str] = {
-    "matched": "right",
-    "label": "right boundaries, wrong label",
-    "boundary": "right label, wrong boundaries",
+    "matched": "correct",
+    "label": "correct boundaries, wrong label",
+    "boundary": "correct label, wrong boundaries",
     "both": "an overlap with wrong label and boundaries",
-    "missed": "no predicted span is near",
-    "spurious": "no gold span is near",
+    "missed": "no predicted span overlaps",
+    "spurious": "no gold span overlaps",
 }
 NOTHING = "none"  # stands for the other side of a missed or spurious span in tables
 
@@ -28,7 +28,7 @@ class Case:
     """A gold span and the matching predicted span, one of which may be missing.
 
     Attributes:
-        sentence: The index of the sentence, from 0.
+        sentence: The index of the sentence.
         kind: A key of ``KINDS``.
         gold: The gold span; ``None`` if the predicted one is spurious.
         predicted: The predicted span; ``None`` if the gold one is missed.
@@ -44,8 +44,8 @@ class Case:
 class Errors(Section):
     """All cases, including correct ones.
 
-    ``matched + label + boundary + both`` and ``missed`` make the gold spans, the same four and
-    ``spurious`` make the predicted ones.
+    The gold spans are ``matched + label + boundary + both + missed``, the predicted ones the same
+    four and ``spurious``.
     """
 
     cases: tuple[Case, ...]
@@ -60,8 +60,8 @@ class Errors(Section):
     def confusion(self) -> dict[tuple[str | None, str | None], int]:
         """Counts of (gold label, predicted label); ``None`` stands for no span.
 
-        Rows add up to the gold spans of a label, columns to the predicted ones. On the diagonal
-        are right spans and those whose label is right though their boundaries are not.
+        Rows add up to the gold spans of a label, columns to the predicted ones. The diagonal counts
+        correct spans, and those with the correct label and wrong boundaries.
         """
         counted = Counter(
             (
@@ -76,7 +76,7 @@ class Errors(Section):
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """All labels on either side, in order."""
+        """The labels on either side, in order."""
         return tuple(sorted({name for both in self.confusion for name in both if name is not None}))
 
     def matrix(self) -> list[list[int]]:
@@ -85,7 +85,6 @@ class Errors(Section):
         return [[self.confusion.get((gold, said), 0) for said in names] for gold in names]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts, and the confusion by gold and predicted label."""
         names = [*self.labels, NOTHING]
         rows = self.matrix()
         return {
@@ -94,7 +93,6 @@ class Errors(Section):
         }
 
     def lines(self) -> list[str]:
-        """Return the counts and the confusion as text."""
         counts = [[kind, self.counts[kind], "", KINDS[kind]] for kind in KINDS]
         width = max(map(len, KINDS.values()))
         rows = [[*row[:-1], str(row[-1]).ljust(width)] for row in counts]

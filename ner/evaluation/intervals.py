@@ -1,9 +1,9 @@
 """Confidence intervals of scores: the bootstrap over sentences or documents (Efron 1979).
 
-Scores are functions of sums of counts, so a resample is no more than a weight for each unit.
-Units with the same counts are interchangeable: how often each sort of unit is drawn has a
-multinomial distribution, and thousands of resamples are one draw of numbers and one product of
-matrices. The distribution is that of drawing sentence by sentence, exactly.
+Scores are functions of sums of counts, so a resample is just a weight for each unit. Units with the
+same counts are interchangeable: the number of draws of each kind of unit has a multinomial
+distribution, and thousands of resamples are one draw of numbers and one matrix product. The
+distribution is exactly that of drawing unit by unit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import Section, percent, table
+from ner.evaluation.score import FIGURES, Section, percent, table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,19 +24,18 @@ if TYPE_CHECKING:
     Figures = NDArray[np.float64]
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
-FEW = 20  # units below which an interval is too narrow to be trusted
-FIGURES = ("precision", "recall", "f1")
+FEW = 20  # units below which an interval is too narrow
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The middle of the resampled values of a figure."""
+    """An interval that contains the middle share of the resampled values of a figure."""
 
     low: float
     high: float
 
     def as_json(self) -> list[float]:
-        """Low and high."""
+        """Return both ends."""
         return [self.low, self.high]
 
 
@@ -45,13 +44,13 @@ class Intervals(Section):
     """The intervals of a report.
 
     Attributes:
-        unit: What was drawn: ``sentence`` or ``document``.
-        units: How many there are.
-        resamples: How many samples of that size were drawn.
+        unit: The unit drawn: ``sentence`` or ``document``.
+        units: The number of units.
+        resamples: The number of samples of that size.
         level: The share of resampled values between the two ends.
-        overall: Of precision, recall and F1; ``None`` where undefined in every sample.
-        macro_f1: Of the mean F1 of the labels.
-        labels: Of each label.
+        overall: The intervals of precision, recall and F1; ``None`` if undefined in every sample.
+        macro_f1: The interval of the mean F1 of the labels.
+        labels: The intervals of each label.
     """
 
     unit: str
@@ -63,7 +62,6 @@ class Intervals(Section):
     labels: Mapping[str, Mapping[str, Interval | None]]
 
     def as_json(self) -> dict[str, Any]:
-        """The intervals as JSON holds them."""
         return {
             "units": self.units,
             "resamples": self.resamples,
@@ -74,7 +72,6 @@ class Intervals(Section):
         }
 
     def lines(self) -> list[str]:
-        """The intervals as text."""
         rows: list[list[object]] = [["", *FIGURES]]
         rows.append(["all", *(_shown(self.overall[name]) for name in FIGURES)])
         for label, figures in self.labels.items():
@@ -85,7 +82,7 @@ class Intervals(Section):
             *table(rows),
         ]
         if self.units < FEW:
-            said.append(f"  {self.units} {self.unit}s are few: the true interval is wider")
+            said.append(f"  only {self.units} {self.unit}s: the true interval is wider")
         return said
 
 
@@ -105,20 +102,20 @@ def bootstrap(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> Intervals:
-    """Percentile intervals of all exact scores.
+    """Return percentile intervals of all exact scores.
 
     Args:
-        pairs: What is scored.
-        unit: What to draw, ``sentence`` or ``document``. Sentences of a document resemble each
-            other; where documents are known, drawing them is the more honest of the two.
-        resamples: How many samples to draw.
-        seed: The same seed gives the same intervals.
-        level: The share of resampled values to lie between low and high.
+        pairs: The gold and predicted spans.
+        unit: The unit to draw, ``sentence`` or ``document``. The sentences of a document resemble
+            each other, so draw documents if they are known.
+        resamples: The number of samples.
+        seed: The random seed.
+        level: The share of resampled values between the two ends.
 
     Raises:
-        ValueError: There is no such unit.
+        ValueError: The unit is unknown.
     """
-    labels = _labels(pairs)
+    labels = labels_of(pairs)
     counts = by_unit([count(pairs, labels)], pairs, unit)[0]
     sums = resample(
         counts.reshape(len(counts), 3 * len(labels)), resamples, np.random.default_rng(seed)
@@ -140,12 +137,13 @@ def bootstrap(
     )
 
 
-def _labels(pairs: Sequence[Pair]) -> list[str]:
+def labels_of(pairs: Sequence[Pair]) -> list[str]:
+    """Return the labels on either side, in alphabetical order."""
     return sorted({span.label for pair in pairs for span in (*pair.gold, *pair.predicted)})
 
 
 def count(pairs: Sequence[Pair], labels: Sequence[str]) -> Counts:
-    """The correct, predicted and gold spans of each sentence, (sentences, labels, 3)."""
+    """Return the number of correct, predicted and gold spans, (sentences, labels, 3)."""
     counts = np.zeros((len(pairs), len(labels), 3), dtype=np.int64)
     place = {label: at for at, label in enumerate(labels)}
     for row, pair in enumerate(pairs):
@@ -159,15 +157,15 @@ def count(pairs: Sequence[Pair], labels: Sequence[str]) -> Counts:
 
 
 def by_unit(counts: Sequence[Counts], pairs: Sequence[Pair], unit: str) -> list[Counts]:
-    """Counts of sentences summed over each unit, several alike.
+    """Return counts of sentences summed over each unit, for several arrays.
 
     Raises:
-        ValueError: There is no such unit.
+        ValueError: The unit is unknown.
     """
     if unit == "sentence":
         return list(counts)
     if unit != "document":
-        raise ValueError(f"the unit is 'sentence' or 'document', got {unit!r}")
+        raise ValueError(f"unit must be 'sentence' or 'document', got {unit!r}")
     numbers: dict[object, int] = {}
     rows = []
     for row, pair in enumerate(pairs):
@@ -193,17 +191,17 @@ def documents(pairs: Sequence[Pair]) -> int:
 
 
 def resample(counts: Counts, resamples: int, rng: np.random.Generator) -> Counts:
-    """The summed counts of samples drawn with replacement, (units, n) to (resamples, n)."""
+    """Return summed counts of samples drawn with replacement, (units, n) to (resamples, n)."""
     if not counts.size:
         return np.zeros((resamples, counts.shape[1]), dtype=np.int64)
     sorts, numbers = np.unique(counts, axis=0, return_counts=True)
     drawn = rng.multinomial(len(counts), numbers / len(counts), size=resamples)
-    # whole numbers this small are exact as floats, whose product is far quicker
+    # integers this small are exact as floats, whose product is far faster
     return np.rint(drawn.astype(np.float64) @ sorts.astype(np.float64)).astype(np.int64)
 
 
 def figures(sums: Counts) -> dict[str, Figures]:
-    """Precision, recall and F1 of summed counts, (..., 3) to (...); NaN where undefined."""
+    """Return precision, recall and F1 of summed counts, (..., 3) to (...); NaN if undefined."""
     correct, predicted, gold = (sums[..., at].astype(np.float64) for at in range(3))
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
@@ -214,7 +212,7 @@ def figures(sums: Counts) -> dict[str, Figures]:
 
 
 def middle(values: Figures, level: float) -> Interval | None:
-    """The middle share of values, undefined ones left out."""
+    """Return the interval of the middle share of values, undefined ones excluded."""
     defined = values[~np.isnan(values)]
     if not defined.size:
         return None

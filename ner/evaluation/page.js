@@ -1,6 +1,6 @@
 "use strict";
-// The browser of errors. Cases are filtered as numbers and rendered some at a time, as text
-// nodes only. The filters live in the address (#kind=missed&label=PER), so a view can be linked.
+// The error browser. Cases are filtered as numbers and rendered some at a time, as text nodes only.
+// The filters are part of the URL (#kind=missed&label=PER), so that a view can be linked.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const form = document.getElementById("filters");
@@ -30,7 +30,7 @@
     }
   };
 
-  fill(form.kind, [["", "all errors"], ...data.kinds.map((kind) => [kind, kind]), ["any", "all, right ones too"]]);
+  fill(form.kind, [["", "all errors"], ...data.kinds.map((kind) => [kind, kind]), ["any", "all, including correct"]]);
   fill(form.label, [["", "any"], ...data.labels.map((label) => [label, label])]);
   const NO_SPAN = "(none)";
   for (const select of [form.gold, form.predicted]) {
@@ -69,6 +69,8 @@
     };
   };
 
+  const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+
   const update = () => {
     const matches = filter();
     const words = form.text.value.trim().toLowerCase();
@@ -88,7 +90,7 @@
       found = found.map((one) => [best(one), one]).sort((a, b) => a[0] - b[0] || 0).map(([, one]) => one);
     }
     document.getElementById("found").textContent =
-      `${cases.toLocaleString("en")} cases in ${found.length.toLocaleString("en")} sentences`;
+      `${counted(cases, "case")} in ${counted(found.length, "sentence")}`;
     list.replaceChildren();
     shown = 0;
     showMore();

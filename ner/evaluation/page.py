@@ -22,28 +22,13 @@ if TYPE_CHECKING:
     from ner.evaluation.report import Report
     from ner.evaluation.review import Suspect
 
-NO_SPAN = "(none)"  # in addresses: there is no gold, or no predicted span
+NO_SPAN = "(none)"  # in URLs: there is no gold span, or no predicted one
 HERE = Path(__file__).parent
 
 
-def write_page(
-    path: Path,
-    report: Report,
-    *,
-    title: str = "Evaluation",
-    notes: Sequence[str] = (),
-    perturbed: Mapping[str, Report] | None = None,
-) -> None:
-    """Write a report as an HTML page.
-
-    Args:
-        path: The file to write.
-        report: The report.
-        title: The title of the page.
-        notes: Lines about the input, shown below the title.
-        perturbed: Reports on perturbed text.
-    """
-    write_text(path, page(report, title=title, notes=notes, perturbed=perturbed))
+def write_page(path: Path, report: Report, **options: Any) -> None:
+    """Write a report as an HTML page; the other arguments are those of `page`."""
+    write_text(path, page(report, **options))
 
 
 def page(
@@ -53,13 +38,20 @@ def page(
     notes: Sequence[str] = (),
     perturbed: Mapping[str, Report] | None = None,
 ) -> str:
-    """Return the page as HTML; the arguments are those of `write_page`."""
+    """Return a report as an HTML page.
+
+    Args:
+        report: The report.
+        title: The title of the page.
+        notes: Lines about the input, shown below the title.
+        perturbed: Reports on perturbed text.
+    """
     template = _environment().get_template("page.html")
     return template.render(
         title=title,
         notes=notes,
         report=report,
-        perturbed={"as it is": report, **(perturbed or {})} if perturbed else {},
+        perturbed={"unchanged": report, **(perturbed or {})} if perturbed else {},
         plots=plots(report, PAGE),
         confusion=_confusion(report),
         families=FAMILIES,
@@ -154,7 +146,7 @@ def browser_data(report: Report) -> dict[str, Any]:
     for case in report.errors.cases:
         sentence = report.pairs[case.sentence].sentence
         if sentence is None:
-            continue  # of bare spans there is no text to show
+            continue  # bare spans have no text to show
         if case.sentence not in shown:
             shown[case.sentence] = [*_text(sentence), _where(sentence, case.sentence), []]
         shown[case.sentence][3].append(packed(case, sentence))

@@ -16,10 +16,10 @@ class Pair:
     """The gold and the predicted spans of one sentence, each in order and without repetition.
 
     Attributes:
-        gold: What is right.
-        predicted: What was predicted, less any span on a token whose annotation is missing, and
-            any of a label that nobody looked for there.
-        sentence: The gold sentence, where more is known of it than its spans.
+        gold: The gold spans.
+        predicted: The predicted spans, without those on tokens whose annotation is missing and
+            those of labels that were not annotated in the sentence.
+        sentence: The gold sentence, if more than its spans is known.
         prediction: The predicted sentence, likewise.
     """
 
@@ -30,7 +30,7 @@ class Pair:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """The tokens of the sentence; none where they are not known."""
+        """The tokens of the sentence; empty if they are not known."""
         return self.sentence.tokens if self.sentence is not None else ()
 
 
@@ -41,21 +41,20 @@ def pair_up(
     same_tokens: bool = True,
     names: tuple[str, str] = ("gold", "predictions"),
 ) -> tuple[Pair, ...]:
-    """Bring gold and predicted sentences together.
+    """Pair gold and predicted sentences.
 
-    Tokens that nobody has annotated are neither right nor wrong: predicted spans on them, and
-    those of sentences without annotation, do not count; nor do those of a label that the
-    annotators of the sentence did not look for.
+    Predictions without gold annotation are neither correct nor wrong: spans on tokens and in
+    sentences that are not annotated do not count, nor do those of labels that were not annotated in
+    the sentence.
 
     Args:
         gold: Sentences, or the spans of each.
         predicted: The same sentences with predicted spans, or the spans of each.
-        same_tokens: Refuse sentences that differ in their tokens and not only in their spans.
-        names: What to call the two in errors: mostly the names of their files.
+        same_tokens: Whether sentences must have the same tokens, or only as many.
+        names: The names of the two in errors: usually their files.
 
     Raises:
-        ValueError: There are not as many of one as of the other, two sentences that should be
-            the same are not, a sentence was not predicted, or none has gold annotation.
+        ValueError: The sentences differ, one was not predicted, or none has gold annotation.
     """
     pairs = []
     door = _Door(names, same_tokens)
@@ -68,12 +67,7 @@ def pair_up(
 
 
 class _Door:
-    """The checks of each pair of sentences, and their messages.
-
-    Args:
-        names: What gold and predictions are called.
-        same_tokens: Whether their tokens must be the same.
-    """
+    """The checks of each pair of sentences; the arguments are those of ``pair_up``."""
 
     def __init__(self, names: tuple[str, str], same_tokens: bool) -> None:
         self.names = names
@@ -103,14 +97,14 @@ class _Door:
 
     def check_annotation(self) -> None:
         if self.unannotated and not self.annotated:
-            raise ValueError(f"{self.names[0]}: no sentence is annotated, nothing to score against")
+            raise ValueError(f"{self.names[0]}: no sentence has gold annotation")
 
     def too_few(self, number: int, extra: Annotated | None, *, gold_ends: bool) -> str:
         short, long = self.names if gold_ends else self.names[::-1]
         at = place(long, extra, number) if isinstance(extra, Sentence) else long
         return (
-            f"{at}: sentence {number + 1} is not in {short}, which ends after {number} sentences; "
-            "both must hold the same sentences in the same order"
+            f"{at}: sentence {number + 1} is missing from {short}, which has {number}; "
+            "both files must have the same sentences in the same order"
         )
 
     def _predicted(self, number: int, other: Annotated) -> tuple[Span, ...]:
@@ -118,7 +112,7 @@ class _Door:
             return _in_order(other)
         if other.spans is None:
             at = place(self.names[1], other, number)
-            raise ValueError(f"{at}: nothing is predicted for the sentence, not even that it is O")
+            raise ValueError(f"{at}: the sentence has no predictions")
         return _in_order(other.spans)
 
     def _check_tokens(self, number: int, one: Sentence, other: Sentence) -> None:
@@ -133,8 +127,9 @@ class _Door:
         if self.same_tokens and one.tokens[token:] and one.tokens[token] != other.tokens[token]:
             what = f"token {other.tokens[token]!r} where {here} has {one.tokens[token]!r}"
         else:
-            what = f"{len(other)} tokens in the sentence where {here} has {len(one)}"
-        raise ValueError(f"{there}: {what}; both must hold the same sentences in the same order")
+            tokens = f"{len(other)} token{'s' * (len(other) != 1)}"
+            what = f"{tokens} in the sentence where {here} has {len(one)}"
+        raise ValueError(f"{there}: {what}; both files must have the same sentences in order")
 
     def _check_ends(self, number: int, one: Sentence, predicted: tuple[Span, ...]) -> None:
         for name, spans in zip(self.names, (one.spans or (), predicted), strict=True):
@@ -154,7 +149,7 @@ def place(name: str, sentence: Sentence, number: int, token: int = 0) -> str:
 
 
 def _in_order(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Sorted, each once; most often they are both already, and that is quick to see."""
+    """Return spans sorted and without repetition, which they usually are already."""
     if all(a < b for a, b in pairwise(spans)):
         return tuple(spans)
     return tuple(sorted(set(spans)))

@@ -1,22 +1,22 @@
 """Partial credit: the four ways to count of SemEval-2013 task 9 (Segura-Bedmar et al. 2013).
 
 Each predicted span, from left to right, takes one gold span: one that it matches in the sense of
-the mode, the nearest if there are several, or else the first that it overlaps. Spans are put in
-order first, so the figures do not depend on the order they come in; on spans in order they are
-nervaluate's.
+the mode, the nearest if there are several, or else the first that it overlaps. Spans are sorted
+first, so the figures do not depend on their order; on sorted spans they are nervaluate's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
+from operator import add
 from typing import Any
 
 from ner.evaluation.pairs import Pair
-from ner.evaluation.score import Section, harmonic, percent, ratio, table
+from ner.evaluation.score import FIGURES, Section, harmonic, percents, ratio, table
 from ner.sentence import Span
 
-LEAST_OVERLAP = 0.01  # of the gold span, for two spans to have to do with each other (nervaluate)
+LEAST_OVERLAP = 0.01  # of the gold span, for two spans to overlap (nervaluate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +38,26 @@ class Tally:
     spurious: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.correct + other.correct,
-            self.incorrect + other.incorrect,
-            self.partial + other.partial,
-            self.missed + other.missed,
-            self.spurious + other.spurious,
-        )
+        return Tally(*map(add, astuple(self), astuple(other)))
 
     @property
     def predicted(self) -> int:
-        """All predicted spans."""
+        """The number of predicted spans."""
         return self.correct + self.incorrect + self.partial + self.spurious
 
     @property
     def gold(self) -> int:
-        """All gold spans."""
+        """The number of gold spans."""
         return self.correct + self.incorrect + self.partial + self.missed
 
     @property
     def precision(self) -> float:
-        """The credit per predicted span; 0.0 where there is none."""
+        """The credit per predicted span; 0.0 if there are none."""
         return ratio(self.correct + 0.5 * self.partial, self.predicted) or 0.0
 
     @property
     def recall(self) -> float:
-        """The credit per gold span; 0.0 where there is none."""
+        """The credit per gold span; 0.0 if there are none."""
         return ratio(self.correct + 0.5 * self.partial, self.gold) or 0.0
 
     @property
@@ -72,16 +66,12 @@ class Tally:
         return harmonic(self.precision, self.recall)
 
     def as_json(self) -> dict[str, float | int | None]:
-        """The figures, ``None`` where undefined, and the counts."""
+        """Return the figures, ``None`` where undefined, and the counts."""
         return {
             "precision": self.precision if self.predicted else None,
             "recall": self.recall if self.gold else None,
             "f1": self.f1 if self.predicted + self.gold else None,
-            "correct": self.correct,
-            "incorrect": self.incorrect,
-            "partial": self.partial,
-            "missed": self.missed,
-            "spurious": self.spurious,
+            **asdict(self),
         }
 
 
@@ -90,9 +80,9 @@ class Mode:
     """A way to count.
 
     Attributes:
-        matches: Whether a predicted span, the first, is right about a gold one it overlaps.
-        else_partial: Whether it is half right where it is not, and not wrong.
-        meaning: What counts as right, in words.
+        matches: Whether a predicted span, the first, matches a gold one that it overlaps.
+        else_partial: Whether an overlap without a match counts half.
+        meaning: The definition of correct, in words.
     """
 
     matches: Callable[[Span, Span], bool]
@@ -117,8 +107,8 @@ class Partial(Section):
     """The tallies of each mode.
 
     Attributes:
-        overall: By mode.
-        labels: By label, then by mode; each label is counted as if there were no other.
+        overall: The tallies by mode.
+        labels: The tallies by label and mode; each label is counted as if there were no other.
     """
 
     overall: Mapping[str, Tally]
@@ -128,7 +118,6 @@ class Partial(Section):
         return self.overall[mode]
 
     def as_json(self) -> dict[str, Any]:
-        """The tallies as JSON holds them."""
         return {
             **{mode: tally.as_json() for mode, tally in self.overall.items()},
             "labels": {
@@ -138,20 +127,18 @@ class Partial(Section):
         }
 
     def lines(self) -> list[str]:
-        """The tallies as text."""
         head = ["", "precision", "recall", "F1", "correct", "incorrect", "partial", "missed"]
         rows: list[list[object]] = [[*head, "spurious", "", ""]]
         for mode, tally in self.overall.items():
-            said = tally.as_json()
-            figures = [percent(said.pop(name)) for name in ("precision", "recall", "f1")]
-            rows.append([mode, *figures, *said.values(), "", MODES[mode].meaning])
+            counts = [value for name, value in tally.as_json().items() if name not in FIGURES]
+            rows.append([mode, *percents(tally.as_json()), *counts, "", MODES[mode].meaning])
         width = max(len(str(row[-1])) for row in rows)
         rows = [[*row[:-1], str(row[-1]).ljust(width)] for row in rows]
         return ["Partial credit (SemEval-2013)", *table(rows)]
 
 
 def partial_credit(pairs: Iterable[Pair]) -> Partial:
-    """Count in all four modes."""
+    """Count the spans in all four modes."""
     busy = [(pair.gold, pair.predicted) for pair in pairs if pair.gold or pair.predicted]
     labels = sorted({span.label for both in busy for spans in both for span in spans})
     per_label = {}
@@ -191,7 +178,7 @@ def tally(gold: Sequence[Span], predicted: Sequence[Span], mode: Mode) -> Tally:
 
 
 def _overlap(span: Span, gold: Span) -> bool:
-    """Return whether a predicted span covers enough of a gold one to have to do with it."""
+    """Return whether a predicted span covers enough of a gold one."""
     shared = min(span.end, gold.end) - max(span.start, gold.start)
     return shared > 0 and shared >= LEAST_OVERLAP * (gold.end - gold.start)
 

@@ -1,6 +1,6 @@
-"""Robustness: the same sentences, perturbed on purpose.
+"""Robustness: the same sentences, perturbed.
 
-A perturbation changes or takes away tokens and keeps the gold spans on what is left of them.
+A perturbation changes or removes tokens and keeps the gold spans on those that remain.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
+from ner.options import lookup
 from ner.sentence import Document, Sentence, Span
 
-TYPO_SHARE = 0.1  # of the words of four letters and more that get a typing error
+TYPO_SHARE = 0.1  # of the words of at least four letters that get a typing error
 SHORTEST = 4
-KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # neighbours lie side by side
+KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # neighbouring letters side by side
 
 Rewrite = Callable[[str, Random], str]
 
@@ -66,7 +67,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
     "lower": Perturbation("lower case", lambda token, rng: token.lower()),
     "upper": Perturbation("upper case", lambda token, rng: token.upper()),
     "title": Perturbation(
-        "title case: the first letter of each token upper, the others lower",
+        "title case: only the first letter of each token in upper case",
         lambda token, rng: token[:1].upper() + token[1:].lower(),
     ),
     "typos": Perturbation(f"a typing error in {TYPO_SHARE:.0%} of the longer words", _typo),
@@ -79,22 +80,18 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 def perturb(sentences: Iterable[Sentence], name: str, *, seed: int = 0) -> list[Sentence]:
     """Return the same sentences in the same documents, perturbed.
 
-    A span is kept on what is left of its tokens; where nothing would be left of it, its tokens
-    stay as they are. Text and offsets are no longer known.
+    A span is kept on those of its tokens that remain; if none would, they are left unchanged. Text
+    and offsets are dropped.
 
     Args:
         sentences: The sentences; they are not modified.
         name: A key of ``PERTURBATIONS``.
-        seed: The same seed gives the same errors.
+        seed: The random seed.
 
     Raises:
-        ValueError: The perturbation is unknown.
+        ConfigError: The perturbation is unknown.
     """
-    if name not in PERTURBATIONS:
-        raise ValueError(
-            f"no perturbation is called {name!r}; there are {', '.join(PERTURBATIONS)}"
-        )
-    rewrite, rng = PERTURBATIONS[name].rewrite, Random(seed)
+    rewrite, rng = lookup(PERTURBATIONS, name, of="perturbation").rewrite, Random(seed)
     perturbed: list[Sentence] = []
     documents: dict[Document, list[int]] = {}
     for sentence in sentences:

@@ -17,6 +17,7 @@ from ner.evaluation.score import (
     label_scores,
     macro,
     percent,
+    percents,
     score_table,
     surface_score,
     table,
@@ -39,8 +40,7 @@ class Settings:
     """Settings of the sections of a report.
 
     Attributes:
-        train: The training sentences, to tell seen mentions from unseen ones; ``None`` if
-            they are not available.
+        train: The training sentences, to score seen and unseen mentions separately, if available.
         resamples: The number of bootstrap samples.
         seed: The random seed.
         level: The confidence level of the intervals.
@@ -53,11 +53,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.resamples < 1:
-            raise ValueError(f"resamples is at least 1, got {self.resamples}")
+            raise ValueError(f"resamples must be at least 1, got {self.resamples}")
         if self.seed < 0:
-            raise ValueError(f"seed is at least 0, got {self.seed}")
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
         if not 0.0 < self.level < 1.0:
-            raise ValueError(f"level is between 0 and 1, got {self.level}")
+            raise ValueError(f"level must be between 0 and 1, got {self.level}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,10 +77,9 @@ class Report:
     settings: Settings = field(default_factory=Settings)
 
     def __repr__(self) -> str:
-        figures = self.exact.as_json()
-        shown = ", ".join(f"{name} {percent(figures[name])}" for name in ("precision", "recall"))
+        precision, recall, f1 = percents(self.exact.as_json())
         return (
-            f"<Report: F1 {percent(figures['f1'])} ({shown}; {self.exact.gold:,} gold, "
+            f"<Report: F1 {f1} (precision {precision}, recall {recall}; {self.exact.gold:,} gold, "
             f"{self.exact.predicted:,} predicted spans in {self.sentences:,} sentences)>"
         )
 
@@ -114,7 +113,7 @@ class Report:
 
     @cached_property
     def tokens(self) -> int:
-        """The number of tokens, as far as they are known."""
+        """The number of known tokens."""
         return sum(len(pair.tokens) for pair in self.pairs)
 
     @cached_property
@@ -242,15 +241,14 @@ def evaluate(
         settings: The settings of further sections.
 
     Raises:
-        ValueError: The two are not the same sentences, one was not predicted, or no sentence
-            has gold annotation.
+        ValueError: The sentences differ, one was not predicted, or none has gold annotation.
         TypeError: Paths are given instead of sentences.
     """
     for given in (gold, predicted):
         if isinstance(given, str | Path):
             raise TypeError(
-                f"expected sentences or the spans of each, got {str(given)[:80]!r}: "
-                "ner.read reads the sentences of a file"
+                f"expected sentences or the spans of each, got {str(given)[:80]!r}; "
+                "read files with ner.read"
             )
     pairs = pair_up(gold, predicted)
     return Report(pairs, label_scores(pairs), scheme, settings or Settings())
@@ -261,8 +259,8 @@ def conlleval_report(report: Report, *, tokens: int, accuracy: float) -> str:
 
     Args:
         report: The scores.
-        tokens: How many tokens there are.
-        accuracy: The share of tokens with the right tag.
+        tokens: The number of tokens.
+        accuracy: The share of tokens with the correct tag.
     """
     exact = report.exact
     lines = [
@@ -279,7 +277,7 @@ def conlleval_report(report: Report, *, tokens: int, accuracy: float) -> str:
 
 
 def _percentages(score: Score) -> str:
-    """Precision, recall and F1 in per cent, reckoned in the order in which conlleval does."""
+    """Return precision, recall and F1 in per cent, computed in the same order as conlleval."""
     precision = 100 * score.correct / score.predicted if score.predicted else 0.0
     recall = 100 * score.correct / score.gold if score.gold else 0.0
     both = precision + recall
@@ -288,7 +286,7 @@ def _percentages(score: Score) -> str:
 
 
 def headline(report: Report) -> list[str]:
-    """F1 with its intervals, and the surface score, in a few lines."""
+    """Return a few lines with F1, its intervals, and the surface score."""
     exact = report.exact.as_json()
     said = [f"F1 {percent(exact['f1'])} (exact spans)"]
     for intervals in (report.intervals, report.document_intervals):
@@ -302,19 +300,18 @@ def headline(report: Report) -> list[str]:
     if report.surface is not None:
         forms = report.surface.as_json()
         said.append(
-            f"Surface F1 {percent(forms['f1'])} (WNUT 2017: each form of a label counts once; "
+            f"Surface F1 {percent(forms['f1'])} (WNUT 2017: each distinct form counts once; "
             f"{forms['correct']} correct, {forms['predicted']} predicted, {forms['gold']} gold)"
         )
     return said
 
 
 def perturbation_lines(report: Report, perturbed: Mapping[str, Report]) -> list[str]:
-    """Return the scores on perturbed text beside those on the text as it is."""
+    """Return the scores on perturbed text beside those on unchanged text."""
     rows: list[list[object]] = [["", "precision", "recall", "F1", "difference", ""]]
     width = max(len(one.summary) for one in PERTURBATIONS.values())
-    for name, one in {"as it is": report, **perturbed}.items():
-        said = one.exact.as_json()
-        figures = [percent(said[figure]) for figure in ("precision", "recall", "f1")]
+    for name, one in {"unchanged": report, **perturbed}.items():
+        figures = percents(one.exact.as_json())
         change = f"{100 * (one.exact.f1 - report.exact.f1):+.2f}"
         summary = PERTURBATIONS[name].summary if name in PERTURBATIONS else ""
         rows.append([name, *figures, change, f"  {summary.ljust(width)}"])

@@ -1,23 +1,20 @@
 """Material for review: annotation that may be wrong, and sentences to annotate next.
 
-Label errors are places where a tagger is sure of something other than the annotation.
+If a tagger that was not trained on a sentence is certain that its annotation is wrong, it usually
+is (Northcutt et al. 2021; for entities Klie et al. 2023). A suspect is a gold span, or a span that
+the tagger would add. It is ranked by the probability of the tagger's own suggestion. The
+improbability of the annotation would not do: every reading of a long or unusual name is improbable,
+including the correct one.
 
-Where a tagger that has not seen a sentence is sure that its annotation is wrong, more often than
-not it is (Northcutt et al. 2021; for entities Klie et al. 2023). A place is a gold span, or a span
-that the tagger would add. What counts is how probable the tagger finds what it would put there.
-How improbable it finds the annotation does not do: of a long or odd name every reading is
-improbable, the right one too, and such names are not errors.
+Some kinds of change are correct more often than others, so the probability of a change is weighted
+by how often its kind was correct in the CoNLL-2003 test file: see ``RIGHT``.
 
-Some kinds of change are right more often than others, so the probability of a change is weighed
-by how often its kind was right, in the CoNLL-2003 test file: see ``RIGHT``.
-
-To annotate next are sentences that would teach most, and not all of them the same. Each token is
-worth the uncertainty of its tag, shared out so that the tokens of a sentence are worth the entropy
-of the tagger's distribution over its tag sequences (Settles and Craven 2008). A token like one
-that has been chosen already is worth half as much, and again half as much the next time, so that
-copies of a sentence are not chosen together. That makes the worth of a set a monotone submodular
-function, and taking the best sentence again and again comes within 1 - 1/e of the best set
-(Nemhauser et al. 1978).
+The sentences to annotate next should teach much, and not all the same. A token is worth the
+uncertainty of its tag, scaled so that the tokens of a sentence are together worth the entropy of
+the tagger's distribution over its tag sequences (Settles and Craven 2008). Each time a token is
+chosen again it is worth half as much, so that copies of a sentence are not chosen together. The
+worth of a set is then a monotone submodular function, and greedy choice comes within 1 - 1/e of the
+best set (Nemhauser et al. 1978).
 """
 
 from __future__ import annotations
@@ -29,13 +26,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ner.evaluation.errors import KINDS, Case, cases_of
+from ner.evaluation.errors import Case, cases_of
 from ner.evaluation.pairs import Pair
 from ner.evaluation.score import Score, Section, label_scores, percent, table
 from ner.sentence import Sentence, Span
 
 AGREED = "agree"
-CHANGES = {
+CHANGES = {  # what a tagger would do about each kind of disagreement with the gold annotation
     "matched": AGREED,
     "label": "label",
     "boundary": "boundary",
@@ -43,6 +40,9 @@ CHANGES = {
     "missed": "remove",
     "spurious": "add",
 }
+# How often each kind of change was correct among the first suspects of the CoNLL-2003 test file
+# that were judged by hand (30 in docs/suspects.md) or corrected by CoNLL++ (44): 31 of 35 added
+# entities, 4 of 7 changed ones, 8 of 32 removed ones.
 RIGHT = {"add": 0.9, "label": 0.6, "boundary": 0.6, "both": 0.6, "remove": 0.25, AGREED: 1.0}
 HALVED = 0.5  # the value of a token is multiplied by this each time one like it is chosen
 COSTS: Mapping[str, Callable[[Sentence], int]] = {
@@ -57,9 +57,9 @@ class Opinion:
 
     Attributes:
         sentence: The sentence and its gold spans.
-        predicted: The spans the tagger finds, with their probabilities as scores.
+        predicted: The predicted spans, with their probabilities as scores.
         gold: The probability of each gold span.
-        outside: The probability that no token of a gold span is in an entity, of each.
+        outside: For each gold span, the probability that none of its tokens is in an entity.
     """
 
     sentence: Sentence
@@ -73,14 +73,14 @@ class Suspect:
     """A place where the annotation may be wrong.
 
     Attributes:
-        number: Which sentence, counted from 0.
+        number: The index of the sentence.
         sentence: The sentence.
-        kind: What the tagger would change, a key of ``CHANGES``.
-        gold: The gold span in doubt; ``None`` where one seems to be missing.
-        suggestion: What the tagger finds there instead; ``None`` where it finds nothing.
-        gold_probability: Of the gold span, as the tagger thinks; ``None`` if there is none.
-        probability: Of what the tagger would put there.
-        repeats: The places further down where the same change is made to the same words.
+        kind: The kind of change, a value of ``CHANGES``.
+        gold: The gold span in doubt; ``None`` if one seems to be missing.
+        suggestion: The span the tagger finds instead; ``None`` if it finds none.
+        gold_probability: The tagger's probability of the gold span; ``None`` without one.
+        probability: The probability of the suggestion.
+        repeats: Further places where the same change is made to the same words.
     """
 
     number: int
@@ -93,7 +93,7 @@ class Suspect:
     repeats: tuple[Suspect, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The suspect as JSON holds it."""
+        """Return the suspect as JSON values."""
         return {
             "sentence": self.number,
             "line": self.sentence.line or None,
@@ -118,18 +118,18 @@ class Suspect:
 
     @property
     def weight(self) -> float:
-        """The probability that the change is right."""
+        """The probability that the change is correct."""
         return self.probability * RIGHT[self.kind]
 
     def form(self) -> tuple[object, ...]:
-        """Return what is changed to what, whatever sentence it stands in."""
+        """Return the change without its sentence."""
         return (self.kind, self._words(self.gold), self._words(self.suggestion))
 
     def _words(self, span: Span | None) -> tuple[object, ...] | None:
         return (span.label, self.sentence.tokens[span.start : span.end]) if span else None
 
     def shown(self, around: int = 6) -> str:
-        """The place in its sentence, gold in brackets, with some tokens around it."""
+        """Return the place in its sentence, gold in brackets, with some tokens around it."""
         tokens, span = self.sentence.tokens, self.gold or self.suggestion
         if span is None:
             return " ".join(tokens)
@@ -147,21 +147,12 @@ class Suspect:
         return f"{self.suggestion.label} {words}"
 
 
-"""What a tagger would do about each kind of disagreement with the gold annotation."""
-assert CHANGES.keys() == KINDS.keys()
-"""How often each kind of change was right.
-
-Of the first suspects of the CoNLL-2003 test file that somebody judged (30 in docs/suspects.md) or
-that CoNLL++ corrected (44): 31 of 35 added entities, 4 of 7 changed ones, 8 of 32 removed ones.
-"""
-
-
 def rank_suspects(opinions: Iterable[Opinion]) -> list[Suspect]:
     """Return all places where a tagger would change the annotation, the likeliest errors first.
 
-    Where a gold span and predicted ones overlap, there is one suspect, the gold span, since one
-    look settles both. The same change to the same words is one suspect, whose ``repeats`` are the
-    other places. Places it agrees with come last, the least sure first.
+    A gold span and the predicted ones that overlap it are one suspect. So is the same change to the
+    same words, whose other places are its ``repeats``. Gold spans that the tagger agrees with come
+    last, the least certain first.
     """
     found = [
         suspect
@@ -251,7 +242,7 @@ def _suspects(number: int, opinion: Opinion) -> Iterable[Suspect]:
     predicted = [span for span in opinion.predicted if _is_known(span, opinion.sentence)]
     for case in cases_of(number, Pair(tuple(sorted(gold)), tuple(sorted(predicted)))):
         if case.gold is None and any(_overlap(case.predicted, other) for other in gold):
-            continue  # the gold span it overlaps tells of it
+            continue  # the gold span it overlaps is a suspect itself
         own, outside = sure[case.gold] if case.gold else (None, 0.0)
         yield Suspect(
             number,
@@ -265,7 +256,7 @@ def _suspects(number: int, opinion: Opinion) -> Iterable[Suspect]:
 
 
 def _probability(case: Case, own: float | None, outside: float) -> float:
-    """Of what the tagger would put in a place; of anything else where it agrees."""
+    """Return the probability of the suggestion, or of anything else if the tagger agrees."""
     if own is not None and CHANGES[case.kind] == AGREED:
         return 1.0 - own
     if case.predicted is None:
@@ -299,7 +290,7 @@ class Uncertainty:
 
     Attributes:
         sentence: The sentence.
-        entropy: Of the distribution over tag sequences, in nats.
+        entropy: The entropy of the distribution over tag sequences, in nats.
         tokens: The entropy of the tag of each token, in nats.
     """
 
@@ -308,7 +299,7 @@ class Uncertainty:
     tokens: tuple[float, ...]
 
     def shares(self) -> tuple[float, ...]:
-        """The entropy of the sentence, shared out over its tokens."""
+        """Return the entropy of the sentence, distributed over its tokens."""
         total = sum(self.tokens)
         return tuple(self.entropy * own / total for own in self.tokens) if total > 0 else ()
 
@@ -318,11 +309,11 @@ class Choice:
     """A chosen sentence.
 
     Attributes:
-        number: Which sentence, counted from 0.
+        number: The index of the sentence.
         sentence: The sentence.
-        entropy: Of its tag sequences, in nats.
-        gain: What it adds to those chosen before it.
-        repeats: Which other sentences have the same tokens.
+        entropy: The entropy of its tag sequences, in nats.
+        gain: Its worth beyond the sentences chosen before.
+        repeats: The indices of other sentences with the same tokens.
     """
 
     number: int
@@ -332,7 +323,7 @@ class Choice:
     repeats: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The choice as JSON holds it."""
+        """Return the choice as JSON values."""
         return {
             "sentence": self.number,
             "line": self.sentence.line or None,
@@ -362,22 +353,22 @@ def choose_sentences(
     """Choose sentences to annotate, the most useful first.
 
     Args:
-        uncertain: The sentences to choose from; those without a token are never chosen.
-        budget: How much may be chosen.
-        unit: What the budget counts, ``sentences`` or ``tokens``; gains are weighed against it.
-        strategy: ``uncertainty``: each token is worth its share of the entropy; ``diversity``: each
-            is worth the same, so that what counts is which words are new; ``random``.
-        seed: Of the random strategy.
+        uncertain: The sentences to choose from; empty ones are never chosen.
+        budget: The number of units to choose.
+        unit: The unit of the budget and of costs, ``sentences`` or ``tokens``.
+        strategy: ``uncertainty``: a token is worth its share of the entropy; ``diversity``: all
+            tokens are worth the same, so that new words count; ``random``.
+        seed: The random seed of the strategy ``random``.
 
     Raises:
         ValueError: The budget is below 1, or the unit or the strategy is unknown.
     """
     if budget < 1:
-        raise ValueError(f"a budget is at least 1, got {budget}")
+        raise ValueError(f"budget must be at least 1, got {budget}")
     if unit not in COSTS:
-        raise ValueError(f"a budget counts {' or '.join(COSTS)}, got {unit!r}")
+        raise ValueError(f"unit must be {' or '.join(COSTS)}, got {unit!r}")
     if strategy not in STRATEGIES:
-        raise ValueError(f"a strategy is one of {', '.join(STRATEGIES)}, got {strategy!r}")
+        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
     costs = [COSTS[unit](one.sentence) for one in uncertain]
     worth = [STRATEGIES[strategy](one) for one in uncertain]
     if strategy == "random":
@@ -434,7 +425,7 @@ def _greedy(
         _, number = heapq.heappop(heap)
         if costs[number] > budget:
             continue
-        gain = _gain(worth[number], seen)  # never more than when it was last looked at
+        gain = _gain(worth[number], seen)  # never more than when last computed
         if heap and (-gain / costs[number], number) > heap[0]:
             heapq.heappush(heap, (-gain / costs[number], number))
             continue
@@ -446,7 +437,7 @@ def _greedy(
 
 
 def _gain(worth: Sequence[tuple[str, float]], seen: Counter[str]) -> float:
-    """Return the gain of a sentence; a repeated token counts less the second time here, too."""
+    """Return the gain of a sentence, in which repeated tokens count less, too."""
     total = 0.0
     own: Counter[str] = Counter()
     for token, share in worth:

@@ -6,13 +6,14 @@ import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ner.evaluation.pairs import Pair
 from ner.sentence import Span
 
 UNDEFINED = "n/a"
+FIGURES = ("precision", "recall", "f1")
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
@@ -20,6 +21,11 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     if fraction is None or math.isnan(fraction):
         return UNDEFINED
     return f"{100 * fraction:.{digits}f}"
+
+
+def percents(figures: Mapping[str, Any]) -> list[str]:
+    """Return precision, recall and F1 as percentages."""
+    return [percent(figures[name]) for name in FIGURES]
 
 
 def table(rows: Sequence[Sequence[object]], *, indent: int = 2, left: int = 1) -> list[str]:
@@ -37,17 +43,17 @@ def table(rows: Sequence[Sequence[object]], *, indent: int = 2, left: int = 1) -
 
 
 class Section(ABC):
-    """A part of a report that is more than one score: ``print`` shows it as text."""
+    """A part of a report that is more than one score; ``print`` shows it as text."""
 
     __slots__ = ()
 
     @abstractmethod
     def as_json(self) -> dict[str, Any]:
-        """Return its figures as JSON holds them."""
+        """Return the figures as JSON values."""
 
     @abstractmethod
     def lines(self) -> list[str]:
-        """Return its figures as text."""
+        """Return the figures as lines of text."""
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -57,12 +63,12 @@ class Section(ABC):
 
 
 def ratio(part: float, whole: float) -> float | None:
-    """``part / whole``, or ``None`` where there is nothing to divide by."""
+    """Return ``part / whole``, or ``None`` if the whole is 0."""
     return part / whole if whole else None
 
 
 def harmonic(precision: float, recall: float) -> float:
-    """F1 from precision and recall, 0 where both are 0; the arithmetic is seqeval's to the bit."""
+    """Return F1, 0 if precision and recall are 0; the arithmetic is exactly that of seqeval."""
     return 2.0 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -70,17 +76,17 @@ def harmonic(precision: float, recall: float) -> float:
 class Score:
     """The number of correct, predicted and gold spans.
 
-    Scores add up: the score of two files is the sum of theirs. A figure that divides by zero is
-    0.0 here, as ``conlleval`` and seqeval print it, so that scores can always be compared;
-    ``as_json`` says ``None`` for it, and what is printed says ``n/a``.
+    Scores can be added: the score of two files is the sum of theirs. A figure that divides by zero
+    is 0.0, as in ``conlleval`` and seqeval, so that scores can always be compared; it is ``None``
+    in ``as_json`` and ``n/a`` in print.
 
     Attributes:
-        correct: Spans that are both predicted and gold.
-        predicted: Spans predicted.
-        gold: Spans of the gold annotation.
+        correct: The number of spans that are both predicted and gold.
+        predicted: The number of predicted spans.
+        gold: The number of gold spans.
 
     Raises:
-        ValueError: More spans are correct than were predicted or than there are.
+        ValueError: More spans are correct than predicted or gold.
     """
 
     correct: int = 0
@@ -90,7 +96,7 @@ class Score:
     def __post_init__(self) -> None:
         if not 0 <= self.correct <= min(self.predicted, self.gold):
             raise ValueError(
-                f"a score needs 0 <= correct <= predicted and gold, got correct={self.correct}, "
+                f"expected 0 <= correct <= predicted and gold, got correct={self.correct}, "
                 f"predicted={self.predicted}, gold={self.gold}"
             )
 
@@ -111,26 +117,26 @@ class Score:
         )
 
     def __radd__(self, other: int) -> Score:
-        """Let ``sum`` begin with its 0."""
+        """Let ``sum`` start from 0."""
         return self if other == 0 else NotImplemented
 
     @property
     def precision(self) -> float:
-        """The share of predicted spans that are right; 0.0 where none is predicted."""
+        """The share of predicted spans that are correct; 0.0 if none are predicted."""
         return ratio(self.correct, self.predicted) or 0.0
 
     @property
     def recall(self) -> float:
-        """The share of gold spans that are found; 0.0 where there is none."""
+        """The share of gold spans that are found; 0.0 if there are none."""
         return ratio(self.correct, self.gold) or 0.0
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of precision and recall; 0.0 where no span is right."""
+        """The harmonic mean of precision and recall; 0.0 if no span is correct."""
         return harmonic(self.precision, self.recall)
 
     def as_json(self) -> dict[str, float | int | None]:
-        """The six figures: fractions, ``None`` where undefined, and the counts."""
+        """Return the figures as fractions (``None`` where undefined), and the counts."""
         return {
             "precision": ratio(self.correct, self.predicted),
             "recall": ratio(self.correct, self.gold),
@@ -143,13 +149,13 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """A mean of the figures of several labels.
+    """The mean figures of several labels.
 
     Attributes:
         precision: The mean precision.
         recall: The mean recall.
         f1: The mean F1, which is not the F1 of the other two.
-        gold: How many gold spans the labels have together (seqeval's support).
+        gold: The number of gold spans of all labels (seqeval's support).
     """
 
     precision: float
@@ -158,22 +164,17 @@ class Average:
     gold: int
 
     def as_json(self) -> dict[str, float | int]:
-        """The figures, as fractions."""
-        return {
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-            "gold": self.gold,
-        }
+        """Return the figures as fractions."""
+        return asdict(self)
 
 
 def macro(labels: Mapping[str, Score]) -> Average:
-    """The mean over labels, each counting the same; undefined figures count as 0 (seqeval)."""
+    """Return the mean over labels, equally weighted; undefined figures count as 0 (seqeval)."""
     return _mean(labels.values(), [1.0] * len(labels))
 
 
 def weighted(labels: Mapping[str, Score]) -> Average:
-    """The mean over labels, each counting as often as it occurs in the gold annotation."""
+    """Return the mean over labels, weighted by their number of gold spans."""
     return _mean(labels.values(), [float(score.gold) for score in labels.values()])
 
 
@@ -196,9 +197,9 @@ COLUMNS = ("precision", "recall", "f1-score", "support")
 
 
 def score_table(labels: Mapping[str, Score], *, digits: int = 4) -> str:
-    """Return what ``seqeval.metrics.classification_report`` prints, ``n/a`` where undefined.
+    """Return the table of ``seqeval.metrics.classification_report``, ``n/a`` where undefined.
 
-    Unlike seqeval's own it does not fail where there is no entity at all.
+    Unlike seqeval's own, it does not fail if there are no entities.
     """
     averages: dict[str, Score | Average] = {
         "micro avg": sum(labels.values(), Score()),
@@ -215,7 +216,7 @@ def score_table(labels: Mapping[str, Score], *, digits: int = 4) -> str:
 
 def _row(name: str, score: Score | Average, width: int, digits: int) -> str:
     figures = score.as_json()
-    shown = (figures["precision"], figures["recall"], figures["f1"])
+    shown = (figures[one] for one in FIGURES)
     cells = [UNDEFINED if figure is None else f"{figure:.{digits}f}" for figure in shown]
     return f"{name:>{width}} " + "".join(f" {cell:>9}" for cell in (*cells, score.gold))
 
@@ -224,7 +225,7 @@ Form = tuple[str, tuple[str, ...]]
 
 
 def label_scores(pairs: Iterable[Pair]) -> dict[str, Score]:
-    """The score of each label that occurs on either side, labels in alphabetical order."""
+    """Return the score of each label that occurs on either side, in alphabetical order."""
     correct: Counter[str] = Counter()
     predicted: Counter[str] = Counter()
     gold: Counter[str] = Counter()
@@ -241,9 +242,9 @@ def label_scores(pairs: Iterable[Pair]) -> dict[str, Score]:
 
 
 def surface_score(pairs: Iterable[Pair]) -> Score:
-    """The surface score of the WNUT 2017 shared task: each form of a label counts once.
+    """Return the surface score of the WNUT 2017 shared task: each form of a label counts once.
 
-    Correct are the different forms of correctly placed entities (Derczynski et al. 2017).
+    The distinct forms of correctly placed entities are correct (Derczynski et al. 2017).
     """
     correct: set[Form] = set()
     predicted: set[Form] = set()

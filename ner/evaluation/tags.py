@@ -1,4 +1,4 @@
-"""Sentences as tags, which of their spans are well-formed, and what seqeval makes of them."""
+"""Sentences as tags, their well-formed spans, and the reports of seqeval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ner.sentence import Sentence, Span
 
 
 def scheme_of(sentences: Iterable[Sentence]) -> str | None:
-    """Return the name of the scheme the sentences were read in, if they had tags."""
+    """Return the name of the scheme of the file the sentences come from, if it has tags."""
     for sentence in sentences:
         if sentence.origin is not None:
             return sentence.origin.scheme
@@ -20,14 +20,14 @@ def scheme_of(sentences: Iterable[Sentence]) -> str | None:
 
 
 def tags_of(sentence: Sentence) -> tuple[str, ...]:
-    """Return the tags as the file spells them, or in BIO where it has none."""
+    """Return the tags as in the file, or in BIO if it has none."""
     return sentence.tags or SCHEMES["BIO"].encode(sentence.spans or (), len(sentence))
 
 
 def tags_as_read(spans: Iterable[Span], sentence: Sentence | None) -> tuple[str, ...] | None:
     """Return the file's own tags on these spans and ``O`` elsewhere.
 
-    ``None`` where the file has no tags, or tags that the reader was asked to read as others.
+    ``None`` if the file has no tags, or the reader was asked to read them as others.
     """
     tags = sentence.tags if sentence else None
     name = scheme_of([sentence]) if sentence else None
@@ -44,7 +44,7 @@ def tags_as_read(spans: Iterable[Span], sentence: Sentence | None) -> tuple[str,
 
 
 def well_formed(spans: tuple[Span, ...], sentence: Sentence | None) -> tuple[Span, ...]:
-    """Return the spans whose tags are well-formed; all of them where there are no tags."""
+    """Return the spans whose tags are well-formed; all spans if there are no tags."""
     tags = tags_as_read(spans, sentence)
     name = scheme_of([sentence]) if sentence else None
     return spans if tags is None or name is None else strict_spans(tags, scheme_named(name))
@@ -60,9 +60,9 @@ def well_formed_pair(pair: Pair) -> Pair:
 
 
 def strict_spans(tags: Sequence[str], scheme: Scheme) -> tuple[Span, ...]:
-    """Return the spans that are spelled as the scheme spells them.
+    """Return the spans whose tags are those that the scheme would write.
 
-    These are all that seqeval's strict mode counts, which knows IOB2, IOBES and BILOU.
+    Only these count in seqeval's strict mode, which supports IOB2, IOBES and BILOU.
 
     Raises:
         ValueError: A tag is not one of the scheme's.
@@ -76,7 +76,7 @@ def strict_spans(tags: Sequence[str], scheme: Scheme) -> tuple[Span, ...]:
 
 
 def token_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> float:
-    """Return the share of tokens with the right tag, as ``conlleval`` prints it."""
+    """Return the share of tokens with the correct tag, as in ``conlleval``."""
     right = tokens = 0
     for one, other in zip(gold, predicted, strict=True):
         tokens += len(one)
@@ -85,7 +85,7 @@ def token_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[s
 
 
 def _labelled(tag: str) -> str:
-    """A tag with a label, which bare prefixes lack."""
+    """Return a tag with a label, which bare prefixes lack."""
     prefix, _, label = tag.partition("-")
     return tag if label or tag == OUTSIDE else f"{prefix}-{UNTYPED}"
 
@@ -99,19 +99,7 @@ Figures = dict[str, dict[str, Any]]
 
 
 def seqeval_figures(pairs: Sequence[Pair], mode: str = "default") -> Figures:
-    """Return what ``seqeval.metrics.classification_report`` computes.
-
-    Args:
-        pairs: The gold and predicted spans.
-        mode: ``default`` (as conlleval) or ``strict`` (spans with ill-formed tags do not count).
-
-    Returns:
-        ``precision``, ``recall``, ``f1-score`` and ``support`` of each label and of the three
-        averages; ``None`` where there is no entity at all, which seqeval itself fails on.
-
-    Raises:
-        ValueError: The mode is unknown, or spans of one sentence overlap.
-    """
+    """Return the figures of ``seqeval.metrics.classification_report``; see ``Report.seqeval``."""
     found = _classification_report(pairs, mode, output_dict=True)
     if found is None:
         return {name: dict(EMPTY) for name in AVERAGES}
@@ -122,7 +110,7 @@ def seqeval_figures(pairs: Sequence[Pair], mode: str = "default") -> Figures:
 
 
 def seqeval_text(pairs: Sequence[Pair], mode: str = "default", *, digits: int = 4) -> str | None:
-    """Return the table that seqeval prints, or ``None`` where there is no entity to report on."""
+    """Return the table that seqeval prints, or ``None`` if there are no entities."""
     found: str | None = _classification_report(pairs, mode, digits=digits)
     return found
 
@@ -132,7 +120,7 @@ def _classification_report(pairs: Sequence[Pair], mode: str, **options: Any) -> 
     from seqeval.metrics import classification_report
 
     if mode not in MODES:
-        raise ValueError(f"expected mode {' or '.join(MODES)} of seqeval, got {mode!r}")
+        raise ValueError(f"the mode of seqeval must be {' or '.join(MODES)}, got {mode!r}")
     strict = mode == "strict"
     counted = map(well_formed_pair, pairs) if strict else pairs
     if not any(pair.gold or pair.predicted for pair in counted):
@@ -151,7 +139,7 @@ def _classification_report(pairs: Sequence[Pair], mode: str, **options: Any) -> 
 
 
 def _scheme(pairs: Sequence[Pair]) -> Scheme:
-    """The scheme that strict mode is to check: the gold file's, if seqeval knows it."""
+    """Return the scheme for strict mode: the gold file's, if seqeval supports it."""
     name = scheme_of(pair.sentence for pair in pairs if pair.sentence)
     return SCHEMES[name if name in STRICT else "BIO"]
 
@@ -169,7 +157,7 @@ def _as_encoded(
 def _as_read(
     scheme: Scheme, spans: tuple[Span, ...], sentence: Sentence | None, length: int
 ) -> list[str]:
-    """The tags as they stand in a file of that scheme; otherwise what is well-formed, in it."""
+    """Return the tags as in a file of that scheme; otherwise the well-formed spans, in it."""
     if sentence and scheme_of([sentence]) == scheme.name:
         tags = tags_as_read(spans, sentence)
         if tags is not None:

@@ -1,14 +1,14 @@
 """The directory of an exported model, checked before any of it is used.
 
-It holds ``runtime.json`` (the format's version, indexers with their vocabularies, labels, the
-scores of the CRF, how spans are chosen, the SHA-256 of every other file), the graphs
-``types.onnx`` and ``emissions.onnx``, and ``README.md``. Nothing is unpickled; the graphs
-contain only operators of onnxruntime.
+It contains ``runtime.json`` (the format version, indexers with their vocabularies, labels, the
+scores of the CRF, the decoding, the SHA-256 of every other file), the graphs ``types.onnx`` and
+``emissions.onnx``, and ``README.md``. Nothing is unpickled; the graphs contain only operators of
+onnxruntime.
 
-No graph may name another file. A tensor of a graph may lie in a file of its own, at any path, and
-versions of onnxruntime differ in which of these they open, so every tensor of every graph is looked
-at here, wherever it stands. The bytes are walked once, as messages of Protocol Buffers
-(https://protobuf.dev/programming-guides/encoding); numbers of fields are those of `onnx.proto3`.
+No graph may refer to another file. ONNX allows a tensor to be stored in a file of its own, at any
+path, and versions of onnxruntime differ in which of these they open, so every tensor of every graph
+is checked here. The bytes are parsed once, as messages of Protocol Buffers
+(https://protobuf.dev/programming-guides/encoding); field numbers are those of `onnx.proto3`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ner.schemes import Scheme, distinct_labels, scheme_named
 from ner.storage.manifest import EXPORTED, Manifest, read_consistently
 from ner.streaming.tokenizers import BUILTIN, checked_name
 
-# Which fields of a message hold messages, and of which kind: all in which a tensor may stand.
+# The fields of each message that contain messages, and their kinds: all that may contain a tensor.
 MESSAGES: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -76,11 +76,11 @@ def check_graph(graph: bytes) -> None:
 def _check_tensor(number: int, wire: int, value: int) -> None:
     elsewhere = number == DATA_LOCATION and wire == _VARINT and value & 0xFFFFFFFF
     if elsewhere or number == EXTERNAL_DATA:
-        raise ValueError("a tensor lies in another file, which is never opened")
+        raise ValueError("a tensor refers to another file, which is not allowed")
 
 
 def _fields(graph: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Give number, wire type, and value or place and size of each field of a message.
+    """Yield number, wire type, and value (or place and size) of each field of a message.
 
     Raises:
         ValueError: It is not a message.
@@ -103,7 +103,7 @@ def _fields(graph: bytes, start: int, end: int) -> Iterator[tuple[int, int, int,
 
 
 def _varint(graph: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return an integer, of 7 bits a byte and the lowest first, and where it ends."""
+    """Return an integer (7 bits per byte, lowest first), and the position after it."""
     value = 0
     for shift in range(_LONGEST):
         if at >= end:
@@ -121,16 +121,16 @@ class Exported:
     """The contents of the directory of an exported model.
 
     Attributes:
-        scheme: How spans are written as tags.
+        scheme: The tagging scheme.
         labels: The labels, in the order of their tags.
-        types: The indexers of what is seen of tokens alone, in the order of the graph's inputs.
-        contexts: Those of what is seen of their surroundings.
+        types: The indexers of tokens, in the order of the graph's inputs.
+        contexts: The indexers of contexts.
         moves: The scores of the CRF.
-        decoding: How spans are chosen.
-        graphs: The graphs by their file's name.
+        decoding: The decoding of spans.
+        graphs: The graphs by file name.
         tokenizer: The tokenizer of raw texts.
-        metrics: The scores of development and test, where they are known.
-        embeddings: The names of its embeddings, where they are known.
+        metrics: The scores on development and test data, if known.
+        embeddings: The names of the embeddings, if known.
     """
 
     scheme: Scheme
@@ -199,7 +199,7 @@ def _indexers(described: Sequence[Mapping[str, Any]], wanted: type[Any]) -> tupl
         settings = {name: value for name, value in one.items() if name != "kind"}
         indexer = INDEXERS[one["kind"]](**settings)
         if not isinstance(indexer, wanted):
-            raise ValueError(f"{one['kind']} is no {wanted.__name__}")
+            raise ValueError(f"{one['kind']} is not a {wanted.__name__}")
         made.append(indexer)
     return tuple(made)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,23 @@ from ner.indexers.columns import columns_of
 from ner.indexers.transformer import TransformerIndexer
 from ner.inference.batch_engine import BatchEngine, GateBatch
 from ner.inference.decoding import Decoding
-from ner.inference.span_decoder import NBestParse, SpanDecoder
+from ner.inference.span_decoder import SpanDecoder
 from ner.inference.token_cache import CACHE, TokenCache, capacity_of
 from ner.runtime.directory import EMISSIONS, TRANSFORMERS, TYPES, Exported, read
-from ner.sentence import Sentence, Span, as_sentences, refuse_text
-from ner.texts import TagsTexts
+from ner.sentence import Sentence
+from ner.texts import BaseTagger
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 
 class OnnxEmitter:
-    """Gives emissions. May be used by several threads at once.
+    """Computes emissions; thread-safe.
 
     Args:
         exported: The model.
-        threads: How many threads a graph is run by.
-        cache: The most bytes of gates that are remembered.
+        threads: The number of threads of a graph.
+        cache: The maximum number of bytes of cached gates.
 
     Raises:
         ConfigError: onnxruntime is not installed.
@@ -51,14 +51,14 @@ class OnnxEmitter:
         self._emissions = _Session(exported.graphs[EMISSIONS], EMISSIONS, threads)
         width = self._types.width_of("gates")
         if width < 1 or self._emissions.width_of("emissions") != len(self.moves.start):
-            raise ModelError(f"{EMISSIONS}: does not give the emissions of the model's tags")
+            raise ModelError(f"{EMISSIONS} does not output emissions of the model's tags")
         self._gates = TokenCache(
             partial(_gates, self._types, exported.types), (capacity_of(cache, 4 * width), width)
         )
 
     @property
     def capacity(self) -> int:
-        """The most tokens that can be read at a time."""
+        """The maximum number of tokens read at a time."""
         return self._gates.capacity
 
     def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
@@ -68,17 +68,17 @@ class OnnxEmitter:
     def read(
         self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
     ) -> GateBatch[Floats]:
-        """The tokens of sentences, at most ``capacity`` together, as numbers.
+        """Index sentences with at most ``capacity`` tokens together.
 
         Args:
-            sentences: The tokens of each.
-            contexts: For each context indexer and sentence what it made of the tokens.
+            sentences: The tokens of each sentence.
+            contexts: The output of each context indexer for each sentence.
         """
         looked = [self._gates.look_up(sentences)]
         return GateBatch.of(looked, list(map(len, sentences)), contexts)
 
     def emissions(self, reading: GateBatch[Floats], numbers: Sequence[int]) -> Floats:
-        """The emissions of some sentences, longest first, in flat order ``(tokens, tags)``."""
+        """Return the emissions of some sentences, longest first, ``(tokens, tags)``."""
         (table,), (rows,) = reading.tables, reading.rows
         lengths = np.array([len(rows[number]) for number in numbers])
         inside = np.arange(lengths[0]) < lengths[:, None]
@@ -98,7 +98,7 @@ class _Session:
     """A graph with one output, ready to run."""
 
     def __init__(self, graph: bytes, name: str, threads: int) -> None:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or it keeps a file of what it did
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would write a file of events
         try:
             import onnxruntime
         except ImportError:
@@ -109,38 +109,38 @@ class _Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        options.log_severity_level = 4  # errors are raised; a graph's names are in them
+        options.log_severity_level = 4  # errors are raised, with names of the graph
         try:
             self._session = onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # of classes that onnxruntime makes itself
+        except Exception as error:  # onnxruntime has its own error classes
             raise self._unusable(error) from error
 
     def width_of(self, output: str) -> int:
-        """Return the last axis of its only output, which must have this name."""
+        """Return the size of the last axis of its only output, which must have this name."""
         outputs = self._session.get_outputs()
         if [one.name for one in outputs] != [output]:
-            raise ModelError(f"{self._name}: gives no {output}")
+            raise ModelError(f"{self._name} has no output {output}")
         width = outputs[0].shape[-1]
         return width if isinstance(width, int) else -1
 
     def run(self, given: Mapping[str, NDArray[Any]], axes: tuple[int, ...]) -> Floats:
-        """Return the output, whose first axes are those.
+        """Return the output, whose first axes must be those given.
 
         Raises:
-            ModelError: The graph does not take these inputs, or gives something else.
+            ModelError: The graph does not take these inputs, or returns another shape.
         """
         try:
             found: Floats = self._session.run(None, dict(given))[0]
         except Exception as error:  # as above
             raise self._unusable(error) from error
         if found.shape[: len(axes)] != axes:
-            raise ModelError(f"{self._name}: gives the shape {found.shape}, expected {axes} first")
+            raise ModelError(f"{self._name}: output of shape {found.shape}, expected {axes} first")
         return found
 
     def _unusable(self, error: Exception) -> ModelError:
-        return ModelError(f"{self._name}: onnxruntime cannot run it: {str(error).splitlines()[0]}")
+        return ModelError(f"{self._name}: onnxruntime failed: {str(error).splitlines()[0]}")
 
 
 def _reader(
@@ -153,15 +153,15 @@ def _reader(
     """
     name = TRANSFORMERS[place]
     if name not in exported.graphs:
-        raise ModelError(f"{name} is missing, the transformer of the model")
+        raise ModelError(f"{name}, the transformer of the model, is missing")
     session = _Session(exported.graphs[name], name, threads)
     if session.width_of("states") != width:
-        raise ModelError(f"{name}: does not give states of width {width}")
+        raise ModelError(f"{name} does not output states of width {width}")
     return lambda ids, mask: session.run({"ids": ids, "mask": mask}, ids.shape)
 
 
 def _gates(types: _Session, indexers: Sequence[TypeIndexer], tokens: list[str]) -> Floats:
-    """Compute what tokens give to the first layer, ``(tokens, gates)``."""
+    """Compute the gates of tokens in the first layer, ``(tokens, gates)``."""
     return types.run(
         {
             f"type{number}_{at}": array
@@ -198,12 +198,12 @@ def _any(array: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(array.any(axis=tuple(range(1, array.ndim))), dtype=np.bool_)
 
 
-class ExportedTagger(TagsTexts):
-    """Finds entities as ``ner.Tagger`` does, without torch. Threads may share it.
+class ExportedTagger(BaseTagger):
+    """Finds entities as ``ner.Tagger`` does, without torch; thread-safe.
 
     Args:
         exported: The model.
-        threads: How many threads a graph is run by.
+        threads: The number of threads of a graph.
         decoding: The decoding; by default that of the model.
 
     Raises:
@@ -231,58 +231,19 @@ class ExportedTagger(TagsTexts):
 
     @property
     def decoding(self) -> Decoding:
-        """The decoding by which spans are chosen."""
+        """The decoding of spans."""
         return self._engine.decoder.decoding
 
     @decoding.setter
     def decoding(self, decoding: Decoding) -> None:
         self._engine = _Engine(self._emitter, SpanDecoder(self.scheme, self.labels, decoding))
 
-    def predict(self, sentences: Iterable[Sentence | Sequence[str]]) -> list[tuple[Span, ...]]:
-        """The spans of each sentence, each with its probability as ``score``.
-
-        Args:
-            sentences: Sentences, or lists of tokens. Existing annotation is ignored.
-
-        Raises:
-            TypeError: A string is given instead of a list of tokens.
-        """
-        return self._engine.predict(as_sentences(sentences))
-
-    def alternatives(
-        self, sentences: Iterable[Sentence | Sequence[str]], count: int
-    ) -> list[tuple[NBestParse, ...]]:
-        """The most probable readings of each sentence, the best first.
-
-        Args:
-            sentences: Sentences, or lists of tokens.
-            count: The most readings of a sentence.
-
-        Raises:
-            TypeError: A string is given instead of a list of tokens.
-            ValueError: ``count`` is below 1.
-        """
-        return self._engine.alternatives(as_sentences(sentences), count)
+    def engine(self) -> _Engine:
+        return self._engine
 
     def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
-        """Yield the distributions over the tags of some sentences, and which sentences those are.
-
-        Empty sentences have none.
-        """
+        """Yield distributions over tags and the numbers of their sentences, empty ones excepted."""
         return self._engine.chains(sentences)
-
-    def stream(self, tokens: Iterable[str]) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]:
-        """Tag one sentence of any length in bounded memory.
-
-        Yields:
-            Some next tokens of the sentence, and the spans among them, counted from the first of
-            these.
-
-        Raises:
-            TypeError: The tokens are a string.
-        """
-        refuse_text(tokens)
-        yield from self._engine.stream(tokens)
 
 
 class _Engine(BatchEngine[Floats]):
@@ -301,7 +262,7 @@ def load(path: Path | str, *, threads: int = 1) -> ExportedTagger:
 
     Args:
         path: The directory that ``ner export`` wrote.
-        threads: How many threads a graph is run by.
+        threads: The number of threads of a graph.
 
     Raises:
         ConfigError: onnxruntime is not installed.

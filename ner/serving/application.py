@@ -1,4 +1,4 @@
-"""The application: its paths, requests and responses."""
+"""The application: its routes, requests and responses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
-LAST = 2.0  # seconds that the sentence being tagged has at the end, when all have their answers
+LAST = 2.0  # seconds that tagging may go on after all responses, on shutdown
 
 
 class SpanRecord(BaseModel):
@@ -49,7 +49,7 @@ class SpanRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """A result in the form that `ner tag --to jsonl` writes."""
+    """A result in the format of `ner tag --to jsonl`."""
 
     text: str
     tokens: list[str]
@@ -63,13 +63,16 @@ class ErrorResponse(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorResponse, "description": "the body is no JSON"},
-    408: {"model": ErrorResponse, "description": "the body came too slowly"},
-    413: {"model": ErrorResponse, "description": "too many bytes, texts, characters or tokens"},
-    415: {"model": ErrorResponse, "description": "not sent as application/json"},
-    422: {"model": ErrorResponse, "description": "the JSON is not what is expected"},
-    500: {"model": ErrorResponse, "description": "something went wrong here"},
-    503: {"model": ErrorResponse, "description": "too busy or too slow; see Retry-After"},
+    status: {"model": ErrorResponse, "description": description}
+    for status, description in {
+        400: "request body is not valid JSON",
+        408: "request body did not arrive in time",
+        413: "too many bytes, texts, characters or tokens",
+        415: "content type is not application/json",
+        422: "JSON does not match the schema",
+        500: "internal error",
+        503: "busy or timed out; see Retry-After",
+    }.items()
 }
 
 
@@ -77,10 +80,10 @@ class Service:
     """A tagger and the handlers that use it.
 
     Args:
-        tagger: What finds the entities.
-        limits: What is refused.
-        tokenizer: Of texts, where a request names no language.
-        name: What the model is called.
+        tagger: The tagger.
+        limits: The limits of requests.
+        tokenizer: The tokenizer of texts in requests that name no language.
+        name: The name of the model.
 
     Raises:
         ConfigError: The tokenizer is unknown.
@@ -89,19 +92,19 @@ class Service:
     def __init__(
         self, tagger: Tagger | ExportedTagger, limits: Limits, *, tokenizer: str, name: str
     ) -> None:
-        text_tokenizer(tokenizer)  # an unknown one fails at once
+        text_tokenizer(tokenizer)  # an unknown one fails now
         self.tagger, self.limits, self.name, self.tokenizer = tagger, limits, name, tokenizer
         self.language = spacy_language(tokenizer)
         self.spacy = SpacyWorker(limits.seconds)
-        # reading JSON holds the interpreter: a second thread would hold it as soon as one is done
+        # parsing JSON holds the GIL: a second thread would take it as soon as the first is done
         self.reading = ThreadPoolExecutor(1, "ner-reading")
         self.metrics = Metrics()
         self.backpressure = Backpressure(limits)
         self.batcher = Batcher(tagger, limits, self.metrics)
         watch = self.metrics.watch
         watch("ner_queue_requests", "Requests waiting", lambda: len(self.batcher))
-        watch("ner_open_requests", "Requests looked after", lambda: self.backpressure.requests)
-        watch("ner_held_bytes", "Bytes of bodies that are held", lambda: self.backpressure.held)
+        watch("ner_open_requests", "Requests being processed", lambda: self.backpressure.requests)
+        watch("ner_held_bytes", "Bytes of request bodies in memory", lambda: self.backpressure.held)
 
     @asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
@@ -142,17 +145,17 @@ class Service:
             if answer.done():
                 return answer.result()
             if gone.done():
-                raise RefusedError(GONE, "the client left")
+                raise RefusedError(GONE, "the client disconnected")
         finally:
             gone.cancel()
-            answer.cancel()  # what is not tagged by now need not be
-        raise RefusedError(503, f"there was no answer within {self.limits.seconds:g} s; come again")
+            answer.cancel()  # the rest need not be tagged
+        raise RefusedError(503, f"timed out after {self.limits.seconds:g} s; try again later")
 
     async def _cutter(self, asked: TagBody) -> TextTokenizer | None:
         """Return the tokenizer of a request; ``None`` for the built-in one.
 
         Raises:
-            RefusedError: spaCy does not know the language, or took too long.
+            RefusedError: spaCy does not support the language, or timed out.
         """
         language, texts = asked.language or self.language, asked.texts_asked
         if not language or not texts:
@@ -162,7 +165,7 @@ class Service:
             async with asyncio.timeout(self.limits.seconds):
                 found = await loop.run_in_executor(spacy.thread, spacy.tokenize, language, texts)
         except TimeoutError:
-            raise RefusedError(503, "spaCy had no time for the texts; come again") from None
+            raise RefusedError(503, "spaCy's tokenizer is busy; try again later") from None
         cut = iter(found)
         return lambda text: tokenized(text, lambda _: next(cut))
 
@@ -197,12 +200,12 @@ def application(
     """Return the ASGI application that tags.
 
     Args:
-        tagger: What finds the entities; it must not be used by anything else meanwhile.
-        limits: What is refused.
-        tokenizer: Of texts, where a request names no language: ``builtin``, ``spacy`` or
-            ``spacy:LANGUAGE``.
-        name: What the model is called.
-        hosts: The names of this host that requests may give; any, if there are none.
+        tagger: The tagger; nothing else may use it at the same time.
+        limits: The limits of requests.
+        tokenizer: The tokenizer of texts in requests that name no language: ``builtin``, ``spacy``
+            or ``spacy:LANGUAGE``.
+        name: The name of the model.
+        hosts: The accepted host names; empty for any.
 
     Raises:
         ConfigError: The tokenizer is unknown.
@@ -211,14 +214,14 @@ def application(
     app = FastAPI(
         title="ner",
         version=__version__,
-        description="Finds the entities in texts.",
-        docs_url=None,  # these pages would load scripts from elsewhere; /docs is our own
+        description="Finds entities in texts.",
+        docs_url=None,  # its pages would load scripts from other hosts; /docs is our own
         redoc_url=None,
         lifespan=service.running,
     )
     app.state.service = service
     _add_tagging(app, service)
-    _add_telling(app, service)
+    _add_information(app, service)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _not_served)
     app.add_middleware(Middleware, limits=service.limits, metrics=service.metrics, hosts=hosts)
@@ -235,7 +238,7 @@ def _add_tagging(app: FastAPI, service: Service) -> None:
         "/tag",
         summary="Find entities",
         response_model=Record | list[Record],
-        response_description="a record of a text or a sentence; a list of texts or sentences",
+        response_description="a record, or a list of records for `texts` and `sentences`",
         responses=REFUSALS,
         openapi_extra={"requestBody": body},
     )
@@ -243,23 +246,25 @@ def _add_tagging(app: FastAPI, service: Service) -> None:
         return await service.tag(request)
 
 
-def _add_telling(app: FastAPI, service: Service) -> None:
+def _add_information(app: FastAPI, service: Service) -> None:
     about = json.dumps(service.about())
     start = page(service.name, service.tagger.labels, service.language)
 
     @app.get(
-        "/health", summary="Whether the server tags", responses={503: {"model": ErrorResponse}}
+        "/health",
+        summary="Check that the server can tag",
+        responses={503: {"model": ErrorResponse}},
     )
     async def health() -> dict[str, str]:
         if not service.batcher.alive:
-            raise RefusedError(503, "the server does not tag")
+            raise RefusedError(503, "the server cannot tag")
         return {"status": "ok"}
 
-    @app.get("/model", summary="What the model is", response_model=dict[str, Any])
+    @app.get("/model", summary="Describe the model", response_model=dict[str, Any])
     async def model() -> Response:
         return Response(about, media_type=JSON)
 
-    @app.get("/metrics", summary="Counts for Prometheus", response_class=PlainTextResponse)
+    @app.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
@@ -275,19 +280,19 @@ def _add_telling(app: FastAPI, service: Service) -> None:
 
 def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     content = json.dumps({"error": message}, ensure_ascii=False)
-    # it may quote the client, whose text may not be encodable as UTF-8
+    # it may quote text of the client that cannot be encoded as UTF-8
     return Response(content.encode("utf-8", "replace"), status, headers, JSON)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError), "it handles no other"
+    assert isinstance(error, RefusedError), "it handles no other error"
     return _answer(error.status, error.message, error.headers)
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
     """Respond to an unknown path or method."""
-    assert isinstance(error, HTTPException), "it handles no other"
+    assert isinstance(error, HTTPException), "it handles no other error"
     message = str(error.detail)
     if error.status_code == 404:
-        message = "there are POST /tag and GET /, /docs, /health, /metrics, /model, /openapi.json"
+        message = "use POST /tag, or GET /, /docs, /health, /metrics, /model, /openapi.json"
     return _answer(error.status_code, message, dict(error.headers or {}))

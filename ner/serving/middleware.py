@@ -24,14 +24,14 @@ from ner.serving.request import Limits, RefusedError
 
 GONE = 499  # nginx's status for a client that disconnected before the response
 JSON = "application/json"
-SMALL = 64  # of the longest body: one of so small a part is let in where large ones fill the room
+SMALL = 64  # a body below this fraction of the limit is accepted when large ones fill the memory
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
 PATHS = {"/", "/tag", "/health", "/metrics", "/model", "/openapi.json"}
-LINGER = 32 << 20  # bytes of a refused body that are read past, at most
+LINGER = 32 << 20  # the most bytes of a refused body that are read and discarded
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +51,7 @@ class Backpressure:
             RefusedError: There are too many requests.
         """
         if self.requests >= self._limits.requests:
-            raise RefusedError(503, f"{self.requests:,} requests are being answered; come again")
+            raise RefusedError(503, f"{self.requests:,} requests in progress; try again later")
         self.requests += 1
         try:
             yield
@@ -63,7 +63,7 @@ class Backpressure:
         """Read the body of a request; its bytes are counted while the block runs.
 
         Raises:
-            RefusedError: Its headers do not say JSON, or it is too long or too slow.
+            RefusedError: Its content type is not JSON, or it is too long or too slow.
         """
         _check_headers(request, self._limits)
         content = bytearray()
@@ -74,9 +74,9 @@ class Backpressure:
                         self._hold(chunk, content)
             except TimeoutError:
                 seconds = self._limits.arrival
-                raise RefusedError(408, f"the body did not come within {seconds:g} s") from None
+                raise RefusedError(408, f"no complete body within {seconds:g} s") from None
             except ClientDisconnect:
-                raise RefusedError(GONE, "the client left") from None
+                raise RefusedError(GONE, "the client disconnected") from None
             yield bytes(content)
         finally:
             self.held -= len(content)
@@ -87,7 +87,7 @@ class Backpressure:
         if len(content) > self._limits.body:
             raise _too_long(self._limits)
         if self.held > self._limits.held and len(content) > self._limits.body // SMALL:
-            raise RefusedError(503, f"{self.held:,} bytes of requests are being held; come again")
+            raise RefusedError(503, f"{self.held:,} bytes of requests in memory; try again later")
 
 
 def _check_headers(request: Request, limits: Limits) -> None:
@@ -103,7 +103,7 @@ def _check_headers(request: Request, limits: Limits) -> None:
 
 
 def _too_long(limits: Limits) -> RefusedError:
-    return RefusedError(413, f"the body has more than {limits.body:,} bytes")
+    return RefusedError(413, f"request body has more than {limits.body:,} bytes")
 
 
 async def left(request: Request) -> None:
@@ -113,16 +113,16 @@ async def left(request: Request) -> None:
 
 
 class Middleware:
-    """Middleware.
+    """Checks host names, counts requests, and responds to errors.
 
-    A page of another site can direct a browser here under its own name (DNS rebinding) and then
-    read the responses; therefore the accepted host names can be restricted.
+    A page of another site can direct a browser to this server under its own name (DNS rebinding)
+    and read the responses; therefore the accepted host names can be restricted.
 
     Args:
-        app: What is guarded.
-        limits: What is refused.
-        metrics: Where requests are counted.
-        hosts: The names that requests may give; any, if there are none.
+        app: The application.
+        limits: The limits of requests.
+        metrics: The metrics to update.
+        hosts: The accepted host names; empty for any.
     """
 
     def __init__(
@@ -138,24 +138,24 @@ class Middleware:
         exchange = Exchange(receive, send, self._limits.arrival)
         try:
             if self._hosts and _host(scope) not in self._hosts:
-                await exchange.refuse(421, "this server does not answer to that Host")
+                await exchange.refuse(421, "this server does not accept that Host header")
             else:
                 await self._app(scope, exchange.receive, exchange.send)
         except Exception:
-            log.exception("a request could not be answered")
+            log.exception("a request failed")
             if exchange.status != GONE:
                 raise
-            await exchange.refuse(500, "something went wrong here; the server's log says more")
+            await exchange.refuse(500, "internal error; see the server's log")
         finally:
             path = scope["path"] if scope["path"] in PATHS else "other"
             self._metrics.request(path, exchange.status)
 
 
 class Exchange:
-    """A request and its response, as they pass.
+    """A request and its response.
 
-    A connection that is closed while its client still sends is reset, and the response may be lost:
-    therefore the rest of a refused body is read and discarded first.
+    A connection that is closed while its client is still sending is reset, and the response may be
+    lost: therefore the rest of a refused body is read and discarded first.
 
     Attributes:
         status: The status of the response, or that of a client that disconnected.
@@ -219,7 +219,7 @@ class Metrics:
             "ner_requests", "Requests by path and status", ["path", "status"], registry=own
         )
         self._seconds = Histogram(
-            "ner_tag_seconds", "Time from a request to its answer", buckets=SECONDS, registry=own
+            "ner_tag_seconds", "Time from a request to its response", buckets=SECONDS, registry=own
         )
         self._sentences = Counter("ner_sentences", "Texts or sentences tagged", registry=own)
         self._tokens = Counter("ner_tokens", "Tokens tagged", registry=own)

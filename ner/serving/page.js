@@ -1,5 +1,5 @@
 "use strict";
-// Whatever the texts and labels hold is put in place as text, never as HTML.
+// Texts and labels are always inserted as text, never as HTML.
 const at = (id) => document.getElementById(id);
 let answer = null;
 let asked = 0;
@@ -13,7 +13,7 @@ function element(name, content, label) {
 
 const known = Array.from(at("labels").children);
 const names = known.map((child) => child.textContent);
-const hue = (label) => String((137 * names.indexOf(label)) % 360); // as in the report of ner evaluate
+const hue = (label) => String((137 * names.indexOf(label)) % 360); // as in the page of ner evaluate
 for (const child of known) child.style.setProperty("--hue", hue(child.textContent));
 
 const percent = (score) => (score === null ? "" : `${(100 * score).toFixed(1)} %`);
@@ -30,7 +30,7 @@ function show() {
   at("from").textContent = `${least} %`;
   if (answer === null) return;
   const spans = answer.spans.filter((span) => span.score === null || 100 * span.score >= least);
-  const signs = Array.from(answer.text); // places are counted in code points, as Python does
+  const signs = Array.from(answer.text); // positions count code points, as in Python
   const parts = [];
   let place = 0;
   for (const span of spans) {
@@ -46,7 +46,8 @@ function show() {
   const hidden = answer.spans.length - spans.length;
   at("status").textContent =
     `${spans.length} ${spans.length === 1 ? "entity" : "entities"}` +
-    `${hidden ? ` (${hidden} less probable)` : ""}, ${answer.tokens.length} tokens, ${answer.took} ms`;
+    `${hidden ? ` (${hidden} below the minimum score)` : ""}, ` +
+    `${answer.tokens.length} ${answer.tokens.length === 1 ? "token" : "tokens"}, ${answer.took} ms`;
 }
 
 function row(span) {
@@ -98,7 +99,7 @@ async function copy(button, text) {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Copying is not allowed here";
+    button.textContent = "Clipboard not available";
   }
   setTimeout(() => (button.textContent = said), 1500);
 }
@@ -118,7 +119,7 @@ at("curl").addEventListener("click", (event) => {
 });
 at("least").addEventListener("input", show);
 
-// an address such as #text=...&language=de can be passed on
+// a URL such as #text=...&language=de can be shared
 const passed = new URLSearchParams(location.hash.slice(1));
 for (const name of ["language", "least", "text"]) {
   if (passed.has(name)) at(name).value = passed.get(name);

@@ -30,21 +30,17 @@ def page(model: str, labels: Sequence[str], language: str) -> Page:
 
 
 def reference(schema: Mapping[str, Any]) -> Page:
-    """The reference of what the server answers, from its OpenAPI schema.
-
-    Args:
-        schema: As ``/openapi.json`` gives it.
-    """
+    """Return the HTTP reference, made from the OpenAPI schema."""
     calls = [
-        (method.upper(), path, told)
+        (method.upper(), path, operation)
         for path, methods in schema["paths"].items()
-        for method, told in methods.items()
+        for method, operation in methods.items()
     ]
     return _rendered("docs.html", "", schema=schema, calls=calls)
 
 
 def _rendered(name: str, script: str, **values: Any) -> Page:
-    """A page with the style of all, which may run this script alone."""
+    """Return a page with the common style, which may run only this script."""
     style = (HERE / "page.css").read_text("utf-8")
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined
@@ -59,6 +55,6 @@ def _rendered(name: str, script: str, **values: Any) -> Page:
 
 
 def _known(source: str) -> str:
-    """Return the name of an allowed style or script in a content security policy."""
+    """Return the hash of an allowed style or script for the content security policy."""
     digest = hashlib.sha256(source.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

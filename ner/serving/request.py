@@ -13,7 +13,7 @@ from ner.sentence import Sentence, in_document
 from ner.streaming.readers import HELD, TEXT
 from ner.streaming.tokenizers import TextTokenizer
 
-HIGHEST = {"characters": TEXT, "tokens": HELD}  # `ner tag` cuts longer ones into several records
+HIGHEST = {"characters": TEXT, "tokens": HELD}  # `ner tag` splits longer ones into several records
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +21,17 @@ class Limits:
     """The limits beyond which requests are refused.
 
     Attributes:
-        body: The most bytes of a request's body.
-        texts: The most texts or sentences of a request.
-        characters: The most characters of one text, or of one sentence's tokens.
-        tokens: The most tokens of a request.
-        requests: The most concurrent requests to tag.
-        held: The most bytes of request bodies in memory at the same time.
-        arrival: The seconds within which a request must have arrived.
+        body: The maximum number of bytes of a request body.
+        texts: The maximum number of texts or sentences per request.
+        characters: The maximum number of characters of a text, or of a sentence's tokens.
+        tokens: The maximum number of tokens per request.
+        requests: The maximum number of concurrent requests.
+        held: The maximum number of bytes of request bodies in memory.
+        arrival: The seconds within which a request must arrive.
         seconds: The seconds after which a request times out.
 
     Raises:
-        ConfigError: A limit is not above 0, or too high to be kept.
+        ConfigError: A limit is not above 0, or too high.
     """
 
     body: int = 1 << 20
@@ -50,18 +50,20 @@ class Limits:
                 raise ConfigError(f"the limit of {field.name} must be above 0, got {value}")
             if value > HIGHEST.get(field.name, value):
                 raise ConfigError(
-                    f"the limit of {field.name} is at most {HIGHEST[field.name]:,}, got {value:,}"
+                    f"the limit of {field.name} must be at most {HIGHEST[field.name]:,}, "
+                    f"got {value:,}"
                 )
         if self.held < self.body:
             raise ConfigError(
-                f"the limit of bytes held ({self.held:,}) is below that of one body ({self.body:,})"
+                f"the limit of all bodies ({self.held:,} bytes) is below that of one "
+                f"({self.body:,} bytes)"
             )
 
     @classmethod
     def of(cls, **given: Any) -> Self:
         """Return the default limits except for those given; ``held`` grows with ``body``."""
-        usual = cls()
-        return cls(**{"held": max(usual.held, 64 * given.get("body", usual.body)), **given})
+        default = cls()
+        return cls(**{"held": max(default.held, 64 * given.get("body", default.body)), **given})
 
 
 class RefusedError(Exception):
@@ -74,7 +76,7 @@ class RefusedError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Further headers of the response: ``Retry-After``, if that may help."""
+        """Further headers of the response: ``Retry-After``, if retrying may help."""
         return {"Retry-After": "1"} if self.status in (429, 503) else {}
 
 
@@ -102,7 +104,7 @@ Token = Annotated[str, Field(min_length=1)]
 
 
 def _only_one(schema: dict[str, Any]) -> None:
-    """Add to the schema what types cannot express: exactly one of the four, and not null."""
+    """Add to the schema what types cannot express: exactly one of the four, never null."""
     for name in (*ONE, *MANY, "language"):
         del schema["properties"][name]["default"]
     schema["oneOf"] = [{"required": [name]} for name in (*ONE, *MANY)]
@@ -113,7 +115,7 @@ def _absent(description: str, *examples: Any) -> Any:
 
 
 class TagBody(BaseModel):
-    """Something to tag: one of `text`, `texts`, `tokens` and `sentences`."""
+    """A request to tag: exactly one of `text`, `texts`, `tokens` and `sentences`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_only_one)
 
@@ -122,23 +124,23 @@ class TagBody(BaseModel):
     tokens: list[Token] = _absent("the tokens of one sentence", ["Ada", "Obi", "left", "."])
     sentences: list[list[Token]] = _absent("the tokens of several sentences", [["Hello", "Accra"]])
     language: Annotated[str, Field(pattern="^[a-z]{2,3}$")] = Field(
-        default="", description="of spaCy's tokenizer; without, the server's own", examples=["de"]
+        default="", description="tokenize with spaCy for this language", examples=["de"]
     )
     min_score: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        default=0.0, description="leave out spans less probable than this", examples=[0.5]
+        default=0.0, description="omit spans less probable than this", examples=[0.5]
     )
     document: bool = Field(
-        default=False, description="whether these are, in this order, one document"
+        default=False, description="treat the texts or sentences as one document"
     )
 
     @property
     def texts_asked(self) -> list[str]:
-        """The texts to tokenize, if any."""
+        """The texts to tokenize."""
         return [item for item in self.items() if isinstance(item, str)]
 
     @property
     def many(self) -> bool:
-        """Return whether a list of records is wanted, rather than one."""
+        """Whether the response is a list of records."""
         return not self.model_fields_set.isdisjoint(MANY)
 
     def items(self) -> Sequence[str | list[str]]:
@@ -160,8 +162,8 @@ def read(body: bytes, limits: Limits) -> TagBody:
         raise RefusedError(*_complaint(error)) from None
     given = sorted(asked.model_fields_set.intersection((*ONE, *MANY)))
     if len(given) != 1:
-        got = " and ".join(given) or "none of them"
-        raise RefusedError(422, f"expected one of {', '.join((*ONE, *MANY))}; got {got}")
+        got = " and ".join(given) or "none"
+        raise RefusedError(422, f"expected exactly one of {', '.join((*ONE, *MANY))}; got {got}")
     items = asked.items()
     if len(items) > limits.texts:
         raise RefusedError(413, f"{given[0]}: at most {limits.texts:,}, got {len(items):,}")
@@ -183,7 +185,7 @@ def _check_tokens(count: int, limits: Limits) -> None:
 
 
 def sentences_of(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Sentence]:
-    """Yield the sentences of a request, each tokenized when its turn comes.
+    """Yield the sentences of a request, tokenizing each only when it is needed.
 
     Raises:
         RefusedError: There are too many tokens.
@@ -208,16 +210,16 @@ def _complaint(error: ValidationError) -> tuple[int, str]:
     first = error.errors(include_url=False)[0]
     kind, place = first["type"], _place(first["loc"])
     if kind == "json_invalid":
-        return 400, f"the body is no JSON: {first['ctx']['error']}"
+        return 400, f"request body is not valid JSON: {first['ctx']['error']}"
     if kind == "extra_forbidden":
         known = ", ".join(TagBody.model_fields)
-        return 422, f"there is no {place!r}; there are {known}"
+        return 422, f"unknown field {place!r}; expected {known}"
     if kind == "string_pattern_mismatch":
-        return 422, f"{place}: expected the two or three letters of a language"
+        return 422, f"{place}: expected a language code of two or three letters"
     if kind == "string_too_short":
         return 422, f"{place}: expected a token, got an empty string"
-    got = KINDS.get(type(first["input"]), "something else")
-    return 422, f"{place or 'the body'}: expected {WANTED.get(kind, kind)}, got {got}"
+    got = KINDS.get(type(first["input"]), "another type")
+    return 422, f"{place or 'request body'}: expected {WANTED.get(kind, kind)}, got {got}"
 
 
 def _place(steps: tuple[int | str, ...]) -> str:

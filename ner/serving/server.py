@@ -19,22 +19,22 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from ner.config import ConfigError
 from ner.serving.request import Limits
 
-HEADERS = 1 << 16  # the most bytes of a request's line and headers
+HEADERS = 1 << 16  # the maximum number of bytes of a request line and headers
 HIGHEST = 65535  # port
-IDLE = 15  # seconds a connection may be kept without a request
-PROBE = 1.0  # seconds between two looks whether a client that half-closed is still there
-SWITCH = 0.0005  # seconds after which one thread gives way to another, a tenth of the usual
+IDLE = 15  # seconds that a connection without a request is kept open
+PROBE = 1.0  # seconds between two probes of a client that has half-closed
+SWITCH = 0.0005  # seconds until a thread yields to another, a tenth of the default
 
 
 def serve(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
     """Serve until SIGTERM or SIGINT, then complete the accepted requests.
 
-    A second SIGINT ends at once. Meanwhile threads of this process take turns more often.
+    A second SIGINT ends at once.
 
     Args:
         app: The application.
-        listening: The socket; it is closed at the end.
-        limits: The time limits.
+        listening: The socket, which is closed at the end.
+        limits: The limits of requests.
     """
     with _signals_taken(), _threads_alternating():
         server(app, limits).run(sockets=[listening])
@@ -63,30 +63,30 @@ def listen(host: str, port: int) -> socket.socket:
         ConfigError: The address is not available.
     """
     if not 0 <= port <= HIGHEST:
-        raise ConfigError(f"a port is a number from 0 to {HIGHEST:,}, got {port:,}")
+        raise ConfigError(f"port must be from 0 to {HIGHEST:,}, got {port:,}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None) or 0
         reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot listen at {host}:{port}: {reason}") from None
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from None
 
 
 class Deadline:
-    """Calls a function after some seconds unless it is cancelled before."""
+    """A timer that calls a function after some seconds, unless it is cancelled."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, seconds: float, action: Callable[[], None]) -> None:
-        """Start waiting, unless already waiting."""
+        """Start the timer, unless it is running."""
         if self._timer is None:
             self._timer = self._loop.call_later(seconds, action)
 
     def lift(self) -> None:
-        """Stop waiting."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -95,8 +95,8 @@ class Deadline:
 class TimedProtocol(H11Protocol):
     """uvicorn's protocol with timeouts for slow clients.
 
-    By itself it waits for ever for the end of a request's headers, of a body whose answer has been
-    given, and for a client to read its answer; and it closes on clients that half-close.
+    uvicorn itself waits for ever for the rest of the headers, for the rest of a body that has been
+    responded to, and for a client to read its response; and it drops clients that half-close.
     """
 
     limits = Limits()
@@ -117,10 +117,10 @@ class TimedProtocol(H11Protocol):
             self._arriving.lift()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep a connection on which a whole request has come and its answer is due.
+        """Keep a connection whose request is complete and whose response is due.
 
-        A client that half-closes and one that is gone send the same. What is written tells them
-        apart: the system of one that is gone answers with a reset.
+        Clients that half-close and clients that are gone look the same until something is written:
+        the system of one that is gone replies with a reset.
         """
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete or cycle.more_body:
@@ -130,10 +130,10 @@ class TimedProtocol(H11Protocol):
         return True
 
     def _probe(self) -> None:
-        """Write an interim answer, which clients of HTTP/1.1 pass over, until the answer begins."""
+        """Write interim responses, which HTTP/1.1 clients ignore, until the response starts."""
         if self.transport.is_closing() or self.conn.our_state is not h11.SEND_RESPONSE:
             return
-        if self.conn.their_http_version != b"1.0":  # which knows no interim answers
+        if self.conn.their_http_version != b"1.0":  # which has no interim responses
             going_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
             self.transport.write(self.conn.send(going_on))
             self._probing.lift()
@@ -163,7 +163,7 @@ class TimedProtocol(H11Protocol):
 
 @contextlib.contextmanager
 def _signals_taken() -> Iterator[None]:
-    """Ignore the signal that uvicorn raises again after it has shut down."""
+    """Ignore the signal that uvicorn raises again after its shutdown."""
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: None) for number in signals}
     try:
@@ -175,10 +175,10 @@ def _signals_taken() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _threads_alternating() -> Iterator[None]:
-    """Let the thread that tags keep the others waiting for less.
+    """Reduce the time that the tagging thread blocks the others.
 
-    They take turns more often, and what is in memory by now, which stays, is no longer gone through
-    when garbage is collected; that takes tenths of a second.
+    Threads switch more often, and the garbage collector skips the objects that exist by now, which
+    are permanent; going through them takes tenths of a second.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH)

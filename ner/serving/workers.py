@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from ner.tagger import Tagger
 
 
-BATCH = 4096  # tokens tagged together, or one sentence more
-LONG = BATCH  # characters of a text or tokens of a sentence, above which it is tagged by itself
-SHARE = 256  # of these, a request gets at least so many when it is its turn
+BATCH = 4096  # tokens tagged together, possibly exceeded by one sentence
+LONG = BATCH  # characters of a text or tokens of a sentence above which it is tagged alone
+SHARE = 256  # the least tokens of a batch that a request gets at its turn
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,10 @@ class Pending:
     """A request in progress.
 
     Attributes:
-        sentences: Those that are still to be tagged.
-        min_score: The least probability of spans that are wanted.
-        records: The JSON of those that are.
-        answer: Takes the records, or what went wrong.
+        sentences: The sentences still to be tagged.
+        min_score: The minimum probability of spans.
+        records: The results so far, as JSON.
+        answer: The future of all results, or of an error.
     """
 
     sentences: Iterator[Sentence]
@@ -68,24 +68,23 @@ class Pending:
             self.answer.set_result(self.records)
 
 
-Share = tuple[
-    Pending, list[Sentence], bool
-]  # the request, its sentences, and whether these are the last
+# a request, some of its sentences, and whether these are the last
+Share = tuple[Pending, list[Sentence], bool]
 
 
 class Batcher:
     """Tags the sentences of several requests together, in one thread.
 
-    Requests take turns: of a long one a share is tagged with the shares of others, so that a short
-    one waits for a batch or two, never for the whole of a long one. A request with a long sentence,
-    which takes seconds, is tagged by itself: one after each batch of the others, so that a hundred
-    of them keep nobody waiting for more than one. There is no waiting for more to come: while one
-    batch is tagged the next gathers.
+    Requests take turns: a share of a long one is tagged with the shares of others, so that a short
+    one waits for a batch or two, never for all of a long one. A request with a long sentence, which
+    takes seconds, is tagged alone: one after each batch of the others, so that nobody waits for
+    more than one of them. A batch never waits for more requests: they gather while the last is
+    tagged.
 
     Args:
-        tagger: What finds the entities; used by this thread alone.
-        limits: What is allowed.
-        metrics: Where it is counted.
+        tagger: The tagger, used by this thread only.
+        limits: The limits of requests.
+        metrics: The metrics to update.
     """
 
     def __init__(self, tagger: Tagger | ExportedTagger, limits: Limits, metrics: Metrics) -> None:
@@ -98,7 +97,7 @@ class Batcher:
         self._thread = Thread(target=self._run, name="ner-tagging", daemon=True)
 
     def __len__(self) -> int:
-        """Return the number of requests that have sentences waiting."""
+        """Return the number of waiting requests."""
         return len(self._waiting) + len(self._long)
 
     @property
@@ -107,14 +106,14 @@ class Batcher:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self, seconds: float | None = None) -> None:
-        """Tag what is waiting, take nothing more, and end.
+        """Accept no more requests, tag the waiting ones, and end.
 
         Args:
-            seconds: How long to wait for the end; as long as it takes, if nothing is given.
+            seconds: How long to wait for the end; ``None`` for as long as it takes.
         """
         with self._changed:
             self._closing = True
@@ -125,8 +124,8 @@ class Batcher:
         """Submit a request; return the future of its records as JSON, which may be cancelled.
 
         Args:
-            asked: What is asked for.
-            cut: What cuts its texts; the built-in tokenizer, if nothing is given.
+            asked: The request.
+            cut: The tokenizer of its texts; by default the built-in one.
 
         Raises:
             RefusedError: The server is shutting down.
@@ -152,7 +151,7 @@ class Batcher:
             self._step(self._long, most=1)
 
     def _step(self, queue: deque[Pending], most: int = BATCH) -> None:
-        """Tag what requests of a queue ask for, until it is ``most`` tokens or more."""
+        """Tag shares of the requests of a queue, until they have ``most`` tokens or more."""
         shares: list[Share] = []
         tokens, turn = 0, len(queue)
         for _ in range(turn):
@@ -169,7 +168,7 @@ class Batcher:
         try:
             self._tag(shares)
         except Exception:
-            log.exception("a batch could not be tagged; each request by itself")
+            log.exception("a batch could not be tagged; tagging each request alone")
             for share in shares:
                 self._tag_alone(share)
         self._metrics.batch(tokens)
@@ -177,14 +176,14 @@ class Batcher:
 
     def _take(self, pending: Pending, size: int) -> Share | None:
         """Return the next sentences of a request, about ``size`` tokens; ``None`` if it is over."""
-        if pending.answer.done():  # given up, by us or by who asked
+        if pending.answer.done():  # cancelled, here or by the client
             return None
         some: list[Sentence] = []
         tokens = 0
         try:
             for sentence in pending.sentences:
                 some.append(sentence)
-                tokens += len(sentence) + 1  # so that empty ones end too
+                tokens += len(sentence) + 1  # so that empty sentences count, too
                 if tokens >= size:
                     return pending, some, False
         except Exception as error:
@@ -212,20 +211,20 @@ class Batcher:
 
 
 def _record(sentence: Sentence, spans: tuple[Span, ...], min_score: float) -> bytes:
-    """Return a result as ``ner tag --to jsonl`` writes it, without improbable spans."""
+    """Return a result in the format of ``ner tag --to jsonl``, without improbable spans."""
     kept = tuple(span for span in spans if span.score is None or span.score >= min_score)
     record = as_record(Tagged(sentence, kept))
-    if len(sentence) > LONG:  # in steps between which other threads have their turn
+    if len(sentence) > LONG:  # in steps, between which other threads can run
         return "".join(json.JSONEncoder(ensure_ascii=False).iterencode(record)).encode()
     return json.dumps(record, ensure_ascii=False).encode()
 
 
-START = 120.0  # seconds in which the process must have begun
-LANGUAGES = 8  # whose tokenizers are kept
+START = 120.0  # seconds within which the process must start
+LANGUAGES = 8  # whose tokenizers are cached
 
 
 class SpacyWorker:
-    """Tokenizes texts by spaCy, those of one request after those of another.
+    """Tokenizes texts with spaCy, request by request.
 
     Args:
         seconds: The time limit for the texts of a request.
@@ -242,7 +241,7 @@ class SpacyWorker:
         """Return the tokens of each text; called in ``thread``.
 
         Raises:
-            RefusedError: spaCy does not know the language, or took too long.
+            RefusedError: spaCy does not support the language, or timed out.
         """
         if self._connection is None:
             self._start()
@@ -253,12 +252,12 @@ class SpacyWorker:
                 raise RefusedError(
                     503,
                     f"spaCy did not tokenize the texts within {self._seconds:g} s; "
-                    "leave out the language for the built-in tokenizer",
+                    "omit the language to use the built-in tokenizer",
                 )
             found: list[Offsets] | str = self._connection.recv()
         except (EOFError, OSError):
             self.kill()
-            raise RefusedError(503, "spaCy's process ended; come again") from None
+            raise RefusedError(503, "spaCy's process ended; try again later") from None
         except RefusedError:
             self.kill()
             raise
@@ -276,7 +275,7 @@ class SpacyWorker:
         theirs.close()
         if not (self._connection.poll(START) and self._connection.recv()):
             self.kill()
-            raise RefusedError(503, "spaCy's process did not start; come again")
+            raise RefusedError(503, "spaCy's process did not start; try again later")
 
     def kill(self) -> None:
         """Kill the process; the next request starts another."""
@@ -292,7 +291,7 @@ class SpacyWorker:
         """Stop permanently."""
         self._closed = True
         if (process := self._process) is not None:
-            process.kill()  # whoever waits for it is refused
+            process.kill()  # a request that waits for it is refused
         self.thread.shutdown(cancel_futures=True)
         self.kill()
 

@@ -13,11 +13,9 @@ from ner.sentence import Sentence
 from ner.training.results import Step
 from ner.training.settings import TrainingSettings
 
-EPOCHS, STEPS = (
-    8,
-    1000,
-)  # where the settings do not say: the number of epochs, and the least number of steps
-SMALLEST, LARGEST = 4, 32  # sentences of a batch, where the settings do not say,
+# Used where the settings leave the choice open:
+EPOCHS, STEPS = 8, 1000  # the number of epochs, and the least number of steps
+SMALLEST, LARGEST = 4, 32  # the sentences of a batch
 STEPS_OF_EPOCH = 400  # the batch size is chosen so that an epoch has about this many steps
 
 Group = list[list[int]]  # the numbers of the pieces of each batch of one step
@@ -29,9 +27,9 @@ class TrainingSet:
 
     Attributes:
         sentences: The training sentences.
-        pieces: The pieces they are trained on in.
+        pieces: The pieces of sentences to train on.
         origins: The number of the sentence each piece comes from.
-        training: How to train, with batch size and number of epochs chosen.
+        training: The training settings, with batch size and number of epochs chosen.
     """
 
     sentences: Sequence[Sentence]
@@ -45,11 +43,7 @@ class TrainingSet:
         return sum(map(len, self.pieces))
 
     def groups(self, epoch: int) -> list[Group]:
-        """Return the batches of each step of an epoch, from seed and epoch alone.
-
-        Args:
-            epoch: Which, counted from 0.
-        """
+        """Return the batches of each step of an epoch (from 0), which depend on the seed only."""
         training = self.training
         batches = group_by_length(
             list(map(len, self.pieces)),
@@ -65,12 +59,12 @@ class TrainingSet:
         return [[self.pieces[number] for number in numbers] for numbers in group]
 
     def step(self, groups: Sequence[Group], loss: float) -> Step:
-        """Return what steps with this summed loss trained on."""
+        """Return the sentences and tokens of steps with this summed loss."""
         numbers = [number for group in groups for batch in group for number in batch]
         return Step(len(numbers), sum(len(self.pieces[number]) for number in numbers), loss)
 
     def lines(self, group: Group) -> str:
-        """Return the lines of the first sentences of a step, to be named in an error."""
+        """Return the lines of the first sentences of a step, for an error."""
         numbers = [self.origins[number] for batch in group for number in batch]
         lines = [str(self.sentences[n].line or n + 1) for n in numbers]
         return ", ".join(lines[:8]) + (", ..." if len(lines) > 8 else "")
@@ -82,10 +76,10 @@ def training_set(
     training: TrainingSettings,
     processes: int,
 ) -> TrainingSet:
-    """Cut sentences, given also as numbers, in pieces, and choose what the settings leave open.
+    """Split indexed sentences into pieces, and choose what the settings leave open.
 
     Raises:
-        ValueError: There is nothing to train on.
+        ValueError: No sentence is annotated.
     """
     cut, origins = pieces(sentences, indexed, training.longest)
     size, epochs = automatic_sizes(training, [len(piece) for piece in cut], processes)
@@ -95,20 +89,20 @@ def training_set(
 def pieces(
     sentences: Sequence[Sentence], indexed: Sequence[Indexed], longest: int
 ) -> tuple[list[Indexed], list[int]]:
-    """Long sentences in pieces, so that a text without sentences is no single step.
+    """Split long sentences into pieces, so that an unsplit text does not become a single step.
 
-    Sentences that nobody has annotated, and those without a token, teach nothing and have none.
+    Sentences that are empty or not annotated are omitted.
 
     Args:
         sentences: The training sentences.
-        indexed: The same as numbers.
-        longest: The most tokens of a piece. Only an entity that is longer stays whole.
+        indexed: The same sentences, indexed.
+        longest: The maximum number of tokens of a piece. Only a longer entity exceeds it.
 
     Returns:
         The pieces in order, and the number of the sentence each comes from.
 
     Raises:
-        ValueError: There is no piece.
+        ValueError: No sentence is annotated.
     """
     cut, origins = [], []
     for number, (sentence, whole) in enumerate(zip(sentences, indexed, strict=True)):
@@ -122,31 +116,23 @@ def pieces(
         ]
         origins += [number] * len(ends)
     if not cut:
-        raise ValueError("no training sentence is annotated, nothing to learn")
+        raise ValueError("no training sentence is annotated")
     return cut, origins
 
 
 def describe(sentences: Sequence[Sentence], origins: Sequence[int], longest: int) -> list[str]:
-    """Yield remarks on training sentences that are left out or split.
-
-    Args:
-        sentences: The training sentences.
-        origins: The number of the sentence each piece comes from.
-        longest: The most tokens of a piece.
-    """
+    """Return remarks on training sentences that are omitted or split; arguments as in `pieces`."""
     cut = [count for count in Counter(origins).values() if count > 1]
     bare = sum(sentence.spans is None for sentence in sentences)
     lines = []
     if bare:
         lines.append(
-            f"{bare:,} of {len(sentences):,} training sentences are not annotated and are not "
-            "trained on"
+            f"{bare:,} of {len(sentences):,} training sentences are not annotated and are ignored"
         )
     if cut:
         lines.append(
             f"{len(cut):,} of {len(sentences):,} training sentences have more than {longest} "
-            f"tokens and are trained on in {sum(cut):,} pieces, cut between entities "
-            "(training.longest)"
+            f"tokens and are split into {sum(cut):,} pieces between entities (training.longest)"
         )
     return lines
 
@@ -154,11 +140,11 @@ def describe(sentences: Sequence[Sentence], origins: Sequence[int], longest: int
 def automatic_sizes(
     training: TrainingSettings, lengths: Sequence[int], processes: int = 1
 ) -> tuple[int, int]:
-    """The batch size and the number of epochs: those of the settings, or what suits the corpus.
+    """Return the batch size and the number of epochs: those of the settings, or suitable ones.
 
-    A network learns little from few steps: the fewer pieces there are, whose ``lengths`` are
-    given, the smaller the batches and the more often each is seen. Of what suits a large corpus
-    each of the processes that train together has its own: shared out, it would be too little.
+    A network learns little from few steps: the fewer pieces (of these ``lengths``) there are, the
+    smaller the batches and the more epochs. For large corpora the batch size is that of each
+    process, since shares of it would be too small.
     """
     size = training.batch_size
     if size is None:
@@ -170,7 +156,7 @@ def automatic_sizes(
 
 
 def _ends(sentence: Sentence, longest: int) -> list[int]:
-    """Yield the ends of the chunks of a long sentence: as late as possible, outside entities."""
+    """Return the ends of the pieces of a long sentence: as late as possible, outside entities."""
     inside = bytearray(len(sentence) + 1)
     for span in sentence.spans or ():
         inside[span.start + 1 : span.end] = b"\1" * (span.end - span.start - 1)

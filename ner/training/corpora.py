@@ -1,4 +1,4 @@
-"""The sentences of a run, as its settings name them, and what they are like."""
+"""The sentences of a run, read as the settings say, and facts about them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ner.training.settings import SAMPLE, CorpusSettings, DataSettings
 
 @dataclass(frozen=True, slots=True)
 class Corpora:
-    """The sentences to train on, to choose the best epoch by, and to score at the end."""
+    """The sentences for training, for choosing the best epoch, and for the final score."""
 
     train: tuple[Sentence, ...]
     development: tuple[Sentence, ...]
     test: tuple[Sentence, ...]
 
     def fingerprint(self, columns: Sequence[str] = ()) -> str:
-        """The SHA-256 of the sentences that training depends on, with their annotation.
+        """Return the SHA-256 of the annotated sentences that training depends on.
 
         Args:
-            columns: Names of other columns that it depends on.
+            columns: Names of further columns that it depends on.
         """
         digest = hashlib.sha256()
         for sentences in (self.train, self.development):
@@ -46,13 +46,13 @@ def read_corpora(settings: DataSettings, seed: int) -> Corpora:
     """Read all files of a run.
 
     Raises:
-        ValueError: A file is bad, or has no annotated sentence, or training has no entity.
+        ValueError: A file is invalid or has no annotated sentence, or training has no entity.
         OSError: A file cannot be read.
     """
     train = _read(settings, "train")
     if not any(sentence.spans for sentence in train):
         named = _named(settings.corpora("train"))
-        raise ValueError(f"{named}: no sentence has an entity, nothing to learn")
+        raise ValueError(f"{named}: no sentence has an entity")
     development, test = _read(settings, "development"), _read(settings, "test")
     share, rest = settings.development_fraction, 1.0
     if settings.test_fraction is not None:
@@ -66,14 +66,14 @@ def read_corpora(settings: DataSettings, seed: int) -> Corpora:
 def hold_out(
     sentences: Sequence[Sentence], share: float, seed: int
 ) -> tuple[tuple[Sentence, ...], tuple[Sentence, ...]]:
-    """Part sentences into those kept and about that share held out, by whole documents.
+    """Split sentences into those kept and about that share held out, by whole documents.
 
     Raises:
         ValueError: There is only one document.
     """
     documents = grouped(sentences)
     if len(documents) < 2:
-        raise ValueError("to hold out a fraction, at least two documents are needed to part")
+        raise ValueError("cannot hold out a fraction of fewer than two documents")
     Random(seed).shuffle(documents)
     held: set[int] = set()
     for document in documents[:-1]:
@@ -88,9 +88,9 @@ def hold_out(
 def recased(
     sentences: Sequence[Sentence], lower: float, upper: float, seed: int
 ) -> tuple[Sentence, ...]:
-    """Copies of some of the sentences in lower case, then of some in upper case.
+    """Return copies of some of the sentences in lower case, then of some in upper case.
 
-    A copy stands in no document, for the document's other sentences are not of its case.
+    A copy has no document, since the document's other sentences have another case.
     """
     copies: list[Sentence] = []
     for share, change, number in ((lower, str.lower, 0), (upper, str.upper, 1)):
@@ -110,7 +110,7 @@ def recased(
 
 
 def grouped(sentences: Sequence[Sentence]) -> list[list[int]]:
-    """The places of the sentences of each document; one without a document is alone."""
+    """Return the indices of the sentences of each document; others form their own."""
     groups: dict[int | Document, list[int]] = {}
     for place, sentence in enumerate(sentences):
         groups.setdefault(sentence.document or place, []).append(place)
@@ -133,15 +133,15 @@ def _read(settings: DataSettings, split: str) -> tuple[Sentence, ...]:
 
 
 def _only(sentences: Sequence[Sentence], labels: frozenset[str], name: str) -> Iterator[Sentence]:
-    """The same sentences without the entities of other labels.
+    """Yield the sentences without entities of other labels.
 
     Raises:
-        ValueError: There are entities, but of other labels alone.
+        ValueError: All entities have other labels.
     """
     found = {span.label for sentence in sentences for span in sentence.spans or ()}
     if found and found.isdisjoint(labels):
         raise ValueError(
-            f"{name}: no entity has a label of data.labels ({', '.join(sorted(labels))}); "
+            f"{name}: no entity has a label in data.labels ({', '.join(sorted(labels))}); "
             f"its labels are {', '.join(sorted(found))}"
         )
     for sentence in sentences:
@@ -153,20 +153,20 @@ def _only(sentences: Sequence[Sentence], labels: frozenset[str], name: str) -> I
 
 
 def _annotated(sentences: Sequence[Sentence], name: str) -> tuple[Sentence, ...]:
-    """Those that somebody has annotated; the others teach nothing and tell nothing.
+    """Return the annotated sentences.
 
-    They stay in the documents of those kept, for embeddings to look at.
+    The others stay in the documents of those kept, where embeddings see them.
 
     Raises:
-        ValueError: There are sentences, but nobody has annotated any.
+        ValueError: There are sentences, but none is annotated.
     """
     kept = tuple(sentence for sentence in sentences if sentence.spans is not None)
     left_out = len(sentences) - len(kept)
     if left_out and not kept:
         raise ValueError(f"{name}: no sentence is annotated")
     if left_out:
-        told = f"{left_out:,} of {len(sentences):,} sentences are not annotated; left out"
-        warnings.warn(DataWarning(told, path=name, count=left_out), stacklevel=2)
+        text = f"{left_out:,} of {len(sentences):,} sentences are not annotated; ignored"
+        warnings.warn(DataWarning(text, path=name, count=left_out), stacklevel=2)
     return kept
 
 
@@ -179,7 +179,7 @@ def _path(corpus: CorpusSettings) -> str:
 def _declared(
     corpus: CorpusSettings, sentences: Iterable[Sentence], split: str, number: int
 ) -> Iterator[Sentence]:
-    """The sentences of a corpus that declares its labels.
+    """Yield the sentences of a corpus that declares its labels.
 
     Raises:
         ValueError: An entity has another label.
@@ -189,9 +189,9 @@ def _declared(
         for span in sentence.spans or ():
             if span.label not in labels:
                 raise ValueError(
-                    f"{corpus.file}:{sentence.line}: the sentence has an entity of the label "
-                    f"{span.label}, data.{split}[{number}].labels declares "
-                    f"{', '.join(sorted(labels)) or 'none'}; declare it, or remove the entity"
+                    f"{corpus.file}:{sentence.line}: the sentence has an entity with the label "
+                    f"{span.label}, but data.{split}[{number}].labels declares "
+                    f"{', '.join(sorted(labels)) or 'no label'}; declare it, or remove the entity"
                 )
         yield replace(sentence, labels=labels)
 
@@ -200,7 +200,7 @@ def _named(corpora: Sequence[CorpusSettings]) -> str:
     return ", ".join(corpus.file for corpus in corpora)
 
 
-RARE = 10  # examples, under which little can be learnt of a label
+RARE = 10  # entities below which little can be learnt about a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +208,14 @@ class Inspection:
     """Facts of training and development sentences.
 
     Attributes:
-        labels: How many entities of each label there are to train on, the most frequent first.
-        tokens: How many tokens there are to train on.
+        labels: The number of training entities of each label, the most frequent first.
+        tokens: The number of training tokens.
         rare: The labels with fewer than ``RARE`` entities.
-        wanted: How many entities development data has; ``None`` where there is none.
-        absent: How many development entities there are of each label that training lacks.
-        repeated: The share of development sentences that also stand in training.
-        seen: The share of development entities whose words, with that label, stand in training.
-        declared: How many training sentences were annotated for some labels alone, by labels.
+        wanted: The number of development entities; ``None`` without development data.
+        absent: The number of development entities of each label that training lacks.
+        repeated: The share of development sentences that occur in training.
+        seen: The share of development entities that occur in training with the same label.
+        declared: The number of training sentences annotated for some labels only, by labels.
     """
 
     labels: dict[str, int]
@@ -235,18 +235,18 @@ class Inspection:
         if self.repeated is not None and self.seen is not None:
             lines.append(
                 f"development: {100 * self.repeated:.1f} % of the sentences and "
-                f"{100 * self.seen:.1f} % of the entities also stand in training"
+                f"{100 * self.seen:.1f} % of the entities also occur in training"
             )
         lines += [
-            f"{count:,} sentences declare {labels}: O leaves other labels open there"
+            f"{count:,} sentences declare {labels}: O leaves other labels open in them"
             for labels, count in self.declared.items()
         ]
         if self.rare:
             named = ", ".join(f"{label} ({self.labels[label]})" for label in self.rare)
-            lines.append(f"warning: fewer than {RARE} entities to learn from: {named}")
+            lines.append(f"warning: labels with fewer than {RARE} training entities: {named}")
         if self.wanted == 0:
             lines.append(
-                "warning: development data has no entity: which epoch is the best cannot be told"
+                "warning: development data has no entities, so the best epoch cannot be chosen"
             )
         if self.absent:
             named = ", ".join(f"{label} ({count:,})" for label, count in self.absent.items())
@@ -292,5 +292,5 @@ def _entities(sentences: Sequence[Sentence]) -> list[tuple[str, tuple[str, ...]]
 
 
 def _share(items: Sequence[object], known: Set[Any]) -> float | None:
-    """The share of items that are known, ``None`` where there are none."""
+    """Return the share of items that are known, ``None`` without items."""
     return sum(item in known for item in items) / len(items) if items else None

@@ -1,8 +1,8 @@
-"""The processes that train together; one where nobody asked for more.
+"""The processes that train together; by default only one.
 
-``torchrun --nproc-per-node N -m ner train ...`` starts N processes that see each other. Each step's
-sentences are dealt out to them and their gradients are summed, so that a run of N processes takes
-the very steps that one process would take, dropout aside.
+``torchrun --nproc-per-node N -m ner train ...`` starts N connected processes. The sentences of each
+step are distributed among them and their gradients are summed, so that N processes take the same
+steps as one process, except for dropout.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Processes:
     """The processes of a run.
 
     Attributes:
-        rank: Which of them this is; 0 writes files.
-        count: How many there are.
+        rank: The rank of this process; 0 writes files.
+        count: The number of processes.
     """
 
     def __init__(self) -> None:
@@ -34,28 +34,28 @@ class Processes:
 
     @property
     def writes(self) -> bool:
-        """Return whether this one writes files and speaks to the user."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def device(self, device: torch.device) -> torch.device:
-        """The device of this process, where each is to have its own."""
+        """Return the device of this process: on CUDA, its own."""
         if self.count == 1 or device.type != "cuda":
             return device
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
     def join(self, device: torch.device) -> None:
-        """Meet the others."""
+        """Join the process group."""
         if self.count > 1 and not distributed.is_initialized():
             if device.type == "cuda":
-                torch.cuda.set_device(device)  # which "cuda" is from now on
+                torch.cuda.set_device(device)  # what "cuda" means from now on
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        """The items that are this process's to do."""
+        """Return this process's share of items."""
         return list(items[self.rank :: self.count])
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The sum of the tensors of all, in place."""
+        """Sum a tensor over all processes, in place."""
         if self.count > 1:
             distributed.all_reduce(tensor)
         return tensor
@@ -63,15 +63,15 @@ class Processes:
     def sum_gradients(
         self, weights: Sequence[Tensor], tables: Sequence[Tensor], total: float
     ) -> float:
-        """Give weights the sums of the gradients that all have of them.
+        """Sum the gradients of weights over all processes.
 
-        All that is dense travels in one exchange and all rows of tables in another, for what an
-        exchange costs is mostly its beginning.
+        Everything dense is exchanged at once, and so are all rows of tables, since most of the cost
+        of an exchange is its latency.
 
         Args:
-            weights: Their gradients are dense, or ``None``.
-            tables: Their gradients are sparse and coalesced, or ``None``.
-            total: A number that is to be summed too.
+            weights: The weights with dense gradients, or ``None``.
+            tables: The weights with sparse, coalesced gradients, or ``None``.
+            total: A number to be summed as well.
 
         Returns:
             The sum of the totals.
@@ -113,11 +113,11 @@ class Processes:
             ).coalesce()
 
     def any(self, flag: bool) -> bool:
-        """Return whether some process says so."""
+        """Return whether the flag is set in any process."""
         return self.sum_counts([[int(flag)]])[0][0] > 0
 
     def sum_counts(self, counts: list[list[int]]) -> list[list[int]]:
-        """The sums of the whole numbers of all, which are of one shape."""
+        """Return the sums of integers of the same shape over all processes."""
         if self.count == 1:
             return counts
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
@@ -125,7 +125,7 @@ class Processes:
         return total
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """The tensors of all, which are of one shape, in order of rank, on the CPU."""
+        """Return the tensors of all processes, of the same shape, by rank, on the CPU."""
         if self.count == 1:
             return [tensor]
         if distributed.get_backend() == "nccl":
@@ -135,7 +135,7 @@ class Processes:
         return [one.cpu() for one in gathered]
 
     def first(self, decoding: Decoding) -> Decoding:
-        """The decoding that the first of all has chosen."""
+        """Return the decoding chosen by the first process."""
         if self.count == 1:
             return decoding
         own = [WAYS.index(decoding.decode), decoding.threshold, decoding.temperature]
@@ -143,13 +143,13 @@ class Processes:
         return Decoding(WAYS[int(way)], threshold, temperature)
 
     def wait(self) -> None:
-        """Go on only when all are here."""
+        """Wait for all processes."""
         if self.count > 1:
             distributed.barrier()
 
 
 def _rows_and_values(table: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of a table that have a gradient, as bits of float32, and their gradients."""
+    """Return the rows of a table with a gradient, as bits of float32, and their gradients."""
     if table.grad is None:
         return table.new_zeros(0), table.new_zeros(0, table.shape[1])
     return table.grad.indices()[0].int().view(torch.float32), table.grad.values()
@@ -163,7 +163,7 @@ def _packed_size(tables: Sequence[Tensor], counts: Sequence[int]) -> int:
 def _unpacked(
     packed: Tensor, tables: Sequence[Tensor], counts: Sequence[int]
 ) -> list[tuple[Tensor, Tensor]]:
-    """The rows and the gradients of each table that one process packed."""
+    """Return the rows and gradients of each table, packed by one process."""
     found, start = [], 0
     for table, count in zip(tables, counts, strict=True):
         middle, end = start + count, start + count * (1 + table.shape[1])

@@ -1,6 +1,6 @@
 """Initialise a run: a new network, or a trained one whose labels are matched by name.
 
-Against forgetting, what a trained one knew is asked of it again while it learns new labels.
+Against forgetting, a trained network rehearses its old labels while it learns new ones.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from ner.tagger import Tagger, load
 from ner.training.corpora import Corpora
 from ner.training.settings import RunSettings, TrainingSettings
 
-_LEAST = 1e-12  # below any probability that has a gradient worth the name
+_LEAST = 1e-12  # below any probability with a noticeable gradient
 
 
 class Distillation:
     """The old model's marginals as soft targets of the new one (Li and Hoiem 2017 for images).
 
-    Where the annotation of the new sentences has no entity, the old model's distribution over its
-    tags is what the new one's should be, once the tags of new labels are counted as O.
+    Where the new sentences are annotated with O, the distribution of the new model over the old
+    tags should equal that of the old one, with the tags of new labels counted as O.
 
     Args:
-        old: The network that is started from; it is left as it is.
-        new: The network that is trained, with all labels of the old one and more.
-        weight: Of this loss beside that of the annotation.
+        old: The network to start from, which is not changed.
+        new: The network to train, with all labels of the old one and more.
+        weight: The weight of this loss, relative to that of the annotation.
     """
 
     def __init__(self, old: Scorer, new: Scorer, weight: float) -> None:
@@ -53,7 +53,7 @@ class Distillation:
         self._onto = torch.nn.functional.one_hot(places, len(old.tags)).float().to(device)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The weighted cross-entropy of the new marginals, a mean over sentences of sums."""
+        """Return the weighted cross-entropy of the new marginals: sums, averaged over sentences."""
         wanted = self.old(batch).marginals().float()  # (batch, length, old tags), 0 at padding
         found = self.new(batch).marginals().float() @ self._onto
         entropies = -(wanted * found.clamp_min(_LEAST).log()).sum(2)
@@ -63,9 +63,9 @@ class Distillation:
 
 
 def as_partial_annotation(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
-    """The sentences, with O no longer saying that no entity of an old label stands there.
+    """Return sentences whose O no longer excludes entities of old labels.
 
-    Sentences that do not declare their labels declare those that some sentence has.
+    Sentences that do not declare their labels now declare those of all sentences.
     """
     labels = frozenset(span.label for sentence in sentences for span in sentence.spans or ())
     return tuple(s if s.labels is not None else replace(s, labels=labels) for s in sentences)
@@ -74,12 +74,12 @@ def as_partial_annotation(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]
 def forgetting_report(
     old: Tagger, sentences: Sequence[Sentence], predicted: Iterable[Sequence[Any]]
 ) -> dict[str, Any] | None:
-    """F1 on the labels of an old model before and after, where the sentences have such entities.
+    """Return F1 on the labels of an old model before and after; ``None`` without such entities.
 
     Args:
         old: The old model.
         sentences: Annotated sentences.
-        predicted: What the new model finds in them.
+        predicted: The predictions of the new model.
     """
     before = evaluate(sentences, old.predict(sentences)).labels
     after = evaluate(sentences, list(predicted)).labels
@@ -146,11 +146,11 @@ class Initialisation:
     """A network that is ready to be trained.
 
     Attributes:
-        network: The network, on the device it is trained on.
-        corpora: The sentences, as they are trained on.
-        distillation: What keeps the network from forgetting, where that is wanted.
-        remarks: What the user should know of how it was made.
-        retention: The limit on what may be lost of the old labels, where there is one.
+        network: The network, on the training device.
+        corpora: The sentences to train on.
+        distillation: The loss against forgetting, if requested.
+        remarks: Remarks for the user.
+        retention: The limit on the loss of F1 on old labels, if there is one.
     """
 
     network: Scorer
@@ -163,17 +163,17 @@ class Initialisation:
 def initialise(
     settings: RunSettings, corpora: Corpora, init_from: Path | str | None, device: torch.device
 ) -> Initialisation:
-    """Make the network of a run.
+    """Create the network of a run.
 
     Args:
-        settings: The run's.
+        settings: The settings of the run.
         corpora: Its sentences.
-        init_from: The directory of a model to start from, with all but its labels.
-        device: Where to train.
+        init_from: The directory of a model to start from, whose labels may differ.
+        device: The training device.
 
     Raises:
-        ConfigError: A setting of the network cannot be used, or there is nothing to rehearse.
-        ModelError: The model to start from cannot be used.
+        ConfigError: A setting of the network is invalid, or there is nothing to rehearse.
+        ModelError: The model to start from cannot be read.
     """
     if init_from is not None:
         return _from_model(init_from, corpora, settings.training, device)
@@ -192,7 +192,7 @@ def initialise(
 def _from_model(
     path: Path | str, corpora: Corpora, training: TrainingSettings, device: torch.device
 ) -> Initialisation:
-    """A network that begins as a trained one, with what keeps it from forgetting."""
+    """Create a network from a trained one, with what keeps it from forgetting."""
     weight, most, retention, distillation = training.rehearsal, training.max_drop, None, None
     transfer = start_from(path, corpora.train, keep=weight > 0.0)
     network, remarks = transfer.network.to(device), tuple(transfer.lines())
@@ -205,28 +205,27 @@ def _from_model(
 
 
 def prepare_torch(device: torch.device, threads: int | None, *, deterministic: bool) -> None:
-    """Apply the settings of a run to torch, and so to the whole process."""
+    """Apply the settings of a run to torch in this process."""
     if threads is not None:
         torch.set_num_threads(threads)
     if deterministic and device.type == "cuda":
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # cuBLAS is deterministic only with this setting
+        # cuBLAS is deterministic only with this setting
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Which labels a network shares with the model it starts from.
+    """A network that starts from a trained one.
 
     Attributes:
-        old: The model's network.
-        network: The network: the model's embeddings, vocabularies and encoder to the bit, and of
-            the projection and the CRF what belongs to the tags of kept labels; new tags begin
+        old: The trained network.
+        network: The new network: embeddings, vocabularies and encoder are those of the old one, and
+            so are the weights of kept tags; new tags start
             improbable, see ``Scorer.adopt``.
-        kept: Labels of both; where all are to be kept, all of the model.
-        new: Labels of the training sentences alone.
-        dropped: Labels of the model alone; the network no longer finds them.
+        kept: The labels of both; with rehearsal, all labels of the old network.
+        new: The labels that only the training sentences have.
+        dropped: The labels that only the old network has.
     """
 
     old: Scorer
@@ -242,12 +241,12 @@ class Transfer:
 
 
 def start_from(model: Path | str, sentences: Sequence[Sentence], *, keep: bool = False) -> Transfer:
-    """A network for training sentences that starts from the weights of a model.
+    """Create a network for training sentences from the weights of a model.
 
     Args:
-        model: Its directory.
-        sentences: Those it will be trained on.
-        keep: Whether labels of the model that the sentences do not have are kept.
+        model: The directory of the model.
+        sentences: The training sentences.
+        keep: Whether to keep labels of the model that the sentences lack.
 
     Raises:
         ModelError: The model cannot be read.

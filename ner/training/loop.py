@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,33 +53,32 @@ log = logging.getLogger(__name__)
 
 
 class StoppedError(Exception):
-    """A run was asked to stop; its last checkpoint goes on from there."""
+    """A run was stopped, and can be continued from its last checkpoint."""
 
 
 class Run(Iterator[Epoch]):
     """A training run. Iterating trains; ``tagger`` is the best tagger so far.
 
-    Where the settings name an output, the best model so far lies there, and beside it, until the
-    run is finished, ``OUTPUT.run`` with the checkpoints.
+    If the settings name an output, the best model so far is saved there, and the checkpoints in
+    ``OUTPUT.run`` until the run is finished.
 
     Args:
-        settings: The run's.
-        device: Where to train: ``auto``, ``cpu`` or ``cuda``.
-        corpora: The sentences, where they have been read already.
-        resume: Go on from the last checkpoint, to the same end as if nothing had happened.
-        init_from: The directory of a model to start from, with all but its labels; the section
-            ``model`` of the settings is not looked at then.
-        overwrite: Whether an interrupted run that writes the same output may be discarded.
+        settings: The settings of the run.
+        device: The device: ``auto``, ``cpu`` or ``cuda``.
+        corpora: The sentences, if they have been read already.
+        resume: Continue from the last checkpoint, with the same result as an uninterrupted run.
+        init_from: The directory of a model to start from, whose labels may differ; the section
+            ``model`` of the settings is ignored then.
+        overwrite: Whether to discard an interrupted run with the same output.
 
     Attributes:
-        epochs: Those done.
-        best: The best of them.
-        remarks: What the user should know of how the run began.
-        lock: Keeps other processes from ``folder`` while the run is under way.
+        epochs: The finished epochs.
+        remarks: Remarks on the start of the run.
+        lock: The lock on ``folder``.
 
     Raises:
-        ConfigError: A setting cannot be used, or is not that of the checkpoint.
-        ValueError: A file cannot be used.
+        ConfigError: A setting is invalid, or differs from that of the checkpoint.
+        ValueError: A file is invalid.
         FileExistsError: The output already exists and is not a model.
     """
 
@@ -126,7 +125,7 @@ class Run(Iterator[Epoch]):
         self.remarks += self._open(resume=resume)
 
     def _prepare(self, settings: RunSettings, distillation: Distillation | None) -> Stepper:
-        """Turn the training sentences into numbers, and choose what the settings leave open."""
+        """Index the training sentences, and choose what the settings leave open."""
         training, table = settings.training, self.network.type_table()
         train = self.corpora.train
         copies = recased(train, training.lower_cased, training.upper_cased, training.seed)
@@ -140,7 +139,7 @@ class Run(Iterator[Epoch]):
         return Stepper(self.network, table, self._data.training, self.processes, distillation)
 
     def _open(self, *, resume: bool) -> list[str]:
-        """Make the run's folder ready, continue from its checkpoint, and return what to say."""
+        """Prepare the run's folder, continue from its checkpoint, and return remarks."""
         if self.folder is None:
             return []
         remarks: list[str] = []
@@ -187,7 +186,7 @@ class Run(Iterator[Epoch]):
 
     @property
     def tagger(self) -> Tagger:
-        """The best tagger so far, as the user may keep it while training goes on."""
+        """A copy of the best tagger so far."""
         network = copy.deepcopy(self.network)
         if self._best_weights is not None:
             network.load_state_dict(self._best_weights)
@@ -213,12 +212,11 @@ class Run(Iterator[Epoch]):
 
     @property
     def _planned(self) -> int:
-        """The number of epochs planned."""
         return self._data.training.epochs or 0
 
     @property
     def finished(self) -> bool:
-        """Return whether all epochs are done, or patience is at its end."""
+        """Whether all epochs are done, or patience has run out."""
         training = self.settings.training
         if len(self.epochs) >= self._planned:
             return True
@@ -234,10 +232,10 @@ class Run(Iterator[Epoch]):
         raise StopIteration
 
     def train_epoch(self, done: Callable[[Step], None] = lambda step: None) -> Epoch:
-        """Train one epoch, or what is left of the one under way, and score it.
+        """Train one epoch, or the rest of the current one, and score it.
 
         Args:
-            done: Called for each step; for a resumed epoch, first with what was done before.
+            done: Called after each step; in a resumed epoch, first for the steps before.
 
         Raises:
             StoppedError: ``stop`` was called.
@@ -260,14 +258,14 @@ class Run(Iterator[Epoch]):
         return self._end_epoch()
 
     def stop(self) -> None:
-        """Write a checkpoint and leave after the step under way; a signal handler may call it."""
+        """Write a checkpoint and stop after the current step; safe in a signal handler."""
         self._stopping = True
 
     def finish(self) -> dict[str, Any]:
-        """Score the best model as it lies on disk, write its figures beside it, tidy up.
+        """Score the best model as reloaded from disk, save its metrics, and clean up.
 
         Raises:
-            RuntimeError: The reloaded model scores differently than in the log.
+            RuntimeError: The reloaded model scores differently than during training.
             ForgettingError: No epoch is kept, since each lost too much of the old labels.
         """
         if self.epochs and self.best is None:
@@ -307,7 +305,7 @@ class Run(Iterator[Epoch]):
         """Write the best tagger so far as a model directory.
 
         Raises:
-            OSError: It cannot be written; what was there is untouched.
+            OSError: It cannot be written; its previous content is unchanged.
         """
         tagger = self.tagger
         tagger.metrics.update(metrics or {})
@@ -315,7 +313,7 @@ class Run(Iterator[Epoch]):
         tagger.save(path, texts=model_files(tagger, self.epochs, self.corpora, seed))
 
     def snapshot(self) -> Checkpoint:
-        """Return all that is needed to go on from here; all processes take it together."""
+        """Return the state of the run; all processes must call this together."""
         tensors = self._stepper.tensors()
         tensors |= {f"best.{name}": w for name, w in (self._best_weights or {}).items()}
         for kind, own in random_states(self.device).items():
@@ -323,13 +321,13 @@ class Run(Iterator[Epoch]):
                 tensors[f"random-{rank}.{kind}"] = one
         state = {
             **self._circumstances(),
-            "position": self.position.as_json(),
+            "position": asdict(self.position),
             "epochs": [epoch.as_json() for epoch in self.epochs],
         }
         return Checkpoint(state, tensors)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go to where a snapshot of this very run was taken."""
+        """Restore a snapshot of this run."""
         self.position = Position(**checkpoint.state["position"])
         parts = {name: checkpoint.part(name) for name in Stepper.PARTS}
         self._stepper.restore(parts, self.position.step)
@@ -352,24 +350,23 @@ class Run(Iterator[Epoch]):
         }
 
     def learning_rate(self, share: float) -> float:
-        """The learning rate when so large a share of the epoch under way is done."""
+        """Return the learning rate after a share of the current epoch."""
         done = min((len(self.epochs) + share) / self._planned, 1.0)
         f1 = [epoch.score.f1 for epoch in self.epochs if epoch.score is not None]
         return self._schedule.learning_rate(done, f1)
 
     def _take(self, group: Group, share: float) -> float:
-        """Take a step; the summed loss of its sentences."""
+        """Take a step, and return the summed loss of its sentences."""
         try:
             return self._stepper.take(self._data.batches(group), self.learning_rate(share))
         except DivergedError as error:
             raise DivergedError(
-                f"{error}; at step {self.position.step + 1}, in the batch of the training "
-                f"sentences at lines {self._data.lines(group)}; a lower learning_rate or "
-                "gradient_clip helps"
+                f"{error} at step {self.position.step + 1}, with the training sentences at lines "
+                f"{self._data.lines(group)}; try a lower learning_rate or gradient_clip"
             ) from error
 
     def _pause(self) -> None:
-        """Between two steps: write a checkpoint where one is due, and leave if asked to."""
+        """Write a checkpoint between two steps if one is due, and stop if requested."""
         training = self.settings.training
         minutes = (time.monotonic() - self._written) / 60.0
         late = training.checkpoint_minutes is not None and minutes >= training.checkpoint_minutes
@@ -418,15 +415,10 @@ class Run(Iterator[Epoch]):
         return epoch
 
     def _score(self) -> Mapping[str, Score] | None:
-        """The score of each label in the development sentences, where there are such."""
+        """Return the score of each label in the development sentences, if there are any."""
         fixed = self.settings.decoding
-        scored = score_development(
-            self.network,
-            self.corpora.development,
-            fixed,
-            self._stepper.average,
-            self.processes,
-        )
+        average, development = self._stepper.average, self.corpora.development
+        scored = score_development(self.network, development, fixed, average, self.processes)
         if scored is None:
             return None
         labels, decoding = scored
@@ -434,10 +426,8 @@ class Run(Iterator[Epoch]):
         return labels
 
     def _is_best(self, score: Score | None) -> bool:
-        if score is None or self.best is None or self.best.score is None:
-            return True
-        better: bool = score.f1 > self.best.score.f1
-        return better
+        before = None if self.best is None else self.best.score
+        return score is None or before is None or score.f1 > before.f1
 
     def _keep(self) -> None:
         average = self._stepper.average
@@ -464,7 +454,7 @@ def train(  # noqa: PLR0913 - one argument for each option of `ner train`
     init_from: Path | str | None = None,
     overwrite: bool = False,
 ) -> Run:
-    """Train a tagger, an epoch at each step of the iterator; the best is kept and saved.
+    """Train a tagger, one epoch per step of the iterator; the best is kept and saved.
 
     Args:
         config: A YAML file, its content as a mapping, or settings; not needed with ``train``.
@@ -472,33 +462,26 @@ def train(  # noqa: PLR0913 - one argument for each option of `ner train`
         development: The files to choose the best epoch by, in place of ``data.development``.
         test: The files to score the finished model on, in place of ``data.test``.
         labels: The labels to learn, in place of ``data.labels``.
-        epochs: How many epochs to train, in place of ``training.epochs``.
+        epochs: The number of epochs, in place of ``training.epochs``.
         output: The model directory to write, in place of ``output``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        resume: Go on from the last checkpoint of a run that was stopped.
+        resume: Continue from the last checkpoint of an interrupted run.
         init_from: The directory of a model to start from.
-        overwrite: Whether an interrupted run that writes the same output may be discarded.
+        overwrite: Whether to discard an interrupted run with the same output.
 
     Raises:
-        ConfigError: A setting cannot be used.
-        ValueError: A file cannot be used.
+        ConfigError: A setting is invalid.
+        ValueError: A file is invalid.
     """
-    given = shortcuts(
-        {
-            "train": train,
-            "development": development,
-            "test": test,
-            "labels": labels,
-            "epochs": epochs,
-        }
-    )
+    files = {"train": train, "development": development, "test": test}
+    given = shortcuts({**files, "labels": labels, "epochs": epochs})
     if config is None and train is None:
-        raise ConfigError("nothing to train on: give a configuration or train=FILE")
-    written = None if output is None else str(output)
+        raise ConfigError("nothing to train on: pass a configuration or train=FILE")
     if not isinstance(config, RunSettings):
+        written = None if output is None else str(output)
         settings = read_settings({} if config is None else config, given, output=written)
     elif given or output is not None:
-        raise ConfigError("settings are complete: change them with dataclasses.replace")
+        raise ConfigError("RunSettings are complete: change them with dataclasses.replace")
     else:
         settings = config
     return Run(settings, device=device, resume=resume, init_from=init_from, overwrite=overwrite)

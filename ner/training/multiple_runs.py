@@ -60,23 +60,23 @@ def cross_fit(
 
     Args:
         sentences: Annotated sentences.
-        settings: How to train; their files are not read and nothing is saved.
-        count: How many folds.
-        device: Where to train.
-        tell: Takes a line on each epoch.
+        settings: The settings; their files are not read and nothing is saved.
+        count: The number of folds.
+        device: The device.
+        tell: Receives a line on each epoch.
 
     Yields:
-        The numbers of the sentences of a fold, and the tagger that has not seen them.
+        The numbers of the sentences of a fold, and the tagger that was trained without them.
 
     Raises:
-        ValueError: There are too few documents, or nothing to learn outside a fold.
+        ValueError: There are too few documents, or no entities outside a fold.
     """
     quiet = replace(settings, output=None)
     for number, fold in enumerate(folds(sentences, count, settings.training.seed)):
         out = set(fold)
         train = tuple(s for n, s in enumerate(sentences) if n not in out and s.spans is not None)
         if not any(sentence.spans for sentence in train):
-            raise ValueError(f"outside fold {number + 1} of {count} no sentence has an entity")
+            raise ValueError(f"no sentence outside fold {number + 1} of {count} has an entity")
         run = Run(quiet, device=device, corpora=Corpora(train, (), ()))
         for epoch in run:
             tell(f"fold {number + 1} of {count}, epoch {epoch.number}: loss {epoch.loss:.4f}")
@@ -84,7 +84,7 @@ def cross_fit(
 
 
 def settings_of(settings: RunSettings, count: int) -> list[RunSettings]:
-    """The settings of each run; ``OUTPUT.seeds/SEED`` is its model directory."""
+    """Return the settings of each run; ``OUTPUT.seeds/SEED`` is its model directory."""
     output, first = Path(str(settings.output)), settings.training.seed
     return [
         replace(
@@ -97,7 +97,7 @@ def settings_of(settings: RunSettings, count: int) -> list[RunSettings]:
 
 
 def choose(results: Mapping[int, Mapping[str, Any]]) -> int:
-    """The seed of the best development F1, the first of equals."""
+    """Return the seed with the best development F1, the first of equals."""
 
     def f1(seed: int) -> float:
         return results[seed].get("development", {}).get("f1") or 0.0
@@ -106,7 +106,7 @@ def choose(results: Mapping[int, Mapping[str, Any]]) -> int:
 
 
 def spread(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean and sample standard deviation of F1, a split each, as fractions."""
+    """Return mean and sample standard deviation of F1 for each split, as fractions."""
     figures = {}
     for split in ("development", "test"):
         found = [result[split]["f1"] or 0.0 for result in results if split in result]
@@ -117,26 +117,26 @@ def spread(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def keep(model: Path, output: Path) -> None:
-    """Copy a model directory to its place."""
+    """Copy a model directory to the output, atomically."""
     with atomic_directory(output, holds=DESCRIPTION) as fresh:
         shutil.copytree(model, fresh, dirs_exist_ok=True)
 
 
 NAME = "ner"  # of the study in its file
-FIRST, WARM = 4, 2  # trials that are never given up; the first epoch after which others may be
+FIRST, WARM = 4, 2  # trials that are never pruned; the first epoch after which others may be
 COMPLETE, PRUNED, DIVERGED = "complete", "pruned", "diverged"
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Numbers to choose from: whole ones where both ends are.
+    """A range of numbers: whole ones if both ends are.
 
     Attributes:
-        low: The lowest.
-        high: The highest.
-        step: Only every so much of them.
-        log: Whether each order of magnitude is as likely as the next.
+        low: The lowest number.
+        high: The highest number.
+        step: The distance between numbers.
+        log: Whether to draw on a logarithmic scale.
     """
 
     low: int | float
@@ -150,14 +150,14 @@ class Range:
         if self.log and self.low <= 0:
             raise ValueError(f"with log, low must be more than 0, got {self.low}")
         if self.step is not None and (self.log or self.step <= 0):
-            raise ValueError("step must be more than 0, and not with log")
+            raise ValueError("step must be more than 0, and cannot be used with log")
         if self.step is not None and self.step > self.high - self.low:
             raise ValueError(
                 f"step must be at most high - low, {self.high - self.low}, got {self.step}"
             )
 
     def distribution(self) -> Any:
-        """The range as Optuna has it."""
+        """Return the range as a distribution of Optuna."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         low, high, step = self.low, self.high, self.step
@@ -171,13 +171,13 @@ Choices = Range | list[Any]
 
 @dataclass(frozen=True)
 class Trial:
-    """A run with some settings tried.
+    """A run with some settings.
 
     Attributes:
-        number: Counted from 0 through the study.
-        settings: The tuned settings by their dotted names.
-        f1: The best development F1 of its epochs; ``None`` where there was none.
-        epochs: How many were trained.
+        number: The number of the trial in the study, from 0.
+        settings: The tuned settings by dotted name.
+        f1: The best development F1 of its epochs; ``None`` without a scored epoch.
+        epochs: The number of epochs trained.
         state: ``complete``, ``pruned`` or ``diverged``.
         best: Whether it is the best of the study so far.
     """
@@ -190,7 +190,7 @@ class Trial:
     best: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The trial as JSON holds it."""
+        """Return the trial as JSON values."""
         return {
             "number": self.number,
             "state": self.state,
@@ -201,21 +201,20 @@ class Trial:
 
 
 class Study:
-    """Trials of settings, kept in an SQLite file that later calls go on with.
+    """Trials of settings, stored in an SQLite file that later calls continue.
 
-    Which settings are tried depends on the seed of the configuration and on the trials before
-    alone, so that a study that was stopped goes on as if it had not been. A trial that was under
-    way is begun again.
+    The settings to try depend only on the seed of the configuration and on the previous trials, so
+    that an interrupted study continues as if it had not been. An interrupted trial is restarted.
 
     Args:
-        settings: Those of a run, with the section ``tune``.
+        settings: The settings of a run, with the section ``tune``.
         path: The file of the study.
-        device: Where to train.
+        device: The device.
 
     Raises:
-        ConfigError: There is nothing to tune or to choose by, a setting cannot be used, or the
-            study is of other settings, or Optuna is not installed.
-        ValueError: A file cannot be used.
+        ConfigError: There is nothing to tune or no development data, a setting is invalid, the
+            study has other settings, or Optuna is not installed.
+        ValueError: A file is invalid.
     """
 
     def __init__(self, settings: RunSettings, path: Path, *, device: str = "auto") -> None:
@@ -226,7 +225,7 @@ class Study:
         self._device = device
         self._corpora = read_corpora(settings.data, settings.training.seed)
         if not self._corpora.development:
-            raise ConfigError("ner tune chooses by development F1: give data.development")
+            raise ConfigError("ner tune chooses by development F1: set data.development")
         for choices in self.ranges.values():
             choices if isinstance(choices, list) else choices.distribution()
         with _clear_errors(path):
@@ -234,7 +233,7 @@ class Study:
 
     @property
     def trials(self) -> list[Trial]:
-        """Those that are over."""
+        """The finished trials."""
         with _clear_errors(self.path):
             return [
                 trial for one in self._study.get_trials(deepcopy=False) if (trial := _told(one))
@@ -242,7 +241,7 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The complete trial of the highest F1, the first of equals."""
+        """The complete trial with the highest F1, the first of equals."""
         complete = [trial for trial in self.trials if trial.state == COMPLETE]
         return max(complete, key=lambda trial: trial.f1 or 0.0, default=None)
 
@@ -250,21 +249,21 @@ class Study:
         """Run trials until the study has the requested number of finished ones.
 
         Args:
-            count: How many there are to be in all, those of earlier calls included.
-            tell: Takes a line on each epoch.
+            count: The total number of trials, including those of earlier calls.
+            tell: Receives a line on each epoch.
 
         Raises:
-            ConfigError: The settings of a trial cannot be used.
+            ConfigError: The settings of a trial are invalid.
         """
         while len(self.trials) < count:
             with _clear_errors(self.path):
                 yield self._try(tell)
 
     def settings_of(self, trial: Trial) -> RunSettings:
-        """The whole configuration of a trial.
+        """Return the complete configuration of a trial.
 
         Raises:
-            ConfigError: It cannot be used.
+            ConfigError: It is invalid.
         """
         return _with(replace(self._settings, output=self._output), trial.settings)
 
@@ -292,7 +291,7 @@ def read_ranges(settings: RunSettings) -> dict[str, Choices]:
     """
     if not settings.tune:
         raise ConfigError(
-            "nothing to tune; name ranges in the configuration, e.g. "
+            "nothing to tune; add ranges to the configuration, such as "
             "tune: {training.learning_rate: {low: 0.001, high: 0.01, log: true}}"
         )
     ranges: dict[str, Choices] = {}
@@ -322,7 +321,7 @@ def _with(settings: RunSettings, tuned: Mapping[str, Any]) -> RunSettings:
 
 
 def _choice(choices: Choices) -> Any:
-    """The choices as Optuna has them; those of a list by their places, so that any will do."""
+    """Return the choices for Optuna; those of a list by index, since they may be anything."""
     from optuna.distributions import CategoricalDistribution
 
     if isinstance(choices, list):
@@ -331,7 +330,7 @@ def _choice(choices: Choices) -> Any:
 
 
 def _chosen(choices: Choices, value: Any) -> Any:
-    """Return a choice of Optuna, without the last digits of binary fractions."""
+    """Return a choice of Optuna, rounded to 12 digits."""
     if isinstance(choices, list):
         return choices[value]
     return float(f"{value:.12g}") if isinstance(value, float) else value
@@ -361,7 +360,7 @@ def _tell(study: Any, trial: Any, f1: float | None, state: str) -> None:
 
 
 def _told(trial: Any) -> Trial | None:
-    """A trial that is over, from what the study has of it."""
+    """Return a finished trial, from the record of the study."""
     if not trial.state.is_finished() or "told" not in trial.user_attrs:
         return None
     f1, epochs, state, settings = trial.user_attrs["told"]
@@ -369,7 +368,7 @@ def _told(trial: Any) -> Trial | None:
 
 
 def _opened(path: Path, identity: dict[str, Any]) -> Any:
-    """The study of a file, or a new one, with what was under way to be begun again."""
+    """Return the study in a file, or a new one, with interrupted trials queued again."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -387,8 +386,8 @@ def _opened(path: Path, identity: dict[str, Any]) -> Any:
         names = sorted(set(known) | set(identity))
         name = next(name for name in names if known.get(name) != identity.get(name))
         raise ConfigError(
-            f"{path}: is a study of other settings: {name} was {known.get(name)!r}, is "
-            f"{identity.get(name)!r}; name another file with --study"
+            f"{path} is a study with other settings: {name} was {known.get(name)!r}, now "
+            f"{identity.get(name)!r}; pass another file with --study"
         )
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
@@ -406,11 +405,11 @@ def _identity(settings: RunSettings, corpora: Corpora) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _clear_errors(path: Path) -> Iterator[None]:
-    """Say of the database's errors what they are about.
+    """Turn errors of the database into one line about the file.
 
     Raises:
         ConfigError: Optuna is not installed.
-        ValueError: The file cannot be used.
+        ValueError: The file is not a study.
     """
     try:
         from optuna.exceptions import StorageInternalError
@@ -421,4 +420,4 @@ def _clear_errors(path: Path) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise ValueError(f"{path}: cannot be used as a study: {reason}") from error
+        raise ValueError(f"{path} cannot be used as a study: {reason}") from error

@@ -19,10 +19,10 @@ Shape = Callable[[float, float], float]
 FIRST, LAST = 1 / 25, 1 / 100  # of the highest learning rate, where a schedule begins and ends
 
 
-def _eager(kind: type[Optimizer]) -> type[Optimizer]:
-    """Return an optimiser as it is below what torch wraps it in to keep its compiler out of it.
+def _eager(kind: type[Optimizer]) -> Callable[..., Optimizer]:
+    """Return an optimiser without torch's wrappers, which import its compiler.
 
-    The wrappers import the compiler, which takes seconds and 70 MB of memory.
+    That takes seconds and 70 MB of memory.
     """
     raw = {name: inspect.unwrap(getattr(kind, name)) for name in ("step", "add_param_group")}
     return type(kind.__name__, (kind,), {**raw, "step": torch.no_grad()(raw["step"])})
@@ -48,12 +48,12 @@ BY_ROWS = ("adamw", "adam")  # those that ``RowTables`` can do
 def parameter_groups(
     parameters: Iterable[nn.Parameter], own: Mapping[nn.Parameter, float], rate: float
 ) -> list[dict[str, Any]]:
-    """Return the groups of an optimiser: those without a learning rate of their own come first.
+    """Return the parameter groups of an optimiser, that of the common learning rate first.
 
     Args:
-        parameters: All that it optimises.
-        own: The highest learning rate of those that have one of their own.
-        rate: That of all others. The ``share`` of a group is what its rate is of this one.
+        parameters: The parameters to optimise.
+        own: The maximum learning rate of those that have their own.
+        rate: The maximum learning rate of the others. The ``share`` of a group is relative to it.
     """
     groups: dict[float, list[nn.Parameter]] = {1.0: []}
     for parameter in parameters:
@@ -62,7 +62,7 @@ def parameter_groups(
 
 
 def _warming(after: Callable[[float], float]) -> Shape:
-    """Rise linearly over the warm-up, then go as ``after`` says of the rest (0 to 1)."""
+    """Return a schedule with a linear warm-up, followed by ``after`` over the rest (0 to 1)."""
 
     def factor(done: float, warmup: float) -> float:
         if done < warmup:
@@ -77,7 +77,7 @@ SCHEDULES: Mapping[str, Shape] = {
     "linear": _warming(lambda rest: 1.0 - rest),
     "cosine": _warming(lambda rest: 0.5 * (1.0 + math.cos(math.pi * rest))),
     "constant": _warming(lambda rest: 1.0),
-    "plateau": _warming(lambda rest: 1.0),  # times plateau_factor, which knows the scores
+    "plateau": _warming(lambda rest: 1.0),  # times plateau_factor, which depends on the scores
 }
 
 
@@ -87,10 +87,10 @@ class Schedule:
 
     Attributes:
         shape: A name in ``SCHEDULES``.
-        highest: The highest learning rate.
+        highest: The maximum learning rate.
         warmup: The share of the steps over which it rises.
-        patience: How many epochs in a row ``plateau`` waits for a better F1.
-        factor: What ``plateau`` then multiplies the learning rate by.
+        patience: The number of epochs that ``plateau`` waits for a better F1.
+        factor: The factor of the learning rate that ``plateau`` applies then.
     """
 
     shape: str
@@ -103,8 +103,8 @@ class Schedule:
         """Return the learning rate of a step.
 
         Args:
-            done: The share of all epochs that is done before it.
-            f1: The development scores of the epochs that are over.
+            done: The share of all epochs before the step.
+            f1: The development scores of the finished epochs.
         """
         rate = self.highest * SCHEDULES[self.shape](done, self.warmup)
         if self.shape == "plateau":
@@ -113,9 +113,9 @@ class Schedule:
 
 
 def plateau_factor(f1: Sequence[float], patience: int, factor: float) -> float:
-    """Return what the learning rate is multiplied by after epochs with these development scores.
+    """Return the factor of the learning rate after epochs with these development scores.
 
-    It falls by ``factor`` whenever there was no better score for more than ``patience`` epochs.
+    It is multiplied by ``factor`` whenever the score has not improved for ``patience`` epochs.
     """
     best, waited, total = -math.inf, 0, 1.0
     for value in f1:
@@ -133,15 +133,16 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
 
 
 def scale_gradients(parameters: Iterable[Tensor], length: float, *, always: bool) -> float:
-    """Bring the gradient of all parameters, taken as one vector, to a length.
+    """Scale the gradient of all parameters, taken as one vector, to a length.
 
     Args:
-        parameters: What the gradients are of.
-        length: The longest a gradient may be (Pascanu et al. 2013).
-        always: Lengthen shorter ones too (what Reimers and Gurevych 2017 call normalisation).
+        parameters: The parameters.
+        length: The maximum length (Pascanu et al. 2013).
+        always: Whether to lengthen shorter gradients too (what Reimers and Gurevych 2017 call
+            normalisation).
 
     Returns:
-        The length it had.
+        The original length.
     """
     gradients = [
         parameter.grad.values() if parameter.grad.is_sparse else parameter.grad
@@ -157,7 +158,7 @@ def scale_gradients(parameters: Iterable[Tensor], length: float, *, always: bool
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The state of an optimiser by name: ``NUMBER.KEY``, parameters counted in their order."""
+    """Return the state of an optimiser by name: ``NUMBER.KEY``, with the parameter's number."""
     return {
         f"{number}.{key}": value
         for number, state in optimizer.state_dict()["state"].items()
@@ -167,7 +168,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser the state given by ``optimizer_tensors``."""
+    """Restore the state given by ``optimizer_tensors``."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
@@ -179,20 +180,20 @@ def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> No
 class WeightAverage:
     """An exponential moving average of the weights of a network (Polyak and Juditsky 1992).
 
-    Early on the decay is lower, ``(1 + steps) / (10 + steps)``, so that the beginning is forgotten.
+    At first the decay is lower, ``(1 + steps) / (10 + steps)``, so that the initial weights fade.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.steps = 0
-        self.weights = {  # what training leaves as it is, is its own average
+        self.weights = {  # weights that are not trained are their own average
             name: parameter.detach().clone() if parameter.requires_grad else parameter.detach()
             for name, parameter in network.named_parameters()
         }
 
     @torch.no_grad()
     def update(self, parameters: Iterable[tuple[str, Tensor]]) -> float:
-        """Take weights after a step into the average; by how much the average fades in it."""
+        """Update the average with the weights after a step, and return the decay."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, parameter in parameters:
@@ -202,7 +203,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def restore(self, weights: Mapping[str, Tensor], steps: int) -> None:
-        """Go on from an average that was written down."""
+        """Restore a saved average."""
         self.steps = steps
         for name, weight in weights.items():
             self.weights[name].copy_(weight)
@@ -210,9 +211,9 @@ class WeightAverage:
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # those of torch's Adam
 REMEMBERED = 400  # steps until momentum is gone: (b1 / sqrt(b2))^400 < 1e-18
-BLOCK = 8192  # rows brought up to date at a time
-LEAST = 300_000  # numbers a table must hold to be worth it
-LEAST_SHARED = 60_000  # where processes train together, and rows travel in place of the table
+BLOCK = 8192  # rows updated at a time
+LEAST = 300_000  # the smallest table, in numbers, for which this pays off
+LEAST_SHARED = 60_000  # the same with several processes, which exchange rows instead of tables
 _FADING = (BETAS[0] / math.sqrt(BETAS[1])) ** np.arange(REMEMBERED, 0, -1)
 _DRIFT, _KEEP, _LAG = range(3)
 _NOTHING = np.array([[0.0], [1.0], [0.0]])  # what has happened to a row since the step just taken
@@ -242,11 +243,11 @@ class RowTable:
 
     Args:
         weight: The table, ``(rows, width)``.
-        average: The moving average of the table, which is kept up too, where there is one.
+        average: The moving average of the table, if there is one.
 
     Attributes:
         weight: The table.
-        steps: How many were taken.
+        steps: The number of steps so far.
     """
 
     def __init__(self, weight: Tensor, average: Tensor | None) -> None:
@@ -260,7 +261,7 @@ class RowTable:
         self._past = _NOTHING
 
     def catch_up(self, rows: Integers) -> None:
-        """Bring rows, some perhaps named twice, to where the steps so far would have them."""
+        """Apply the pending updates of rows, which may repeat."""
         last = self._last[rows]
         late = last < self.steps
         if not late.any():
@@ -289,11 +290,11 @@ class RowTable:
         self._last[rows] = self.steps
 
     def step(self, rate: float, decay: float) -> None:
-        """Take a step by the gradient, which is sparse and coalesced.
+        """Take a step along the sparse, coalesced gradient.
 
         Args:
             rate: The learning rate.
-            decay: That of the average.
+            decay: The decay of the average.
         """
         rows, gradient = _rows_of(self.weight)
         self.catch_up(rows)
@@ -325,29 +326,29 @@ class RowTable:
         self._remember(rate * spread / shrink, decay)
 
     def settle(self) -> None:
-        """Bring all rows up to date."""
-        for start in range(0, len(self._last), BLOCK):  # a large table is not copied as a whole
+        """Apply the pending updates of all rows."""
+        for start in range(0, len(self._last), BLOCK):  # without copying the whole table
             self.catch_up(np.arange(start, min(start + BLOCK, len(self._last))))
         self._settled, self._past = self.steps, _NOTHING
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that steps change but table and average, by name, as ``restore`` takes it."""
+        """Return the state of the optimiser by name, for ``restore``."""
         return {
             "moments": torch.from_numpy(self._moments),
             "last": torch.from_numpy(self._last),
-            "past": torch.from_numpy(self._past.copy()),  # at first all tables have the same
+            "past": torch.from_numpy(self._past.copy()),  # initially shared by all tables
             "steps": torch.tensor([self.steps, self._settled]),
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from tensors that were written down."""
+        """Restore saved tensors."""
         self._moments[:] = tensors["moments"].numpy()
         self._last[:] = tensors["last"].numpy()
         self._past = tensors["past"].numpy().copy()
         self.steps, self._settled = tensors["steps"].tolist()
 
     def _remember(self, rate: float, decay: float) -> None:
-        """Keep up what has happened to rows since each step."""
+        """Update what has happened to rows since each step."""
         past, fading = self._past.copy(), _FADING[-self._past.shape[1] :]
         past[_DRIFT, -len(fading) :] += rate * fading
         past[_KEEP] *= decay
@@ -359,9 +360,9 @@ class RowTables:
     """The tables of a network that are optimised row by row.
 
     Args:
-        network: Its tables that training changes are meant; ``None`` for no tables.
-        averages: The moving averages of weights by name, where there are such.
-        shared: Whether processes train together.
+        network: The network, whose trained tables these are; ``None`` for no tables.
+        averages: The moving averages of weights by name.
+        shared: Whether several processes train together.
 
     Attributes:
         tables: The tables by the names of their weights.
@@ -382,10 +383,7 @@ class RowTables:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """While the block runs, rows are brought up to date when the network looks at them.
-
-        The gradients of the tables are sparse then.
-        """
+        """Within the block, update rows when they are looked up, and make gradients sparse."""
         hooks = []
         for name, module in self._modules.items():
             table = self.tables[name]
@@ -399,7 +397,7 @@ class RowTables:
                 module.sparse = False
 
     def coalesce(self) -> None:
-        """Add up the gradients of the same row."""
+        """Sum the gradients of the same row."""
         for table in self.tables.values():
             if table.weight.grad is not None:
                 table.weight.grad = table.weight.grad.coalesce()
@@ -415,7 +413,7 @@ class RowTables:
             table.settle()
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that steps change but tables and averages, ``NAME/PART``, as ``restore`` takes it."""
+        """Return the state of the optimiser as ``NAME/PART``, for ``restore``."""
         return {
             f"{name}/{part}": tensor
             for name, table in self.tables.items()
@@ -423,14 +421,14 @@ class RowTables:
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from tensors that were written down."""
+        """Restore saved tensors."""
         for name, table in self.tables.items():
             parts = ("moments", "last", "past", "steps")
             table.restore({part: tensors[f"{name}/{part}"] for part in parts})
 
 
 class _CatchUp:
-    """Brings rows up to date before a module looks at them."""
+    """Updates rows before a module looks them up."""
 
     def __init__(self, table: RowTable) -> None:
         self.table = table
@@ -446,7 +444,7 @@ def _is_large(module: nn.Module, least: int) -> TypeGuard[nn.Embedding | nn.Embe
 
 
 def _rows_of(weight: Tensor) -> tuple[Integers, NDArray[np.float32]]:
-    """The rows that have a gradient, and it."""
+    """Return the rows with a gradient, and their gradients."""
     gradient = weight.grad
     if gradient is None:
         return np.zeros(0, np.int64), np.zeros((0, weight.shape[1]), np.float32)

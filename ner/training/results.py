@@ -25,7 +25,7 @@ from ner.training.distributed import Processes
 from ner.training.initialisation import forgetting_report
 from ner.training.optimisation import WeightAverage
 
-NONE_FOUND = 3  # epochs in a row without one predicted span, before it is remarked upon
+NONE_FOUND = 3  # epochs in a row without any predicted span that cause a remark
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,16 @@ class Epoch:
     """The result of one pass over the training sentences.
 
     Attributes:
-        number: Counted from 1.
+        number: The number of the epoch, from 1.
         loss: The mean negative log-likelihood of a sentence, in nats.
-        score: Of the development sentences, exact spans; ``None`` where there are none.
-        seconds: Of training, without scoring.
-        tokens_per_second: Training tokens seen in each of them.
-        best: Whether this is the best epoch so far, which is the one kept.
+        score: The score of exact spans on development data; ``None`` without it.
+        seconds: The time of training, without scoring.
+        tokens_per_second: The training tokens per second.
+        best: Whether this is the best epoch so far, which is kept.
         labels: The score of each label.
-        learning_rate: Of the last step.
-        remarks: What the user should know.
-        decoding: How spans are chosen, where the development sentences decide.
+        learning_rate: The learning rate of the last step.
+        remarks: Remarks for the user.
+        decoding: The decoding chosen by the development sentences.
     """
 
     number: int
@@ -57,7 +57,7 @@ class Epoch:
     decoding: Decoding | None = None
 
     def as_json(self, *, timed: bool = True) -> dict[str, Any]:
-        """The epoch as JSON holds it; what was timed, which is never twice the same, if wanted."""
+        """Return the epoch as JSON values, with or without timings, which vary between runs."""
         known: dict[str, Any] = {
             "epoch": self.number,
             "loss": self.loss,
@@ -75,7 +75,7 @@ class Epoch:
 
     @classmethod
     def from_json(cls, known: Mapping[str, Any]) -> Self:
-        """The epoch that ``as_json`` wrote down."""
+        """Return the epoch of ``as_json``."""
         return cls(
             known["epoch"],
             known["loss"],
@@ -95,8 +95,8 @@ class Step:
     """The training data of one step, or of several.
 
     Attributes:
-        sentences: How many.
-        tokens: Of them.
+        sentences: The number of sentences.
+        tokens: The number of their tokens.
         loss: The sum of their negative log-likelihoods before the step, in nats.
     """
 
@@ -110,10 +110,10 @@ class Position:
     """The position in a run.
 
     Attributes:
-        step: Steps taken in the whole run.
-        steps_of_epoch: Steps taken in the epoch under way.
+        step: The number of steps of the run so far.
+        steps_of_epoch: The number of steps of the current epoch so far.
         loss: The summed loss of its sentences so far.
-        seconds: Spent training on them.
+        seconds: The time spent on them.
     """
 
     step: int = 0
@@ -121,30 +121,26 @@ class Position:
     loss: float = 0.0
     seconds: float = 0.0
 
-    def as_json(self) -> dict[str, Any]:
-        """The position as JSON holds it; its fields are the arguments that make it again."""
-        return asdict(self)
-
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch | None:
-    """Return the best of some epochs, which is the last that was the best so far."""
+    """Return the best epoch: the last one that was the best so far."""
     return next((epoch for epoch in reversed(epochs) if epoch.best), None)
 
 
 def history(epochs: Sequence[Epoch], *, timed: bool) -> str:
-    """The epochs as JSON lines."""
+    """Return the epochs as JSON lines."""
     lines = (json.dumps(epoch.as_json(timed=timed), ensure_ascii=False) for epoch in epochs)
     return "".join(f"{line}\n" for line in lines)
 
 
 def remarks_on(epochs: Sequence[Epoch], score: Score | None) -> tuple[str, ...]:
-    """Yield remarks on an epoch with this score, after the previous epochs."""
+    """Return remarks on an epoch with this score, after the previous epochs."""
     last = [*(epoch.score for epoch in epochs), score][-NONE_FOUND:]
     if len(last) < NONE_FOUND or any(one is None or one.predicted or not one.gold for one in last):
         return ()
     return (
-        f"no entity was predicted in the development sentences {NONE_FOUND} times in a row; "
-        "is the learning_rate right, and is the training annotation complete?",
+        f"no entity was predicted in the development sentences for {NONE_FOUND} epochs; "
+        "check the learning_rate, and that the training data is fully annotated",
     )
 
 
@@ -157,12 +153,11 @@ def _counts(counts: Mapping[str, Any]) -> Score:
 
 
 class RunWriter:
-    """Writes event files: the loss of each step; loss, rate, speed and scores of each epoch.
+    """Writes TensorBoard events: the loss of each step; loss, rate, speed and scores of epochs.
 
     Args:
-        folder: Where to; ``tensorboard --logdir FOLDER`` shows it.
-        steps: Steps taken already, by a run that is gone on with. What an earlier process wrote
-            of later ones is hidden.
+        folder: The folder of events, for ``tensorboard --logdir FOLDER``.
+        steps: The number of steps before a run is resumed; older events of later steps are hidden.
 
     Raises:
         ConfigError: TensorBoard is not installed.
@@ -174,11 +169,11 @@ class RunWriter:
         self._writer: Any = event_writer()(str(folder), purge_step=later)
 
     def step(self, number: int, step: Step) -> None:
-        """Write down a step, counted from 1 through the run."""
+        """Log a step, numbered from 1 throughout the run."""
         self._writer.add_scalar("loss/step", step.loss / step.sentences, number)
 
     def epoch(self, number: int, epoch: Epoch) -> None:
-        """Write down an epoch that ended with this step."""
+        """Log an epoch that ended with this step."""
         figures = {
             "loss/epoch": epoch.loss,
             "learning_rate": epoch.learning_rate,
@@ -205,7 +200,7 @@ class RunWriter:
 
 
 def event_writer() -> Any:
-    """Return a writer of event files.
+    """Return TensorBoard's writer of event files.
 
     Raises:
         ConfigError: TensorBoard is not installed.
@@ -226,14 +221,14 @@ def score_development(
     average: WeightAverage | None,
     processes: Processes,
 ) -> tuple[Mapping[str, Score], Decoding] | None:
-    """The score of each label and how spans were chosen; ``None`` without sentences.
+    """Return the score of each label, and the decoding; ``None`` without sentences.
 
     Args:
-        network: The network as the last step left it.
-        sentences: The development sentences, all of them in every process.
-        decoding: How spans are chosen; ``None`` for the way that is best for these sentences.
-        average: The weights that would be saved, where they are not the network's own.
-        processes: Those that train together; each tags its share.
+        network: The network after the last step.
+        sentences: All development sentences, in every process.
+        decoding: The decoding; ``None`` to choose the best one for these sentences.
+        average: The averaged weights, if these are to be saved.
+        processes: The processes that train together; each tags its share.
     """
     if not sentences:
         return None
@@ -252,7 +247,7 @@ def score_development(
 
 @contextlib.contextmanager
 def _averaged(network: Scorer, average: WeightAverage | None) -> Iterator[None]:
-    """While the block runs, the network has its averaged weights, where there are such."""
+    """Give the network its averaged weights, if any, while the block runs."""
     if average is None:
         yield
         return
@@ -267,13 +262,7 @@ def _averaged(network: Scorer, average: WeightAverage | None) -> Iterator[None]:
 def _summed(
     labels: Mapping[str, Score], names: Collection[str], processes: Processes
 ) -> Mapping[str, Score]:
-    """The scores of all processes added up.
-
-    Args:
-        labels: The scores of this one.
-        names: The labels that some process may have met, the same in all.
-        processes: The processes.
-    """
+    """Return the scores of labels summed over all processes, which must pass the same names."""
     if processes.count == 1:
         return labels
     ordered = sorted(names)
@@ -293,13 +282,13 @@ def final_metrics(
     """Score a tagger on the development and test sentences of its run.
 
     Args:
-        tagger: The tagger, from the disk where it is saved.
+        tagger: The tagger, reloaded from disk.
         corpora: The sentences of the run.
-        known: What the run knows of its best epoch.
+        known: The metrics of the best epoch.
         old: The tagger that the run started from.
 
     Raises:
-        RuntimeError: The tagger scores differently than in the log.
+        RuntimeError: The tagger scores differently than during training.
     """
     metrics = dict(known)
     for name, sentences in (("development", corpora.development), ("test", corpora.test)):
@@ -309,8 +298,8 @@ def final_metrics(
         found = evaluate(sentences, predicted).exact.as_json()
         if name in metrics and metrics[name] != found:
             raise RuntimeError(
-                f"the saved model scores {found['f1']} on development data, "
-                f"training saw {metrics[name]['f1']}"
+                f"the saved model has F1 {found['f1']} on development data, but "
+                f"{metrics[name]['f1']} during training"
             )
         metrics[name] = found
         if old is not None and (drop := forgetting_report(old, sentences, predicted)):
@@ -319,7 +308,7 @@ def final_metrics(
 
 
 def decision_of(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """Return the decoding chosen by these sentences, and what redaction may promise."""
+    """Return the report on the chosen decoding, and the coverage that redaction reaches."""
     lattices = Lattices(tagger.network, sentences)
     chooser = Chooser(lattices)
     if not chooser.enough:
@@ -335,7 +324,7 @@ def model_files(
 ) -> dict[str, str]:
     """Return the files of a model directory that describe its training, by name.
 
-    Nothing in them is timed, so that the same run leaves the same bytes.
+    They contain no timings, so that the same run gives the same bytes.
     """
     if not epochs:
         return {}
@@ -366,14 +355,14 @@ def _how_trained(epochs: Sequence[Epoch], corpora: Corpora, seed: int) -> list[s
         figures = (score.precision, score.recall, score.f1)
         shown = " | ".join(percent(figure) for figure in figures)
         lines.append(f"| {label} | {shown} | {score.gold} |")
-    return [*lines, *(["", "The table is of the development sentences."] if scores else [])]
+    return [*lines, *(["", "Scores on the development sentences."] if scores else [])]
 
 
 BESIDE = 84  # pixels for the names of the lines
 
 
 def plot(epochs: Sequence[Epoch]) -> str:
-    """Draw the run; what is undefined in an epoch is left out of its line."""
+    """Draw loss and F1 over the epochs."""
     loss = [(float(epoch.number), epoch.loss) for epoch in epochs]
     most = max([value for _, value in loss if value == value] + [1e-9])
     charts = [_chart("Loss per sentence", Axis.of("nats", 0.0, most), {"loss": loss}, epochs)]
@@ -405,7 +394,7 @@ def _chart(
 
 
 def _epochs(last: int) -> Axis:
-    """An axis of whole epochs from 1."""
+    """Return an axis of whole epochs from 1."""
     axis = Axis.of("epoch", 0.0, float(max(last, 2)))
     ticks = [(value, text) for value, text in axis.ticks if value >= 1 and value == int(value)]
     return Axis("epoch", 1.0, axis.high, [(1.0, "1"), *(tick for tick in ticks if tick[0] > 1)])

@@ -1,9 +1,9 @@
-"""The folder of an unfinished run: who may write it, its checkpoints, and what may continue it.
+"""The folder of an unfinished run: its lock, its checkpoints, and the checks for resuming it.
 
-``OUTPUT.run/checkpoints/step-N/`` holds ``tensors.safetensors`` and ``state.json``; the latter has
-the SHA-256 of the former and its own. A checkpoint is written beside, flushed and renamed, and the
-one before it is kept until it is whole, so that a crash at any moment leaves one that can be used.
-No pickle.
+``OUTPUT.run/checkpoints/step-N/`` contains ``tensors.safetensors`` and ``state.json``, which has
+the SHA-256 of both. A checkpoint is written to a temporary directory, flushed and renamed, and the
+previous one is kept until it is complete, so that a crash at any moment leaves a usable one. No
+pickle.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from ner.storage.locks import RunLock, run_lock
 from ner.training.results import Epoch, history
 
 FORMAT = 3
-KEPT = 2  # the newest, and the one before it should the newest be damaged
+KEPT = 2  # the newest, and the one before it in case the newest is damaged
 STATE, TENSORS = "state.json", "tensors.safetensors"
 _NAME = re.compile(r"step-(\d+)")
-CHOSEN = ("training.epochs", "training.batch_size")  # by a run, where its settings are null
-CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # what lies in the folder of a run
+CHOSEN = ("training.epochs", "training.batch_size")  # by the run, if they are null
+CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # the contents of the folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +47,15 @@ class Checkpoint:
     """A run at one moment.
 
     Attributes:
-        state: What JSON holds of it.
-        tensors: The rest, by name.
+        state: The state as JSON values.
+        tensors: The tensors by name.
     """
 
     state: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with ``NAME.``, without it."""
+        """Return the tensors whose names start with ``NAME.``, without the prefix."""
         start = f"{name}."
         return {
             key.removeprefix(start): tensor
@@ -65,18 +65,18 @@ class Checkpoint:
 
 
 class DamagedError(ValueError):
-    """A checkpoint that cannot be used; the message says why."""
+    """A damaged checkpoint; the message says how."""
 
 
 def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, then remove those that are no longer needed.
 
     Raises:
-        OSError: It cannot be written; those before it are untouched.
+        OSError: It cannot be written; previous ones are unchanged.
     """
     path = folder / f"step-{step}"
     if path.is_dir() and not (path / STATE).is_file():
-        shutil.rmtree(path)  # damaged: the run went on from the one before, and is here again
+        shutil.rmtree(path)  # damaged: the run has continued from the previous one
     with atomic_directory(path, holds=STATE) as fresh:
         tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
         save_tensors(tensors, fresh / TENSORS)
@@ -88,13 +88,13 @@ def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> None:
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, and why newer ones were passed over."""
+    """Return the newest intact checkpoint, and remarks on damaged ones."""
     remarks: list[str] = []
     for _, path in sorted(_numbered(folder), reverse=True):
         try:
             return read_checkpoint(path), remarks
         except DamagedError as error:
-            remarks.append(f"{path}: {error}; using the checkpoint before it")
+            remarks.append(f"{path}: {error}; using the previous checkpoint")
     return None, remarks
 
 
@@ -102,8 +102,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        DamagedError: A file is missing or is not the file that was written.
-        ConfigError: Another version of this toolkit wrote it.
+        DamagedError: A file is missing or was changed.
+        ConfigError: It was written by another version of ner.
     """
     try:
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
@@ -111,14 +111,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise DamagedError(f"damaged ({STATE} is not a JSON object)")
         found = state.pop("checksum")
         if found != _checksum(state):
-            raise DamagedError(f"damaged ({STATE} does not fit its checksum)")
+            raise DamagedError(f"damaged ({STATE} does not match its checksum)")
         if state["format"] != FORMAT:
             raise ConfigError(
-                f"{path}: written by another version of ner (format {state['format']}, this one "
-                f"reads {FORMAT}); resume with that version, or begin anew with --overwrite"
+                f"{path} was written by another version of ner (format {state['format']}, expected "
+                f"{FORMAT}); resume with that version, or start again with --overwrite"
             )
         if sha256(path / TENSORS) != state["tensors"]:
-            raise DamagedError(f"damaged ({TENSORS} does not fit its checksum)")
+            raise DamagedError(f"damaged ({TENSORS} does not match its checksum)")
         return Checkpoint(state, load_file(path / TENSORS))
     except (DamagedError, ConfigError):
         raise
@@ -137,7 +137,7 @@ def _checksum(state: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """``OUTPUT.run``: what a run that writes a model to ``OUTPUT`` needs until it is finished.
+    """The folder ``OUTPUT.run`` of a run that writes a model to ``OUTPUT``, until it is finished.
 
     Attributes:
         output: The model directory.
@@ -147,7 +147,7 @@ class RunFolder:
 
     @property
     def path(self) -> Path:
-        """The folder itself."""
+        """The path of the folder."""
         return self.output.with_name(f"{self.output.name}.run")
 
     @property
@@ -156,7 +156,7 @@ class RunFolder:
         return self.path / CHECKPOINTS
 
     def lock(self) -> RunLock:
-        """Make the folder, and keep the runs of other processes out of it.
+        """Create the folder, and lock it against other processes.
 
         Raises:
             ConfigError: Another process is using it.
@@ -165,12 +165,11 @@ class RunFolder:
             return run_lock(self.path)
         except BlockingIOError:
             raise ConfigError(
-                f"{self.output}: another run is under way that writes it; wait for its end, or "
-                "give another output"
+                f"another run is writing {self.output}; wait for its end, or use another output"
             ) from None
 
     def check_unused(self) -> None:
-        """Refuse to begin a run where an interrupted one would be lost.
+        """Refuse to start a run that would discard an interrupted one.
 
         Raises:
             ConfigError: There is a checkpoint, or another process is using the folder.
@@ -178,21 +177,21 @@ class RunFolder:
         if any(self.checkpoints.glob("step-*")):
             self.lock()
             raise ConfigError(
-                f"{self.path} holds an interrupted run; continue it with --resume, or discard it "
-                "with --overwrite"
+                f"{self.path} contains an interrupted run; continue it with --resume, or discard "
+                "it with --overwrite"
             )
 
     def clear(self) -> list[str]:
-        """Remove what is left of an interrupted run, and return what to say of it.
+        """Remove an interrupted run, and return a remark if there was one.
 
         Raises:
-            ConfigError: Something else lies there too.
+            ConfigError: The folder contains other files.
         """
         remove_stale(self.path)
         if strange := {path.name for path in self.path.iterdir()} - {CHECKPOINTS, HISTORY}:
             raise ConfigError(
-                f"{self.path}: holds {min(strange)}, which does not belong to an interrupted run "
-                "and would be removed; move it, or give another output"
+                f"{self.path} contains {min(strange)}, which does not belong to a run and would be "
+                "removed; move it, or use another output"
             )
         lost = any(self.checkpoints.glob("step-*"))
         if self.checkpoints.exists():
@@ -201,12 +200,12 @@ class RunFolder:
         return [f"removed the interrupted run in {self.path}"] if lost else []
 
     def recover(self) -> None:
-        """Put in order what a killed run left."""
+        """Clean up after a run that was killed."""
         recover(self.output)
         remove_stale(self.checkpoints)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest whole checkpoint, and why newer ones were passed over."""
+        """Return the newest intact checkpoint, and remarks on damaged ones."""
         checkpoint, remarks = newest_checkpoint(self.checkpoints)
         if checkpoint is None:
             remarks.append(f"no checkpoint in {self.checkpoints}: training from the beginning")
@@ -216,12 +215,12 @@ class RunFolder:
         """Write the checkpoint of a step.
 
         Raises:
-            OSError: It cannot be written; those before it are untouched.
+            OSError: It cannot be written; previous ones are unchanged.
         """
         write_checkpoint(self.checkpoints, step, checkpoint)
 
     def log(self, epochs: Sequence[Epoch]) -> None:
-        """Write down the epochs done."""
+        """Write the finished epochs."""
         write_text(self.path / HISTORY, history(epochs, timed=True))
 
     def remove(self) -> None:
@@ -230,60 +229,58 @@ class RunFolder:
 
 
 def check_place(output: str | None, *, resume: bool, init_from: Path | str | None) -> None:
-    """Refuse what would be found out, or lost, only when the run is under way.
+    """Check the output before the run starts.
 
     Raises:
-        ConfigError: There is nothing to resume beside, or a model would be trained into the place
-            of the one it starts from.
+        ConfigError: A run to resume has no output, or the output is the model to start from.
         FileExistsError: The output already exists and is not a model.
     """
     if output is None:
         if resume:
-            raise ConfigError("to resume needs an output, beside which the checkpoints lie")
+            raise ConfigError("--resume needs an output, whose checkpoints it reads")
         return
     check_replaceable(Path(output), holds=DESCRIPTION)
     if init_from is not None and Path(output).resolve() == Path(init_from).resolve():
-        raise ConfigError(f"output and --init-from are both {output}; give another output")
+        raise ConfigError(f"output and --init-from are both {output}; use another output")
 
 
 def check_same(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
-    """Refuse to continue another run than the one a checkpoint is of.
+    """Check that a checkpoint belongs to the run that would continue it.
 
     Args:
         checkpoint: The checkpoint.
-        now: The settings and circumstances of the run that would continue it.
+        now: The settings and circumstances of the run.
 
     Raises:
-        ConfigError: Something was different; the message names the first such thing.
+        ConfigError: Something differs; the message names the first difference.
     """
     check_settings(checkpoint.state["settings"], now["settings"])
     for name, value in now.items():
         if name != "settings" and checkpoint.state[name] != value:
             raise ConfigError(
-                f"--resume: the {name} are not those of the checkpoint "
-                f"({checkpoint.state[name]!s:.12}, now {value!s:.12}); train without --resume, or "
-                "with what was used before"
+                f"--resume: {name} differ from the checkpoint ({checkpoint.state[name]!s:.12}, now "
+                f"{value!s:.12}); train without --resume, or restore what was used before"
             )
 
 
 def check_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run whose settings were others.
+    """Check that a run has the same settings as before.
 
     Raises:
-        ConfigError: They were; the message names the first.
+        ConfigError: A setting differs; the message names the first.
     """
     old, new = flat(before), flat(json.loads(json.dumps(now)))
     for name in sorted(set(old) | set(new)):
         left_open = name in CHOSEN and new.get(name) is None
         if old.get(name) != new.get(name) and name != "output" and not left_open:
             raise ConfigError(
-                f"--resume: {name} was {old.get(name)!r} in the run so far, it is "
-                f"{new.get(name)!r}; train without --resume, or with the settings used before"
+                f"--resume: {name} was {old.get(name)!r} before, now {new.get(name)!r}; train "
+                "without --resume, or with the previous settings"
             )
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return nested settings by their dotted names."""
+    """Return nested settings by dotted name."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         found |= (

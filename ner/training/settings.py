@@ -52,8 +52,8 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (("seed",), f"from 0 to {LAST_SEED:,}", lambda value: 0 <= value <= LAST_SEED),
     (("lower_cased", "upper_cased"), "from 0 to 1", lambda value: 0.0 <= value <= 1.0),
 )
-AUTO = "auto"  # the decoding that the development sentences decide
-SAMPLE = "sample:"  # before the name of a split of the bundled corpus
+AUTO = "auto"  # choose the decoding on the development sentences
+SAMPLE = "sample:"  # prefix of the splits of the bundled corpus
 
 Settings = dict[str, Any]
 Files = str | Settings | list[str | Settings]  # settings are those of a CorpusSettings
@@ -65,9 +65,9 @@ class CorpusSettings:
 
     Attributes:
         file: A path, a pattern, or ``sample:train`` of the bundled corpus.
-        labels: The labels its annotators looked for: a token outside of its entities may be part
-            of an entity of any other label, and training leaves that open. Null: all labels.
-        format: Its format, where neither its ending nor the section ``data`` tells.
+        labels: The annotated labels: a token outside of entities may belong to an entity of any
+            other label, and training leaves that open. Null: all labels.
+        format: The format, if neither the extension nor the section ``data`` gives it.
         reader: Options of that format's reader; null for those of the section ``data``.
     """
 
@@ -79,20 +79,20 @@ class CorpusSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """The section ``data``: which files.
+    """The section ``data``: the files.
 
     Attributes:
         train: The files to train on: paths, patterns, or ``sample:train`` of the bundled corpus;
             or settings of a corpus: ``{file: people.conll, labels: [PER]}``.
         development: The files to choose the best epoch by.
         test: The files to score the finished model on.
-        development_fraction: Without files for development, the share of the training documents
-            (sentences where there are no documents) held out for it. Nothing is held out unasked.
-        test_fraction: Without files for testing, the share held out for that, in the same way; the
-            same whatever the seed.
-        format: The format of the files, where their endings do not tell.
+        development_fraction: Without development files, the share of the training documents (or
+            sentences, without documents) held out for development. Null: nothing is held out.
+        test_fraction: Without test files, the share held out for testing, in the same way, but
+            independently of the seed.
+        format: The format of the files, if their extensions do not give it.
         reader: Options of that format's reader.
-        labels: The labels to learn; entities of others count as none. Null: all labels.
+        labels: The labels to learn; entities with other labels are ignored. Null: all labels.
     """
 
     train: Files
@@ -110,19 +110,19 @@ class DataSettings:
             if share is not None and not 0.0 < share < 1.0:
                 raise ValueError(f"{split}_fraction must be between 0 and 1, got {share}")
             if share is not None and getattr(self, split) is not None:
-                raise ValueError(f"give {split} or {split}_fraction, not both")
+                raise ValueError(f"set {split} or {split}_fraction, not both")
         held = (self.development_fraction or 0.0) + (self.test_fraction or 0.0)
         if held >= 1.0:
-            raise ValueError(f"the fractions held out leave nothing to train on: together {held}")
+            raise ValueError(f"the fractions held out ({held} in total) leave no training data")
         for split in ("train", "development", "test"):
             if not self.corpora(split) and getattr(self, split) is not None:
                 raise ValueError(f"{split} names no file")
 
     def corpora(self, split: str) -> list[CorpusSettings]:
-        """The corpora of a split, each with its settings.
+        """Return the corpora of a split, each with its settings.
 
         Raises:
-            ConfigError: A setting cannot be used.
+            ConfigError: A setting is invalid.
         """
         files: Files | None = getattr(self, split)
         entries = files if isinstance(files, list) else [] if files is None else [files]
@@ -145,50 +145,49 @@ class TrainingSettings:
     """The section ``training``: how to train. The defaults are the published recipe.
 
     Attributes:
-        seed: Drives initial weights, the order of sentences, and dropout.
-        deterministic: On CUDA, whether only operations are used that give the same result every
-            time, some of them slower. On the CPU all do, for the same number of threads.
-        epochs: How often every sentence is seen; where null, 8 times, or as often as it takes for
-            1,000 steps where there are few sentences.
-        batch_size: The most sentences of a batch; where null, 32, or fewer where an epoch would
-            have less than 400 steps, but at least 4; times the number of processes that train
-            together, as far as there are sentences enough.
-        longest: A longer sentence is split into pieces of at most this many tokens, cut between
-            entities. (In tagging and scoring no sentence is cut.)
-        batch_tokens: The most tokens a batch, padding counted; no limit where it is null.
-        length_noise: Sentences of a batch have like length: their length plus a random number
-            up to this many tokens decides.
-        lower_cased: The share of the training sentences of which a copy in lower case is trained
-            on too, so that text without capitals is understood.
-        upper_cased: The same in upper case.
+        seed: The random seed of initial weights, the order of sentences, and dropout.
+        deterministic: On CUDA, whether to use deterministic operations only, some of which are
+            slower. On the CPU, results depend only on the number of threads.
+        epochs: The number of epochs. Null: 8, or as many as it takes for 1,000 steps if there are
+            few sentences.
+        batch_size: The maximum number of sentences per batch. Null: 32, or fewer (at least 4) if an
+            epoch would have less than 400 steps; times the number of processes that train
+            together, if there are enough sentences.
+        longest: Longer sentences are split between entities into pieces of at most this many
+            tokens. (In tagging and scoring, sentences are never split.)
+        batch_tokens: The maximum number of tokens per batch, including padding; null for no limit.
+        length_noise: Batches contain sentences of similar length: they are sorted by length plus a
+            random number up to this many tokens.
+        lower_cased: The share of training sentences that are added as copies in lower case, so that
+            text without capitals is understood.
+        upper_cased: The share of training sentences that are added as copies in upper case.
         optimizer: ``adamw``, ``adam``, ``nadam`` or ``sgd``.
-        learning_rate: The highest.
-        weight_decay: Of all weights.
-        momentum: Of ``sgd``.
-        schedule: How the learning rate goes: ``one_cycle``, ``linear``, ``cosine``, ``constant``,
-            or ``plateau``, which lowers it when the development F1 no longer rises.
+        learning_rate: The maximum learning rate.
+        weight_decay: The weight decay of all weights.
+        momentum: The momentum of ``sgd``.
+        schedule: The schedule of the learning rate: ``one_cycle``, ``linear``, ``cosine``,
+            ``constant``, or ``plateau``, which lowers it when the development F1 stops rising.
         warmup: The share of the steps over which the learning rate rises.
-        plateau_patience: For how many epochs in a row ``plateau`` suffers no better F1.
-        plateau_factor: What it then multiplies the learning rate by.
-        gradient_clip: The longest gradient; a longer one is shortened to it.
-        gradient_normalisation: Whether shorter gradients are lengthened to it too.
+        plateau_patience: The number of epochs that ``plateau`` waits for a better F1.
+        plateau_factor: The factor that ``plateau`` then multiplies the learning rate by.
+        gradient_clip: The maximum length of gradients; longer ones are shortened to it.
+        gradient_normalisation: Whether shorter gradients are lengthened to it.
         accumulate: The number of batches per step, with the effect of one large batch.
         precision: ``float32``, or ``bfloat16`` for the network before the CRF.
-        costs: What errors cost in training where not all cost the same (softmax-margin, Gimpel and
-            Smith 2010): ``miss``, tokens of entities taken for others; ``false_alarm``, the other
-            way round; and by its name a label, all errors at tokens of its entities. 1 changes
-            nothing, and more than 1 makes the error rarer.
-        average: The decay of a moving average of the weights, which is what is scored and saved;
-            0 for none.
+        costs: The costs of errors in training (softmax-margin, Gimpel and Smith 2010): ``miss`` for
+            tokens of entities taken for others, ``false_alarm`` for the reverse, and a label for
+            all errors at tokens of its entities. 1 is neutral; more makes an error rarer.
+        average: The decay of a moving average of the weights, which is scored and saved; 0 for
+            none.
         patience: Stop after this many epochs without a better development F1; null for never.
-        rehearsal: With a model to start from, the weight of what it says of its labels, beside
-            the annotation of the new sentences: its marginals are soft targets, its labels are
-            kept, and O in the new sentences leaves them open. 0 for none.
-        max_drop: With a model to start from, the most that F1 of its labels may fall on the
-            development sentences, in points: an epoch in which it has fallen more is not kept, and
-            where none is kept, nothing is saved. null for any.
-        threads: How many threads the CPU uses; null leaves torch's choice. More than one is
-            rarely worth it: the steps are short, and beside other work threads wait for each other.
+        rehearsal: With a model to start from, the weight of its marginals as soft targets, relative
+            to the annotation of the new sentences; its labels are kept, and O in the new sentences
+            leaves them open. 0 for none.
+        max_drop: With a model to start from, the largest drop of F1 on its labels in development
+            data, in points: epochs with a larger drop are not kept, and nothing is saved if none
+            is kept. Null: no limit.
+        threads: The number of CPU threads; null for torch's choice. More than one is rarely worth
+            it: the steps are short, and threads wait for each other beside other work.
         checkpoint_steps: Save a checkpoint every this many steps, besides those after epochs.
         checkpoint_minutes: Save a checkpoint when this many minutes have passed since the last one.
     """
@@ -254,13 +253,13 @@ class RunSettings:
     """A whole configuration.
 
     Attributes:
-        data: Which files.
+        data: The files.
         model: The settings of ``ner.network.build``.
-        training: How to train.
-        decoding: How spans are chosen, in every scoring and by the finished tagger; null: as is
-            best for the development sentences, and the best path where these are missing or few.
+        training: The training settings.
+        decoding: The decoding of spans, for every score and the finished tagger. Null: the best for
+            the development sentences, or the best path if these are missing or few.
         output: The model directory to write; null for none.
-        tune: What ``ner tune`` may change: ranges by the dotted names of settings.
+        tune: The ranges of ``ner tune`` by the dotted names of settings.
     """
 
     data: DataSettings
@@ -272,10 +271,10 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if self.output is not None and Path(self.output).name in ("", ".."):
-            raise ConfigError(f"output wants a directory of its own to write, got {self.output!r}")
+            raise ConfigError(f"output must be a directory of its own, got {self.output!r}")
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings of a run as a configuration file holds them, defaults written out."""
+        """Return the settings as in a configuration file, including defaults."""
 
         def plain(section: Any) -> dict[str, Any]:
             return {one.name: getattr(section, one.name) for one in fields(section)}
@@ -308,7 +307,7 @@ SYNONYMS = {
 }
 
 
-SHORTCUTS = {  # names of their own for what every run has, on the command line and in Python
+SHORTCUTS = {  # short names of settings, on the command line and in Python
     "train": "data.train",
     "development": "data.development",
     "test": "data.test",
@@ -318,7 +317,7 @@ SHORTCUTS = {  # names of their own for what every run has, on the command line 
 
 
 def shortcuts(given: Mapping[str, Any]) -> list[str]:
-    """Return assignments of the settings that have names of their own; ``None`` is not given."""
+    """Return assignments of the settings with short names that are not ``None``."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
@@ -338,12 +337,12 @@ def read_settings(
     *,
     output: str | None = None,
 ) -> RunSettings:
-    """The settings of a run, from a file or a mapping, with ``KEY=VALUE`` assignments made.
+    """Read the settings of a run from a file or a mapping, and apply ``KEY=VALUE`` assignments.
 
-    ``output``, where given, goes before the configuration's own.
+    ``output`` overrides that of the configuration.
 
     Raises:
-        ConfigError: Something cannot be used; the message names file and key.
+        ConfigError: A setting is invalid; the message names file and key.
         OSError: The file cannot be read.
     """
     is_mapping = isinstance(config, Mapping)
@@ -374,10 +373,10 @@ def _checked(raw: Mapping[str, Any]) -> RunSettings:
 
 
 def _placed(error: UnknownOptionError) -> str:
-    """The message about an unknown setting, with the section that has one of its name or a like."""
+    """Return the message about an unknown setting, with the section of the nearest known one."""
     name, here = error.name, "" if error.of == WHOLE else error.of
     paths = [f"{section}.{own}".strip(".") for section, known in SECTIONS.items() for own in known]
-    paths.sort(key=lambda path: not path.startswith(f"{here}."))  # what is nearer goes first
+    paths.sort(key=lambda path: not path.startswith(f"{here}."))  # nearer sections first
     leaves = {path.rpartition(".")[2]: path for path in reversed(paths)}
     meant = leaves.get(name) or SYNONYMS.get(name)
     if meant is None and nearest(name, error.known) is None:

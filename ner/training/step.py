@@ -1,4 +1,4 @@
-"""One step: the gradient of some sentences, and what the optimiser makes of it."""
+"""A training step: gradients of some sentences, and the update of the optimiser."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class DivergedError(ValueError):
 
 
 class Stepper:
-    """Changes the weights of a network, step by step.
+    """Updates the weights of a network, step by step.
 
     Attributes:
         network: The network.
-        table: The distinct tokens of the sentences it is trained on.
-        optimizer: The optimiser of all weights but those of ``rows``.
-        average: The moving average of the weights, where one is wanted.
+        table: The distinct tokens of the training sentences.
+        optimizer: The optimiser of all weights except those of ``rows``.
+        average: The moving average of the weights, if requested.
         rows: The tables that are optimised row by row.
     """
 
-    PARTS = ("network", "optimizer", "rows", "average")  # of what ``tensors`` gives
+    PARTS = ("network", "optimizer", "rows", "average")  # of ``tensors``
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Stepper:
         by_rows = (
             settings.optimizer in BY_ROWS
             and not settings.weight_decay  # which would move every row
-            and self._device.type == "cpu"  # elsewhere a whole table is quickly done
+            and self._device.type == "cpu"  # elsewhere a whole table is fast
         )
         averages = self.average.weights if self.average else {}
         self.rows = RowTables(network if by_rows else None, averages, shared=processes.count > 1)
@@ -82,13 +82,13 @@ class Stepper:
         self._processes = processes
 
     def take(self, batches: Sequence[Sequence[Indexed]], rate: float) -> float:
-        """Take one step for all sentences of these batches, each weighing the same.
+        """Take one step for all sentences of these batches, equally weighted.
 
         Returns:
             The sum of the sentences' losses before the step, in nats.
 
         Raises:
-            DivergedError: The loss or its gradient is not finite; the weights are as they were.
+            DivergedError: The loss or its gradient is not finite; the weights are unchanged.
         """
         self.network.zero_grad()
         total = self._gradients(batches)
@@ -105,11 +105,11 @@ class Stepper:
         return total
 
     def settle(self) -> None:
-        """Bring the weights, and their average, to where the steps so far have them."""
+        """Apply pending updates to the weights and their average."""
         self.rows.settle()
 
     def _gradients(self, batches: Sequence[Sequence[Indexed]]) -> float:
-        """Give the weights their gradients; the sum of the sentences' losses."""
+        """Compute the gradients, and return the sum of the sentences' losses."""
         count = sum(map(len, batches))
         total = 0.0
         with self.rows.watching():
@@ -125,7 +125,7 @@ class Stepper:
         return self._processes.sum_gradients(dense, tables, total)
 
     def _step(self, rate: float) -> None:
-        """Change weights and average by the gradients."""
+        """Update weights and average from the gradients."""
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         decay = 1.0
@@ -138,7 +138,7 @@ class Stepper:
         self.rows.step(rate, decay)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that steps change, by name, as ``restore`` takes it."""
+        """Return the state by name, for ``restore``."""
         parts: dict[str, Mapping[str, Tensor]] = {
             "network": self.network.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),
@@ -148,7 +148,7 @@ class Stepper:
         return {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
 
     def restore(self, parts: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
-        """Continue from tensors that were saved after this many steps."""
+        """Restore tensors that were saved after this many steps."""
         self.network.load_state_dict(parts["network"])
         restore_optimizer(self.optimizer, parts["optimizer"])
         self.rows.restore(parts["rows"])
@@ -156,7 +156,7 @@ class Stepper:
             self.average.restore(parts["average"], steps)
 
     def _averaged(self) -> dict[str, Tensor]:
-        """The averages of the weights that training changes."""
+        """Return the averages of the trained weights."""
         if self.average is None:
             return {}
         changed = {name for name, p in self.network.named_parameters() if p.requires_grad}
@@ -208,7 +208,7 @@ def cost_table(network: Scorer, costs: Mapping[str, float]) -> Tensor:
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """The states of the random numbers that training draws from."""
+    """Return the states of the random generators used in training."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -216,7 +216,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_random_states(states: Mapping[str, Any], device: torch.device) -> None:
-    """Go on drawing random numbers from states that were written down."""
+    """Restore the states of the random generators."""
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
@@ -224,9 +224,9 @@ def restore_random_states(states: Mapping[str, Any], device: torch.device) -> No
 
 @contextlib.contextmanager
 def autocast_bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """While the block runs, the network computes in bfloat16 where that is safe (autocast).
+    """Compute in bfloat16 where that is safe (autocast) while the block runs.
 
-    The LSTMs of processors that have no bfloat16 for them compute in float32.
+    On processors without bfloat16 support, LSTMs compute in float32.
     """
     with torch.autocast(device.type, torch.bfloat16), contextlib.ExitStack() as hooks:
         if device.type == "cpu" and not _has_bfloat16():
@@ -245,7 +245,7 @@ def _has_bfloat16() -> bool:
 def _float32(
     module: nn.LSTM,
 ) -> tuple[torch.utils.hooks.RemovableHandle, torch.utils.hooks.RemovableHandle]:
-    """Make a module leave autocast while it computes."""
+    """Disable autocast while a module computes."""
     outside = torch.autocast("cpu", enabled=False)
 
     def leave(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
