@@ -169,11 +169,11 @@ class NBestParse:
 
 
 class _Prepared:
-    """What is made of the scores of a CRF, each when it is first asked for.
+    """Values derived from the scores of a CRF, computed on first use.
 
     Args:
         arrays: Transitions, start and end.
-        temperature: What they are divided by.
+        temperature: The divisor of all scores.
         spelling: The tags of spans, ``(5, labels)``.
     """
 
@@ -195,7 +195,7 @@ class _Prepared:
 
     @cached_property
     def joinable(self) -> bool:
-        """Whether spans and outside tokens may follow one another in any order."""
+        """Return whether spans and outside tokens can follow one another in any order."""
         single, first, _, last, _ = self._spelling
         opening = np.unique(np.concatenate(([0], single, first)))
         closing = np.unique(np.concatenate(([0], single, last)))
@@ -350,7 +350,7 @@ class SpanDecoder:
         return listed
 
     def _prepared(self, chain: ChainScores) -> _Prepared:
-        """What is made of the scores of a chain's CRF once, for the same arrays."""
+        """Return the values derived from a chain's CRF, cached by the identity of its arrays."""
         arrays = (chain.transitions, chain.start, chain.end)
         known = self._known
         if known is None or any(a is not b for a, b in zip(arrays, known.arrays, strict=True)):

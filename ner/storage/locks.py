@@ -95,7 +95,7 @@ class RunLock:
 
     @property
     def in_place(self) -> bool:
-        """Whether the lock file still exists, where other processes look for it."""
+        """Return whether the lock file still exists, where other processes look for it."""
         return self._lock is not None and Path(self._lock.lock_file).exists()
 
     def __del__(self) -> None:
