@@ -67,6 +67,23 @@ def make_ner_crf(  # noqa: PLR0913 - one argument for each setting, as spaCy wan
     )
 
 
+@Language.factory(
+    "ner_redact", requires=["doc.ents"], default_config={"replacement": "label", "labels": None}
+)
+def make_redaction(nlp: Language, name: str, replacement: str, labels: list[str] | None) -> Any:
+    """Create the component that sets ``doc._.redacted``, the text without its entities.
+
+    Args:
+        nlp: The pipeline.
+        name: The name of the component.
+        replacement: ``label``, ``mask`` or ``pseudonym``.
+        labels: The labels of the entities to replace; by default all.
+    """
+    from ner.spacy_component.documents import RedactEntities
+
+    return RedactEntities(replacement, labels)
+
+
 def make_bilstm_crf(
     scheme: str = "BIOES",
     embeddings: dict[str, Any] | None = None,

@@ -211,3 +211,31 @@ def test_what_cannot_be_promised_and_bad_records_are_refused(model, tmp_path, ca
     assert "Hopper" not in shown.err + shown.out
     with pytest.raises(TypeError, match="expected a text"):
         ner.load(model).redact(["Ada"])
+
+
+def test_spacy_redacts_the_entities_of_every_component():
+    spacy = pytest.importorskip("spacy")
+    nlp = spacy.blank("en")
+    ruler = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PER", "pattern": "Ada"}, {"label": "LOC", "pattern": "Accra"}])
+    nlp.add_pipe("ner_redact", config={"replacement": "pseudonym"})
+    doc = nlp("Ada met Ada in Accra.")
+    assert doc.text == "Ada met Ada in Accra."
+    assert doc._.redacted == "[PER-1] met [PER-1] in [LOC-1]."
+    assert [(one.start, one.end) for one in doc._.hidden] == [(0, 3), (8, 11), (15, 20)]
+    nlp.remove_pipe("ner_redact")
+    nlp.add_pipe("ner_redact", config={"labels": ["LOC"]})
+    assert nlp("Ada met Ada in Accra.")._.redacted == "Ada met Ada in [LOC]."
+    with pytest.raises(ConfigError, match="must be one of mask"):
+        spacy.blank("en").add_pipe("ner_redact", config={"replacement": "nothing"})
+
+
+def test_a_saved_pipeline_redacts(tmp_path):
+    spacy = pytest.importorskip("spacy")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": "Ada"}])
+    nlp.add_pipe("ner_redact", config={"replacement": "mask"})
+    nlp.to_disk(tmp_path / "pipeline")
+    again = spacy.load(tmp_path / "pipeline")
+    found = [doc._.redacted for doc in again.pipe(["Ada left.", "Bye."])]
+    assert found == [3 * "\N{FULL BLOCK}" + " left.", "Bye."]

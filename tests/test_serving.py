@@ -632,3 +632,26 @@ def test_a_tokenizer_forgets_words_in_time(monkeypatch):
         assert sentence.tokens == (f"w{number}", "Berlin", "!")
     assert len(tokenizer._nlp.vocab.strings) < 2000
     assert tokenizer._nlp is not SpacyTokenizer("xx")._nlp
+
+
+def test_redaction_hides_what_tagging_finds(client):
+    texts = ["Ada Obi  joined\tKestrel Foods.", "Ada Obi left.", "  Lin Ho \U0001f600 left Lima."]
+    records = tag(client, texts=texts, document=True)
+    answer = client.post(
+        "/redact", json={"texts": texts, "document": True, "replacement": "pseudonym"}
+    )
+    assert answer.status_code == 200, answer.text
+    for text, record, own in zip(texts, records, answer.json(), strict=True):
+        places = [(one["start"], one["end"], one["label"]) for one in record["spans"]]
+        assert [(one["start"], one["end"], one["label"]) for one in own["hidden"]] == places
+        parts, at = [], 0
+        for one in own["hidden"]:
+            parts += [text[at : one["start"]], one["replacement"]]
+            at = one["end"]
+        assert own["text"] == "".join([*parts, text[at:]])
+        assert "spans" not in own
+    one = client.post("/redact", json={"text": texts[0]}).json()
+    assert all(hidden["replacement"] == f"[{hidden['label']}]" for hidden in one["hidden"])
+    refused = client.post("/redact", json={"text": "Ada", "replacement": "hash"})
+    assert refused.status_code == 422
+    assert client.post("/tag", json={"text": "Ada", "replacement": "mask"}).status_code == 422

@@ -171,13 +171,18 @@ class Redactor:
             for match in pattern.finditer(text)
             if match.end() > match.start()
         ]
-        parts, hidden, place = [], [], 0
-        for start, end, label, score in joined([*own, *found]):
-            replacement = self.replacer(text[start:end], label)
-            parts += [text[place:start], replacement]
-            hidden.append(Hidden(start, end, label, replacement, score))
-            place = end
-        return Redacted("".join([*parts, text[place:]]), tuple(hidden))
+        return replaced(text, [*own, *found], self.replacer)
+
+
+def replaced(text: str, found: Iterable[Found], replacer: Replacer) -> Redacted:
+    """Replace parts of a text; those that overlap are replaced as one."""
+    parts, hidden, place = [], [], 0
+    for start, end, label, score in joined(found):
+        replacement = replacer(text[start:end], label)
+        parts += [text[place:start], replacement]
+        hidden.append(Hidden(start, end, label, replacement, score))
+        place = end
+    return Redacted("".join([*parts, text[place:]]), tuple(hidden))
 
 
 def joined(found: Iterable[Found]) -> list[Found]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -17,9 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from ner import __version__
+from ner.redaction import Replacer, replaced
 from ner.serving.middleware import CONTENT_TYPE, GONE, JSON, Backpressure, Metrics, Middleware, left
 from ner.serving.page import page, reference
-from ner.serving.request import Limits, RefusedError, TagBody, read
+from ner.serving.request import Limits, RedactBody, RefusedError, TagBody, read
 from ner.serving.workers import Batcher, SpacyWorker
 from ner.streaming.tokenizers import (
     BUILTIN,
@@ -54,6 +55,23 @@ class Record(BaseModel):
     text: str
     tokens: list[str]
     spans: list[SpanRecord]
+
+
+class HiddenRecord(BaseModel):
+    """A part of a text that was replaced."""
+
+    start: int
+    end: int
+    label: str
+    replacement: str
+    score: float | None
+
+
+class RedactedRecord(BaseModel):
+    """A text without its entities; characters are those of the original text."""
+
+    text: str
+    hidden: list[HiddenRecord]
 
 
 class ErrorResponse(BaseModel):
@@ -117,8 +135,8 @@ class Service:
             await asyncio.to_thread(self.spacy.close)
             await asyncio.to_thread(self.batcher.close, LAST)
 
-    async def tag(self, request: Request) -> Response:
-        """Tag a request and return its records.
+    async def tag(self, request: Request, kind: type[TagBody] = TagBody) -> Response:
+        """Tag or redact a request and return its records.
 
         Raises:
             RefusedError: The request is refused.
@@ -127,8 +145,10 @@ class Service:
         with self.backpressure.one():
             async with self.backpressure.body(request) as body:
                 loop = asyncio.get_running_loop()
-                asked = await loop.run_in_executor(self.reading, read, body, self.limits)
+                asked = await loop.run_in_executor(self.reading, read, body, self.limits, kind)
                 records = await self._records(request, asked)
+                if isinstance(asked, RedactBody):
+                    records = await loop.run_in_executor(self.reading, _redacted, asked, records)
         self.metrics.answered(perf_counter() - began)
         content = b"[" + b", ".join(records) + b"]" if asked.many else records[0]
         return Response(content, media_type=JSON)
@@ -189,6 +209,19 @@ class Service:
         }
 
 
+def _redacted(asked: RedactBody, records: Iterable[bytes]) -> list[bytes]:
+    """Replace the entities of records; pseudonyms are those of a document."""
+    replacer, made = Replacer(asked.replacement), []
+    for record in map(json.loads, records):
+        if not asked.document:
+            replacer.new_document()
+        found = [(one["start"], one["end"], one["label"], one["score"]) for one in record["spans"]]
+        redacted = replaced(record["text"], found, replacer)
+        said = {"text": redacted.text, "hidden": [asdict(one) for one in redacted.hidden]}
+        made.append(json.dumps(said, ensure_ascii=False).encode())
+    return made
+
+
 def application(
     tagger: Tagger | ExportedTagger,
     *,
@@ -229,10 +262,9 @@ def application(
 
 
 def _add_tagging(app: FastAPI, service: Service) -> None:
-    body = {
-        "required": True,
-        "content": {JSON: {"schema": TagBody.model_json_schema()}},
-    }
+    def body(kind: type[TagBody]) -> dict[str, Any]:
+        content = {JSON: {"schema": kind.model_json_schema()}}
+        return {"requestBody": {"required": True, "content": content}}
 
     @app.post(
         "/tag",
@@ -240,10 +272,21 @@ def _add_tagging(app: FastAPI, service: Service) -> None:
         response_model=Record | list[Record],
         response_description="a record, or a list of records for `texts` and `sentences`",
         responses=REFUSALS,
-        openapi_extra={"requestBody": body},
+        openapi_extra=body(TagBody),
     )
     async def tag(request: Request) -> Response:
         return await service.tag(request)
+
+    @app.post(
+        "/redact",
+        summary="Replace entities",
+        response_model=RedactedRecord | list[RedactedRecord],
+        response_description="a redacted text, or a list of them",
+        responses=REFUSALS,
+        openapi_extra=body(RedactBody),
+    )
+    async def redact(request: Request) -> Response:
+        return await service.tag(request, RedactBody)
 
 
 def _add_information(app: FastAPI, service: Service) -> None:
@@ -294,5 +337,8 @@ async def _not_served(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "it handles no other error"
     message = str(error.detail)
     if error.status_code == 404:
-        message = "use POST /tag, or GET /, /docs, /health, /metrics, /model, /openapi.json"
+        message = (
+            "the paths are POST /tag and /redact, and GET /, /docs, /health, /metrics, /model, "
+            "/openapi.json"
+        )
     return _answer(error.status_code, message, dict(error.headers or {}))

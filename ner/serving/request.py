@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -150,14 +150,22 @@ class TagBody(BaseModel):
         return given if self.many else [given]
 
 
-def read(body: bytes, limits: Limits) -> TagBody:
+class RedactBody(TagBody):
+    """Something to redact."""
+
+    replacement: Literal["label", "mask", "pseudonym"] = Field(
+        default="label", description="what stands in place of an entity"
+    )
+
+
+def read(body: bytes, limits: Limits, kind: type[TagBody] = TagBody) -> TagBody:
     """Parse the body of a request.
 
     Raises:
         RefusedError: The body is invalid, or exceeds a limit.
     """
     try:
-        asked = TagBody.model_validate_json(body)
+        asked = kind.model_validate_json(body)
     except ValidationError as error:
         raise RefusedError(*_complaint(error)) from None
     given = sorted(asked.model_fields_set.intersection((*ONE, *MANY)))

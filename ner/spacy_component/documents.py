@@ -14,6 +14,7 @@ from spacy.training import Example
 from spacy.training.iob_utils import tags_to_entities
 from spacy.vocab import Vocab
 
+from ner.redaction import Replacer, replaced
 from ner.sentence import Document, Sentence, Span, SpanWithAlternatives
 
 ALTERNATIVES = "ner_crf.alternatives"  # part of the keys of user_data
@@ -226,6 +227,9 @@ if not DocSpan.has_extension("score"):
     DocSpan.set_extension("score", default=None)
 if not DocSpan.has_extension("alternatives"):
     DocSpan.set_extension("alternatives", getter=_alternatives, setter=_set_alternatives)
+if not Doc.has_extension("redacted"):
+    Doc.set_extension("redacted", default=None)
+    Doc.set_extension("hidden", default=())
 
 
 def gold(example: Example, parts: Sequence[DocSentence]) -> list[DocSentence]:
@@ -305,3 +309,34 @@ def _annotated(
 def _known(sentence: Sentence, spans: Sequence[Span], free: NDArray[np.bool_]) -> Sentence:
     unknown = frozenset(np.flatnonzero(free).tolist())
     return replace(sentence, spans=tuple(spans), unknown=unknown)
+
+
+class RedactEntities:
+    """The component ``ner_redact``: sets ``doc._.redacted`` and ``doc._.hidden``.
+
+    The first is the text of the document with its entities replaced, whichever component set
+    them; the second is what was replaced, a tuple of `ner.redaction.Hidden`.
+
+    Args:
+        replacement: ``label``, ``mask`` or ``pseudonym``.
+        labels: The labels of the entities to replace; by default all.
+
+    Raises:
+        ConfigError: There is no such replacement.
+    """
+
+    def __init__(self, replacement: str, labels: Sequence[str] | None = None) -> None:
+        Replacer(replacement)  # an unknown one fails at once
+        self.replacement = replacement
+        self.only = None if labels is None else frozenset(labels)
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Redact a document; its tokens and entities stay as they are."""
+        found = [
+            (entity.start_char, entity.end_char, entity.label_, entity._.score)
+            for entity in doc.ents
+            if self.only is None or entity.label_ in self.only
+        ]
+        redacted = replaced(doc.text, found, Replacer(self.replacement))
+        doc._.redacted, doc._.hidden = redacted.text, redacted.hidden
+        return doc
