@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ner.embeddings import EMBEDDINGS, Embedding, TypeEmbedding
 from ner.encoder import Encoder
-from ner.errors import ConfigError
+from ner.errors import ConfigError, ModelError
 from ner.options import instantiate, lookup
 from ner.storage.manifest import Manifest
 
@@ -64,6 +64,9 @@ class Pretrained:
         description = MANIFEST.read(folder)
         network = description.get("network") or {"embeddings": {}, "encoder": {}}
         weights = load_file(folder / WEIGHTS) if WEIGHTS in description["files"] else {}
+        for name, weight in weights.items():
+            if not torch.isfinite(weight).all():
+                raise ModelError(f"{folder}: the weights {name} contain NaN or infinity")
         return cls(folder, network["embeddings"], network["encoder"], weights)
 
     def recipe(self) -> dict[str, Any]:
@@ -75,18 +78,22 @@ class Pretrained:
 
         Raises:
             ConfigError: The two are not alike.
+            ModelError: The description does not fit the weights.
         """
         if name == PART or name not in self.embeddings:
             return part
         own = dict(self.embeddings[name])
         kind = lookup(EMBEDDINGS, own.pop("kind"), of="embedding")
-        old = instantiate(kind, own, of=f"embedding {name!r} of {self.path}")
         prefix = f"embeddings.{name}."
         state = {
             key.removeprefix(prefix): weight
             for key, weight in self.weights.items()
             if key.startswith(prefix)
         }
+        largest = sum(weight.numel() for weight in state.values())
+        if any(isinstance(value, int) and value > largest for value in own.values()):
+            raise ModelError(f"{self.path}: the settings of {name} do not fit its weights")
+        old = instantiate(kind, own, of=f"embedding {name!r} of {self.path}")
         try:
             old.load_state_dict(state)
             if not isinstance(part, TypeEmbedding):

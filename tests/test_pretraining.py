@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from ner.errors import ConfigError, ModelError
 from ner.export import write
 from ner.network import build
 from ner.pretrained import DESCRIPTION, PART, Pretrained
-from ner.pretraining.run import Pretraining
+from ner.pretraining.run import TRIED, Pretraining
 from ner.pretraining.settings import PretrainingSettings
 from ner.pretraining.text import NumberedText, documents, write_numbers
 from ner.pretraining.vectors import POSITIONS, Words, word_classes, word_vectors
@@ -315,6 +316,21 @@ def test_damage_and_other_directories_are_one_line(pretrained, tmp_path):
     (tmp_path / "tagger.json").write_text("{}")
     with pytest.raises(ConfigError, match="is a tagger; start from it with --init-from"):
         Pretrained.load(tmp_path)
+
+
+def test_a_budget_bounds_the_steps(text, tmp_path):
+    settings = PretrainingSettings(**TINY)
+    run = Pretraining([str(text)], tmp_path / "own", settings=settings, model=SMALL)
+    assert run.run(budget=1e-6)["steps"] == TRIED + 1
+
+
+def test_settings_that_would_fill_the_memory_are_refused(pretrained):
+    start = Pretrained.load(pretrained)
+    huge = {**start.embeddings, "words": {**start.embeddings["words"], "width": 10**12}}
+    hostile = replace(start, embeddings=huge)
+    part = WordEmbedding(["a"], width=16)
+    with pytest.raises(ModelError, match="settings of words do not fit its weights"):
+        hostile.joined("words", part)
 
 
 def test_from_a_text_to_a_tagger(text, tmp_path, monkeypatch, capsys):
