@@ -1,4 +1,4 @@
-"""The tensors of several sentences, and which sentences go together."""
+"""The tensors of several sentences, and the grouping of sentences into batches."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Batch:
     """The input of a network, padded to the longest sentence.
 
     Attributes:
-        types: What each type embedding reads, one row per distinct token, ``(types, ...)`` each.
-        rows: Which of those rows each token is, ``(batch, length)``; 0 at padding.
-        contexts: What each context embedding reads, ``(batch, length, ...)`` each.
-        lengths: Tokens per sentence, ``(batch,)``.
-        tags: The tag of each token, ``(batch, length)``, where the sentences are annotated.
-        candidates: Which tags each token may carry, ``(batch, length, tags)``, where some
-            sentence is annotated only in part.
+        types: The input of each type embedding, one row per distinct token, ``(types, ...)`` each.
+        rows: The row of each token, ``(batch, length)``; 0 at padding.
+        contexts: The input of each context embedding, ``(batch, length, ...)`` each.
+        lengths: The number of tokens per sentence, ``(batch,)``.
+        tags: The tag of each token, ``(batch, length)``, if the sentences are annotated.
+        candidates: The tags each token may have, ``(batch, length, tags)``, if the annotation is
+            partial.
     """
 
     types: tuple[Tensors, ...]
@@ -38,7 +38,7 @@ class Batch:
     candidates: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """Return the batch on another device."""
 
         def move(tensors: Tensors) -> Tensors:
             return tuple(tensor.to(device, non_blocking=True) for tensor in tensors)
@@ -54,10 +54,7 @@ class Batch:
 
 
 def pad(rows: Sequence[NDArray[np.int64]], length: int) -> Tensor:
-    """Arrays ``(tokens, ...)`` of several sentences as one tensor ``(batch, length, ...)``.
-
-    What is beyond a sentence's end is 0.
-    """
+    """Return arrays ``(tokens, ...)`` as one tensor ``(batch, length, ...)``, padded with 0."""
     tail = rows[0].shape[1:]
     padded = np.zeros((len(rows), length, *tail), dtype=rows[0].dtype)
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
@@ -80,14 +77,15 @@ def group_by_length(
     noise: float = 0.0,
     seed: int | None = None,
 ) -> list[list[int]]:
-    """Which sentences share a batch: those of like length, so that little is padding.
+    """Group sentences of similar length into batches, so that there is little padding.
 
     Args:
-        lengths: Tokens per sentence.
-        sentences: The most sentences of a batch.
-        tokens: The most tokens of a batch, padding counted; a longer sentence is alone.
-        noise: Sentences are sorted by their length plus a random number up to this many tokens.
-        seed: Of the noise and of the order of the batches; ``None`` keeps the order by length.
+        lengths: The number of tokens of each sentence.
+        sentences: The maximum number of sentences per batch.
+        tokens: The maximum number of tokens per batch, including padding; a longer sentence has a
+            batch of its own.
+        noise: Sentences are sorted by length plus a random number up to this many tokens.
+        seed: The random seed of the noise and the order of batches; ``None`` for order by length.
 
     Returns:
         The numbers of the sentences of each batch; every sentence is in exactly one.

@@ -1,7 +1,7 @@
-"""Settings from YAML, whether in a file or on the command line.
+"""Settings from YAML, in a file or on the command line.
 
-YAML is read by the rules of its version 1.2, which are what people expect: ``1e-3`` is a number,
-``NO`` and ``on`` are text, a key that stands twice is an error; no tag constructs an object.
+YAML is read by the rules of version 1.2, which are what people expect: ``1e-3`` is a number, ``NO``
+and ``on`` are text, a repeated key is an error. No tag constructs an object.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise ConfigError("aliases (*name) are not read; write the value out")
+            raise ConfigError("aliases (*name) are not supported; write out the value")
         depth = getattr(self, "_depth", 0)
         if depth > DEEPEST:
             raise ConfigError(f"settings are nested more than {DEEPEST} deep")
@@ -39,20 +39,20 @@ class _Loader(yaml.SafeLoader):
         for key_node, value_node in node.value:
             key, line = key_node.value, f"line {key_node.start_mark.line + 1}"
             if not isinstance(key, str):
-                raise ConfigError(f"{line}: a name must be text")
+                raise ConfigError(f"{line}: a key must be text")
             if key in seen:
-                raise ConfigError(f"{line}: {key!r} is there twice")
+                raise ConfigError(f"{line}: {key!r} is repeated")
             if key_node.start_mark.column and _is_comment(value_node):
                 raise ConfigError(
-                    f"{line}: {key!r} has no value but a comment; put text with a # in quotes, "
-                    "or write null"
+                    f"{line}: {key!r} has only a comment as value; put text with a # in quotes, or "
+                    "write null"
                 )
             seen.add(key)
         return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
 
 
 def _is_comment(node: Any) -> bool:
-    """Return whether all that stands in place of a value is a comment, as in ``prefix: # ``."""
+    """Return whether there is only a comment in place of a value, as in ``prefix: # ``."""
     mark = node.start_mark
     return node.value == "" and bool(re.match(r"[ \t]+#", mark.buffer[mark.pointer :]))
 
@@ -75,10 +75,10 @@ for _tag, _pattern, _first in (
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a file of settings.
+    """Read a configuration file.
 
     Raises:
-        ConfigError: It is not YAML, or holds anything but plain settings.
+        ConfigError: The file is not YAML, or contains anything but plain settings.
         OSError: The file cannot be read.
     """
     try:
@@ -89,12 +89,12 @@ def load(path: Path) -> dict[str, Any]:
         return parse(text)
     except ConfigError as error:
         other = path.suffix.lower() not in (".yaml", ".yml")  # a corpus, most likely
-        hint = "; expected a file of settings in YAML" if other else ""
+        hint = "; expected a configuration in YAML" if other else ""
         raise ConfigError(f"{path}: {error}{hint}") from None
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Settings from YAML text.
+    """Read settings from YAML text.
 
     Raises:
         ConfigError: As for ``load``.
@@ -108,7 +108,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def override(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """Settings with ``KEY=VALUE`` assignments made, keys dotted: ``model.encoder.width=128``.
+    """Return settings after ``KEY=VALUE`` assignments, such as ``model.encoder.width=128``.
 
     Raises:
         ConfigError: An assignment has no ``=``, or its parent is not a section.
@@ -123,10 +123,10 @@ def override(settings: Mapping[str, Any], assignments: Iterable[str]) -> dict[st
 
 
 def read_assignments(given: Iterable[str], *, option: str) -> Iterator[tuple[str, Any]]:
-    """The names and values of ``KEY=VALUE`` arguments of a command line option.
+    """Yield the names and values of ``KEY=VALUE`` arguments of a command line option.
 
-    A value is YAML. One of which YAML would drop something, as it does of ``-``, ``~``, nothing,
-    or anything that holds a comment, is text: to unset a setting, write ``null``.
+    Values are YAML, except those of which YAML would drop something: ``-``, ``~``, nothing, or
+    anything with a comment are text. To unset a setting, write ``null``.
 
     Raises:
         ConfigError: An argument is not of that form.
@@ -141,12 +141,12 @@ def read_assignments(given: Iterable[str], *, option: str) -> Iterator[tuple[str
             raise ConfigError(f"{option} {one}: {error}") from None
 
 
-# Begins a value with a block, anchor, alias, tag or directive, which no argument wants to hold.
+# Values that start a block, anchor, alias, tag or directive, which no argument needs.
 _STRUCTURE = re.compile(r"\s*([-?:](\s|$)|[|>&!*%@`])")
 
 
 def _is_swallowed(text: str) -> bool:
-    """Return whether YAML would make less of a value than what was written."""
+    """Return whether YAML would drop something of a value."""
     if text.strip() in ("", "~") or _STRUCTURE.match(text):
         return True
     if "#" not in text:
@@ -154,12 +154,12 @@ def _is_swallowed(text: str) -> bool:
     try:
         node = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError):
-        return False  # which the parser says better
+        return False  # the parser reports it better
     return node is None or bool(text[node.end_mark.index :].strip())
 
 
 def assign(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Settings with one changed, its key dotted: ``model.encoder.width``.
+    """Return settings with one changed, by its dotted key: ``model.encoder.width``.
 
     Raises:
         ConfigError: The parent of the key is not a section.
@@ -171,14 +171,14 @@ def assign(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
         if inner.get(name) is None:
             inner[name] = {}
         if not isinstance(inner[name], dict):
-            raise ConfigError(f"{name} holds no settings")
+            raise ConfigError(f"{name} is not a section")
         inner = inner[name]
     inner[last] = value
     return changed
 
 
 def dump(settings: Mapping[str, Any]) -> str:
-    """Settings as YAML text that ``parse`` reads back."""
+    """Return settings as YAML text, which ``parse`` reads."""
     text: str = yaml.dump(
         dict(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None
     )
@@ -186,7 +186,7 @@ def dump(settings: Mapping[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what ``_Loader`` reads."""
+    """Writes YAML for ``_Loader``."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
@@ -203,7 +203,7 @@ def _copied(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse_value(text: str) -> Any:
     if len(text) > LARGEST:
-        raise ConfigError(f"settings of more than {LARGEST:,} characters are not read")
+        raise ConfigError(f"settings have more than {LARGEST:,} characters")
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

@@ -1,4 +1,4 @@
-"""The BiLSTM that reads each token in the light of its sentence."""
+"""The BiLSTM, which encodes each token in the context of its sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-DEEPEST = 32  # more layers than anybody stacks: a model file cannot make us build a billion
+DEEPEST = 32  # a limit on layers, so that a model file cannot request a billion
 
 
 class Encoder(nn.Module):
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         self.backwards = nn.ModuleList(_lstm(read, width) for read in widths if bidirectional)
 
     def settings(self) -> dict[str, Any]:
-        """The settings that make this encoder again."""
+        """Return the settings that rebuild this encoder."""
         return {
             "width": self.width,
             "layers": len(self.forwards),
@@ -64,15 +64,15 @@ class Encoder(nn.Module):
         }
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """Each token in the light of its sentence.
+        """Encode each token in the context of its sentence.
 
         Args:
             vectors: ``(batch, length, input_width)``.
             lengths: ``(batch,)``.
 
         Returns:
-            ``(batch, length, output_width)``: forward states, then backward states; beyond a
-            sentence's end of no meaning.
+            ``(batch, length, output_width)``: forward states, then backward states; meaningless at
+            padding.
         """
         states: Tensor = self.dropout(vectors)
         reverse = reversal(lengths, vectors.shape[1]) if self.bidirectional else None
@@ -85,10 +85,10 @@ class Encoder(nn.Module):
         return states
 
     def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """The final states of each sentence: what a many-to-one use of the encoder reads.
+        """Return the final states of each sentence, for many-to-one uses of the encoder.
 
         Args:
-            states: ``(batch, length, output_width)``, what ``forward`` gave.
+            states: The output of ``forward``, ``(batch, length, output_width)``.
             lengths: ``(batch,)``.
 
         Returns:
@@ -109,7 +109,7 @@ class LockedDropout(nn.Module):
         self.share = share
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Vectors ``(batch, length, width)`` with some of their width set to 0 in training."""
+        """Return vectors ``(batch, length, width)``, in training with some columns set to 0."""
         if not self.training or self.share == 0.0:
             return vectors
         mask = vectors.new_empty(vectors.shape[0], 1, vectors.shape[2])
@@ -118,7 +118,7 @@ class LockedDropout(nn.Module):
 
 
 def reversal(lengths: Tensor, length: int) -> Tensor:
-    """Return the index of each position once sentences are reversed within their lengths.
+    """Return the index of each position after reversing sentences within their lengths.
 
     Returns:
         ``(batch, length)``: ``lengths - 1 - position`` at tokens, the position itself at padding.
@@ -129,7 +129,7 @@ def reversal(lengths: Tensor, length: int) -> Tensor:
 
 
 def _reorder(vectors: Tensor, order: Tensor) -> Tensor:
-    """The positions of each sentence in another order, ``(batch, length, width)``."""
+    """Reorder the positions of each sentence, ``(batch, length, width)``."""
     batch, length, width = vectors.shape
     first = torch.arange(batch, device=order.device).unsqueeze(1) * length
     flat = vectors.reshape(batch * length, width).index_select(0, (order + first).view(-1))
@@ -137,7 +137,7 @@ def _reorder(vectors: Tensor, order: Tensor) -> Tensor:
 
 
 def _lstm(input_width: int, width: int) -> nn.LSTM:
-    """One direction of one layer, with forget gates that begin open (Jozefowicz et al. 2015)."""
+    """Return one direction of a layer, its forget gates initially open (Jozefowicz et al. 2015)."""
     lstm = nn.LSTM(input_width, width, batch_first=True)
     weights = dict(lstm.named_parameters())
     nn.init.xavier_uniform_(weights["weight_ih_l0"])

@@ -1,4 +1,4 @@
-"""The errors and warnings of our own: values, whose text is made when they are shown."""
+"""The errors and warnings of ner: values whose text is made only when they are shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ UNREADABLE, BAD_LINE, BAD_TAG = "unreadable", "bad-line", "bad-tag"  # kinds of 
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used; the message says which, and what would do.
+    """An invalid setting; the message says which, and what is valid.
 
     Attributes:
         message: What is wrong, without the key.
@@ -23,7 +23,7 @@ class ConfigError(ValueError):
 
 
 class ModelError(ValueError):
-    """A model directory that cannot be used; the message says why and what to do."""
+    """An invalid model directory; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Fault:
     """Something wrong at one place of a file.
 
     Attributes:
-        path: What the file is called; empty where there is none, as when sentences are written.
-        line: The line, counted from 1; 0 where the whole file is meant.
-        kind: What kind of fault: a key of ``ner.checks.KINDS``.
-        message: What is wrong, and what to do; without the place.
+        path: The name of the file; empty without a file, as when sentences are written.
+        line: The line, from 1; 0 for the whole file.
+        kind: The kind of fault: a key of ``ner.checks.KINDS``.
+        message: What is wrong and what to do, without the place.
     """
 
     path: str
@@ -48,11 +48,11 @@ class Fault:
 
 
 class DataError(ValueError):
-    """A file does not hold what it should.
+    """The content of a file is invalid.
 
     Args:
-        faults: What is wrong, in order; a text is a fault that has no place.
-        more: How many further bad lines of each file are counted and not listed.
+        faults: The faults, in order; a string is a fault without a place.
+        more: The number of further malformed lines of each file, which are not listed.
 
     Attributes:
         faults: As above.
@@ -68,12 +68,12 @@ class DataError(ValueError):
 
     @classmethod
     def of(cls, path: str, message: str) -> DataError:
-        """An error about a file as a whole."""
+        """Return an error about a whole file."""
         return cls(Fault(path, 0, UNREADABLE, message))
 
     @classmethod
     def merged(cls, errors: Iterable[DataError]) -> DataError:
-        """One error that tells of several files."""
+        """Return one error for several files."""
         faults: list[Fault] = []
         more: dict[str, int] = {}
         for error in errors:
@@ -82,7 +82,7 @@ class DataError(ValueError):
         return cls(*faults, more=more)
 
     def renamed(self, before: str, after: str) -> DataError:
-        """The same error about a file that users know by another name."""
+        """Return the same error with another name of the file."""
 
         def name(path: str) -> str:
             return after if path == before else path
@@ -95,18 +95,15 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """A file was read, but something in it had to be repaired or left out.
+    """Something in a file was repaired or skipped.
 
     Args:
-        message: What, without the name of the file.
-        path: What the file is called; empty where the message is about no file.
-        kind: What kind of remark: a key of ``ner.checks.KINDS``.
-        line: The line it is about, counted from 1; 0 where it is about all of the file.
-        count: How many places of the file it is about.
-        faults: The first of these places, each with a line of its own in the text.
-
-    Attributes:
-        message: As above, and so the others.
+        message: The message, without the name of the file.
+        path: The name of the file; empty without a file.
+        kind: The kind of remark: a key of ``ner.checks.KINDS``.
+        line: The line, from 1; 0 for the whole file.
+        count: The number of places in the file.
+        faults: The first of these places, each on its own line of the text.
     """
 
     def __init__(
@@ -134,7 +131,7 @@ class DataWarning(UserWarning):
 def _lines(
     faults: Iterable[Fault], more: Mapping[str, int], what: str = " bad line"
 ) -> Iterator[str]:
-    """The lines of a message; after those of a file, how many it has besides."""
+    """Yield the lines of a message, with the number of further ones after those of a file."""
     for path, group in groupby(faults, lambda one: one.path):
         yield from map(str, group)
         if left := more.get(path, 0):

@@ -1,7 +1,7 @@
-"""Options checked against the signature of what takes them, wherever they come from.
+"""Options checked against the signature of the part that takes them.
 
-A file of settings, ``--set``, ``--reader``, ``--writer`` and keyword arguments in Python all pass
-here, so that the same mistake gives the same message.
+Configuration files, ``--set``, ``--reader``, ``--writer`` and keyword arguments in Python are all
+checked here, so that the same mistake gives the same message.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from ner.errors import ConfigError
 
 Part = TypeVar("Part")
-MOST = (1 << 63) - 1  # as a whole number, which torch and numpy keep in 64 bits
+MOST = (1 << 63) - 1  # the largest whole number, since torch and numpy use 64 bits
 SHOWN = 100  # characters of a value in a message
 
 
 class UnknownOptionError(ConfigError):
-    """An option that nothing takes.
+    """An unknown option.
 
     Attributes:
-        of: What it was given to: ``model.encoder``.
-        name: Its name.
-        known: The names that are taken there.
+        of: The part it was given to: ``model.encoder``.
+        name: The name of the option.
+        known: The names of the options of that part.
     """
 
     def __init__(self, of: str, name: str, known: Iterable[str], *, kind: str = "setting") -> None:
@@ -40,7 +40,7 @@ class UnknownOptionError(ConfigError):
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, or else all of them."""
+    """Return the end of a message about an unknown name: the nearest known one, or else all."""
     choices = list(known)
     near = nearest(str(name), choices)
     if near is not None:
@@ -49,7 +49,7 @@ def suggestion(name: object, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name that is spelt most like another, or that it abbreviates, if there is one."""
+    """Return the known name with the most similar spelling, or that it abbreviates, if any."""
     choices = list(known)
     near = get_close_matches(name, choices, n=1, cutoff=cutoff)
     longer = [one for one in choices if len(name) > 2 and one.startswith(name)]
@@ -57,10 +57,10 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
 
 
 def lookup(shelf: Mapping[str, Part], name: object, *, of: str) -> Part:
-    """Take a part off its shelf by name.
+    """Return a part of a shelf by name.
 
     Raises:
-        ConfigError: No part has that name.
+        ConfigError: The name is unknown.
     """
     if not isinstance(name, str) or name not in shelf:
         raise ConfigError(f"no {of} is called {name!r}{suggestion(name, shelf)}")
@@ -68,16 +68,16 @@ def lookup(shelf: Mapping[str, Part], name: object, *, of: str) -> Part:
 
 
 def instantiate(make: Callable[..., Part], settings: Any, *arguments: Any, of: str) -> Part:
-    """Call what makes a part with settings, having checked them against its signature.
+    """Create a part from settings, which are checked against its signature.
 
     Args:
-        make: A class or function; its keyword arguments are the settings it takes.
-        settings: A mapping of names to values, or ``None`` for none.
-        *arguments: What it is given before them.
-        of: What the settings belong to, for messages: ``model.encoder``.
+        make: A class or function; its keyword arguments are the settings.
+        settings: A mapping of names to values, or ``None``.
+        *arguments: The positional arguments before the settings.
+        of: The name of the part in messages: ``model.encoder``.
 
     Raises:
-        ConfigError: A setting is unknown, of the wrong type, missing, or of an impossible value.
+        ConfigError: A setting is unknown or missing, or has the wrong type or an invalid value.
     """
     given = check_all(settings, parameters_of(make, len(arguments)), of=of)
     try:
@@ -91,7 +91,7 @@ def instantiate(make: Callable[..., Part], settings: Any, *arguments: Any, of: s
 
 
 def parameters_of(make: Callable[..., Any], skipped: int = 0) -> dict[str, tuple[Any, bool]]:
-    """The settings that a part takes: their types, and whether they must be given."""
+    """Return the settings of a part: their types, and whether they are required."""
     plain = inspect.isclass(make) and not is_dataclass(make)  # whose fields may be inherited
     hints = get_type_hints(make.__init__ if plain else make)
     parameters = list(inspect.signature(make).parameters.values())[skipped:]
@@ -105,10 +105,10 @@ def parameters_of(make: Callable[..., Any], skipped: int = 0) -> dict[str, tuple
 def check_all(
     settings: Any, known: Mapping[str, tuple[Any, bool]], *, of: str
 ) -> Mapping[str, Any]:
-    """The settings, once each is known, of the right type, and none is missing.
+    """Return settings after checking their names and types, and that none is missing.
 
     Raises:
-        ConfigError: They are not such.
+        ConfigError: A setting is unknown or missing, or has the wrong type.
     """
     given = {} if settings is None else settings
     if not isinstance(given, Mapping):
@@ -124,10 +124,10 @@ def check_all(
 
 
 def check_options(given: Mapping[str, Any], known: Mapping[str, tuple[Any, bool]], of: str) -> None:
-    """Refuse options that a reader or writer does not take, or not with such values.
+    """Check the names and types of the options of a reader or writer.
 
     Raises:
-        ConfigError: There is one.
+        ConfigError: An option is unknown or has the wrong type.
     """
     for option, value in given.items():
         if option not in known:
@@ -136,20 +136,20 @@ def check_options(given: Mapping[str, Any], known: Mapping[str, tuple[Any, bool]
 
 
 def check(value: Any, wanted: Any, name: str) -> None:
-    """Refuse a value that is not of the wanted type.
+    """Check the type of a value.
 
     Raises:
-        ConfigError: It is not; the message names the setting, what it wants and what it got.
+        ConfigError: The type is wrong; the message names the setting, its type and the value.
     """
     if not _fits(value, wanted):
         got = repr(value)
         shown = "" if value is None else f" {got if len(got) <= SHOWN else got[:SHOWN] + '...'}"
         message = f"{name} wants {_describe(wanted)}, got {kind_of(value)}{shown}"
         if isinstance(value, int | float) and _fits("", wanted):
-            message += f'; in quotes it is text: "{str(value).lower()}"'
+            message += f'; quote it to make it text: "{str(value).lower()}"'
         raise ConfigError(message)
     if isinstance(value, int) and abs(value) > MOST:
-        raise ConfigError(f"{name} must be a number that 64 bits hold, got one far larger")
+        raise ConfigError(f"{name} must fit in 64 bits")
 
 
 def _fits(value: Any, wanted: Any) -> bool:
@@ -175,7 +175,7 @@ def _fits(value: Any, wanted: Any) -> bool:
 
 
 def _tellers(value: Sequence[Any], inner: tuple[Any, ...]) -> Iterable[Any]:
-    """The items that tell whether all fit: of scalars one of each type, for lists may be long."""
+    """Return the items to check: of scalars one of each type, since lists may be long."""
     if inner and inner[0] in (int, float, bool, str):
         return {type(item): item for item in value}.values()
     return value

@@ -1,8 +1,8 @@
-"""Tagging schemes: how the spans of a sentence are written as one tag per token.
+"""Tagging schemes, which write the spans of a sentence as one tag per token.
 
-A scheme is a table that says, of each tag prefix, whether its token opens a span and whether
-it closes one. Writing tags, reading them, and knowing which tag may follow which all come
-from that table, so a new scheme is a new row in ``SCHEMES``.
+A scheme is a table that says for each tag prefix whether its token opens or closes a span. Writing
+and reading tags, and the legal tag sequences, all follow from that table, so a new scheme is a new
+row in ``SCHEMES``.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from unicodedata import category
 from ner.sentence import Span
 
 OUTSIDE = "O"
-REMEMBERED = 10_000  # tags whose meaning a scheme keeps, and spans
+REMEMBERED = 10_000  # the number of cached tags, and of cached spans, per scheme
 _PREFIXED = re.compile("[BIESMLU]-")
-UNTYPED = "_"  # the label of entities in a file that says only B, I and O
+UNTYPED = "_"  # the label of entities in a file with tags B, I and O only
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """The role of a prefix; fields are ``None`` where the prefix leaves them open."""
+    """The role of a prefix: whether it opens or closes a span (``None`` if it may do either)."""
 
     opens: bool | None
     closes: bool | None
@@ -37,30 +37,30 @@ class Scheme:
     """One way to write spans as tags.
 
     Attributes:
-        name: What the scheme is called.
-        roles: What each prefix says of its token.
+        name: The name of the scheme.
+        roles: The role of each prefix.
     """
 
     name: str
     roles: Mapping[str, Role]
     _read: dict[str, tuple[Role, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
-    )  # tags that have been read: a corpus has few, each many times
+    )  # cached tags: a corpus has few distinct ones
     _made: dict[tuple[int, int, str], Span] = field(
         default_factory=dict, init=False, repr=False, compare=False
-    )  # spans that have been made: sentences share them
+    )  # cached spans, which sentences share
 
     def tags(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """Every tag of the scheme for these labels, ``O`` first.
+        """Return all tags of the scheme for these labels, ``O`` first.
 
         Raises:
-            TypeError: The labels are a text.
+            TypeError: The labels are a string.
         """
         _refuse_text(labels, "a list of labels")
         return (OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in self.roles))
 
     def encode(self, spans: Iterable[Span], length: int) -> tuple[str, ...]:
-        """Write spans as the tags of a sentence of that length.
+        """Return the tags of a sentence of that length with these spans.
 
         Raises:
             ValueError: A span ends beyond the sentence, or two spans overlap.
@@ -77,11 +77,11 @@ class Scheme:
         return self._spell(tags)
 
     def decode(self, tags: Sequence[str]) -> tuple[Span, ...]:
-        """Read the spans out of tags, repairing ill-formed sequences as ``conlleval`` does.
+        """Return the spans of tags, repairing ill-formed sequences as ``conlleval`` does.
 
         Raises:
             ValueError: A tag is not valid in the scheme.
-            TypeError: The tags are a text.
+            TypeError: The tags are a string.
         """
         _refuse_text(tags, "a tag for each token")
         if tags.count(OUTSIDE) == len(tags):
@@ -114,19 +114,19 @@ class Scheme:
         return right.opens is not False and left.closes is not False
 
     def prefix(self, *, first: bool, last: bool) -> str:
-        """The prefix of a span's token, which may be its first, its last, both or neither."""
+        """Return the prefix of a token that is the first, the last, both or neither of its span."""
         for prefix, role in self.roles.items():
             if role.opens in (first, None) and role.closes in (last, None):
                 return prefix
         raise ValueError(f"{self.name} has no prefix for first={first}, last={last}")
 
     def spelling(self, labels: Sequence[str]) -> dict[str, list[int]]:
-        """The numbers of the tags that spell a span of each label, in the order of ``tags``.
+        """Return the numbers of the tags that spell a span of each label, in the order of ``tags``.
 
         Returns:
             ``single``, the tag of a span of one token; ``first``, ``inside`` and ``last``, those
-            of a longer one; ``prolonging``, the tag that at the next token would make the span
-            longer, or -1 where the scheme closes its spans itself.
+            of a longer one; ``prolonging``, the tag that would extend the span to the next token,
+            or -1 if the scheme closes its spans itself.
         """
         numbers = {tag: number for number, tag in enumerate(self.tags(labels))}
 
@@ -171,11 +171,13 @@ class Scheme:
             return self.roles["I"], tag
         prefix, hyphen, label = tag.partition("-")
         if prefix not in self.roles or (hyphen and not label):
-            raise ValueError(f"{tag!r} is no {self.name} tag; its prefixes are {self._prefixes()}")
+            raise ValueError(
+                f"{tag!r} is not a {self.name} tag; its prefixes are {', '.join(self.roles)}"
+            )
         return self.roles[prefix], label or UNTYPED
 
     def _spell(self, tags: list[str]) -> tuple[str, ...]:
-        """IOB1 writes B- only where a span of the same label touches the one before; IO never."""
+        """Return tags as written: IOB1 needs B- only after a span of the same label, IO never."""
         if self.name == "IO":
             return tuple([_unprefixed(tag) for tag in tags])
         if self.name != "IOB1":
@@ -187,20 +189,17 @@ class Scheme:
                 spelled[position] = "I" + tag[1:]
         return tuple(spelled)
 
-    def _prefixes(self) -> str:
-        return ", ".join(self.roles)
-
 
 def _unprefixed(tag: str) -> str:
-    """A tag of IO as a label alone, unless that would be read as something else."""
+    """Return a tag of IO as a bare label, unless that would be read as another tag."""
     label = tag[2:]
     return tag if tag == OUTSIDE or label == OUTSIDE or _PREFIXED.match(label) else label
 
 
 def _refuse_text(given: Iterable[str], expected: str) -> None:
-    """Refuse a text, which would be read as its characters."""
+    """Refuse a string, which would be read as its characters."""
     if isinstance(given, str):
-        raise TypeError(f"expected {expected}, got the text {given[:40]!r}")
+        raise TypeError(f"expected {expected}, got the string {given[:40]!r}")
 
 
 def _continues(before: Role, label: str, after: Role, new_label: str) -> bool:
@@ -228,16 +227,15 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("BMES", _table(B=(True, False), M=(False, False), E=(False, True), S=(True, True))),
     )
 }
-# In files only: the label alone is the tag, neighbours of one label are one span, and so what it
-# writes may be read back as fewer spans.
+# In files only: the tag is the bare label, so that adjacent spans of a label are read as one.
 IO = Scheme("IO", _table(I=(None, None)))
 ALIASES = {"IOB2": "BIO", "IOB": "BIO", "IOBES": "BIOES", "BILUO": "BILOU", "BMESO": "BMES"}
 
 
 def outermost(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """The spans that no scheme would have to nest: of those that overlap, the first and longest.
+    """Return spans without overlaps: of those that overlap, the first and longest.
 
-    Nested annotation so keeps its outer layer.
+    Nested annotation keeps its outer layer.
     """
     kept: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end, span.label)):
@@ -247,16 +245,16 @@ def outermost(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def distinct_labels(labels: Iterable[Any]) -> tuple[str, ...]:
-    """Return labels, of which there is at least one, each once, that fit in a line of text.
+    """Return labels after checking that there is at least one and that all are valid and distinct.
 
     Raises:
-        ValueError: They are not such.
+        ValueError: They are not.
     """
     found = tuple(labels)
     if not all(isinstance(label, str) and label for label in found):
-        raise ValueError(f"labels must be strings that are not empty; got {list(found[:50])}")
+        raise ValueError(f"labels must be non-empty strings, got {list(found[:50])}")
     if not 0 < len(found) == len(set(found)):
-        raise ValueError(f"labels must be given, each once; got {list(found[:50])}")
+        raise ValueError(f"labels must be distinct, and at least one, got {list(found[:50])}")
     for label in found:
         if any(category(character) == "Cc" for character in label):
             raise ValueError(f"the label {label!r} contains a control character")
@@ -264,19 +262,19 @@ def distinct_labels(labels: Iterable[Any]) -> tuple[str, ...]:
 
 
 def file_scheme_named(name: str) -> Scheme:
-    """The scheme of that name that a file may be written in: as `scheme_named`, or ``IO``.
+    """Return the scheme of a file by name: as `scheme_named`, or ``IO``.
 
     Raises:
-        ValueError: No scheme is called so.
+        ValueError: The name is unknown.
     """
     return IO if name.upper() == IO.name else scheme_named(name)
 
 
 def scheme_named(name: str) -> Scheme:
-    """The scheme of that name or of one of its other names.
+    """Return a scheme by name or alias.
 
     Raises:
-        ValueError: No scheme is called so.
+        ValueError: The name is unknown.
     """
     known = ALIASES.get(name.upper(), name.upper())
     if known not in SCHEMES:

@@ -16,15 +16,15 @@ SHOWN = 12  # tokens, and entities, of a sentence in its repr
 
 @dataclass(frozen=True, order=True, slots=True)
 class Span:
-    """A labelled stretch of tokens, ``tokens[start:end]``.
+    """A labelled span of tokens, ``tokens[start:end]``.
 
-    Two spans are equal when their boundaries and label are; the score is only a remark.
+    Spans are equal if their boundaries and labels are; the score is ignored.
 
     Attributes:
-        start: The first token, counted from 0.
+        start: The first token, from 0.
         end: One past the last token.
-        label: The type of entity.
-        score: The probability of the span, from the CRF's marginals, where it is known.
+        label: The entity type.
+        score: The probability of the span, from the CRF's marginals, if known.
 
     Raises:
         ValueError: Not ``0 <= start < end``.
@@ -59,14 +59,14 @@ class SpanWithAlternatives(Span):
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """The tokens of the sentences that belong together, in their order.
+    """The tokens of the sentences of a document, in order.
 
     Attributes:
         tokens: One tuple of tokens per sentence.
-        id: What the file calls the document, or empty.
+        id: The name of the document in its file, or empty.
 
     Raises:
-        TypeError: A text stands where there should be tokens.
+        TypeError: There is a string in place of tokens.
     """
 
     tokens: tuple[tuple[str, ...], ...]
@@ -75,13 +75,12 @@ class Document:
     def __post_init__(self) -> None:
         if str in (type(self.tokens), *map(type, self.tokens)):
             raise TypeError(
-                "a document is made of the tokens of its sentences, a tuple for each, got "
-                f"{self.tokens!r:.80}"
+                f"a document needs a tuple of tokens per sentence, got {self.tokens!r:.80}"
             )
 
     @cached_property
     def mentions(self) -> Mapping[str, tuple[tuple[int, int], ...]]:
-        """The places of each lower-cased form: ``form -> ((sentence, token), ...)``."""
+        """The positions of each lower-cased form: ``form -> ((sentence, token), ...)``."""
         places: dict[str, list[tuple[int, int]]] = {}
         for row, tokens in enumerate(self.tokens):
             for column, token in enumerate(tokens):
@@ -89,22 +88,22 @@ class Document:
         return {form: tuple(found) for form, found in places.items()}
 
     def __getstate__(self) -> dict[str, object]:
-        return {"tokens": self.tokens, "id": self.id}  # what is derived is derived again
+        return {"tokens": self.tokens, "id": self.id}  # derived values are computed again
 
     def __deepcopy__(self, memo: object) -> Document:
-        return self  # nothing in it can be changed
+        return self  # it is immutable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The provenance of sentences as a reader knows it; those of a file may share one.
+    """The provenance of sentences, which those of a file may share.
 
-    A format whose writer needs to know more has a class of its own, derived from this one.
+    Formats whose writers need more derive a class from this one.
 
     Attributes:
-        path: What the file is called in messages.
-        scheme: The name of the scheme of its tags, where it has tags.
-        line_each: Whether each token has a line of its own, one below the other.
+        path: The name of the file in messages.
+        scheme: The name of the scheme of its tags, if it has tags.
+        line_each: Whether each token has its own line.
     """
 
     path: str = field(default="", compare=False)
@@ -114,29 +113,29 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """The tokens of a sentence, and what is known of them.
+    """A sentence.
 
     Attributes:
-        tokens: The tokens, never changed from what the file holds.
-        spans: The entities; ``None`` when nobody has annotated the sentence, and empty when
-            somebody has and found no entity in it.
+        tokens: The tokens, unchanged from the file.
+        spans: The entities; ``None`` if the sentence is not annotated, empty if it is annotated and
+            has none.
         columns: Other columns of the file by name, one value per token.
         unknown: The tokens of an annotated sentence whose annotation is missing.
-        document: The document the sentence stands in, where that is known.
-        position: Which sentence of its document this is, counted from 0.
-        line: The line of the file the sentence begins on, counted from 1; 0 where unknown.
-        text: The text the tokens were cut from, where that is known.
-        vectors: A vector for each token, made outside, where there is one, ``(tokens, width)``.
-        offsets: For each token its ``(start, end)`` characters in ``text``.
-        labels: The labels its annotators looked for, so that a token outside of the spans may be
-            part of an entity of any other; ``None`` where they looked for all.
-        tags: The tags as its file spells them, where it has tags.
-        origin: What its reader knows of the file it comes from.
+        document: The document of the sentence, if known.
+        position: The index of the sentence in its document.
+        line: The line of the file on which the sentence starts, from 1; 0 if unknown.
+        text: The text that was tokenized, if known.
+        vectors: External vectors of the tokens, ``(tokens, width)``.
+        offsets: The ``(start, end)`` characters of each token in ``text``.
+        labels: The annotated labels: tokens outside of spans may belong to entities of any other
+            label. ``None`` if all labels are annotated.
+        tags: The tags as in the file, if it has tags.
+        origin: The provenance of the sentence.
 
     Raises:
-        TypeError: A text stands where there should be tokens, labels or a column's values.
-        ValueError: A column has not one value for each token, or a span or an unknown token is
-            not within the sentence.
+        TypeError: There is a string in place of tokens, labels or the values of a column.
+        ValueError: A column does not have one value per token, or a span or an unknown token is
+            outside of the sentence.
     """
 
     tokens: tuple[str, ...]
@@ -158,16 +157,16 @@ class Sentence:
         if type(self.tokens) is not tuple or isinstance(self.spans, list):
             self._freeze()
         if isinstance(self.labels, str):
-            raise TypeError(f"labels are a set of words, got the text {self.labels!r}")
+            raise TypeError(f"labels must be a set of strings, got the string {self.labels!r}")
         for span in self.spans or ():
             if span.end > len(self.tokens):
                 raise ValueError(f"{span} ends beyond its sentence, {_has(self.tokens)}")
         if self.unknown and not 0 <= min(self.unknown) <= max(self.unknown) < len(self.tokens):
             raise ValueError(
-                f"unknown tokens {sorted(self.unknown)!r:.80} are not all of their sentence, "
+                f"unknown tokens {sorted(self.unknown)!r:.80} are not all in their sentence, "
                 f"{_has(self.tokens)}"
             )
-        if self.columns and isinstance(self.columns, dict):  # others are cut from a file if asked
+        if self.columns and isinstance(self.columns, dict):  # others are read from a file on demand
             for name, values in self.columns.items():
                 check_column(name, values, len(self.tokens))
 
@@ -186,12 +185,12 @@ class Sentence:
         return f"<Sentence {words!r}{more}: {found or 'no entities'}>"
 
     def line_of(self, place: int) -> int:
-        """The line a token stands on, or else its sentence; 0 where that is not known."""
+        """Return the line of a token, or else of its sentence; 0 if unknown."""
         each = self.line and self.origin is not None and self.origin.line_each
         return self.line + place if each else self.line
 
     def _freeze(self) -> None:
-        """Make tuples of lists, so that the sentence equals any other like it."""
+        """Convert lists to tuples, so that equal sentences compare equal."""
         object.__setattr__(self, "tokens", tuple(self.tokens))
         if self.spans is not None:
             object.__setattr__(self, "spans", tuple(self.spans))
@@ -201,17 +200,17 @@ def check_column(name: str, values: Sequence[str], tokens: int) -> None:
     """Check that a column has a string for each token.
 
     Raises:
-        TypeError: It is a text.
-        ValueError: It has not one value for each token.
+        TypeError: It is a string.
+        ValueError: It does not have one value per token.
     """
     if isinstance(values, str):
-        raise TypeError(f"the column {name!r} should hold a word for each token, is {values!r}")
+        raise TypeError(f"column {name!r} needs a value per token, got the string {values!r}")
     if len(values) != tokens:
-        raise ValueError(f"the column {name!r} should hold {tokens} words, holds {len(values)}")
+        raise ValueError(f"column {name!r} needs a value per token ({tokens}), got {len(values)}")
 
 
 def in_document(sentences: Iterable[Sentence], id: str = "") -> tuple[Sentence, ...]:  # noqa: A002
-    """The same sentences, as one document."""
+    """Return sentences as one document."""
     together = tuple(sentences)
     document = Document(tuple(sentence.tokens for sentence in together), id)
     return tuple(
@@ -221,15 +220,14 @@ def in_document(sentences: Iterable[Sentence], id: str = "") -> tuple[Sentence, 
 
 
 def as_sentences(given: Iterable[Sentence | Sequence[str]]) -> list[Sentence]:
-    """Sentences as they are, and lists of tokens as sentences.
+    """Return sentences unchanged, and lists of tokens as sentences.
 
     Raises:
-        TypeError: It is one sentence, or a text is among them, which would be read as a list of its
-            characters.
+        TypeError: A single sentence or a string is given.
     """
     refuse_text(given)
     if isinstance(given, Sentence):
-        raise TypeError("expected a list of sentences, got one: put it in a list")
+        raise TypeError("expected a list of sentences, got a single one; put it in a list")
     sentences = []
     for one in given:
         refuse_text(one)
@@ -238,15 +236,15 @@ def as_sentences(given: Iterable[Sentence | Sequence[str]]) -> list[Sentence]:
 
 
 def refuse_text(given: object) -> None:
-    """Refuse a text where tokens are expected: it would be read as a list of its characters.
+    """Refuse a string in place of tokens, since it would be read as a list of its characters.
 
     Raises:
-        TypeError: It is one.
+        TypeError: It is a string.
     """
     if isinstance(given, str):
         raise TypeError(
-            f"expected sentences or lists of tokens, got the text {given[:40]!r}: cut it into "
-            'tokens first, as by text.split(), or tag texts with spaCy or "ner tag --from text"'
+            f"expected sentences or lists of tokens, got the string {given[:40]!r}; use tag() for "
+            "texts, or split it into tokens"
         )
 
 

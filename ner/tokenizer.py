@@ -23,14 +23,14 @@ from functools import lru_cache
 
 Offsets = list[tuple[int, int]]
 
-# Scripts written without blanks: each character is a token, as in the usual corpora of them; so
-# is each of their punctuation marks.
+# Scripts written without spaces: each character is a token, as in the usual corpora of them; so is
+# each of their punctuation marks.
 UNSPACED = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao; Tibetan; Myanmar; Khmer
     "\u3001-\u303f\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana, Han
     "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff9f\U00020000-\U0003ffff"
 )
-REMEMBERED, LONG = 50_000, 40  # pieces whose tokens are remembered, and their most characters
+REMEMBERED, LONG = 50_000, 40  # the number of cached pieces, and their maximum length
 _PIECE = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 _ADDRESS = re.compile(r"(?i)(?:https?|ftp)://\S+|www\.\S+|[^\s@<>()\[\],;:\"]+@[\w-]+(?:\.[\w-]+)+")
 _LETTERS_AND_DOTS = re.compile(r"(?:[^\W\d_]\.)+")  # U.S., e.g.
@@ -60,7 +60,7 @@ LONGEST_ABBREVIATION = 12
 
 
 def tokenize(text: str) -> Offsets:
-    """Return where the tokens of a text are: the characters from start to end of each, in order."""
+    """Return the start and end characters of each token of a text, in order."""
     found: Offsets = []
     for match in _PIECE.finditer(text):
         start = match.start()
@@ -74,7 +74,7 @@ def tokenize(text: str) -> Offsets:
 
 
 def _tokens(piece: str) -> Offsets:
-    """Return the tokens of what stands between blanks."""
+    """Return the tokens of a piece of text without spaces."""
     start = _first_inside(piece)
     before, start = _split_off_left(piece, start)
     after, end = _split_off_right(piece, start)
@@ -90,7 +90,7 @@ _remembered = lru_cache(REMEMBERED)(_tokens)
 
 
 def _first_inside(piece: str) -> int:
-    """Return where the first letter or number is; the length if there are only signs."""
+    """Return the position of the first letter or digit; the length if there are only signs."""
     return next((at for at, sign in enumerate(piece) if sign.isalnum()), len(piece))
 
 
@@ -99,7 +99,7 @@ def _is_word(sign: str) -> bool:
 
 
 def _signs(piece: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Give signs one by one; several of some in a row, and what modifies one, together."""
+    """Yield signs one by one; runs of some, and modifiers, together."""
     while start < end:
         after = start + 1
         alike = piece[start] in _RUN
@@ -117,7 +117,7 @@ def _modifies(piece: str, at: int) -> bool:
 
 
 def _split_off_left(piece: str, first: int) -> tuple[Offsets, int]:
-    """Return the signs before the first token, and where that begins."""
+    """Return the signs before the first token, and the start of that token."""
     if _ALONE.match(piece):
         return [], 0
     kept = first
@@ -128,7 +128,7 @@ def _split_off_left(piece: str, first: int) -> tuple[Offsets, int]:
 
 
 def _split_off_right(piece: str, start: int) -> tuple[Offsets, int]:
-    """Return the signs after the last token, the last first, and where that ends."""
+    """Return the signs after the last token, the last first, and the end of that token."""
     found: Offsets = []
     end = len(piece)
     while end > start:
@@ -146,12 +146,12 @@ def _split_off_right(piece: str, start: int) -> tuple[Offsets, int]:
 
 
 def _in_a_run(piece: str, start: int, end: int) -> bool:
-    """Return whether the sign at the end is one of several in a row."""
+    """Return whether the sign at the end is part of a run."""
     return end - 2 >= start and piece[end - 2] == piece[end - 1] and piece[end - 1] in _RUN
 
 
 def _keeps_dot(piece: str, start: int, end: int) -> bool:
-    """Return whether the dot at the end is that of an abbreviation."""
+    """Return whether the dot at the end belongs to an abbreviation."""
     if end - start > LONGEST_ABBREVIATION:
         return False
     word = piece[start:end]
@@ -159,7 +159,7 @@ def _keeps_dot(piece: str, start: int, end: int) -> bool:
 
 
 def _inside(piece: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Give the tokens between the signs before and after."""
+    """Yield the tokens between the signs before and after."""
     if start >= end:
         return
     if _ADDRESS.fullmatch(piece, start, end):
@@ -178,7 +178,7 @@ def _inside(piece: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _contracted(piece: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Give a word, and the end of a contraction by itself."""
+    """Yield a word, and the end of a contraction separately."""
     found = _CONTRACTION.search(piece, max(start, end - 3), end)
     if found is not None and found.start() > start:
         yield start, found.start()
@@ -187,9 +187,9 @@ def _contracted(piece: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 _END = re.compile(r"[.!?…]+|[。！？．｡؟۔।॥]+")
-_FULL_WIDTH = "。！？．｡"  # written without a blank after them
+_FULL_WIDTH = "。！？．｡"  # not followed by a space
 _CLOSING = frozenset(")]}”’»」』）】\"'")
-_TWO_SIDED = frozenset("\"'")  # opening or closing, as the blanks around them say
+_TWO_SIDED = frozenset("\"'")  # opening or closing, depending on the spaces around them
 _NOTE = re.compile(r"\[\d{1,3}\]")  # the number of a footnote
 _NUMBER_OR_LETTER = re.compile(r"[(\[]?(?:\d{1,3}|[^\W\d_])[)\]]?")
 # Abbreviations that stand before a name, a number or the rest of a phrase.
@@ -212,11 +212,11 @@ _OPENERS = frozenset(_CAPITALISED.split())
 
 
 def split_sentences(text: str, tokens: Offsets) -> Iterator[tuple[int, int]]:
-    """Yield where the sentences of a text are: their first token, and one past their last.
+    """Yield the first token of each sentence of a text, and one past its last.
 
     Args:
         text: The text.
-        tokens: The characters of its tokens, in order.
+        tokens: The start and end characters of its tokens, in order.
     """
     first, ending = 0, False
     for place, (start, end) in enumerate(tokens):
@@ -255,7 +255,7 @@ def _is_numbering(text: str, token: tuple[int, int]) -> bool:
 
 
 def _closes(text: str, start: int, end: int, gap: str) -> bool:
-    """Return whether a token closes what ended before it."""
+    """Return whether a token closes the sentence that ended before it."""
     if not _is_line_end(gap) and any(_NOTE.match(text, max(at, 0)) for at in (start, start - 1)):
         return True
     if text[start:end] not in _CLOSING and text[start:end] != "''":
@@ -266,7 +266,7 @@ def _closes(text: str, start: int, end: int, gap: str) -> bool:
 
 
 def _opens(text: str, tokens: Offsets, place: int, gap: str) -> bool:
-    """Return whether a token opens a sentence where the one before may end."""
+    """Return whether a token opens a sentence after a possible end."""
     end = tokens[place - 1][1]
     ended = text[tokens[place - 1][0] : end]
     word = _word(text, tokens, place)
@@ -280,7 +280,7 @@ def _opens(text: str, tokens: Offsets, place: int, gap: str) -> bool:
 
 
 def _word(text: str, tokens: Offsets, place: int) -> str:
-    """Return the first word from a token on, past two signs at most."""
+    """Return the first word from a token on, after at most two signs."""
     for start, end in tokens[place : place + 3]:
         if text[start].isalnum():
             return text[start:end]

@@ -327,7 +327,7 @@ def test_columns_of_json_lines_reach_the_model_and_others_are_told(toy, tmp_path
     assert "reads the columns flag" in capsys.readouterr().err
     path.write_text('{"tokens": ["Ada"], "columns": {"flag": ["x", "y"]}}\n')
     assert main([*call, str(path)]) == 2
-    assert "in.jsonl:1: the column 'flag' should hold 1 words" in capsys.readouterr().err
+    assert "in.jsonl:1: column 'flag' needs a value per token (1)" in capsys.readouterr().err
 
 
 def test_the_output_is_compressed_as_its_ending_says(model, tmp_path, capsys):

@@ -30,17 +30,17 @@ def test_scalars_are_read_by_the_rules_of_yaml_1_2(text, value):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("a: 1\na: 2", "line 2: 'a' is there twice"),
+        ("a: 1\na: 2", "line 2: 'a' is repeated"),
         ("- 1", "found a list"),
         ("", "is empty"),
         ("a: !!python/object/apply:os.system ['true']", "tag"),
         ("a: &x 1\nb: *x", "aliases"),
         ("a: [1", "line"),
         ("a: " + "[" * 50 + "]" * 50, "nested"),
-        ("? [1, 2]\n: 3", "a name must be text"),
+        ("? [1, 2]\n: 3", "a key must be text"),
         ("a: '" + "x" * 1_000_001 + "'", "characters"),
         ("a: \0", "not YAML"),
-        ("data:\n  prefix: # \n  b: 1", "line 2: 'prefix' has no value but a comment; put text"),
+        ("data:\n  prefix: # \n  b: 1", "line 2: 'prefix' has only a comment as value; put text"),
     ],
 )
 def test_what_is_no_plain_settings_is_refused(text, complaint):
@@ -56,7 +56,7 @@ def test_a_bad_file_is_named(tmp_path):
 
 def test_a_corpus_is_no_file_of_settings(tmp_path):
     (tmp_path / "a.conll").write_text("Ada\tB-PER\n")
-    with pytest.raises(ConfigError, match="expected a file of settings in YAML"):
+    with pytest.raises(ConfigError, match="expected a configuration in YAML"):
         load(tmp_path / "a.conll")
 
 

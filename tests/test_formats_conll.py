@@ -568,7 +568,7 @@ def test_what_could_not_be_read_back_is_not_written(sentence: Sentence, said: st
 def test_a_column_that_does_not_fit_its_tokens_is_not_cut_short() -> None:
     for fields in (("1",), ("1", "2", "3")):
         with pytest.raises(
-            ValueError, match=f"column 'x' should hold 2 words, holds {len(fields)}"
+            ValueError, match=rf"column 'x' needs a value per token \(2\), got {len(fields)}"
         ):
             spelled([Sentence(("a", "b"), (), columns={"x": fields})])
 

@@ -81,7 +81,7 @@ def test_columns_that_do_not_fit_their_tokens_are_not_written(tmp_path: Path) ->
     path = tmp_path / "x.conll"
     path.write_text("Ada\tN\tB-PER\nleft\tV\tO\n")
     [sentence] = ner.read(path)
-    with pytest.raises(DataError, match="sentence 1: the column 'column2' should hold 1 words"):
+    with pytest.raises(DataError, match="sentence 1: column 'column2' needs a value per token"):
         write(io.StringIO(), [replace(sentence, tokens=sentence.tokens[:1])])
 
 

@@ -266,7 +266,7 @@ BAD = {
     '{"tokens": ["a"], "spans": "X"}': "expected a list of spans under 'spans', found 'X'",
     '{"text": "\\ud800"}': "half of a surrogate pair",
     '{"tokens": ["a"], "unknown": [1]}': "'unknown' should list tokens from 0 to 0",
-    '{"tokens": ["a"], "columns": {"pos": []}}': "should hold 1 words",
+    '{"tokens": ["a"], "columns": {"pos": []}}': "needs a value per token (1)",
     '{"text":' + "[" * 100_000: "nested too deep",
     "[[{": "never closed",
     '[{"text": "a"}': "never closed",

@@ -18,7 +18,7 @@ from ner.options import UnknownOptionError, check, instantiate, lookup, nearest
         ({"width": True}, "a whole number"),
         ({"bidirectional": 1}, "true or false"),
         ({"width": 0}, "width must be at least 1, got 0"),
-        ({"width": 10**29}, "width must be a number that 64 bits hold, got one far larger"),
+        ({"width": 10**29}, "width must fit in 64 bits"),
         ({"dropout": 1}, "dropout"),
         ([1], "found a list"),
     ],
@@ -48,7 +48,7 @@ def test_the_nearest_name_is_spelt_alike_or_abbreviated(name, known, near):
 
 def test_a_number_where_text_is_wanted_is_told_to_be_quoted():
     with pytest.raises(
-        ConfigError, match='wants text or null, got a whole number 5; in quotes it is text: "5"'
+        ConfigError, match='wants text or null, got a whole number 5; quote it to make it text: "5"'
     ):
         check(5, str | None, "data.reader.comment_prefix")
 

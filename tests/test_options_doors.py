@@ -17,10 +17,10 @@ from ner.training.corpora import read_corpora
 
 TAGGED = "Ada B-PER\nran -\n\n"
 REFUSED = [  # option, value in YAML, value in Python, message
-    ("comment_prefix", "5", 5, "wants text or null, got a whole number 5; in quotes"),
-    ("scheme", "5", 5, "wants text or null, got a whole number 5; in quotes"),
+    ("comment_prefix", "5", 5, "wants text or null, got a whole number 5; quote it"),
+    ("scheme", "5", 5, "wants text or null, got a whole number 5; quote it"),
     ("columns", "5", 5, "wants a list of text or text or null, got a whole number 5"),
-    ("encoding", "5", 5, "wants text, got a whole number 5; in quotes"),
+    ("encoding", "5", 5, "wants text, got a whole number 5; quote it"),
     ("tag_map", "3", 3, "wants settings, each text, got a whole number 3"),
     ("tag_map", "null", None, "wants settings, each text, got no value"),
     ("tagged", "maybe", "maybe", "wants true or false, got text 'maybe'"),

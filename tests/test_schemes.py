@@ -125,14 +125,14 @@ def test_tags_of_labels_begin_with_outside_and_are_all_read(scheme: Scheme) -> N
 
 @pytest.mark.parametrize("tag", ["X-PER", "o", "0", "PER", "", "-", "B-", "b-PER", "BPER"])
 def test_what_is_no_tag_is_refused_by_name(tag: str) -> None:
-    with pytest.raises(ValueError, match="is no BIO tag; its prefixes are B, I"):
+    with pytest.raises(ValueError, match="is not a BIO tag; its prefixes are B, I"):
         SCHEMES["BIO"].decode(["O", tag])
 
 
 def test_a_text_is_no_list_of_tags_or_labels() -> None:
-    with pytest.raises(TypeError, match="a tag for each token, got the text 'BIO'"):
+    with pytest.raises(TypeError, match="a tag for each token, got the string 'BIO'"):
         SCHEMES["BIO"].decode("BIO")
-    with pytest.raises(TypeError, match="a list of labels, got the text 'PER'"):
+    with pytest.raises(TypeError, match="a list of labels, got the string 'PER'"):
         SCHEMES["BIO"].tags("PER")
 
 

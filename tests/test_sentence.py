@@ -52,19 +52,19 @@ def test_lists_of_tokens_become_sentences_and_sentences_stay():
 
 
 def test_a_text_is_no_sentence_document_set_of_labels_or_column():
-    with pytest.raises(TypeError, match="lists of tokens, got the text 'Ada left'"):
+    with pytest.raises(TypeError, match="lists of tokens, got the string 'Ada left'"):
         Sentence("Ada left")
-    with pytest.raises(TypeError, match="labels are a set of words, got the text 'PER'"):
+    with pytest.raises(TypeError, match="labels must be a set of strings, got the string 'PER'"):
         Sentence(("Ada",), (), labels="PER")
-    with pytest.raises(TypeError, match="column 'pos' should hold a word for each token, is 'NN'"):
+    with pytest.raises(TypeError, match="column 'pos' needs a value per token, got the string"):
         Sentence(("Ada", "left"), columns={"pos": "NN"})
     for tokens in ("Ada", ("Ada", "left")):
-        with pytest.raises(TypeError, match="the tokens of its sentences, a tuple for each, got"):
+        with pytest.raises(TypeError, match="a document needs a tuple of tokens per sentence"):
             Document(tokens)
 
 
 def test_what_is_said_of_tokens_fits_the_tokens():
-    with pytest.raises(ValueError, match="the column 'pos' should hold 2 words, holds 1"):
+    with pytest.raises(ValueError, match=r"column 'pos' needs a value per token \(2\), got 1"):
         Sentence(("Ada", "left"), columns={"pos": ("N",)})
     with pytest.raises(ValueError, match=r"ends beyond its sentence, which has 1 token$"):
         Sentence(("Ada",), (Span(0, 2, "PER"),))
@@ -75,7 +75,7 @@ def test_what_is_said_of_tokens_fits_the_tokens():
 
 @pytest.mark.parametrize("given", ["Ada left", ["Ada left"], [["It", "rained"], "Ada left"]])
 def test_a_text_is_no_list_of_tokens(given):
-    with pytest.raises(TypeError, match=r"lists of tokens, got the text 'Ada left'.*split"):
+    with pytest.raises(TypeError, match=r"lists of tokens, got the string 'Ada left'.*split"):
         as_sentences(given)
 
 
@@ -86,5 +86,5 @@ def test_a_sentence_of_lists_is_one_of_tuples():
 
 
 def test_one_sentence_is_no_list_of_sentences():
-    with pytest.raises(TypeError, match="got one: put it in a list"):
+    with pytest.raises(TypeError, match="got a single one; put it in a list"):
         as_sentences(Sentence(("Ada",)))

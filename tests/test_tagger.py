@@ -39,7 +39,7 @@ def test_lists_of_tokens_are_sentences(tagger, toy):
 @pytest.mark.parametrize("ask", ["predict", "alternatives"])
 def test_a_text_is_refused_and_not_read_by_characters(tagger, ask):
     more = {"alternatives": (2,)}.get(ask, ())
-    with pytest.raises(TypeError, match="got the text 'Obi left'"):
+    with pytest.raises(TypeError, match="got the string 'Obi left'"):
         getattr(tagger, ask)(["Obi left"], *more)
 
 
