@@ -9,6 +9,8 @@ from training_runs import write_config
 
 import ner
 from ner.cli import main
+from ner.evaluation.perturbations import case_advice
+from ner.training import results
 from ner.training.distributed import Processes
 
 
@@ -35,6 +37,14 @@ def test_training_shows_epochs_and_leaves_a_model(folder, capsys):
     result = json.loads((folder / "result.json").read_text())
     assert result["development"] == ner.load("model").metrics["development"]
     assert not (folder / "model.run").exists()
+
+
+def test_training_says_what_text_in_lower_case_loses(folder, capsys, monkeypatch):
+    found = {"unchanged": 0.9, "lower": 0.1}
+    monkeypatch.setattr(results, "_lower_cased", lambda tagger, sentences: found)
+    assert train() == 0
+    assert case_advice("lower", 0.9, 0.1) in capsys.readouterr().out
+    assert ner.load("model").metrics["lower case"] == found
 
 
 def test_a_finished_run_is_not_run_again(folder, capsys):

@@ -1,9 +1,13 @@
 """Perturbed sentences keep their gold spans on what is left of them."""
 
+from dataclasses import replace
+
 import pytest
 from evaluation_samples import random_pair
 
-from ner.evaluation.perturbations import PERTURBATIONS, TYPO_SHARE, perturb
+from ner.evaluation import evaluate
+from ner.evaluation.perturbations import PERTURBATIONS, TYPO_SHARE, case_advice, perturb
+from ner.evaluation.report import perturbation_lines
 from ner.sentence import Sentence, Span, in_document
 
 TEXT = Sentence(
@@ -82,3 +86,18 @@ def test_an_unknown_name_is_refused():
         ValueError, match="no perturbation is called 'leet'; there are lower, upper"
     ):
         perturb([TEXT], "leet")
+
+
+def test_what_another_case_loses_names_the_setting_that_mends_it():
+    assert case_advice("lower", 0.9, 0.85) == ""
+    said = case_advice("lower", 0.9, 0.1)
+    assert said.startswith("F1 in lower case is 10.0 in place of 90.0;")
+    assert "training.lower_cased=0.2" in said
+    assert "training.upper_cased=0.2" in case_advice("upper", 0.9, 0.1)
+
+
+def test_the_advice_stands_below_the_scores_on_perturbed_text():
+    gold = [Sentence(("Ada", "left"), (Span(0, 1, "PER"),))] * 4
+    right, wrong = evaluate(gold, gold), evaluate(gold, [replace(gold[0], spans=())] * 4)
+    assert perturbation_lines(right, {"lower": wrong})[-1] == case_advice("lower", 1.0, 0.0)
+    assert perturbation_lines(right, {"lower": right})[-1].lstrip().startswith("lower")

@@ -324,6 +324,7 @@ def _line(epoch: Epoch) -> str:
 
 def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
     """Report the scores, the decoding, and what was forgotten of the first model."""
+    from ner.evaluation.perturbations import case_advice
     from ner.tagger import decision_line
 
     for split in ("development", "test"):
@@ -331,6 +332,9 @@ def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
             show.line(f"{split:12} {scores_line(result[split])}")
     if decision := decision_line(result):
         show.line(decision)
+    lower = result.get("lower case")
+    if lower and (advice := case_advice("lower", lower["unchanged"], lower["lower"])):
+        show.line(advice)
     known = result.get("old labels", {})
     for split, found in known.items():
         before, after, drop = (percent(found[name]) for name in ("before", "after", "drop"))

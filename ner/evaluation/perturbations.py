@@ -77,6 +77,20 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
 }
 
 
+RECASED = {"lower": "training.lower_cased", "upper": "training.upper_cased"}
+LOST = 0.1  # of F1, from which on it is said
+
+
+def case_advice(name: str, unchanged: float, recased: float) -> str:
+    """Say what text in another case loses, and the setting that mends it; empty for a little."""
+    if unchanged - recased < LOST:
+        return ""
+    return (
+        f"F1 in {PERTURBATIONS[name].summary} is {100 * recased:.1f} in place of "
+        f"{100 * unchanged:.1f}; if your text may come that way, train with {RECASED[name]}=0.2"
+    )
+
+
 def perturb(sentences: Iterable[Sentence], name: str, *, seed: int = 0) -> list[Sentence]:
     """Return the same sentences in the same documents, perturbed.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.evaluation.pairs import Annotated, Pair, pair_up
-from ner.evaluation.perturbations import PERTURBATIONS
+from ner.evaluation.perturbations import PERTURBATIONS, RECASED, case_advice
 from ner.evaluation.score import (
     Average,
     Score,
@@ -315,4 +315,9 @@ def perturbation_lines(report: Report, perturbed: Mapping[str, Report]) -> list[
         change = f"{100 * (one.exact.f1 - report.exact.f1):+.2f}"
         summary = PERTURBATIONS[name].summary if name in PERTURBATIONS else ""
         rows.append([name, *figures, change, f"  {summary.ljust(width)}"])
-    return ["Robustness", *table(rows)]
+    advice = [
+        case_advice(name, report.exact.f1, perturbed[name].exact.f1)
+        for name in RECASED
+        if name in perturbed
+    ]
+    return ["Robustness", *table(rows), *filter(None, advice)]

@@ -338,7 +338,6 @@ async def _not_served(request: Request, error: Exception) -> Response:
     message = str(error.detail)
     if error.status_code == 404:
         message = (
-            "the paths are POST /tag and /redact, and GET /, /docs, /health, /metrics, /model, "
-            "/openapi.json"
+            "use POST /tag or /redact, or GET /, /docs, /health, /metrics, /model, /openapi.json"
         )
     return _answer(error.status_code, message, dict(error.headers or {}))

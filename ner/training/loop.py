@@ -47,7 +47,13 @@ from ner.training.results import (
 )
 from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
 from ner.training.settings import RunSettings, read_settings, shortcuts
-from ner.training.step import DivergedError, Stepper, random_states, restore_random_states
+from ner.training.step import (
+    DivergedError,
+    Stepper,
+    random_states,
+    release_memory,
+    restore_random_states,
+)
 
 log = logging.getLogger(__name__)
 
@@ -418,7 +424,9 @@ class Run(Iterator[Epoch]):
         """Return the score of each label in the development sentences, if there are any."""
         fixed = self.settings.decoding
         average, development = self._stepper.average, self.corpora.development
+        release_memory()
         scored = score_development(self.network, development, fixed, average, self.processes)
+        release_memory()
         if scored is None:
             return None
         labels, decoding = scored

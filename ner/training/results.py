@@ -14,6 +14,7 @@ from ner.analysis.calibration import Chooser, Lattices, choose_decoding
 from ner.config import ConfigError
 from ner.evaluation import Score, evaluate
 from ner.evaluation.charts import Axis, Chart, Dot, side_by_side
+from ner.evaluation.perturbations import perturb
 from ner.evaluation.score import percent
 from ner.inference import Decoding, engine_for
 from ner.redaction.promise import as_json, operating_points
@@ -302,9 +303,27 @@ def final_metrics(
                 f"{metrics[name]['f1']} during training"
             )
         metrics[name] = found
+        if name == "development" and (lower := _lower_cased(tagger, sentences)) is not None:
+            metrics["lower case"] = lower
         if old is not None and (drop := forgetting_report(old, sentences, predicted)):
             metrics.setdefault("old labels", {})[name] = drop
     return metrics
+
+
+CASED = 1000  # development sentences that are also scored in lower case, at most
+
+
+def _lower_cased(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, float] | None:
+    """Return the F1 of some sentences as they are and in lower case; None if that is the same.
+
+    A tagger that has seen no text without capitals finds next to nothing in it.
+    """
+    some = [one for one in sentences if one.spans][:CASED]
+    lower = perturb(some, "lower")
+    if all(one.tokens == other.tokens for one, other in zip(some, lower, strict=True)):
+        return None
+    scores = [evaluate(text, tagger.predict(text)).exact.f1 for text in (some, lower)]
+    return dict(zip(("unchanged", "lower"), scores, strict=True))
 
 
 def decision_of(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
