@@ -57,6 +57,15 @@ def test_labels_that_are_not_learnt_leave_their_tokens_open():
     assert one.unknown == {3}
 
 
+def test_labels_that_the_teacher_does_not_know_stay_open_everywhere():
+    sentence = Sentence(("Ada", "saw", "Lima"), (Span(0, 1, "PER", 1.0),))
+    both = {"labels": frozenset({"PER", "LOC"}), "sure": 0.9, "most_open": 0.5}
+    (one,) = as_silver([(sentence, None)], looked_for=frozenset({"PER", "ORG"}), **both)
+    assert one.labels == {"PER"}
+    (one,) = as_silver([(sentence, None)], looked_for=frozenset({"PER", "LOC"}), **both)
+    assert one.labels is None
+
+
 def test_sentences_of_doubt_are_left_out():
     assert silver_of((), np.full(6, 0.5, np.float32)) == []
     assert len(silver_of((Span(0, 2, "PER"),))) == 1, "without scores a span is believed"
@@ -66,7 +75,7 @@ def test_silver_is_read_as_it_was_written(tmp_path):
     sentences = in_document(
         [
             Sentence(("Ada", "left"), (Span(0, 1, "PER"),)),
-            Sentence(("Lima", "é"), (), unknown=frozenset({1})),
+            Sentence(("Lima", "é"), (), unknown=frozenset({1}), labels=frozenset({"PER"})),
         ]
     )
     write_silver(tmp_path / "silver.jsonl", [sentences[1], Sentence(("a",), ())])
@@ -165,6 +174,16 @@ def test_an_interrupted_run_is_continued_to_the_same_bytes(here, trained_model, 
 def test_what_cannot_be_is_one_line(here, trained_model, capsys, more, message):
     assert main(["distil", str(trained_model), *more]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_teacher_and_other_folders_are_not_replaced(here, trained_model, capsys):
+    call = ["distil", str(trained_model), "news.txt", *CALL]
+    assert main([*call, "--output", str(trained_model)]) == 2
+    assert "the output is the teacher" in capsys.readouterr().err
+    (here / "mine").mkdir()
+    (here / "mine" / "thesis.txt").write_text("all of it", encoding="utf-8")
+    assert main([*call, "--output", "mine"]) == 2
+    assert (here / "mine" / "thesis.txt").exists()
 
 
 def test_the_report_says_whether_it_helped():

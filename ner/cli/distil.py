@@ -25,6 +25,7 @@ from ner.evaluation.score import percent
 from ner.formats import expand
 
 if TYPE_CHECKING:
+    from ner.analysis.uncertainty import Doubts
     from ner.pretraining.silver import Silver
     from ner.runtime import ExportedTagger
     from ner.sentence import Sentence, Span
@@ -39,6 +40,7 @@ example:
   ner distil answers.jsonl --config mine.yaml --output models/student --control
 """
 SILVER, TEACHER = "silver.jsonl", "teacher.json"
+MOST_OPEN = 0.5  # share of open tokens from which a silver sentence is left out
 SHOWN = 10  # sentences in which teacher and student differ
 
 
@@ -115,6 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.config is None and arguments.train is None:
         raise ConfigError("nothing to train on: give --config CONFIG.yaml or --train GOLD")
+    _check_output(arguments)
     if not 0.0 < arguments.sure <= 1.0:
         raise ConfigError(f"--sure must be above 0 and at most 1, got {arguments.sure}")
     show = Progress(quiet=arguments.quiet or arguments.json == "-")
@@ -153,6 +156,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_output(arguments: argparse.Namespace) -> None:
+    """Refuse an output that could not be written, or would replace the teacher, hours later.
+
+    Raises:
+        ConfigError: It is the teacher.
+        FileExistsError: It already exists and is not a model.
+    """
+    from ner.model_directory import DESCRIPTION
+    from ner.storage.atomic import check_replaceable
+
+    output = Path(arguments.output)
+    if output.resolve() == Path(arguments.teacher).resolve():
+        raise ConfigError(f"the output is the teacher, {output}; give another output")
+    check_replaceable(output, holds=DESCRIPTION)
+
+
 def _prepare(folder: Path, arguments: argparse.Namespace) -> None:
     """Make the folder of the run, or see that it is that of this very run.
 
@@ -184,15 +203,28 @@ def _silver(
     seed: int,
 ) -> Silver:
     """Return the silver sentences, annotated now or before an interruption."""
+    from ner.analysis.uncertainty import Doubts
+    from ner.models import load
     from ner.pretraining.silver import as_silver, read_silver, write_silver
 
     labels = frozenset(s.label for one in corpora.train for s in one.spans or ())
     path = folder / SILVER
     if not path.exists():
-        found = _given(arguments) if Path(arguments.teacher).is_file() else None
-        if found is None:
-            found = _annotated(arguments, corpora, show, seed)
-        silver = as_silver(found, labels=labels, sure=arguments.sure, most_open=0.5)
+        found: Iterator[tuple[Sentence, Any]]
+        known_labels = None
+        if Path(arguments.teacher).is_file():
+            found = _given(arguments)
+        else:
+            doubts = Doubts.of(load(arguments.teacher, device=arguments.device))
+            known_labels = frozenset(doubts.network.labels)
+            found = _annotated(doubts, arguments, corpora, show, seed)
+        silver = as_silver(
+            found,
+            labels=labels,
+            sure=arguments.sure,
+            most_open=MOST_OPEN,
+            looked_for=known_labels,
+        )
         write_silver(path, silver)
     known = read_silver(path)
     if not known.sentences:
@@ -214,21 +246,18 @@ def _given(arguments: argparse.Namespace) -> Iterator[tuple[Sentence, None]]:
 
 
 def _annotated(
-    arguments: argparse.Namespace, corpora: Corpora, show: Progress, seed: int
+    doubts: Doubts, arguments: argparse.Namespace, corpora: Corpora, show: Progress, seed: int
 ) -> Iterator[tuple[Sentence, Any]]:
     """Yield chosen sentences of raw text with what the teacher finds in them.
 
     Raises:
         ConfigError: There is no raw text.
     """
-    from ner.analysis.uncertainty import Doubts
-    from ner.models import load
     from ner.pretraining.silver import annotate, choose_documents
     from ner.pretraining.text import documents
 
     if not arguments.raw:
         raise ConfigError("no text to annotate: give RAW files")
-    teacher = load(arguments.teacher, device=arguments.device)
     known = frozenset(word.lower() for one in corpora.train for word in one.tokens)
     files = expand(arguments.raw)
     show.line("choosing documents ...")
@@ -238,7 +267,7 @@ def _annotated(
     total = sum(len(sentence) for document in chosen for sentence in document)
     show.line(f"annotating {len(chosen):,} documents, {total:,} tokens ...")
     with show.bar(total, "annotating", "tokens") as bar:
-        yield from annotate(chosen, Doubts.of(teacher).readings, done=bar)
+        yield from annotate(chosen, doubts.readings, done=bar)
 
 
 def _plan(settings: RunSettings, folder: Path, silver: int, gold: int | None) -> Plan:

@@ -105,6 +105,7 @@ def as_silver(
     labels: frozenset[str],
     sure: float,
     most_open: float,
+    looked_for: frozenset[str] | None = None,
 ) -> Iterator[Sentence]:
     """Yield sentences of sure spans, tokens in doubt left open; those too doubtful are left out.
 
@@ -114,7 +115,10 @@ def as_silver(
         labels: The labels to learn; spans of others leave their tokens open.
         sure: The probability from which a span, or O, is believed.
         most_open: The share of open tokens from which a sentence is left out.
+        looked_for: The labels that the teacher knows; where it lacks one that is learnt, O leaves
+            that label open.
     """
+    declared = None if looked_for is None or labels <= looked_for else labels & looked_for
     for sentence, outside in annotated:
         if not 0 < len(sentence) <= LONGEST:
             continue
@@ -129,7 +133,8 @@ def as_silver(
         if outside is not None:
             doubted |= set(np.flatnonzero(outside[: len(sentence)] < sure).tolist()) - inside
         if len(doubted) <= most_open * len(sentence):
-            yield replace(sentence, spans=kept, unknown=frozenset(doubted), tags=None)
+            unknown = frozenset(doubted)
+            yield replace(sentence, spans=kept, unknown=unknown, labels=declared, tags=None)
 
 
 def write_silver(path: Path, sentences: Iterable[Sentence]) -> None:
@@ -142,6 +147,8 @@ def write_silver(path: Path, sentences: Iterable[Sentence]) -> None:
                 "spans": [[span.start, span.end, span.label] for span in one.spans or ()],
                 "unknown": sorted(one.unknown),
             }
+            if one.labels is not None:
+                record["labels"] = sorted(one.labels)
             if one.document is not None:
                 fresh = one.document not in numbers
                 record["document"] = numbers.setdefault(one.document, len(numbers))
@@ -165,6 +172,7 @@ def read_silver(path: Path) -> Silver:
                 tuple(record["tokens"]),
                 tuple(Span(*span) for span in record["spans"]),
                 unknown=frozenset(record["unknown"]),
+                labels=frozenset(record["labels"]) if "labels" in record else None,
                 document=documents.get(record.get("document", -1)),
                 position=record.get("position", 0),
             )
