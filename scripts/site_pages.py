@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import re
+from html import escape
 from pathlib import Path
 from posixpath import normpath
 from textwrap import dedent
@@ -27,6 +28,7 @@ FROM_ROOT = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
+PIPES = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")  # code in a table, with pipes escaped for GitHub
 EXAMPLES = ("tag_text", "own_conll", "spacy_pipeline")  # come first
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -56,7 +58,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return found[0]  # mkdocs reports it
         return f"[{text}]({config.repo_url}/blob/main/{inside}{part})" if config.repo_url else text
 
-    return LINK.sub(led, markdown)
+    return LINK.sub(led, PIPES.sub(_piped, markdown))
+
+
+def _piped(found: re.Match[str]) -> str:
+    code = escape(found[1].replace("\\|", "|")).replace("|", "&#124;")
+    return f"<code>{code}</code>"
 
 
 def commands() -> str:
@@ -90,13 +97,10 @@ def _row(action: argparse.Action) -> str:
     value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else "")
     value = value if isinstance(value, str) else " ".join(value)
     names = [f"{name} {value}" if action.nargs != 0 else name for name in action.option_strings]
-    shown = ", ".join(names) or value or action.dest
+    shown = ", ".join(names) or value
     told = (action.help or "") % {"default": action.default}
-    return f"| `{_cell(shown.strip())}` | {_cell(told)} |\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+    name = (shown.strip() or action.dest).replace("|", "\\|")
+    return f"| `{name}` | {escape(told, quote=False).replace('|', '&#124;')} |\n"
 
 
 def api() -> str:
