@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import ner
 from ner.cli import main
 from ner.formats import write
+from ner.sample import path as sample_path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "spacy.md").read_text(encoding="utf-8")
@@ -79,8 +80,23 @@ def test_every_command_of_the_page_runs(here, capfd):
     for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
         names: dict = {"spacy": spacy}
         exec(block.replace("models/conll2003", "pipeline/model-best/ner_crf"), names)
-        assert names["doc"].has_annotation("ENT_IOB")
+        if "doc = " in block:
+            assert names["doc"].has_annotation("ENT_IOB")
+        else:
+            assert names["scores"]["ents_f"] > 0.9  # learned by heart
     assert main(["evaluate", "train.conll", "--model", "pipeline/model-best/ner_crf"]) == 0
+
+
+def test_the_reader_of_the_component_scores_as_ner_evaluate_does(trained_model, tmp_path):
+    gold = tmp_path / "test.conll"
+    write(gold, list(ner.read(sample_path("test")))[:60])
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_crf", config={"model": trained_model})
+    assert main(["evaluate", str(gold), "--model", trained_model, "--json", f"{gold}.json"]) == 0
+    expected = json.loads(Path(f"{gold}.json").read_text())["exact"]["f1"]
+    corpus = spacy.registry.readers.get("ner_crf.Corpus.v1")(str(gold))
+    assert 0 < expected < 1
+    assert nlp.evaluate(list(corpus(nlp)))["ents_f"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_package_loads_without_the_folder_it_was_made_of(here, monkeypatch):
