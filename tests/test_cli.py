@@ -104,7 +104,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "ner.config", raising=False)
     monkeypatch.delitem(sys.modules, "ner.cli.train", raising=False)
     assert main(["train", "missing.yaml"]) == 2
-    assert capsys.readouterr().err == "error: this needs yaml, which is not installed here\n"
+    assert capsys.readouterr().err == "error: this needs yaml, which is not installed\n"
 
 
 @pytest.mark.parametrize(

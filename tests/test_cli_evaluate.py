@@ -217,11 +217,12 @@ def test_a_model_is_scored_on_perturbed_text_too(files, capsys, model, tmp_path)
     )  # fmt: skip
     assert status == 0
     rows = [line.split() for line in said[said.index("Robustness") :].splitlines()]
-    assert [row[:4] for row in rows[2:]] == [
-        ["unchanged", "100.00"],
+    assert [row[:4] for row in rows[2:5]] == [
+        ["unchanged", "100.00", "100.00", "100.00"],
         ["lower", "n/a", "0.00", "0.00"],
         ["no-punctuation", "100.00", "100.00", "100.00"],
     ]
+    assert "F1 in lower case is 0.0 in place of 100.0" in said
     assert "expected calibration error 25.00" in said
     assert "</html>" in page.read_text("utf-8")
     assert (plots / "reliability.svg").is_file()

@@ -24,7 +24,7 @@ from ner.errors import ConfigError, DataWarning
 from ner.options import lookup
 
 VERBS = {
-    "init": "look at annotated files and write a configuration for them",
+    "init": "inspect annotated files and write a configuration for them",
     "train": "train a tagger on files and save it",
     "pretrain": "learn word vectors and a network from unlabelled text",
     "distil": "train a tagger on what a teacher finds in raw text",
@@ -33,19 +33,19 @@ VERBS = {
     "evaluate": "score predictions or a model against gold annotation",
     "tag": "find the entities in a stream of text",
     "redact": "replace the entities in texts",
-    "serve": "answer over HTTP with the entities of texts",
+    "serve": "serve a model over HTTP",
     "calibrate": "fit a model's probabilities and threshold on development data",
     "export": "write a model so that it runs without torch",
-    "bench": "measure how fast a model tags a file here",
-    "check": "say what a corpus is like and what is wrong with it",
+    "bench": "measure the speed and memory of tagging on this machine",
+    "check": "describe a corpus and report its problems",
     "agreement": "measure how far annotators of the same sentences agree",
     "compare": "test whether two sets of predictions differ by more than chance",
-    "convert": "turn one format or scheme into another",
-    "suspects": "rank annotation by how likely it is to be wrong",
-    "select": "choose the sentences that are most worth annotating next",
+    "convert": "convert between formats and schemes",
+    "suspects": "list annotation that may be wrong, most likely first",
+    "select": "choose the sentences to annotate next",
 }
 NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
-INTERRUPTED = 130  # what a shell reports of a program ended by Ctrl-C
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb.
 
     Returns:
-        0; 1 if a check found something wrong; 2 for bad input or settings.
+        0; 1 if a check found problems; 2 for invalid input, settings or arguments.
     """
     if arguments is not None:
         return _main(list(arguments))
@@ -67,18 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _main(sys.argv[1:])
     finally:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is done; only Python is left to end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop
 
 
 def _main(given: list[str]) -> int:
-    """Run a verb, and make every error of its input one line."""
+    """Run a verb, and report every error of its input in one line."""
     _prepare_streams()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             warnings.simplefilter("always", DataWarning)
             return _run(given)
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
+    except BrokenPipeError:  # the reader of our output has ended, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
@@ -87,12 +87,12 @@ def _main(given: list[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "ner":
             raise
-        note(f"error: this needs {error.name}, which is not installed here")
+        note(f"error: this needs {error.name}, which is not installed")
         return 2
     except (ValueError, OSError, MemoryError) as error:
         note(f"error: {_one_line(error)}")
         return 2
-    except RuntimeError as error:  # torch has no class of its own for this on every device
+    except RuntimeError as error:  # torch has no error class for this on every device
         if not any(sign in str(error) for sign in NO_MEMORY):
             raise
         note(f"error: not enough memory; reduce the width or the batch ({_one_line(error)})")
@@ -131,7 +131,7 @@ def parser_of(verb: str) -> argparse.ArgumentParser:
 
 
 def _without_verb(given: list[str]) -> int:
-    """Show the help or the version, or refuse what is not a verb."""
+    """Show the help or the version, or refuse an unknown verb."""
     width = max(map(len, VERBS))
     parser = Parser(
         prog="ner",
