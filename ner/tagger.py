@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
 from ner.model_directory import ModelError
 from ner.schemes import Scheme
 from ner.scorer import Scorer
+from ner.storage.addresses import local
 from ner.storage.manifest import is_file_name, parse_json, read_consistently
 from ner.streaming.tokenizers import BUILTIN, checked_name
 from ner.texts import BaseTagger
@@ -200,13 +203,13 @@ def load(path: Path | str, *, device: str = "cpu") -> Tagger:
     """Read a model directory: offline, without pickle, without running code from it.
 
     Args:
-        path: The directory.
+        path: The directory, or its address; see ``ner.load``.
         device: The device of the network; ``auto`` is CUDA if available, else the CPU.
 
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
-    folder, place = Path(path), pick_device(device)
+    place, folder = pick_device(device), local(path)
     tagger = read_consistently(folder, lambda: _load(folder))
     tagger.network.to(place)
     return tagger
@@ -279,8 +282,13 @@ def decision_line(metrics: Mapping[str, Any]) -> str:
 
 
 def model_card(tagger: Tagger) -> str:
-    """Return a short description of the model and its scores, in Markdown."""
+    """Return a page in Markdown on what the model is and how good it was found to be.
+
+    It begins with the metadata that the Hugging Face hub reads.
+    """
+    metrics = tagger.metrics
     lines = [
+        *_front_matter(tagger),
         "# A named entity tagger",
         "",
         f"Made with `ner`: {', '.join(tagger.network.named_embeddings())} embeddings, a BiLSTM and "
@@ -288,16 +296,83 @@ def model_card(tagger: Tagger) -> str:
         "",
         f"Labels: {', '.join(map(_in_markdown, tagger.labels))}.",
         "",
+        *[f"- {line}" for split in ("development", "test") if (line := _scored(metrics, split))],
     ]
-    for split in ("development", "test"):
-        scores = tagger.metrics.get(split)
-        if isinstance(scores, dict) and isinstance(scores.get("f1"), float):
-            lines.append(
-                f"- {split}: F1 {percent(scores['f1'])}, precision "
-                f"{percent(scores['precision'])}, recall {percent(scores['recall'])}, "
-                f"{scores['gold']} entities, exact spans"
-            )
-    if decision := decision_line(tagger.metrics):
+    if decision := decision_line(metrics):
         lines.append(f"- {decision}")
-    lines += ["", "```python", "import ner", "", 'tagger = ner.load("PATH")', "```", ""]
+    lines += [
+        "",
+        *_label_table(metrics),
+        UNTESTED if _scored(metrics, "test") else "It was not scored on a test file.",
+        _versions(),
+        "",
+        "```python",
+        "import ner",
+        "",
+        'tagger = ner.load("PATH")  # or the address at which it is shared',
+        'tagger.tag("Angela Merkel met Tim Cook in Berlin.").entities',
+        "```",
+        "",
+    ]
     return "\n".join(lines)
+
+
+UNTESTED = (
+    "Other texts than those of its test file, other languages and other labels were not tested; "
+    "nor was speed, which `ner bench` measures where the model is used."
+)
+
+
+def _versions() -> str:
+    """Say which versions wrote the model, as far as they are known."""
+    own = ""
+    with contextlib.suppress(PackageNotFoundError):  # run from a folder that is not installed
+        own = f" {version('ner-crf')}"
+    return f"Written by ner{own} with torch {torch.__version__.partition('+')[0]}."
+
+
+def _front_matter(tagger: Tagger) -> list[str]:
+    """Return the metadata of the card as YAML."""
+    known: dict[str, Any] = {
+        "library_name": "ner",
+        "pipeline_tag": "token-classification",
+        "tags": ["named-entity-recognition", "bilstm-crf", "safetensors"],
+    }
+    scores = tagger.metrics.get("test")
+    if isinstance(scores, dict):
+        figures = [
+            {"type": name, "value": round(scores[name], 4)}
+            for name in ("f1", "precision", "recall")
+            if isinstance(scores.get(name), float)
+        ]
+        task = {"type": "token-classification", "name": "named entity recognition"}
+        dataset = {"type": "test", "name": "the test file of its configuration"}
+        result = {"task": task, "dataset": dataset, "metrics": figures}
+        known["model-index"] = [{"name": "ner tagger", "results": [result]}]
+    return ["---", dump(known).rstrip(), "---", ""]
+
+
+def _scored(metrics: Mapping[str, Any], split: str) -> str:
+    """Return a line with the scores of a split, if they are known."""
+    scores = metrics.get(split)
+    if not (isinstance(scores, dict) and isinstance(scores.get("f1"), float)):
+        return ""
+    return (
+        f"{split}: F1 {percent(scores['f1'])}, precision {percent(scores['precision'])}, recall "
+        f"{percent(scores['recall'])}, {scores['gold']} entities, exact spans"
+    )
+
+
+def _label_table(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the scores of each label on the test sentences, with intervals, if they are known."""
+    try:
+        rows = [
+            f"| {_in_markdown(label)} | {percent(one['precision'])} | {percent(one['recall'])} | "
+            f"{percent(one['f1'])} | {' - '.join(map(percent, one['interval'] or [None]))} | "
+            f"{one['gold']} |"
+            for label, one in metrics["labels"]["test"].items()
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError):  # metrics of a model are anything
+        return []
+    head = "| test | precision | recall | F1 | 95 % interval of F1 | entities |"
+    return [head, "|---|---|---|---|---|---|", *rows, ""] if rows else []

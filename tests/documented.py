@@ -80,9 +80,9 @@ def furnish(folder, model, exported):
         ner.write(folder / f"{split}.conll", list(ner.read(sample_path(split)))[:size])
     test = list(ner.read(folder / "test.conll"))
     predicted = [replace(sentence, spans=sentence.spans[:1]) for sentence in test]
-    for name in ("news.conll", "unlabelled.conll", "baseline.conll", "tagged.jsonl"):
+    for name in ("news.conll", "unlabelled.conll", "baseline.conll", "tagged.jsonl", "ann.conll"):
         ner.write(folder / name, test)
-    for name in ("better.conll", "predicted.jsonl", "other-tool.conll"):
+    for name in ("better.conll", "predicted.jsonl", "other-tool.conll", "ben.conll", "cem.conll"):
         ner.write(folder / name, predicted)
     corrected = [s for doc in ner.load(model).tag(LETTER.splitlines()) for s in doc.sentences]
     ner.write(folder / "export.json", corrected, format="labelstudio")

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from ner.evaluation.review import HALVED, Uncertainty, choose_sentences, corrections
+from ner.evaluation.agreement import corrections
+from ner.evaluation.review import HALVED, Uncertainty, choose_sentences
 from ner.sentence import Sentence, Span
 
 

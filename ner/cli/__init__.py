@@ -41,6 +41,7 @@ VERBS = {
     "agreement": "measure how far annotators of the same sentences agree",
     "compare": "test whether two sets of predictions differ by more than chance",
     "convert": "convert between formats and schemes",
+    "push": "share a model at an address",
     "suspects": "list annotation that may be wrong, most likely first",
     "select": "choose the sentences to annotate next",
 }

@@ -18,6 +18,7 @@ from ner.formats import FORMATS, ending_of, format_by_ending, read
 from ner.inference import MOST_THREADS
 from ner.inference.decoding import WAYS, Decoding
 from ner.sentence import Sentence, Span
+from ner.storage.addresses import is_remote
 from ner.storage.manifest import EXPORTED
 
 if TYPE_CHECKING:
@@ -358,8 +359,10 @@ def read_predictions(path: str, arguments: argparse.Namespace) -> list[Sentence]
 
 
 def is_model(path: str) -> bool:
-    """Return whether a path is a model directory, exported or not."""
-    return any((Path(path) / name).is_file() for name in ("tagger.json", EXPORTED))
+    """Return whether a path is a model directory, exported or not, or the address of one."""
+    return is_remote(path) or any(
+        (Path(path) / name).is_file() for name in ("tagger.json", EXPORTED)
+    )
 
 
 @dataclass(frozen=True, slots=True)

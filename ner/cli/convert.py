@@ -35,7 +35,7 @@ from ner.schemes import SCHEMES, file_scheme_named, outermost
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
-    from ner.evaluation.review import Corrections
+    from ner.evaluation.agreement import Corrections
 
 EXAMPLE = """\
 example:
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _corrections(arguments: argparse.Namespace, corrected: Iterable[Sentence]) -> Corrections:
     """Compare the sentences of INPUT with what was suggested for them."""
-    from ner.evaluation.review import corrections
+    from ner.evaluation.agreement import corrections
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*nothing but predictions")  # as it should be

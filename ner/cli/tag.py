@@ -20,7 +20,7 @@ from ner.cli.arguments import (
     parse_options,
 )
 from ner.cli.console import STREAM, note
-from ner.cli.remote import expand, is_remote
+from ner.cli.remote import expand
 from ner.cli.tag_job import (
     KINDS,
     TARGETS,
@@ -33,6 +33,7 @@ from ner.cli.tag_job import (
 )
 from ner.errors import ConfigError
 from ner.options import check_options
+from ner.storage.addresses import is_remote
 
 if TYPE_CHECKING:
     from ner.cli.tag_workers import Workers

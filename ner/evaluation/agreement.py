@@ -1,4 +1,4 @@
-"""Agreement of several annotators of the same sentences, and what they agree on.
+"""Agreement of several annotators, what they agree on, and what they change in suggestions.
 
 F1 between two annotators takes one for gold; it is the same either way. Cohen's kappa (1960) and
 Krippendorff's alpha (2011, nominal, with missing values) correct for chance. On tokens a value is
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from ner.evaluation.errors import cases_of
 from ner.evaluation.pairs import Pair, place
 from ner.evaluation.score import Score, Section, label_scores, percent, table
 from ner.schemes import OUTSIDE
@@ -137,10 +138,8 @@ class Agreement(Section):
             rows.append([" and ".join(pair), percent(f1), *kappas])
         if len(self.names) == 2:
             (scores,) = self.labels.values()
-            rows += [
-                [f"  {label}", percent(score.f1)] + [""] * len(kinds)
-                for label, score in sorted(scores.items())
-            ]
+            for label, score in sorted(scores.items()):
+                rows.append([f"  {label}", percent(score.f1), *("" for _ in kinds)])
         alphas = ", ".join(f"{_figure(value)} ({kind})" for kind, value in self.alpha.items())
         return [
             f"{self.sentences:,} sentences that at least two annotated",
@@ -294,3 +293,95 @@ def _disputes(number: int, row: Sequence[Sentence], name: str) -> Iterator[Dispu
         if len(set(said) - {None}) > 1:
             words = " ".join(row[0].tokens[start:end])
             yield Dispute(number, place(name, row[0], number, start), words, said)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Corrections(Section):
+    """The changes that people made to suggested spans.
+
+    Attributes:
+        suggested: How many sentences had suggestions.
+        reviewed: How many of them came back annotated.
+        unchanged: How many of these have the spans that were suggested.
+        score: Of the suggestions against the corrected spans.
+        changes: Each kind of change, from what to what, and how often; the most frequent first.
+    """
+
+    suggested: int
+    reviewed: int
+    unchanged: int
+    score: Score
+    changes: tuple[tuple[str, str, str, int], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures and the changes as JSON holds them."""
+        named = ("kind", "suggested", "corrected", "count")
+        return {
+            "suggested": self.suggested,
+            "reviewed": self.reviewed,
+            "unchanged": self.unchanged,
+            "exact": self.score.as_json(),
+            "changes": [dict(zip(named, one, strict=True)) for one in self.changes],
+        }
+
+    def lines(self) -> list[str]:
+        """The figures and the most frequent changes as text."""
+        score = self.score
+        rows = [[f"{n} x", kind, f"{old}  ->  {new}"] for kind, old, new, n in self.changes[:SHOWN]]
+        width = max((len(row[-1]) for row in rows), default=0)
+        return [
+            f"{self.reviewed:,} of {self.suggested:,} suggested sentences came back annotated, "
+            f"{self.unchanged:,} of them unchanged",
+            f"the suggestions scored against the corrections: precision "
+            f"{percent(score.precision)}, recall {percent(score.recall)}, F1 {percent(score.f1)}",
+            *table([[*row[:-1], row[-1].ljust(width)] for row in rows]),
+        ]
+
+
+def corrections(suggested: Iterable[Sentence], corrected: Iterable[Sentence]) -> Corrections:
+    """Compare suggested spans with what people made of them, sentence by sentence.
+
+    Sentences are matched by their tokens, so that some may be missing and their order may change.
+
+    Raises:
+        ValueError: No sentence stands in both.
+    """
+    wanted = {one.tokens: one for one in suggested if one.spans is not None}
+    found = {one.tokens: one for one in corrected if one.spans is not None}
+    both = [(found[tokens], one) for tokens, one in wanted.items() if tokens in found]
+    if wanted and not both:
+        raise ValueError(
+            "no corrected sentence is among the suggested ones; read both with the same tokenizer"
+        )
+    pairs = [
+        Pair(tuple(sorted(gold.spans or ())), tuple(sorted(one.spans or ()))) for gold, one in both
+    ]
+    changes = Counter(
+        (CORRECTED[case.kind], _words(case.predicted, one), _words(case.gold, gold))
+        for number, (gold, one) in enumerate(both)
+        for case in cases_of(number, pairs[number])
+        if case.kind != "matched"
+    )
+    return Corrections(
+        len(wanted),
+        len(both),
+        sum(pair.gold == pair.predicted for pair in pairs),
+        sum(label_scores(pairs).values(), Score()),
+        tuple((*change, count) for change, count in changes.most_common()),
+    )
+
+
+CORRECTED = {
+    "label": "label",
+    "boundary": "boundary",
+    "both": "both",
+    "missed": "added",
+    "spurious": "removed",
+}
+SHOWN = 20  # kinds of changes that are printed
+
+
+def _words(span: Span | None, sentence: Sentence) -> str:
+    if span is None:
+        return "nothing"
+    return f"{span.label} {' '.join(sentence.tokens[span.start : span.end])}"

@@ -21,6 +21,7 @@ from ner.indexers.columns import columns_of
 from ner.inference.decoding import Decoding
 from ner.model_directory import DESCRIPTION
 from ner.scorer import Scorer
+from ner.storage.addresses import local
 from ner.storage.locks import RunLock
 from ner.streaming.tokenizers import of_reader
 from ner.tagger import Tagger, load, pick_device
@@ -98,6 +99,7 @@ class Run(Iterator[Epoch]):
         init_from: Path | str | None = None,
         overwrite: bool = False,
     ) -> None:
+        init_from = None if init_from is None else local(init_from)
         check_place(settings.output, resume=resume, init_from=init_from)
         training = settings.training
         self.init_from = init_from

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from ner.analysis.calibration import Chooser, Lattices, choose_decoding
 from ner.config import ConfigError
-from ner.evaluation import Score, evaluate
+from ner.evaluation import Report, Score, evaluate
 from ner.evaluation.charts import Axis, Chart, Dot, side_by_side
 from ner.evaluation.perturbations import perturb
 from ner.evaluation.score import percent
@@ -296,13 +296,15 @@ def final_metrics(
         if not sentences:
             continue
         predicted = tagger.predict(sentences)
-        found = evaluate(sentences, predicted).exact.as_json()
+        report = evaluate(sentences, predicted)
+        found = report.exact.as_json()
         if name in metrics and metrics[name] != found:
             raise RuntimeError(
                 f"the saved model has F1 {found['f1']} on development data, but "
                 f"{metrics[name]['f1']} during training"
             )
         metrics[name] = found
+        metrics.setdefault("labels", {})[name] = _by_label(report)
         if name == "development" and (lower := _lower_cased(tagger, sentences)) is not None:
             metrics["lower case"] = lower
         if old is not None and (drop := forgetting_report(old, sentences, predicted)):
@@ -324,6 +326,16 @@ def _lower_cased(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, flo
         return None
     scores = [evaluate(text, tagger.predict(text)).exact.f1 for text in (some, lower)]
     return dict(zip(("unchanged", "lower"), scores, strict=True))
+
+
+def _by_label(report: Report) -> dict[str, Any]:
+    """Return the six figures of each label, and an interval of its F1."""
+    intervals = report.intervals.labels
+    found = {}
+    for label, score in sorted(report.labels.items()):
+        interval = intervals[label]["f1"] if label in intervals else None
+        found[label] = {**score.as_json(), "interval": interval and interval.as_json()}
+    return found
 
 
 def decision_of(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
@@ -361,7 +373,8 @@ def _how_trained(epochs: Sequence[Epoch], corpora: Corpora, seed: int) -> list[s
         "## Training",
         "",
         f"Trained on {len(corpora.train):,} sentences ({sum(map(len, corpora.train)):,} tokens), "
-        f"{len(epochs)} epochs, seed {seed}; epoch {kept.number} is kept. "
+        f"{len(epochs)} epochs, seed {seed}; epoch {kept.number} is kept. The SHA-256 of its "
+        f"training and development sentences is `{corpora.fingerprint()}`. "
         "`config.yaml` has every setting, `metrics.jsonl` every epoch.",
         "",
         "![loss and F1 over the epochs](training.svg)",
