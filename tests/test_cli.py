@@ -91,6 +91,13 @@ def test_what_is_too_much_is_told_with_the_help_of_its_verb(capsys):
     )
 
 
+def test_a_misspelt_option_is_met_with_the_nearest_one(capsys):
+    assert main(["tag", "model", "--outptu", "a.jsonl"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: unrecognized arguments: --outptu")
+    assert said.endswith("; did you mean --output? see `ner tag --help`\n")
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_closed_streams_are_empty_ones(closed):
     command = f"{sys.executable} -m ner check - {closed}"

@@ -157,7 +157,7 @@ def test_every_verb_option_and_setting_named_in_a_sentence_exists():
         re.findall(r'"(--[\w-]+)"', "".join(p.read_text("utf-8") for p in scripts if p.is_file()))
     )
     described = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    for page in PAGES:
+    for page in (*PAGES, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"):
         prose = re.sub(r"(?ms)^( *)```.*?^\1```$", "", page.read_text("utf-8"))
         for code in (" ".join(found.split()) for found in re.findall(r"`([^`]+)`", prose)):
             flags = set(re.findall(r"(?<!\S)--[a-z][\w-]*", code) if OURS.match(code) else ())

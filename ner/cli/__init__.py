@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,7 +22,7 @@ from typing import NoReturn, TextIO
 from ner import __version__
 from ner.cli.console import note, printable
 from ner.errors import ConfigError, DataWarning
-from ner.options import lookup
+from ner.options import lookup, nearest
 
 VERBS = {
     "init": "inspect annotated files and write a configuration for them",
@@ -53,7 +54,10 @@ class Parser(argparse.ArgumentParser):
     """Raises an error of one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see `{self.prog} --help`")
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        meant = nearest(unknown[1], self._option_string_actions) if unknown else None
+        hint = f"; did you mean {meant}?" if meant else ";"
+        raise ConfigError(f"{message}{hint} see `{self.prog} --help`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
