@@ -140,7 +140,7 @@ class TagBody(BaseModel):
 
     @property
     def many(self) -> bool:
-        """Whether the response is a list of records."""
+        """Return whether the response is a list of records."""
         return not self.model_fields_set.isdisjoint(MANY)
 
     def items(self) -> Sequence[str | list[str]]:

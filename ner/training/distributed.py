@@ -34,7 +34,7 @@ class Processes:
 
     @property
     def writes(self) -> bool:
-        """Whether this process writes files and prints."""
+        """Return whether this process writes files and prints."""
         return self.rank == 0
 
     def device(self, device: torch.device) -> torch.device:

@@ -224,7 +224,7 @@ class Run(Iterator[Epoch]):
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or patience has run out."""
+        """Return whether all epochs are done, or patience has run out."""
         training = self.settings.training
         if len(self.epochs) >= self._planned:
             return True

@@ -216,7 +216,7 @@ LEAST = 300_000  # the smallest table, in numbers, for which this pays off
 LEAST_SHARED = 60_000  # the same with several processes, which exchange rows instead of tables
 _FADING = (BETAS[0] / math.sqrt(BETAS[1])) ** np.arange(REMEMBERED, 0, -1)
 _DRIFT, _KEEP, _LAG = range(3)
-_NOTHING = np.array([[0.0], [1.0], [0.0]])  # what has happened to a row since the step just taken
+_NOTHING = np.array([[0.0], [1.0], [0.0]])  # drift, keep and lag right after a step
 Integers = NDArray[np.int64]
 
 
@@ -267,9 +267,13 @@ class RowTable:
         if not late.any():
             return
         rows, last = rows[late], last[late]
+        # after k steps without a gradient, with u = m / (sqrt(v) + epsilon) at the last step:
+        #   average <- w + keep (average - w) - lag u;  w <- w - drift u
+        #   m <- b1^k m;  v <- b2^k v
         drift, keep, lag = self._past[:, last - self._settled, None].astype(np.float32)
         moments = self._moments.take(rows, 0)
-        epsilon = EPSILON * np.sqrt(1.0 - BETAS[1] ** np.maximum(last, 1))  # as if corrected
+        # Adam adds epsilon to the corrected sqrt(v / (1 - b2^t)), here to sqrt(v) itself
+        epsilon = EPSILON * np.sqrt(1.0 - BETAS[1] ** np.maximum(last, 1))
         direction = np.sqrt(moments[:, 1])
         direction += epsilon.astype(np.float32)[:, None]
         np.divide(moments[:, 0], direction, out=direction)
@@ -299,6 +303,8 @@ class RowTable:
         rows, gradient = _rows_of(self.weight)
         self.catch_up(rows)
         self.steps += 1
+        # m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2, and w moves by -rate times the ratio
+        # of m / (1 - b1^t) to sqrt(v / (1 - b2^t)) + epsilon
         shrink = 1.0 - BETAS[0] ** self.steps
         spread = math.sqrt(1.0 - BETAS[1] ** self.steps)
         moments = self._moments.take(rows, 0)
@@ -316,7 +322,7 @@ class RowTable:
         weight = self._weight.take(rows, 0)
         weight -= change
         self._weight[rows] = weight
-        if self._average is not None:
+        if self._average is not None:  # average <- average + (1 - decay) (w - average)
             average = self._average.take(rows, 0)
             weight -= average
             weight *= np.float32(1.0 - decay)
@@ -348,7 +354,10 @@ class RowTable:
         self.steps, self._settled = tensors["steps"].tolist()
 
     def _remember(self, rate: float, decay: float) -> None:
-        """Update what has happened to rows since each step."""
+        """Update drift, keep and lag of rows last used at each step.
+
+        drift <- drift + c (b1 / sqrt(b2))^k;  keep <- d keep;  lag <- lag + (1 - d) (drift - lag)
+        """
         past, fading = self._past.copy(), _FADING[-self._past.shape[1] :]
         past[_DRIFT, -len(fading) :] += rate * fading
         past[_KEEP] *= decay
