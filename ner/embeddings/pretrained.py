@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ner.embeddings.base import TypeEmbedding, check_widths, vectors_of
-from ner.embeddings.vector_files import FastText, Table, VectorFormat, format_of, read
+from ner.embeddings.vector_files import FastText, VectorFormat, WordVectors, format_of, read
 from ner.indexers.base import UNKNOWN
 from ner.indexers.words import PretrainedIndexer, forms
 from ner.sentence import Sentence
@@ -96,7 +96,7 @@ class PretrainedEmbedding(TypeEmbedding):
         if prune is not None and prune < 0:
             raise ValueError(f"prune must be at least 0, got {prune}")
         most = 0 if only_training_words else prune
-        table = Table([], np.zeros((0, 1), np.float32))
+        table = WordVectors([], np.zeros((0, 1), np.float32))
         if file is not None:
             table = _chosen(Path(file), format, tokens, most)
         part = cls(
@@ -131,7 +131,7 @@ def _chosen(
     kind: VectorFormat | None,
     tokens: Iterable[str],
     most: int | None,
-) -> Table:
+) -> WordVectors:
     """Return the vectors of the first words of a file, and of all training words.
 
     A model of fastText composes those of training words that it does not have.
@@ -139,7 +139,7 @@ def _chosen(
     if (kind or format_of(file)) == "fasttext":
         model = FastText.load(file)
         words = list(dict.fromkeys((*list(model.words)[:most], *tokens)))
-        return Table(words, model.vectors_of(words))
+        return WordVectors(words, model.vectors_of(words))
     table = read(file, kind)
     if most is None:
         return table

@@ -32,7 +32,7 @@ LONGEST_WORD = 1000  # bytes of a word in word2vec's binary format; more means a
 Floats = NDArray[np.float32]
 
 
-class Table(NamedTuple):
+class WordVectors(NamedTuple):
     """Words and their vectors.
 
     Attributes:
@@ -45,16 +45,16 @@ class Table(NamedTuple):
     vectors: Floats
     rows: NDArray[np.int64] = np.zeros(0, np.int64)
 
-    def only(self, places: Sequence[int]) -> Table:
+    def only(self, places: Sequence[int]) -> WordVectors:
         """Return the table of some of the words, without rows that none of them needs."""
         words = [self.words[place] for place in places]
         if not len(self.rows):
-            return Table(words, self.vectors[list(places)])
+            return WordVectors(words, self.vectors[list(places)])
         kept, rows = np.unique(self.rows[list(places)], return_inverse=True)
-        return Table(words, self.vectors[kept], rows)
+        return WordVectors(words, self.vectors[kept], rows)
 
 
-def read(file: str | Path, format: str | None = None) -> Table:  # noqa: A002 - the word users know
+def read(file: str | Path, format: str | None = None) -> WordVectors:  # noqa: A002 - the word users know
     """Read the words and vectors of a file; of a repeated word, the first vector counts.
 
     Args:
@@ -94,7 +94,7 @@ def format_of(path: Path) -> VectorFormat:
     return found
 
 
-def _read_text(path: Path) -> Table:
+def _read_text(path: Path) -> WordVectors:
     """Read one word and its values per line, separated by spaces or tabs.
 
     Words may contain spaces. The first line may be the header ``COUNT WIDTH`` of word2vec. Without
@@ -125,7 +125,7 @@ def _read_text(path: Path) -> Table:
     if promised is not None and len(words) + odd != promised:
         message = f"{path}: the header announces {promised:,} vectors, found {len(words) + odd:,}"
         warnings.warn(f"{message}; is the file complete?", DataWarning, stacklevel=2)
-    return Table(words, np.stack(rows) if rows else np.zeros((0, 1), np.float32))
+    return WordVectors(words, np.stack(rows) if rows else np.zeros((0, 1), np.float32))
 
 
 def _width(fields: Sequence[str]) -> int:
@@ -147,7 +147,7 @@ def _numbers(fields: Sequence[str]) -> NDArray[np.float32] | None:
     return row if np.isfinite(row).all() else None
 
 
-def _read_binary(path: Path) -> Table:
+def _read_binary(path: Path) -> WordVectors:
     """Read word2vec's binary format: ``COUNT WIDTH``, then words with little-endian floats."""
     with _decompressed(path) as file:
         header = file.readline(100).split()
@@ -165,7 +165,7 @@ def _read_binary(path: Path) -> Table:
             if len(row) < 4 * width:
                 raise ValueError(f"{path} is truncated: the header announces {count:,} vectors")
             content += row
-    return Table(words, np.frombuffer(content, "<f4").reshape(-1, width).astype(np.float32))
+    return WordVectors(words, np.frombuffer(content, "<f4").reshape(-1, width).astype(np.float32))
 
 
 def _word(file: IO[bytes], path: Path) -> str:
@@ -178,7 +178,7 @@ def _word(file: IO[bytes], path: Path) -> str:
     return word.decode("utf-8", errors="replace").lstrip("\n")
 
 
-def _read_numpy(path: Path) -> Table:
+def _read_numpy(path: Path) -> WordVectors:
     """Read an array ``(count, width)`` and its words from the ``.txt`` file beside it."""
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)  # maps no more than there is
@@ -189,7 +189,7 @@ def _read_numpy(path: Path) -> Table:
     return _beside(path, vectors)
 
 
-def _read_safetensors(path: Path) -> Table:
+def _read_safetensors(path: Path) -> WordVectors:
     """Read a tensor ``(count, width)`` and its words from the ``.txt`` file beside it."""
     try:
         tensors = load_file(path)
@@ -201,7 +201,7 @@ def _read_safetensors(path: Path) -> Table:
     return _beside(path, next(iter(tensors.values())).float().numpy())
 
 
-def _read_spacy(path: Path) -> Table:
+def _read_spacy(path: Path) -> WordVectors:
     """Read the vectors of a spaCy pipeline: a folder, or an installed package of that name."""
     import spacy
 
@@ -223,11 +223,11 @@ def _read_spacy(path: Path) -> Table:
     places = np.fromiter(rows.values(), np.int64, len(rows))
     kept, shared = np.unique(places, return_inverse=True)
     if len(kept) == len(places):
-        return Table(list(rows), vectors.data[places].astype(np.float32))
-    return Table(list(rows), vectors.data[kept].astype(np.float32), shared)
+        return WordVectors(list(rows), vectors.data[places].astype(np.float32))
+    return WordVectors(list(rows), vectors.data[kept].astype(np.float32), shared)
 
 
-def _beside(path: Path, vectors: NDArray[Any]) -> Table:
+def _beside(path: Path, vectors: NDArray[Any]) -> WordVectors:
     """Return vectors with the words from the ``.txt`` file beside them."""
     beside = path.with_suffix(".txt")
     try:
@@ -246,7 +246,7 @@ def _beside(path: Path, vectors: NDArray[Any]) -> Table:
     if vectors.dtype.kind not in "fiu":
         raise ValueError(f"{path}: expected an array of numbers, got {vectors.dtype}")
     with np.errstate(over="ignore"):
-        return Table(words, np.array(vectors, dtype=np.float32))
+        return WordVectors(words, np.array(vectors, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -359,11 +359,11 @@ def _terminated(file: BinaryIO, path: Path) -> str:
     return word.decode("utf-8", errors="replace")
 
 
-def _read_fasttext(path: Path) -> Table:
+def _read_fasttext(path: Path) -> WordVectors:
     """Read the words of a fastText model with their composed vectors."""
     model = FastText.load(path)
     words = list(model.words)
-    return Table(words, model.vectors_of(words))
+    return WordVectors(words, model.vectors_of(words))
 
 
 @contextlib.contextmanager
@@ -388,7 +388,7 @@ _BY_ENDING: dict[str, VectorFormat] = {
     ".npy": "numpy",
     ".safetensors": "safetensors",
 }
-READERS: dict[str, Callable[[Path], Table]] = {
+READERS: dict[str, Callable[[Path], WordVectors]] = {
     "text": _read_text,
     "binary": _read_binary,
     "fasttext": _read_fasttext,
