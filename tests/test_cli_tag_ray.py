@@ -144,7 +144,10 @@ def test_without_ray_the_extra_is_named(small_model, corpus, tmp_path, monkeypat
         (["--engine", "ray"], "--engine ray goes with --output-dir"),
         (["--engine", "ray", "--output-dir", "x", "--processes", "2"], "without --processes"),
         (["--workers", "2"], "goes with --engine ray"),
-        (["--engine", "ray", "--workers", "0", "--output-dir", "x"], "a number above 0"),
+        (
+            ["--engine", "ray", "--workers", "0", "--output-dir", "x"],
+            "--workers: must be at least 1, got 0",
+        ),
         (["a.jsonl", "--output-dir", "s9://x/y"], "s9://x/y/a.jsonl"),
     ],
 )

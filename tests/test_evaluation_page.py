@@ -145,7 +145,7 @@ def cards(dom):
 
 
 def status(dom):
-    return re.search(r"([\d,]+) cases in ([\d,]+) sentences", dom).groups()
+    return re.search(r"([\d,]+) cases? in ([\d,]+) sentences?", dom).groups()
 
 
 def test_a_browser_shows_the_errors_and_filters_them(report, browser):

@@ -81,7 +81,7 @@ def test_a_run_starts_from_a_model_and_is_resumed_with_it_alone(model, tmp_path)
     run.train_epoch()
     assert len(list(run_of(resume=True))) == 2
     run_of().train_epoch()
-    with pytest.raises(ValueError, match="first weights are not those"):
+    with pytest.raises(ValueError, match="first weights differ"):
         Run(settings, device="cpu", corpora=Corpora(NEW, (), ()), resume=True)
 
 

@@ -33,9 +33,9 @@ def test_an_inspection_counts_labels_and_what_both_splits_share():
 
 def test_development_data_without_an_entity_is_remarked_upon():
     ada = Sentence(("Ada",), (Span(0, 1, "PER"),))
-    assert not any("no entity" in line for line in inspect(Corpora((ada,), (), ())).lines())
+    assert not any("no entities" in line for line in inspect(Corpora((ada,), (), ())).lines())
     empty = Sentence(("nobody",), ())
-    assert any("no entity" in line for line in inspect(Corpora((ada,), (empty,), ())).lines())
+    assert any("no entities" in line for line in inspect(Corpora((ada,), (empty,), ())).lines())
 
 
 def epochs(count):
