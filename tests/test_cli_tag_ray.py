@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ner.cli import main
+from ner.cli import main, parser_of
+from ner.cli.tag_workers import Worker
 
 SHARDS = 10
 
@@ -157,3 +159,26 @@ def test_settings_that_do_not_go_together(small_model, capsys, arguments, said):
     assert said in told
     assert told.startswith("error: ")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_worker_tags_with_the_files_of_any_model(
+    small_model, toy, tmp_path, monkeypatch, exported
+):
+    """Without Ray: what it does with a shard once it has the files of the model."""
+    model, source, target = str(small_model), tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps({"tokens": s.tokens}) + "\n" for s in toy), "utf-8")
+    if exported:
+        model = str(tmp_path / "exported")
+        pytest.importorskip("onnxruntime")
+        assert main(["export", str(small_model), model, "--quiet"]) == 0
+    assert main(["tag", model, str(source), "--output", str(tmp_path / "here.jsonl")]) == 0
+    files = {path.name: path.read_bytes() for path in Path(model).iterdir()}
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=lambda reference: reference))
+    arguments = parser_of("tag").parse_intermixed_args(["elsewhere", "--to", "jsonl", "--quiet"])
+    worker = Worker(files, arguments)
+    outcome = worker({"path": str(source), "target": str(target)})
+    assert (outcome["skipped"], outcome["error"]) == ("", "")
+    assert outcome["tokens"] == sum(map(len, toy))
+    assert target.read_bytes() == (tmp_path / "here.jsonl").read_bytes()
+    assert worker({"path": str(source), "target": str(target)})["tokens"] == 0, "it is there"
