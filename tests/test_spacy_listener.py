@@ -105,7 +105,7 @@ def test_a_listener_is_replaced_by_what_it_listens_to_and_sourced(trained):
 def test_outside_spacy_its_model_asks_for_vectors(trained):
     _, _, folder = trained
     tagger = ner.load(folder / "ner_crf")
-    with pytest.raises(ValueError, match="vectors that come with a sentence"):
+    with pytest.raises(ValueError, match="this model needs the vectors of each sentence"):
         tagger.predict([["Ada"]])
     given = Sentence(("Ada",), vectors=np.zeros((1, WIDTH), np.float32))
     assert len(tagger.predict([given])) == 1
