@@ -29,6 +29,7 @@ FROM_ROOT = {
     "SECURITY.md": "security.md",
 }
 PIPES = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")  # code in a table, with pipes escaped for GitHub
+LIST = re.compile(r"^((?![-*#|<`]|\d+\. )\S.*)\n(?=[-*] )", re.MULTILINE)  # right after a text
 EXAMPLES = ("tag_text", "own_conll", "spacy_pipeline")  # come first
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -58,7 +59,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return found[0]  # mkdocs reports it
         return f"[{text}]({config.repo_url}/blob/main/{inside}{part})" if config.repo_url else text
 
-    return LINK.sub(led, PIPES.sub(_piped, markdown))
+    return LINK.sub(led, PIPES.sub(_piped, LIST.sub(r"\1\n\n", markdown)))
 
 
 def _piped(found: re.Match[str]) -> str:
