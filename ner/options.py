@@ -67,6 +67,19 @@ def lookup(shelf: Mapping[str, Part], name: object, *, of: str) -> Part:
     return shelf[name]
 
 
+def with_preset(
+    presets: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return options, those of a preset among them unless others are given.
+
+    Raises:
+        ConfigError: The preset is unknown.
+    """
+    preset = options.get("preset")
+    known = {} if preset is None else lookup(presets, preset, of="preset")
+    return {**known, **options}
+
+
 def instantiate(make: Callable[..., Part], settings: Any, *arguments: Any, of: str) -> Part:
     """Create a part from settings, which are checked against its signature.
 

@@ -213,8 +213,8 @@ def test_a_byte_order_mark_at_the_start_is_told(tmp_path: Path) -> None:
 def test_unannotated_and_empty_of_entities(tmp_path: Path) -> None:
     report = check([save(tmp_path, "a O\n", "a.conll"), save(tmp_path, "b _\n", "b.conll")])
     assert [one.message for one in report.findings.of("no-entity")] == [
-        "no entity in the file",
-        "nobody has annotated the file",
+        "the file has no entities",
+        "the file is not annotated",
     ]
     assert report.to_dict()["files"][1]["unannotated_tokens"] == 1
 
@@ -278,7 +278,7 @@ def test_an_option_that_the_reader_does_not_have_is_refused(tmp_path: Path) -> N
 
 def test_a_bad_tag_in_what_looks_like_a_comment_is_told_as_such(tmp_path: Path) -> None:
     [finding] = check(save(tmp_path, "# 12\n" + GOOD)).findings.of("bad-tag")
-    assert finding.message.endswith("it looks like a comment: set comment_prefix: '# '")
+    assert finding.message.endswith("it looks like a comment; set comment_prefix: '# '")
 
 
 def test_a_file_read_twice_gives_what_a_file_that_is_held_gives(
@@ -465,7 +465,7 @@ def test_kinds_that_are_ignored_do_not_count(tmp_path: Path) -> None:
     report = check(path, ignore=["bad-tag"])
     assert report.status == 0
     assert "bad-tag" not in report.to_dict()["counts"]
-    with pytest.raises(ValueError, match="no kind of finding called 'bad-tga'; did you mean"):
+    with pytest.raises(ValueError, match="unknown kind of finding 'bad-tga'; did you mean"):
         check(path, ignore=["bad-tga"])
 
 
@@ -512,3 +512,31 @@ def test_a_file_that_cannot_be_read_is_compared_with_none(tmp_path: Path) -> Non
     report = check([good, broken, other])
     assert report.status == 2
     assert {one["against"] for one in report.to_dict()["overlaps"]} == {str(good)}
+
+
+def test_a_file_given_twice_is_checked_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.conll"
+    path.write_text("Ada B-PER\nleft O\n\nEve B-PER\nran O\n")
+    report = check([path, tmp_path / "." / "x.conll"])
+    assert [facts.sentences for facts in report.files] == [2]
+    assert [str(one) for one in report.findings.of("reader")] == [
+        f"{path}: given more than once; checked once"
+    ]
+    assert not report.findings.counts["leak"]
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("Ada PERSON\nleft O\nRome place\nx O\n\n" * 3, "set scheme: IO"),
+        ("word tag\nAda B-PER\nleft O\n" + "x O\n" * 9, "set header: true"),
+        ("Ada B-PER x\nleft O y\nx O z\n\n" * 3, "set tag_column: 1"),
+        ("en:Ada B-PER\nen:left O\nen:x O\n", "set token_prefix: 'en:'"),
+        ("a B-X B-Y\nb O O\nc B-Z O\nd O B-X\n", "to read another, set tag_column"),
+    ],
+)
+def test_check_gives_the_advice_of_the_reader(text: str, advice: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.conll"
+    path.write_text(text)
+    found = [one.message for one in check([path]).findings.of("reader")]
+    assert any(advice in one for one in found), found

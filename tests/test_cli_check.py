@@ -171,7 +171,7 @@ def test_what_is_wrong_is_told_even_if_no_file_has_a_sentence(
     path = save(tmp_path, "Ada,B-PER\nsang,O\n")
     assert run(path) == 2
     printed = capsys.readouterr()
-    assert printed.err == f"error: {path}: the file has no sentence\n"
+    assert printed.err == f"error: {path}: the file has no sentences\n"
     assert f"  {path}:2: expected 2 columns, found 1: 'sang,O'" in printed.out
     wide = tmp_path / "wide.conll"
     wide.write_bytes(GOOD.encode("utf-16"))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ner
-from ner.formats import FORMATS, format_of, options_of
+from ner.formats import FORMATS, TOOLS, format_of, options_of
 from ner.formats.lines import COMPRESSED
-from ner.sentence import Sentence, Span
+from ner.sentence import Sentence, Span, in_document
 
 ADA = Sentence(("Ada", "Obi", "left", "Accra"), (Span(0, 2, "PER"), Span(3, 4, "LOC")))
 NOTHING = Sentence(("It", "rained"), ())
@@ -137,7 +138,7 @@ def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(FileExistsError, match="already exists and is not an empty directory"):
         ner.write(tmp_path, [ADA], format="brat")
-    with pytest.raises(ValueError, match="standard output cannot hold it"):
+    with pytest.raises(ValueError, match="cannot be written to standard output"):
         ner.write("-", [ADA], format="brat")
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
@@ -182,3 +183,86 @@ def test_the_shelf_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def losses() -> dict[str, dict[str, str]]:
+    """The table of docs/formats.md that says what each format loses."""
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.partition("**What is lost**")[2].partition("**Errors**")[0].splitlines()
+        if line.startswith("|")
+    ]
+    return {row[0].strip("`"): dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]}
+
+
+def back(tmp_path: Path, name: str, *sentences: Sentence) -> list[Sentence]:
+    """The sentences after they were written and read."""
+    path = tmp_path / f"written{len(list(tmp_path.iterdir()))}"
+    ner.write(path, sentences, format=name)
+    options = {"tokenizer": "blanks"} if "tokenizer" in options_of(name, "read") else {}
+    return list(ner.read(path, format=name, **options))
+
+
+LOSSES = losses()
+TWO = ("Ada", "left")
+ENTITY = Span(0, 1, "PER")
+
+
+def test_every_format_is_in_the_table_of_losses() -> None:
+    assert set(LOSSES) == {*FORMATS, *TOOLS}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.filterwarnings("ignore::ner.errors.DataWarning")
+def test_the_table_says_what_a_round_trip_loses(name: str, tmp_path: Path) -> None:
+    says = LOSSES[name]
+    column = Sentence(TWO, (ENTITY,), {"X": ("a", "b")})
+    scored = Sentence(TWO, (Span(0, 1, "PER", 0.5),))
+    spaced = Sentence(TWO, (ENTITY,), text="Ada  left", offsets=((0, 3), (5, 9)))
+    first = in_document([Sentence(TWO, (ENTITY,)), Sentence(("She",), ())], "d1")
+    second = in_document([Sentence(("Obi",), ())], "d2")
+    cases: dict[str, tuple[tuple[Sentence, ...], Callable[[Sequence[Sentence]], object]]] = {
+        "other columns": ((column,), lambda found: [*found[0].columns.values()]),
+        "scores": ((scored,), lambda found: [one.score for one in found[0].spans or ()]),
+        "text": ((spaced,), lambda found: found[0].text),
+        "documents": (
+            (*first, *second),
+            lambda found: [one.document and (one.document.id, one.position) for one in found],
+        ),
+        "missing annotation": (
+            (Sentence(TWO), Sentence(TWO, (ENTITY,), unknown=frozenset({1}))),
+            lambda found: [(one.spans, one.unknown) for one in found],
+        ),
+    }
+    for what, (given, seen) in cases.items():
+        if says[what] == "refused":
+            with pytest.raises(ValueError, match=r"annot|overlap"):
+                back(tmp_path, name, *given)
+        elif says[what] in ("kept", "lost"):
+            assert (seen(back(tmp_path, name, *given)) == seen(given)) is (says[what] == "kept"), (
+                what
+            )
+    nested = Sentence(TWO, (Span(0, 2, "A"), Span(0, 1, "B")))
+    if says["nested entities"] == "refused":
+        with pytest.raises(ValueError, match="overlap"):
+            back(tmp_path, name, nested)
+
+
+def test_scheme_io_warns_of_the_entities_it_merges(tmp_path: Path) -> None:
+    given = [Sentence(("a", "b", "c"), (Span(0, 1, "X"), Span(1, 2, "X"), Span(2, 3, "Y")))]
+    with pytest.warns(ner.formats.DataWarning, match="; 1 was merged with the one before"):
+        ner.write(tmp_path / "x.conll", given, scheme="IO")
+    with pytest.warns(ner.formats.DataWarning, match="they are read as one"):
+        (found,) = ner.read(tmp_path / "x.conll", scheme="IO")
+    assert found.spans == (Span(0, 2, "X"), Span(2, 3, "Y"))
+    ner.write(tmp_path / "y.conll", [ADA], scheme="IO")  # nothing to warn of
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_reader_has_limits(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name_for(name)
+    ner.write(path, [ADA, NOTHING], format=name)
+    source = path / "document-000001.txt" if name == "brat" else path
+    with pytest.raises(ner.formats.DataError, match="max_size"):
+        list(ner.read(source, format=name, max_size=5))

@@ -42,7 +42,7 @@ WRONG: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "several columns of tags": (
         "Ada B-PER O x\nObi I-PER B-GIV y\nleft O O z\n\nRome B-LOC O x\ngrows O O y\n",
-        "the columns 1, 2 (counted from 0) hold tags; set tag_column to the one meant",
+        "the columns 1, 2 (counted from 0) hold tags; set tag_column to one of them",
         {"tag_column": 1},
     ),
 }
@@ -80,7 +80,7 @@ def test_one_line_says_what_to_set_and_it_works(kind: str, tmp_path: Path) -> No
         ("Ada x B-Big Name\nleft x O\n", "the label of 'B-Big Name' holds a blank"),
         ("Ada\tB\u2013PER\nleft\tO\nObi\tI\u2013PER\n", "did you mean 'B-PER'"),
         ("###MEDLINE:1\n\nAda\tB-PER\nleft\tO\n", "set comment_prefix: '###MEDLINE:'"),
-        ("Ada B-PER\n\tO\nleft O\n", "the token is empty; if it was a blank"),
+        ("Ada B-PER\n\tO\nleft O\n", "the token is empty; restore it, if it was a blank"),
     ],
 )
 def test_what_no_option_mends_is_called_by_its_name(
@@ -161,5 +161,5 @@ def test_io_can_be_written_and_says_that_neighbours_merge(tmp_path: Path) -> Non
     path = tmp_path / "x.conll"
     ner.write(path, [apart, tricky], scheme="IO")
     assert path.read_text().splitlines()[0] == "Ada\tperson-actor"
-    with pytest.warns(DataWarning, match="scheme IO does not part neighbours"):
+    with pytest.warns(DataWarning, match="scheme IO cannot separate adjacent entities"):
         assert list(ner.read(path, scheme="IO")) == [apart, tricky]

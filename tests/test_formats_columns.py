@@ -76,7 +76,7 @@ def test_a_line_of_fields_is_cut_into_the_same_fields():
     for fields in (("a", "b c"), ("a\n", "b"), ("a", "b\r"), ("a\tb", "c")):
         with pytest.raises(DataError, match="cannot be a line of columns"):
             Lines("\t")[fields]
-    with pytest.raises(DataError, match="would be read as a boundary"):
+    with pytest.raises(DataError, match="would be read as a document boundary"):
         Lines("\t")[BOUNDARY, "O"]
 
 

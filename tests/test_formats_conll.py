@@ -100,16 +100,16 @@ def test_columns_are_chosen_by_number_or_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"token_column": 5}, "has 2 columns, and so no column 5"),
-        ({"tag_column": -3}, "has 2 columns, and so no column -3"),
-        ({"tag_column": 0}, "column 0 cannot be both the token and the tag"),
-        ({"token_column": "form"}, "no column has a name, so none is called 'form'"),
+        ({"token_column": 5}, "there are 2 columns, and no column 5"),
+        ({"tag_column": -3}, "there are 2 columns, and no column -3"),
+        ({"tag_column": 0}, "column 0 cannot hold both the tokens and the tags"),
+        ({"token_column": "form"}, "there is no column 'form'"),
         ({"columns": ["word", "tag"], "tag_column": "tga"}, "did you mean 'tag'?"),
-        ({"columns": ["word"]}, "only 'word' is named; a token and its tag need two columns"),
+        ({"columns": ["word"]}, "only 'word' is named; expected a column for tokens"),
         ({"columns": ["word", "word"]}, "two columns have the same name: word, word"),
         ({"columns": ["word", "x", "y", "tag"]}, "x.conll:1: expected 4 columns, found 2"),
         ({"scheme": "BIOX"}, "no scheme is called 'BIOX'"),
-        ({"encoding": "klingon"}, "no text encoding called 'klingon'"),
+        ({"encoding": "klingon"}, "unknown text encoding 'klingon'"),
         ({"widht": 3}, "the conll reader has no option 'widht'"),
         ({"coment_prefix": "#"}, "did you mean 'comment_prefix'?"),
     ],
@@ -146,7 +146,10 @@ def test_a_long_bad_line_is_cut_short(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "hint"),
-    [("EU", "set tagged: false)"), ("EU,B-ORG", "tagged: false, and columns are parted by TABs")],
+    [
+        ("EU", "set tagged: false for a file without tags)"),
+        ("EU,B-ORG", "for a file without tags, and columns are separated by TABs"),
+    ],
 )
 def test_a_file_of_one_column_is_told_what_it_may_lack(
     line: str, hint: str, tmp_path: Path
@@ -234,7 +237,7 @@ def test_a_comment_of_nothing_but_a_blank_parts_no_sentences(tmp_path: Path) -> 
 @pytest.mark.parametrize("prefix", ["# ", "## ", "% ", "-- ", "#\t"])
 def test_a_bad_line_that_may_be_a_comment_says_so(prefix: str, tmp_path: Path) -> None:
     path = save(tmp_path, f"a\tO\n{prefix}one two three\nb\tO\nc\tO\n")
-    with pytest.raises(DataError, match=re.escape(f"a comment: set comment_prefix: {prefix!r}")):
+    with pytest.raises(DataError, match=re.escape(f"a comment; set comment_prefix: {prefix!r}")):
         list(read(path))
 
 
@@ -250,7 +253,7 @@ def test_a_plain_layout_needs_no_options(tmp_path: Path) -> None:
     given = list(read(save(tmp_path, text), header=True, token_column="word", tag_column="ner"))
     assert spelled(given) == text + "\n"
     assert spelled(given, layout="plain") == "a 1 N B-X\nb 2 V O\n\n"
-    with pytest.raises(ValueError, match="layout is same or plain, got 'wide'"):
+    with pytest.raises(ValueError, match="layout must be same or plain, got 'wide'"):
         spelled(given, layout="wide")
     bare = list(read(save(tmp_path, "1 a\n2 b\n"), tagged=False, token_column=1))
     assert spelled(bare, layout="plain") == "a 1\nb 2\n\n"
@@ -262,12 +265,12 @@ def test_bad_lines_may_count_as_missing_annotation(tmp_path: Path) -> None:
     with pytest.warns(DataWarning) as told:
         first, second, *_ = read(path, bad_lines="missing")
     assert str(told[0].message).splitlines() == [
-        f"{path}: 5 bad lines: their tokens are kept, their annotation counts as missing",
+        f"{path}: 5 bad lines: their tokens are kept, without annotation",
         f"{path}:2: expected 2 columns, found 3: 'New York B-Y'",
         f"{path}:3: expected 2 columns, found 1: 'b'",
-        f"{path}:4: 'B_X' is no tag; did you mean 'B-X'? tag_map: {{'B_X': 'B-X'}}",
-        f"{path}:7: 'B_X' is no tag; did you mean 'B-X'? tag_map: {{'B_X': 'B-X'}}",
-        f"{path}:9: 'E-X' is no BIO tag; prefixes are B, I; did you mean 'I-X'? "
+        f"{path}:4: 'B_X' is not a tag; did you mean 'B-X'? tag_map: {{'B_X': 'B-X'}}",
+        f"{path}:7: 'B_X' is not a tag; did you mean 'B-X'? tag_map: {{'B_X': 'B-X'}}",
+        f"{path}:9: 'E-X' is not a BIO tag; expected O or B-, I-; did you mean 'I-X'? "
         "tag_map: {'E-X': 'I-X'}",
     ]
     assert first.tokens == ("a", "New York", "b", "c")
@@ -276,7 +279,7 @@ def test_bad_lines_may_count_as_missing_annotation(tmp_path: Path) -> None:
     again = tmp_path / "again.conll"
     ner.write(again, [first, second])
     assert list(read(again)) == [first, second]
-    with pytest.raises(ValueError, match="bad_lines is refuse or missing, got 'drop'"):
+    with pytest.raises(ValueError, match="bad_lines must be refuse or missing, got 'drop'"):
         read(path, bad_lines="drop")
 
 
@@ -334,8 +337,8 @@ def test_a_wrong_tag_comes_with_what_it_may_have_meant(
     with pytest.raises(DataError) as caught:
         list(read(path))
     assert str(caught.value) == (
-        f"{path}:3: {tag!r} is no tag; did you mean {meant!r}? tag_map: {{{tag!r}: {meant!r}}}"
-        + "; or 'I-PER', with which neighbours are one entity" * (tag == "PER")
+        f"{path}:3: {tag!r} is not a tag; did you mean {meant!r}? tag_map: {{{tag!r}: {meant!r}}}"
+        + "; or 'I-PER', which reads adjacent ones as one entity" * (tag == "PER")
     )
     found = list(read(path, tag_map={tag: meant}))
     assert found[1].spans == SCHEMES["BIO"].decode([meant])
@@ -343,7 +346,7 @@ def test_a_wrong_tag_comes_with_what_it_may_have_meant(
 
 def test_prefixes_of_two_schemes_are_an_error_of_the_rarer_one(tmp_path: Path) -> None:
     path = save(tmp_path, "a B-X\nb I-X\nc E-X\nd S-Y\ne S-Y\nf U-Z\n")
-    with pytest.raises(DataError, match=r"^\S+:6: 'U-Z' is no BIOES tag"):
+    with pytest.raises(DataError, match=r"^\S+:6: 'U-Z' is not a BIOES tag"):
         list(read(path))
 
 
@@ -371,8 +374,10 @@ def test_a_stray_tag_of_another_scheme_is_an_error_and_no_sign_of_that_scheme(
     line = text.count("\n") + 1
     with pytest.raises(DataError) as caught:
         list(read(path))
-    told = str(caught.value)
-    assert told.startswith(f"{path}:{line}: {stray!r} is no {scheme} tag; prefixes are B, ")
+    told, article = str(caught.value), "an" if scheme == "IOB1" else "a"
+    assert told.startswith(
+        f"{path}:{line}: {stray!r} is not {article} {scheme} tag; expected O or B-, "
+    )
     assert told.endswith(f"; did you mean {meant!r}? tag_map: {{{stray!r}: {meant!r}}}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # it begins a sentence, where it may not stand
@@ -399,7 +404,9 @@ def test_the_scheme_can_be_given(tmp_path: Path) -> None:
         found = list(read(path, scheme="BIO"))
     assert found[0].spans == (Span(0, 2, "X"),)
     path = save(tmp_path, "a S-X\n")
-    with pytest.raises(DataError, match=r"x\.conll:1: 'S-X' is no BIO tag; prefixes are B, I"):
+    with pytest.raises(
+        DataError, match=r"x\.conll:1: 'S-X' is not a BIO tag; expected O or B-, I-"
+    ):
         list(read(path, scheme="IOB2"))
 
 
@@ -548,7 +555,7 @@ def test_a_reader_can_be_read_again(tmp_path: Path) -> None:
     assert reader.scheme.name == "BIO"
     broken = Reader(save(tmp_path, "a B-X\nb Q\n"))
     for _ in range(2):
-        with pytest.raises(DataError, match=r"x\.conll:2: 'Q' is no tag"):
+        with pytest.raises(DataError, match=r"x\.conll:2: 'Q' is not a tag"):
             list(broken)
 
 
@@ -588,7 +595,7 @@ def test_standard_input_is_read_twice_as_a_file_is(monkeypatch: pytest.MonkeyPat
         buffer = io.BytesIO(b"a I-X\n\nb I-X\nc X\n")
 
     monkeypatch.setattr("sys.stdin", Stdin)
-    with pytest.raises(DataError, match=r"^standard input:4: 'X' is no tag"):
+    with pytest.raises(DataError, match=r"^standard input:4: 'X' is not a tag"):
         list(ner.read("-"))
     Stdin.buffer = io.BytesIO(b"a I-X\n\nb I-X\n")
     assert [one.spans for one in ner.read("-")] == [(Span(0, 1, "X"),)] * 2

@@ -73,7 +73,9 @@ def test_what_could_not_be_read_back_is_not_written(sentence: Sentence, tmp_path
 
 def test_sentences_of_other_columns_are_not_mixed() -> None:
     mixed = [Sentence(("a",), (), {"pos": ("N",)}), Sentence(("a",), ())]
-    with pytest.raises(DataError, match="sentence 2: has the columns token, tag; the sentences"):
+    with pytest.raises(
+        DataError, match="sentence 2: has the columns token, tag, but earlier sentences"
+    ):
         spelled(mixed)
 
 

@@ -226,22 +226,22 @@ PREDICTED = {
 
 @pytest.mark.parametrize("kind", PREDICTED)
 def test_predictions_are_read_where_nobody_annotated_and_told(tmp_path: Path, kind: str) -> None:
-    with pytest.warns(DataWarning, match="1 records with nothing but predictions"):
+    with pytest.warns(DataWarning, match="1 records that hold only predictions"):
         assert list(read(save(tmp_path, PREDICTED[kind]), tokenizer="plain")) == [ADA]
 
 
 WRONG: dict[str, Any] = {
-    "'spans' and 'entities' both hold annotation, and differ": {
+    "'spans' and 'entities' both hold annotation, and disagree": {
         "text": TEXT,
         "spans": PLACES[:1],
         "entities": PLACES[1:],
     },
-    "there are tags and spans, and they differ": {
+    "tags and spans disagree": {
         "tokens": TOKENS,
         "tags": ["O"] * 5,
         "spans": [[0, 2, "PER"]],
     },
-    "'tags' and 'ner_tags' both hold tags, and differ": {
+    "'tags' and 'ner_tags' both hold tags, and disagree": {
         "tokens": TOKENS,
         "tags": ["O"] * 5,
         "ner_tags": ["B-PER", "O", "O", "O", "O"],
@@ -251,7 +251,7 @@ WRONG: dict[str, Any] = {
     "'gold' looks like annotation": {"tokens": ["a", "b"], "gold": ["B-PER", "O"]},
     "'tags' holds 2 tags for a text of 4 words": {"text": TEXT, "tags": ["B-PER", "O"]},
     "'labels' holds words, not spans": {"text": TEXT, "labels": ["sports"]},
-    "if ends are the last token, set offsets: inclusive": {
+    "if ends include the last token, set offsets: inclusive": {
         "tokens": TOKENS,
         "entities": [{"start": 3, "end": 3, "type": "ORG"}],
     },
@@ -261,7 +261,7 @@ WRONG: dict[str, Any] = {
             {"result": [{"id": "a", "type": "labels", "value": {"start": 0, "end": 3}}]}
         ],
     },
-    "is of type 'paragraphlabels' and has no label that can be read": {
+    "is of type 'paragraphlabels' and has no label; supported are": {
         "data": {"text": TEXT},
         "annotations": [
             {
@@ -271,7 +271,7 @@ WRONG: dict[str, Any] = {
             }
         ],
     },
-    "only regions with globalOffsets can be read": {
+    "only regions with globalOffsets are supported": {
         "data": {"text": TEXT},
         "annotations": [
             {
@@ -321,7 +321,7 @@ def test_the_key_of_the_annotation_can_be_chosen(tmp_path: Path) -> None:
 
 def test_a_tag_of_the_whole_text_is_told_and_no_annotation(tmp_path: Path) -> None:
     path = save(tmp_path, {"text": TEXT, "tags": ["sports", "news"]})
-    with pytest.warns(DataWarning, match="1 records whose 'tags' are words"):
+    with pytest.warns(DataWarning, match="1 records whose 'tags' are not tags of tokens"):
         (found,) = read(path, tokenizer="plain")
     assert found.spans is None
 
@@ -341,7 +341,7 @@ def test_a_tag_of_the_whole_text_is_told_and_no_annotation(tmp_path: Path) -> No
 def test_a_key_that_stands_twice_is_an_error_with_its_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(f"\n{text}\n")
-    with pytest.raises(DataError, match=f"{path}:2: .*stands twice in one object"):
+    with pytest.raises(DataError, match=f"{path}:2: .*occurs twice in one object"):
         list(read(path, tokenizer="plain"))
 
 
@@ -373,5 +373,5 @@ def test_a_record_that_is_cut_off_does_not_take_others_with_it(tmp_path: Path) -
         found = []
         with pytest.raises(DataError) as caught:
             found.extend(read(path, tokenizer="plain"))
-        assert str(caught.value).startswith(f"{path}:2: no JSON object a line")
+        assert str(caught.value).startswith(f"{path}:2: expected one JSON object per line")
         assert "\n" not in str(caught.value)

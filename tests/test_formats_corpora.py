@@ -252,7 +252,7 @@ def test_a_file_with_broken_tags_names_its_lines(shared: Path) -> None:
     told = str(caught.value).split("\n")
     assert len(told) == 21
     assert "enp_DE.sbb.bio:1: expected 2 columns, found 3" in told[0]
-    assert "it looks like a comment: set comment_prefix: '# '" in told[0]
+    assert "it looks like a comment; set comment_prefix: '# '" in told[0]
     assert told[-1].endswith("and 174 more bad lines")
 
 

@@ -109,7 +109,7 @@ def test_spacy_reads_the_text_and_the_entities(tmp_path: Path) -> None:
 def test_what_is_no_docbin_is_one_clear_error(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "x.spacy"
     path.write_bytes(raw)
-    with pytest.raises(DataError, match=r"x\.spacy: this is no spaCy DocBin, or a damaged one"):
+    with pytest.raises(DataError, match=r"x\.spacy: this is not a spaCy DocBin, or it is damaged"):
         list(read(path))
 
 

@@ -61,10 +61,10 @@ def test_rows_with_tags_by_name() -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"tokens": ["a"]}, "row 1: there is no column 'ner_tags'; there is tokens"),
+        ({"tokens": ["a"]}, "row 1: no column 'ner_tags'; the columns are tokens"),
         ({"tokens": ["a"], "ner_tags": []}, "row 1: expected 1 tags, found 0"),
-        ({"tokens": ["a"], "ner_tags": [1]}, "row 1: the tag 1 is a number; give the names"),
-        ({"tokens": ["a"], "ner_tags": ["PER"]}, "row 1: 'PER' is no BIO tag"),
+        ({"tokens": ["a"], "ner_tags": [1]}, "row 1: the tag 1 is a number; pass the names"),
+        ({"tokens": ["a"], "ner_tags": ["PER"]}, "row 1: 'PER' is not a BIO tag"),
     ],
 )
 def test_bad_rows_are_told_with_their_number(row: dict[str, Any], said: str) -> None:
@@ -73,7 +73,7 @@ def test_bad_rows_are_told_with_their_number(row: dict[str, Any], said: str) -> 
 
 
 def test_a_number_beyond_the_names_is_refused() -> None:
-    with pytest.raises(DataError, match="the tag 7 is beyond the 1 names"):
+    with pytest.raises(DataError, match="the tag 7 has no name; there are 1 names"):
         from_dataset([{"tokens": ["a"], "ner_tags": [7]}], names=["O"])
 
 
@@ -82,7 +82,7 @@ def test_a_missing_package_is_told_with_its_extra(
     name: str, to: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=rf"^{name} is needed .* 'ner-crf\[tables\]'$"):
+    with pytest.raises(ImportError, match=rf"^this needs {name}: .* 'ner-crf\[tables\]'$"):
         to([ADA])
 
 
@@ -173,7 +173,7 @@ def test_a_table_has_any_index_and_its_documents_any_names() -> None:
     frame["document"] = [7.0, 7.0, -1.0, float("nan")]
     assert [s.document and s.document.id for s in from_dataframe(frame)] == ["7", None, None]
     frame.loc["y", "tag"] = "?"
-    with pytest.raises(DataError, match="row 2: '\\?' is no BIO tag"):
+    with pytest.raises(DataError, match="row 2: '\\?' is not a BIO tag"):
         from_dataframe(frame)
 
 

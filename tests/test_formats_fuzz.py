@@ -14,6 +14,30 @@ from ner.errors import ConfigError
 from ner.formats import DataError, DataWarning
 from ner.sentence import Sentence
 
+CONVENTIONS = [  # of JSON: one for each that `ner.formats.conventions` knows
+    '{"tokenized_text": ["Ada", "Obi"], "ner": [[0, 1, "PER"]]}\n',
+    '["Ada left", {"entities": [[0, 3, "PER"]]}]\n{"text": "Ada", "label": {"X": [[0, 3]]}}\n',
+    '[{"id": 0, "paragraphs": [{"sentences": [{"tokens": [{"orth": "Ada", "ner": "U-X"}]}]}]}]\n',
+    '{"rasa_nlu_data": {"common_examples": [{"text": "to Rome", "entities": [{"start": 3, '
+    '"end": 7, "value": "Rome", "entity": "city"}]}]}}\n',
+    '{"%FEATURE_STRUCTURES": [{"%TYPE": "x.Sofa", "sofaString": "Ada"}, {"%TYPE": '
+    '"x.NamedEntity", "begin": 0, "end": 3, "value": "PER"}]}\n',
+    '[{"fields": {"text": "Ada"}, "suggestions": {"spans": {"value": [{"start": 0, "end": 3, '
+    '"label": "X"}], "score": [0.5]}}, "responses": {"spans": []}}]\n',
+    '{"features": [{"name": "ner_tags", "type": {"feature": {"names": ["O", "B-X"]}}}], '
+    '"rows": [{"row": {"tokens": ["a", "b"], "ner_tags": [0, 1]}}]}\n',
+    '{"doc_key": "d", "sentences": [["a", "b"], ["c"]], "ner": [[[0, 1, "X"]], [[2, 2, "Y"]]]}\n',
+    '{"sentences": [{"tokens": [{"word": "Ada"}], "entitymentions": [{"tokenBegin": 0, '
+    '"tokenEnd": 1, "ner": "PERSON"}]}]}\n',
+    '{"documents": [{"id": "d", "passages": [{"offset": 2, "text": "Ada", "annotations": [{'
+    '"infons": {"type": "X"}, "locations": [{"offset": 2, "length": 3}]}]}]}]}\n',
+    '{"text_snippet": {"content": "Ada"}, "annotations": [{"display_name": "X", '
+    '"text_extraction": {"text_segment": {"end_offset": 3}}}]}\n',
+    '{"textContent": "Ada", "textSegmentAnnotations": [{"endOffset": 3, "displayName": "X"}]}\n',
+    '{"source": "Ada", "job": {"annotations": {"entities": [{"startOffset": 0, "endOffset": 3, '
+    '"label": "X"}]}}}\n{"documentName": "d", "document": "Ada", "annotation": []}\n',
+]
+TEXT = "Ada Obi joined\nKestrel Foods in Accra.\n"
 SEEDS = {
     "conll": [
         "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\n",
@@ -39,6 +63,7 @@ SEEDS = {
         '<DOC>\n<DOCNO> d </DOCNO>\n<TEXT>\n<p><ENAMEX TYPE="PER">Ada\nObi</ENAMEX> &amp;</p>\n'
         "&#65;</TEXT>\n</DOC>\n",
         '\t   <b_enamex type="X">a<b_timex type="Y">b<e_timex><e_enamex> 3 < 4\n\n<p>c\n',
+        '<TEI><p><person>Ada</person> left <place type="city">Rome</place></p></TEI>\n',
     ],
     "csv": [
         'Sentence #,Word,POS,Tag\nSentence: 1,Ada,NNP,B-per\n,left,VBD,O\n2,",",x,_\n',
@@ -57,7 +82,8 @@ SEEDS = {
     ],
     "i2b2": [
         '<?xml version="1.0"?>\n<deIdi2b2>\n<TEXT><![CDATA[Dr Ada\nleft]]></TEXT>\n<TAGS>\n'
-        '<NAME id="P0" start="3" end="6" text="Ada" TYPE="X" />\n</TAGS>\n</deIdi2b2>\n'
+        '<NAME id="P0" start="3" end="6" text="Ada" TYPE="X" />\n</TAGS>\n</deIdi2b2>\n',
+        'c="Ada Obi" 1:0 1:1||t="x"\nc="accra." 2:3 2:3||t="y"\n',
     ],
     "slots": ["-DOCSTART- d\nto:O New:B-City York:I-City <=> flight\na:_ 5:30:O\n\nx:S-X\n"],
     "jsonl": [
@@ -68,7 +94,9 @@ SEEDS = {
         '{"data": {"text": "Ada"}, "annotations": [{"result": [{"value": {"start": 0, "end": 3, '
         '"labels": ["X"]}}]}]}\n{"text": "a", "tokens": [{"text": "a", "start": 0, "end": 1}], '
         '"spans": [{"start": 0, "end": 1, "label": "X"}], "answer": "accept"}\n',
+        *CONVENTIONS,
     ],
+    "brat": ["T1\tPER 0 7\tAda Obi\nT2\tORG 15 22;23 28\tKestrel Foods\nR1\tx Arg1:T1\n"],
 }
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "conll": [
@@ -87,18 +115,33 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"tag_map": {"O": "B-X"}},
         {"bad_lines": "missing"},
         {"bad_lines": "missing", "ragged": True, "token_column": 1},
+        {"sentence_column": 0, "token_column": 1},
+        {"token_prefix": "*:"},
+        {"preset": "hipe"},
+        {"scheme": "IO"},
     ],
     "conllu": [{}, {"named": True}, {"entities": "Entity"}, {"entities": "MISC"}],
     "conll2012": [{}, {"encoding": "utf-16-le"}],
     "brackets": [{}, {"encoding": "utf-16"}],
-    "sgml": [{"tokenizer": "blanks"}, {"tokenizer": "plain", "align": "expand"}],
+    "sgml": [
+        {"tokenizer": "blanks"},
+        {"tokenizer": "plain", "align": "expand"},
+        {"tokenizer": "builtin", "elements": "person place"},
+    ],
+    "brat": [{"tokenizer": "plain"}, {"tokenizer": "builtin", "align": "contract"}],
     "csv": [{}, {"delimiter": ";"}, {"tag": "POS"}],
     "webanno": [{}, {"layer": "Entity"}, {"feature": "identifier"}],
     "pubtator": [{"tokenizer": "blanks"}, {"tokenizer": "plain", "offsets": "bytes"}],
     "bioc": [{"tokenizer": "blanks"}, {"tokenizer": "plain", "trust_offsets": True}],
     "i2b2": [{"tokenizer": "blanks"}, {"tokenizer": "plain", "offsets": "utf-16"}],
     "slots": [{}, {"separator": "O"}, {"scheme": "BIO"}],
-    "jsonl": [{"tokenizer": "plain"}, {"tokenizer": "plain", "align": "contract"}],
+    "jsonl": [
+        {"tokenizer": "plain"},
+        {"tokenizer": "plain", "align": "contract"},
+        {"tokenizer": "builtin", "offsets": "utf-16 inclusive"},
+        {"tokenizer": "plain", "annotation": "ner", "trust_offsets": True},
+        {"tokenizer": "plain", "names": ["O", "B-X"]},
+    ],
 }
 SAME = [
     {},
@@ -145,7 +188,8 @@ def read_or_complain(path: Path, name: str, **options: Any) -> list[Sentence]:
 
 def check(name: str, folder: Path, times: int, seed: int) -> None:
     chance = random.Random(seed)
-    path, again = folder / "spoiled", folder / "again"
+    path, again = folder / ("spoiled.ann" if name == "brat" else "spoiled"), folder / "again"
+    (folder / "spoiled.txt").write_text(TEXT, "utf-8")
     for _ in range(times):
         content = spoiled(chance.choice(SEEDS[name]).encode(), chance)
         path.write_bytes(content)

@@ -209,7 +209,7 @@ def test_tokens_whose_annotation_is_missing(tmp_path: Path) -> None:
 
 def test_what_prodigy_rejected_is_no_annotation(tmp_path: Path) -> None:
     path = save(tmp_path, {**RECORDS["prodigy"], "answer": "reject"})
-    with pytest.warns(DataWarning, match="1 records whose answer is 'reject'; read as unannot"):
+    with pytest.warns(DataWarning, match="1 records with the answer 'reject', read as unannot"):
         (found,) = read(path)
     assert found.spans is None
 
@@ -248,20 +248,20 @@ def test_of_nested_tokens_the_outer_span_is_kept_and_the_inner_told(tmp_path: Pa
 BAD = {
     '{"data": {"note": "a", "title": "b"}}': "one of them called 'text', found the data 'note', 't",
     '{"data": {}, "annotations": []}': "found the data nothing",
-    "{": "no JSON object a line",
+    "{": "expected one JSON object per line",
     "3": "expected an object, found 3",
     '{"a": 1}': "expected an object with 'tokens' or 'text', found the keys 'a'",
     "{}": "found an empty object",
     '{"tokens": ["a", 3]}': "token 1 should be a word, found 3",
-    '{"tokens": ["a"], "tags": []}': "expected 1 tags, one a token, found 0",
+    '{"tokens": ["a"], "tags": []}': "expected 1 tags, one per token, found 0",
     '{"tokens": ["a"], "tags": [1]}': "expected tags such as 'B-PER', found 1",
-    '{"tokens": ["a"], "tags": ["PER"]}': "'PER' is no BIO tag",
-    '{"tokens": ["a"], "spans": [[0, 2, "X"]]}': "is not within the sentence, which has 1 tokens",
+    '{"tokens": ["a"], "tags": ["PER"]}': "'PER' is not a BIO tag",
+    '{"tokens": ["a"], "spans": [[0, 2, "X"]]}': "exceeds the sentence, which has 1 tokens",
     '{"tokens": ["a"], "spans": [[0, 1]]}': "a span should be [start, end, label]",
-    '{"text": "a", "label": [[0, 2, "X"]]}': "is not within the text, which has 1 characters",
-    '{"text": "a", "label": [[1, 1, "X"]]}': "is not within the text",
-    '{"text": "ab", "label": [{"start": 0, "end": 1, "label": "X", "text": "b"}]}': "say 'b'",
-    '{"text": "ab", "tokens": ["x"], "spans": [[0, 1, "X"]]}': "the tokens are not those of",
+    '{"text": "a", "label": [[0, 2, "X"]]}': "exceeds the text, which has 1 characters",
+    '{"text": "a", "label": [[1, 1, "X"]]}': "exceeds the text",
+    '{"text": "ab", "label": [{"start": 0, "end": 1, "label": "X", "text": "b"}]}': "be 'b'",
+    '{"text": "ab", "tokens": ["x"], "spans": [[0, 1, "X"]]}': "but the tokens do not match it",
     '{"text": "a", "label": {"X": [[0]]}}': "expected a list of spans under 'label', found {'X'",
     '{"tokens": ["a"], "spans": "X"}': "expected a list of spans under 'spans', found 'X'",
     '{"text": "\\ud800"}': "half of a surrogate pair",
@@ -289,7 +289,7 @@ def test_wrong_settings_are_refused_at_the_door(tmp_path: Path) -> None:
         list(read(path, align="loose"))
     with pytest.raises(ValueError, match="no scheme is called 'XYZ'"):
         list(read(path, scheme="XYZ"))
-    with pytest.raises(ValueError, match="shape is one of"):
+    with pytest.raises(ValueError, match="shape must be one of"):
         write(io.StringIO(), [], shape="round")
 
 

@@ -55,7 +55,7 @@ WRONG: dict[str, tuple[str, bytes | str, str]] = {
     ),
     "XMI": ("x.xml", '<?xml version="1.0"?><xmi:XMI xmlns:xmi="x"/>', "WebAnno TSV 3"),
     "WebAnno 2": ("x.tsv", "# webanno.custom.X | value\n", "export it as WebAnno TSV 3"),
-    "CoNLL in a .con file": ("x.con", "Ada B-PER\n", "their text should be in x.txt"),
+    "CoNLL in a .con file": ("x.con", "Ada B-PER\n", "their text x.txt is missing"),
 }
 
 
@@ -106,7 +106,7 @@ BAD_CSV = {
     "sentence,token,tag\n1,Ada,O\n2,Obi,O\n1,left,O\n": "x.csv:4: the sentence '1' goes on after",
     "sentence,token,tag\n1,Ada\n": "x.csv:2: expected 3 columns, found 2",
     "sentence,token,tag\n1,,O\n": "x.csv:2: the token is empty; was a word such as 'NA'",
-    'sentence,token,tag\n1,",O\n1,Ada,O\n': "is a quote not closed?",
+    'sentence,token,tag\n1,",O\n1,Ada,O\n': "is a closing quote missing?",
     "sentence,token,tag\n1,Ada,PER_B\n": "did you mean 'B-PER'?",
     "sentence,wort,tag\n1,Ada,O\n": "to hold the token: set token to one of 'sentence', 'wort'",
 }
@@ -174,7 +174,7 @@ def test_webanno_of_several_layers(tmp_path: Path) -> None:
 def test_webanno_without_a_known_layer_asks(tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text(WEBANNO.replace("NamedEntity", "Chunk"))
-    with pytest.raises(DataError, match="set layer to the one that has the entities"):
+    with pytest.raises(DataError, match="set layer to the layer of the entities"):
         list(ner.read(path))
 
 
@@ -203,7 +203,7 @@ def test_pubtator(tmp_path: Path) -> None:
     assert found[0].document.id == "1"
     path.write_text(PUBTATOR.replace("\t34\t", "\t33\t"))
     with pytest.raises(
-        DataError, match=r"x.txt:1: the span 29 to 33 \(Disease\) should say 'fever'"
+        DataError, match=r"x.txt:1: the span 29 to 33 \(Disease\) should be 'fever'"
     ):
         list(ner.read(path, tokenizer="plain"))
 
@@ -235,7 +235,7 @@ def test_bioc(tmp_path: Path) -> None:
 def test_entities_of_xml_are_refused(entity: str, tmp_path: Path) -> None:
     path = tmp_path / "x.xml"
     path.write_text(BIOC.replace('SYSTEM "BioC.dtd"', f"[{entity}]"))
-    with pytest.raises(DataError, match="the file declares entities of XML"):
+    with pytest.raises(DataError, match="the file declares XML entities"):
         list(ner.read(path, format="bioc"))
 
 
@@ -248,7 +248,7 @@ def test_i2b2_of_2010(tmp_path: Path) -> None:
         (("has", "chest", "pain", "."), [("chest pain", "problem")]),
     ]
     path.write_text('c="chest pain" 2:1 2:3||t="problem"\n')
-    with pytest.raises(DataError, match=r"x\.con:1: words 1 to 3 should say 'chest pain'"):
+    with pytest.raises(DataError, match=r"x\.con:1: words 1 to 3 should be 'chest pain'"):
         list(ner.read(path))
 
 

@@ -85,11 +85,11 @@ def test_bytes_that_are_not_utf8_name_line_byte_and_option(tmp_path: Path) -> No
     with pytest.raises(DataError) as caught:
         all_lines(path)
     first, second = str(caught.value).split("\n")
-    assert first.startswith(f"{path}:3: byte 0xfc at position 2 of the line is not utf-8")
+    assert first.startswith(f"{path}:3: byte 0xfc at position 2 of the line is not valid utf-8")
     assert "encoding: latin-1" in first
     assert second.startswith(f"{path}:5: byte 0xf6")
     assert all_lines(path, "latin-1")[2] == "München"
-    with pytest.raises(DataError, match=r"is not ascii; .* for example encoding: utf-8"):
+    with pytest.raises(DataError, match=r"is not valid ascii; .* for example encoding: utf-8"):
         all_lines(path, "ascii")
 
 
@@ -136,7 +136,7 @@ def test_packed_data_without_its_ending_is_told_by_its_first_bytes(
     ner.write(tmp_path / f"x.conll{ending}", [Sentence(("a",), ())])
     path = (tmp_path / f"x.conll{ending}").rename(tmp_path / "x.conll")
     with pytest.raises(
-        DataError, match=rf"x\.conll:1: this is data packed .*\b{packer}\b.* ending \{ending}$"
+        DataError, match=rf"x\.conll:1: this is .*\b{packer}\b.* extension \{ending}$"
     ):
         list(ner.read(path))
     assert list(read_blocks(save(tmp_path, b"BZh9 O\n"))) == [["BZh9 O"]]
@@ -174,7 +174,7 @@ def test_broken_utf16_names_its_line(tmp_path: Path) -> None:
 def test_an_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "x"
     path.write_text("a\n")
-    with pytest.raises(ValueError, match=f"there is no text encoding called '{encoding}'"):
+    with pytest.raises(ValueError, match=f"unknown text encoding '{encoding}'"):
         all_lines(path, encoding)
 
 

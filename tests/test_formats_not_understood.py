@@ -39,7 +39,7 @@ def test_a_docbin_whose_spans_stand_in_groups(tmp_path: Path) -> None:
         list(ner.read(path))
     (found,) = ner.read(path, spans_key="sc")
     assert found.spans == (Span(0, 2, "PER"),)
-    with pytest.raises(DataError, match=r"no group of doc.spans is called 'x'; there are 'sc'"):
+    with pytest.raises(DataError, match=r"doc.spans has no group 'x'; its groups: 'sc'"):
         list(ner.read(path, spans_key="x"))
 
 
@@ -51,7 +51,7 @@ def test_sentences_of_a_table_in_turns_are_told() -> None:
         "tag": ["B-PER", "B-LOC", "O", "O"],
     }
     frame = pandas.DataFrame(columns)
-    with pytest.warns(DataWarning, match="2 values of the column of sentences come back"):
+    with pytest.warns(DataWarning, match="2 values of the sentence column recur"):
         from_dataframe(frame)
     found = from_dataframe(frame.sort_values("sentence", kind="stable"))
     assert [one.tokens for one in found] == [("Ada", "left"), ("Rome", "grows")]

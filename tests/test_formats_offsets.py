@@ -164,5 +164,5 @@ def test_a_span_beyond_the_text_says_how_it_would_fit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "utf-8", "bytes utf-16", "inclusive exclusive"])
 def test_a_way_of_counting_that_does_not_exist_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="offsets are counted in characters, utf-16, bytes"):
+    with pytest.raises(ValueError, match="offsets must be one of characters, utf-16, bytes"):
         counting_named(name)

@@ -88,7 +88,7 @@ def test_muc_and_plain_texts_have_no_structure_to_speak_of(tmp_path: Path) -> No
 
 def test_elements_may_be_labels(tmp_path: Path) -> None:
     path = save(tmp_path, "<PERSON>Ada</PERSON> saw <Place>Lima</Place> <ENAMEX>x</ENAMEX>\n")
-    with pytest.warns(DataWarning, match=r"unknown elements for structure: enamex \(1\)"):
+    with pytest.warns(DataWarning, match=r"unknown elements as structure: enamex \(1\)"):
         assert found(path, elements="person place")[:1] == [
             (1, "Ada saw Lima", [("Ada", "PERSON"), ("Lima", "PLACE")])
         ]
@@ -106,8 +106,8 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     text = "\n".join(str(one.message) for one in told)
     assert "of 2 spans, 2 not on token boundaries" in text
     assert f"{path}:2: 'bc' (2, 4) X, nearest tokens 'bcd': read as 'bcd'" in text
-    assert "left out 1 entities in elements that are no text" in text
-    assert "took unknown elements for structure: unk (1)" in text
+    assert "left out 1 entities in elements that do not hold text" in text
+    assert "read unknown elements as structure: unk (1)" in text
 
 
 def test_bad_lines_are_told_all_together(tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_bad_lines_are_told_all_together(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         found(path)
     assert str(caught.value).splitlines() == [
-        f"{path}:1: <ENAMEX> is not closed before its paragraph ends",
+        f"{path}:1: <ENAMEX> is not closed before the end of its paragraph",
         f"{path}:3: </TIMEX> closes an entity that is not open",
-        f"{path}:4: <ENAMEX> marks no text",
+        f"{path}:4: <ENAMEX> is empty",
         f"{path}:5: </ENAMEX> closes an entity that is not open",
     ]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ner
-from ner.formats import DataError
+from ner.formats import DataError, DataWarning
 
 TEXT = "Ada Obi joined Kestrel."
 FOUND = [("Ada Obi", "PER"), ("Kestrel", "ORG")]
@@ -98,11 +99,91 @@ def test_numbers_of_tags_take_their_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x.jsonl:1: .* for example names: \[O, B-PER, I-PER\]"):
         facts(path)
     assert facts(path, names=NAMES) == FOUND
-    with pytest.raises(DataError, match="holds 3, but only 3 tags have names"):
+    with pytest.raises(DataError, match="holds 3, but there are only 3 names"):
         facts(path, names=NAMES[:3])
-    path.write_text(json.dumps({"tokens": TOKENS, "ner_tags": [1, -100, 0, 3, 0]}) + "\n")
-    with pytest.raises(DataError, match="marks subwords without a label of their own"):
-        facts(path, names=NAMES)
+
+
+def test_what_a_loss_passes_over_is_not_annotated(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"tokens": ["a", "b", "c"], "ner_tags": [1, -100, 0]}) + "\n")
+    (found,) = ner.read(path, names=NAMES)
+    assert found.tokens == ("a", "b", "c")
+    assert [one.label for one in found.spans or ()] == ["PER"]
+    assert found.unknown == {1}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tags"),
+    [
+        (["[CLS]", "Ang", "##ela", "left", "[SEP]"], [-100, 1, -100, 0, -100]),
+        (["[CLS]", "Ang", "##ela", "left", "[SEP]", "[PAD]"], [-100, 1, 2, 0, -100, -100]),
+        (["<s>", "\u2581Ang", "ela", "\u2581left", "</s>"], [-100, 1, -100, 0, -100]),
+        (["<s>", "Ang", "ela", "\u0120left", "</s>"], [-100, 1, -100, 0, -100]),
+        (["[CLS]", "Ang", "##ela", "left", "[SEP]"], [-100, "B-PER", -100, "O", -100]),
+    ],
+)
+def test_subwords_are_read_as_words(tokens: list[str], tags: list[Any], tmp_path: Path) -> None:
+    """As a training set of a transformer has them, whatever its tokenizer."""
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"tokens": tokens, "labels": tags}) + "\n")
+    options = {} if "O" in tags else {"names": NAMES}
+    (found,) = ner.read(path, **options)
+    assert found.tokens == ("Angela", "left")
+    assert found.spans == (ner.Span(0, 1, "PER"),)
+    assert not found.unknown
+
+
+@pytest.mark.parametrize(
+    ("preset", "tags", "labels"),
+    [
+        ("few-nerd", [7, 7, 0], ["person"]),
+        ("wikiann", [1, 2, 5], ["PER", "LOC"]),
+        ("conll2003", [1, 2, 7], ["PER", "MISC"]),
+        ("wnut17", [9, 10, 3], ["person", "creative-work"]),
+    ],
+)
+def test_well_known_datasets_have_a_preset(
+    preset: str, tags: list[int], labels: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"tokens": ["a", "b", "c"], "ner_tags": tags}) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        (found,) = ner.read(path, preset=preset)
+    assert [one.label for one in found.spans or ()] == labels
+
+
+def test_kaggle_has_a_preset(tmp_path: Path) -> None:
+    path = tmp_path / "ner_dataset.csv"
+    table = "Sentence #,Word,POS,Tag\nSentence: 1,Zo\u00eb,NNP,B-per\n,left,VBD,O\n"
+    path.write_bytes(table.encode("cp1252"))
+    (found,) = ner.read(path, preset="kaggle")
+    assert found.tokens == ("Zo\u00eb", "left")
+
+
+@pytest.mark.parametrize(
+    ("unit", "start", "end"),
+    [
+        ("characters", 2, 5),
+        ("utf-16", 3, 6),
+        ("bytes", 5, 8),
+        ("inclusive", 2, 4),
+        ("utf-16 inclusive", 3, 5),
+    ],
+)
+@pytest.mark.parametrize("quotes", [True, False])
+def test_label_studio_may_count_in_any_unit(
+    unit: str, start: int, end: int, quotes: bool, tmp_path: Path
+) -> None:
+    """Recognised by what the regions quote; else as the option says."""
+    value = {"start": start, "end": end, "labels": ["PER"], **({"text": "Ada"} if quotes else {})}
+    result = [{"id": "1", "type": "labels", "value": value}]
+    task = {"data": {"text": "\U0001f600 Ada left"}, "annotations": [{"result": result}]}
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps([task]))
+    options = {} if quotes else {"offsets": unit}
+    (found,) = ner.read(path, tokenizer="blanks", **options)
+    assert found.spans == (ner.Span(1, 2, "PER"),)
 
 
 REFUSED: dict[str, tuple[str, str, str]] = {

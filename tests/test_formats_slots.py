@@ -50,7 +50,7 @@ def test_bad_lines_are_told_all_together(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         f"{path}:1: expected a token and its tag, such as 'Rome:B-City', found 'b'",
         f"{path}:2: expected a token and its tag, such as 'Rome:B-City', found ':O'",
-        f"{path}:3: 'o' is no BIO tag; did you mean 'O'? tag_map: {{'o': 'O'}}",
+        f"{path}:3: 'o' is not a BIO tag; did you mean 'O'? tag_map: {{'o': 'O'}}",
         f"{path}:5: expected a token and its tag, such as 'Rome:B-City', found ':'",
     ]
 

@@ -244,5 +244,5 @@ def test_pubtator_holds_what_its_tools_ask_for(tmp_path: Path) -> None:
     assert all(len(row) == 6 for row in rows)
     assert [(row[4], int(row[1]), int(row[2]), row[3]) for row in rows] == PLACES
     path.write_text(path.read_text().replace("\t24\t", "\t23\t"))
-    with pytest.raises(DataError, match="should say 'Kestrel'"):
+    with pytest.raises(DataError, match="should be 'Kestrel'"):
         list(ner.read(path))

@@ -89,13 +89,17 @@ def check(
     look = watch or (lambda source, items: items)
     with ExitStack() as stack, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
-        sources = []
+        sources, seen = list[CorpusFile](), set[Path]()
         for file in expand(files):
+            if file != STREAM and Path(file).resolve() in seen:
+                survey.findings.add("reader", title(file), 0, "given more than once; checked once")
+                continue
+            seen.add(Path(file).resolve())
             with _told(survey.findings, file, caught):
                 _check_mark(survey.findings, file)
                 folder = file != STREAM and Path(file).is_dir()
-                path = file if folder else stack.enter_context(rereadable(file))
-                source = CorpusFile(path, title(file), format, options, survey.findings)
+                place = file if folder else stack.enter_context(rereadable(file))
+                source = CorpusFile(place, title(file), format, options, survey.findings)
                 sources.append(source)
                 _drain(look(source, survey.add(source)))
         check_labels(survey)
@@ -151,7 +155,7 @@ def _check_mark(findings: Findings, file: str | Path) -> None:
         return  # which cannot be looked at and then read
     with opened(file) as opening:
         if opening.read(3) == codecs.BOM_UTF8:
-            told = "the file begins with a byte order mark, which is passed over"
+            told = "the file begins with a byte order mark, which is ignored"
             findings.add("odd-character", title(file), 1, told)
 
 
@@ -197,7 +201,7 @@ BELIEVED = 0.9  # the share of a mention's labels that makes the others look lik
 
 
 def check_labels(survey: Survey) -> None:
-    """Note labels that hardly differ, labels that are rare, mentions with several."""
+    """Note labels that hardly differ, rare labels, mentions with several."""
     _check_case(survey)
     _check_rare(survey)
     _check_conflicts(survey)
@@ -228,7 +232,7 @@ def _check_rare(survey: Survey) -> None:
         told = f"the label {label!r} occurs {_times(use)} among {total:,} spans"
         others = [other for other in survey.labels if survey.labels[other].count > use.count]
         near = nearest(label, others, cutoff=0.7)
-        told += f"; is it {near!r}?" if near else ""
+        told += f"; did you mean {near!r}?" if near else ""
         survey.findings.add("rare-label", *use.places[0], told + _also(use))
 
 

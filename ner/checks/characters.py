@@ -29,8 +29,8 @@ _NAMED = {
 _CATEGORIES = {
     "Cc": "a control character",
     "Cf": "an invisible format character",
-    "Cn": "a character Unicode does not know",
-    "Co": "a character for private use",
+    "Cn": "an unassigned character",
+    "Co": "a private-use character",
     "Cs": "half of a surrogate pair",
     "Zl": "a line separator",
     "Zp": "a paragraph separator",
@@ -61,7 +61,7 @@ def oddities(token: str) -> Iterator[tuple[str, str]]:
     if _PLAIN.fullmatch(token):
         return
     if token.isspace():
-        yield "blank-token", f"{token!r} is nothing but white space"
+        yield "blank-token", f"{token!r} is only white space"
         return
     limit = LONG_ADDRESS if _ADDRESS.search(token) else LONG_TOKEN
     if len(token) > limit:
@@ -70,7 +70,7 @@ def oddities(token: str) -> Iterator[tuple[str, str]]:
         if not token.isprintable() or " " in token:
             yield from _characters(token)
         if "&" in token and _ESCAPE.search(token):
-            yield "odd-character", f"{token!r} holds an escape of HTML"
+            yield "odd-character", f"{token!r} contains an HTML entity"
     else:
         yield from _beyond_ascii(token)
 
@@ -79,7 +79,7 @@ def _beyond_ascii(token: str) -> Iterator[tuple[str, str]]:
     yield from _characters(token)
     repaired = mended(token)
     if repaired is not None:
-        yield "mojibake", f"{token!r} may be {repaired!r}, read in a wrong encoding"
+        yield "mojibake", f"{token!r} may be {repaired!r}, decoded with the wrong encoding"
     scripts = mixed(token)
     if scripts:
         yield "mixed-script", f"{token!r} mixes {' and '.join(scripts)} letters: {spelled(token)}"
@@ -144,7 +144,7 @@ def _characters(token: str) -> Iterator[tuple[str, str]]:
             continue
         told.add(character)
         what = _NAMED.get(character) or _CATEGORIES[unicodedata.category(character)]
-        where = "is" if len(token) == 1 else "holds"
+        where = "is" if len(token) == 1 else "contains"
         yield "odd-character", f"{token!r} {where} {what}, U+{ord(character):04X}"
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from ner.checks.tables import Findings
 from ner.errors import BAD_LINE, UNREADABLE, DataError, Fault
 from ner.formats import check_format_options, format_of, format_to_read
+from ner.formats.advice import advice_on
 from ner.formats.alignment import Misfit, Misfits, kind_of
 from ner.formats.columns import Aside, ColumnLayout, Numbering
 from ner.formats.detection import MISSING, Detection, TagCounts, complaint
@@ -157,6 +158,16 @@ class CorpusFile:
             elif self._held is not None:
                 self._held.append(item)
             yield item
+        if self.format == "conll":
+            self._advise()
+
+    def _advise(self) -> None:
+        """Note which options might read a file of columns as it is meant."""
+        bad = self._findings.counts[BAD_LINE] > 0 or any(
+            complaint(tag) for _, tag in self.counts.pairs if tag != self.missing
+        )
+        for line, message in advice_on(self._path, options_from(**self._options), bad=bad):
+            self._findings.add("reader", self.name, line, message)
 
     def again(self) -> Iterator[Item]:
         """The same sentences once more, without a finding."""

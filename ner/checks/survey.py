@@ -185,7 +185,7 @@ class Survey:
         else:
             self.findings.add("leak", item.path, line, told)
         if not seen.same:
-            told = f"{_shown(item.tokens)} is annotated otherwise in {first}"
+            told = f"{_shown(item.tokens)} is annotated differently in {first}"
             self.findings.add("annotation-conflict", item.path, line, told)
 
     def _name(self, number: int) -> str:
@@ -230,9 +230,9 @@ class Survey:
 
     def _check_whole(self, facts: Facts) -> None:
         if not facts.sentences:
-            self.findings.add("unreadable", facts.path, 0, "the file has no sentence")
+            self.findings.add("unreadable", facts.path, 0, "the file has no sentences")
         elif not facts.spans:
-            told = "nobody has annotated the file" if facts.unannotated else "no entity in the file"
+            told = "the file is not annotated" if facts.unannotated else "the file has no entities"
             self.findings.add("no-entity", facts.path, 0, told)
         left = facts.unannotated_sentences
         if 0 < left < facts.sentences:
@@ -267,13 +267,13 @@ class Review:
             yield item
 
     def close(self) -> None:
-        """Tell of the words that stand outside entities and nearly always are one."""
+        """Report words outside entities that are nearly always an entity."""
         for form, places in self._outside.items():
             count = self._counts[form]
             if count < CERTAIN * len(places):
                 continue
             for place in places:
-                told = f"{written(form)!r} is outside entities here, and an entity {count} times"
+                told = f"{written(form)!r} is outside entities here, but {count} times an entity"
                 self._findings.add("suspicious-o", *place, told)
 
     def _seek(self, item: Item) -> None:
@@ -321,20 +321,20 @@ def _repair(tags: Sequence[str], repaired: Sequence[str], place: int) -> tuple[s
 def edges(form: Form) -> Iterator[tuple[str, str]]:
     """Return a message on odd characters at the ends of a mention, and the kind of finding."""
     if not form[0].strip() or not form[-1].strip():
-        yield "begins or ends in white space", "blank-edge"
+        yield "begins or ends with white space", "blank-edge"
         return
     if len(form) == 1:
         if _punctuation(form[0]):
-            yield "is nothing but punctuation", "punctuation-edge"
+            yield "is only punctuation", "punctuation-edge"
         return
     first, last = _punctuation(form[0]), _punctuation(form[-1])
     if first and last and _CLOSING.get(form[0]) == form[-1]:
-        yield "begins and ends in punctuation", "punctuation-edge"
+        yield "begins and ends with punctuation", "punctuation-edge"
         return
     if first and _CLOSING.get(form[0]) not in form[1:]:
-        yield "begins in punctuation", "punctuation-edge"
+        yield "begins with punctuation", "punctuation-edge"
     if last and _OPENING.get(form[-1]) not in form[:-1]:
-        yield "ends in punctuation", "punctuation-edge"
+        yield "ends with punctuation", "punctuation-edge"
 
 
 @lru_cache(1 << 16)

@@ -34,27 +34,27 @@ KINDS: dict[str, Kind] = {
     "bad-line": Kind(ERROR, "malformed lines"),
     "bad-tag": Kind(ERROR, "invalid tags"),
     "illegal-tag": Kind(ERROR, "illegal tag sequences"),
-    "label-case": Kind(ERROR, "labels that differ by case only"),
-    "label-alike": Kind(ERROR, "labels that differ by a look-alike or invisible character only"),
-    "blank-edge": Kind(ERROR, "entities that begin or end in white space"),
+    "label-case": Kind(ERROR, "labels that differ only by case"),
+    "label-alike": Kind(ERROR, "labels that differ only by a look-alike or invisible character"),
+    "blank-edge": Kind(ERROR, "entities that begin or end with white space"),
     "misaligned": Kind(ERROR, "spans that do not fall on token boundaries"),
-    "overlapping": Kind(WARNING, "spans that overlap a longer one, which alone is read"),
+    "overlapping": Kind(WARNING, "spans that overlap a longer one and are left out"),
     "reader": Kind(WARNING, "reader warnings"),
-    "no-entity": Kind(WARNING, "files without an entity"),
-    "unannotated": Kind(WARNING, "files of which only some sentences are annotated"),
-    "odd-character": Kind(WARNING, "tokens with characters that should not be there"),
-    "blank-token": Kind(WARNING, "tokens of nothing but white space"),
-    "mojibake": Kind(WARNING, "tokens read in a wrong encoding"),
+    "no-entity": Kind(WARNING, "files without entities"),
+    "unannotated": Kind(WARNING, "files with unannotated sentences"),
+    "odd-character": Kind(WARNING, "tokens with unexpected characters"),
+    "blank-token": Kind(WARNING, "tokens that are only white space"),
+    "mojibake": Kind(WARNING, "tokens decoded with the wrong encoding"),
     "mixed-script": Kind(WARNING, "tokens with look-alike letters of several scripts"),
-    "punctuation-edge": Kind(WARNING, "entities that begin or end in punctuation"),
-    "label-conflict": Kind(WARNING, "mentions that have several labels"),
-    "rare-label": Kind(WARNING, "labels that are rare"),
-    "suspicious-o": Kind(WARNING, "words outside entities that nearly always are one"),
-    "annotation-conflict": Kind(WARNING, "sentences annotated in several ways"),
-    "duplicate": Kind(WARNING, "sentences that occur again in their file"),
-    "leak": Kind(WARNING, "sentences that occur in an earlier file too"),
-    "long-sentence": Kind(WARNING, "sentences that are very long"),
-    "long-token": Kind(WARNING, "tokens that are very long"),
+    "punctuation-edge": Kind(WARNING, "entities that begin or end with punctuation"),
+    "label-conflict": Kind(WARNING, "mentions with several labels"),
+    "rare-label": Kind(WARNING, "rare labels"),
+    "suspicious-o": Kind(WARNING, "words outside entities that are nearly always an entity"),
+    "annotation-conflict": Kind(WARNING, "sentences annotated in different ways"),
+    "duplicate": Kind(WARNING, "sentences repeated in their file"),
+    "leak": Kind(WARNING, "sentences that also occur in an earlier file"),
+    "long-sentence": Kind(WARNING, "very long sentences"),
+    "long-token": Kind(WARNING, "very long tokens"),
     "unnormalised": Kind(NOTE, "tokens not in Unicode's normal form C"),
 }
 
@@ -98,7 +98,7 @@ class Findings:
         counts: How many there are of each kind.
 
     Raises:
-        ValueError: There is no such kind.
+        ValueError: The kind is unknown.
     """
 
     def __init__(self, ignore: Iterable[str] = ()) -> None:
@@ -108,7 +108,7 @@ class Findings:
         for kind in sorted(self._ignored - KINDS.keys()):
             near = get_close_matches(kind, KINDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(KINDS)}"
-            raise ValueError(f"ignore: there is no kind of finding called {kind!r}; {hint}")
+            raise ValueError(f"ignore: unknown kind of finding {kind!r}; {hint}")
 
     def add(self, kind: str, path: str, line: int, message: str, count: int = 1) -> None:
         """Note a finding; what is the same in the same file is one finding."""
@@ -307,7 +307,7 @@ class Mentions:
         self._uses[form][label].count += times
 
     def conflicts(self) -> Iterator[tuple[Form, dict[str, Use]]]:
-        """The mentions that have several labels, and how often each."""
+        """The mentions with several labels, and how often each."""
         return ((form, uses) for form, uses in self._uses.items() if len(uses) > 1)
 
     def counted(self, least: int) -> Iterator[tuple[Form, int]]:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import glob
 import io
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from ner.errors import DataError, DataWarning
 from ner.formats import kinds
 from ner.formats.lines import COMPRESSED, STREAM, check_encoding, compressing
 from ner.options import check_options, lookup, parameters_of
+from ner.schemes import IO, file_scheme_named
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, atomic_write
 
@@ -260,7 +262,7 @@ def format_by_ending(path: str | Path) -> str | None:
 
 
 def ending_of(path: str | Path) -> str:
-    """The ending of a name in lower case, compression aside; empty where there is none."""
+    """The ending of a name in lower case, compression aside; empty if there is none."""
     endings = [suffix.lower() for suffix in Path(path).suffixes]
     if endings and endings[-1] in COMPRESSED:
         endings.pop()
@@ -324,11 +326,14 @@ def write(
     chosen, sentences = format_of(path, format), _only_sentences(sentences)
     if scheme is not None:
         options["scheme"] = scheme
+        sentences = _merging(sentences) if file_scheme_named(scheme) is IO else sentences
     if format is None and chosen.name == "jsonl" and ending_of(path) == ".json":
         options.setdefault("array", True)
     if chosen.kind == "folder":
         if path == STREAM:
-            raise ValueError(f"{chosen.name} is a folder of files; standard output cannot hold it")
+            raise ValueError(
+                f"{chosen.name} is a folder of files and cannot be written to standard output"
+            )
         with atomic_directory(Path(path)) as folder:
             chosen.write(folder, sentences, **options)
     elif path == STREAM:
@@ -339,12 +344,27 @@ def write(
             _write_stream(chosen, packed, sentences, options)
 
 
+def _merging(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
+    """Yield the same sentences; in the end warn of entities that scheme IO merges."""
+    merged = 0
+    for one in sentences:
+        for left, right in pairwise(sorted(one.spans or ())):
+            merged += left.end == right.start and left.label == right.label
+        yield one
+    if merged:
+        message = (
+            f"scheme IO cannot separate adjacent entities of one label; {merged} "
+            f"{'was' if merged == 1 else 'were'} merged with the one before"
+        )
+        warnings.warn(DataWarning(message, count=merged), stacklevel=2)
+
+
 def _only_sentences(given: Iterable[Sentence]) -> Iterator[Sentence]:
     for one in given:
         if not isinstance(one, Sentence):
             raise TypeError(
-                f"expected sentences, got {type(one).__name__} {one!r:.80}; what was predicted is "
-                "written in its sentence: dataclasses.replace(sentence, spans=spans)"
+                f"expected sentences, got {type(one).__name__} {one!r:.80}; put predicted spans "
+                "into their sentence: dataclasses.replace(sentence, spans=spans)"
             )
         yield one
 

@@ -12,9 +12,11 @@ from ner.formats.columns import BOUNDARY, Fields, split
 from ner.formats.csv import NAMES
 from ner.formats.detection import is_any_tag
 from ner.formats.lines import Faults, numbered
+from ner.formats.table import TableOptions
 from ner.schemes import OUTSIDE
 
-SAMPLED = 2_000  # lines looked at
+SAMPLED = 2_000  # lines of a misread file that are looked at
+REMARKED = 300  # of a file without errors
 MOSTLY = 0.9  # of the values of a column of tags are tags
 
 _LABEL = re.compile(r"[^\W\d_][\w&/.+'\u2019-]*")
@@ -71,6 +73,33 @@ def sample(
     ]
     numbers, texts = zip(*found, strict=True) if found else ((), ())
     return Sample(numbers, texts, [split(text) for text in texts], *columns)
+
+
+def sampled(lines: Iterable[str], options: TableOptions) -> Sample | None:
+    """Return the same of a file whose columns are given by number; ``None`` of any other."""
+    token, tag = options.token_column, options.tag_column
+    if isinstance(token, str) or isinstance(tag, str) or options.header or options.columns:
+        return None
+    aside = (options.comment_prefix, options.document_prefix)
+    return sample(enumerate(lines, 1), aside, (token, tag))
+
+
+def advice_on(path: str | Path, options: TableOptions, *, bad: bool) -> Iterator[tuple[int, str]]:
+    """Yield advice on a file of columns, and the line that shows it; 0 where all lines do.
+
+    Args:
+        path: Path of the file.
+        options: How it was read.
+        bad: Whether it has malformed lines or invalid tags.
+    """
+    first = islice(numbered(path, options, Faults(path)), SAMPLED if bad else REMARKED)
+    given = sampled([text for _, text in first], options)
+    if given is None:
+        return
+    if not bad:
+        yield from ((0, one) for one in remarks(given, options))
+    elif options.scheme is None and (found := advise(given)):
+        yield found
 
 
 def advise(given: Sample) -> tuple[int, str] | None:
@@ -136,9 +165,9 @@ def _other_column(given: Sample) -> tuple[int, str] | None:
         return None
     found = ", ".join(map(str, places))
     if len(places) > 1:
-        told = f"the columns {found} (counted from 0) hold tags; set tag_column to the one meant"
+        told = f"the columns {found} (counted from 0) hold tags; set tag_column to one of them"
     else:
-        told = f"the tags seem to stand in column {found} (counted from 0); set tag_column: {found}"
+        told = f"the tags seem to be in column {found} (counted from 0); set tag_column: {found}"
     if given.token in places:
         told += f" and token_column: {next(n for n in range(len(places) + 1) if n not in places)}"
     return given.lines[0], told
@@ -185,8 +214,8 @@ def _unprefixed(given: Sample) -> tuple[int, str] | None:
         return None
     shown = ", ".join(map(repr, list(labels)[:3]))
     return min(labels.values()), (
-        f"the tags are labels without a prefix ({shown}); set scheme: IO, with which neighbours of "
-        "one label are one entity"
+        f"the tags are labels without a prefix ({shown}); set scheme: IO, which reads adjacent "
+        "tokens of one label as one entity"
     )
 
 
@@ -194,23 +223,20 @@ def _mostly(values: Sequence[str], share: float = MOSTLY) -> bool:
     return bool(values) and sum(map(is_any_tag, values)) >= share * len(values)
 
 
-def remarks(given: Sample, *, chosen: bool) -> Iterator[str]:
-    """Yield remarks on a file that was read without errors but may mean something else.
-
-    Args:
-        given: Its first lines.
-        chosen: Whether the user has said which column holds the tags.
-    """
-    if not chosen and (told := _several(given)):
-        yield told
+def remarks(given: Sample, options: TableOptions) -> Iterator[str]:
+    """Yield remarks on a file that was read without errors but may mean something else."""
+    if options.token_prefix:
+        return
+    if options.tag_column == -1 and (several := _several(given)):
+        yield several
     tokens = given.column(given.token)
     starts = {found[0] if (found := _LANGUAGE.match(token)) else "" for token in tokens}
     if len(tokens) > 2 and len(starts) == 1 and (start := starts.pop()):
         yield (f"every token begins with {start!r}; set token_prefix: {start!r} to strip it")
     if given.token == 0 and _sentence_numbers(tokens):
         yield (
-            "the first column holds numbers that are the same for several lines; if they are those "
-            "of sentences, set sentence_column: 0 and token_column: 1"
+            "the first column holds numbers that repeat; if they number the sentences, "
+            "set sentence_column: 0 and token_column: 1"
         )
 
 
@@ -231,8 +257,8 @@ def _several(given: Sample) -> str | None:
         return None
     found = ", ".join(map(str, [*others, last]))
     return (
-        f"the columns {found} (counted from 0) hold tags; column {last} is read; set tag_column "
-        f"to the one that is meant, for example tag_column: {others[0]}"
+        f"the columns {found} (counted from 0) hold tags, of which column {last} is read; to read "
+        f"another, set tag_column, for example tag_column: {others[0]}"
     )
 
 

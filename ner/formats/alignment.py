@@ -108,7 +108,7 @@ class Misfits:
             self._shown.append(misfit)
 
     def warn(self) -> None:
-        """Tell all that was noted in one warning, if anything was."""
+        """Issue one warning of all that was noted."""
         if not self._shown:
             return
         counted = ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())

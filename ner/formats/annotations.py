@@ -120,8 +120,8 @@ def _refuse_two(filled: Mapping[str, list[Any]]) -> None:
     for other, given in others:
         if sorted(map(bounds, given)) != known:
             raise ValueError(
-                f"{one!r} and {other!r} both hold annotation, and differ; choose one, for example "
-                f"annotation: {one}"
+                f"{one!r} and {other!r} both hold annotation, and disagree; choose one, "
+                f"for example annotation: {one}"
             )
 
 
@@ -222,12 +222,12 @@ def _check_span(text: str, one: Bounds, spans: list[Bounds]) -> None:
     if not 0 <= start < end <= len(text):
         other = fitting(text, spans)
         raise ValueError(
-            f"the span {start} to {end} ({label}) is not within the text, "
+            f"the span {start} to {end} ({label}) exceeds the text, "
             f"which has {len(text)} characters" + (f"; set offsets: {other}" if other else "")
         )
     if not agrees(text, one):
         raise ValueError(
-            f"the span {start} to {end} ({label}) should say {says!r}, "
+            f"the span {start} to {end} ({label}) should be {says!r}, "
             f"but those characters of the text are {text[start:end]!r}; "
             "set trust_offsets: true to go by the offsets"
         )
@@ -298,7 +298,7 @@ def task_record(task: Object) -> Object:
     """A task as text and spans.
 
     Raises:
-        ValueError: It has several texts, or regions that are no spans of a text.
+        ValueError: It has several texts, or regions that are not spans of a text.
     """
     data = task["data"]
     texts = [one for one in data.values() if isinstance(one, str)]
@@ -339,7 +339,7 @@ def _spans(region: Object, value: Object, named: set[Any]) -> Iterator[Any]:
         named: The ids of regions with labels, of which others may say more.
 
     Raises:
-        ValueError: It is of a type that is no span of a text, or has no label.
+        ValueError: Its type is not a span of a text, or has no label.
     """
     kind = region.get("type", "labels")
     if kind in _NO_SPANS:
@@ -350,8 +350,8 @@ def _spans(region: Object, value: Object, named: set[Any]) -> Iterator[Any]:
             raise ValueError(f"the region {_name(region)} of type {kind!r} has no label")
         if kind in LABELLED or "start" in value or "labels" in kind:
             raise ValueError(
-                f"the region {_name(region)} is of type {kind!r} and has no label that can be "
-                f"read; regions of the types {' and '.join(LABELLED)} can"
+                f"the region {_name(region)} is of type {kind!r} and has no label; "
+                f"supported are regions of the types {' and '.join(LABELLED)}"
             )
         return
     start, end = _place(region, value)
@@ -376,7 +376,7 @@ def _place(region: Object, value: Object) -> Sequence[Any]:
         return value.get("startOffset"), value.get("endOffset")
     raise ValueError(
         f"the region {_name(region)} of type {region.get('type')!r} counts from elements of HTML; "
-        "only regions with globalOffsets can be read"
+        "only regions with globalOffsets are supported"
     )
 
 

@@ -37,7 +37,7 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     given = DocumentOptions(**options)
     with collecting(source, given) as (faults, misfits):
         standoff = Standoff(given, faults, misfits)
-        documents = elements(source, "document", faults, most=given.max_document)
+        documents = elements(source, "document", given, faults)
         for number, document in enumerate(documents, 1):
             units = _units(document)
             found = [one for unit in units for one in _sentences(unit, standoff, number)]

@@ -117,14 +117,14 @@ def spell(sentence: Sentence) -> str:
         ValueError: The sentence or a token is empty, or two spans overlap.
     """
     if not sentence.tokens:
-        raise ValueError("a sentence has no tokens; brackets cannot write that")
+        raise ValueError("a sentence has no tokens, which brackets cannot express")
     pieces = [_token(token, first=not place) for place, token in enumerate(sentence.tokens)]
     end = 0
     for start, stop, label in sorted([*_marked(sentence), *_unknown(sentence)]):
         if start < end:
             raise ValueError(
-                f"tokens {start} to {stop} ({label}) overlap another span; "
-                "brackets cannot write that"
+                f"tokens {start} to {stop} ({label}) overlap another span, which "
+                "brackets cannot express"
             )
         pieces[start] = f"[{label} {pieces[start]}"
         pieces[stop - 1] += "]"
@@ -177,7 +177,7 @@ def _unknown(sentence: Sentence) -> Iterable[tuple[int, int, str]]:
 
 def _token(token: str, *, first: bool) -> str:
     if not token:
-        raise ValueError("a token is empty; brackets cannot write that")
+        raise ValueError("a token is empty, which brackets cannot express")
     return "\\" + token if first and token == BOUNDARY else _escaped(token)
 
 

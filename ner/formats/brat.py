@@ -80,7 +80,7 @@ def texts(source: str | Path) -> list[Path]:
         ValueError: The source is standard input.
     """
     if source == STREAM:
-        raise ValueError("brat is two files a text; standard input cannot hold them")
+        raise ValueError("brat has two files per text and cannot be read from standard input")
     path = Path(source)
     if not path.is_dir():
         _check_text(path)
@@ -133,7 +133,7 @@ def _write_one(path: Path, sentences: Iterable[Sentence]) -> None:
 def _check(sentence: Sentence, *, annotated: bool) -> None:
     name = where(sentence)
     if (sentence.spans is not None) != annotated:
-        raise ValueError(f"{name} is annotated, or not, unlike others of its document")
+        raise ValueError(f"{name} is annotated and others of its document are not, or the reverse")
     if sentence.unknown:
         raise ValueError(f"{name} has unannotated tokens, which brat cannot express")
     for span in sentence.spans or ():
@@ -157,7 +157,7 @@ def _check_text(path: Path) -> None:
         if not path.exists():
             raise FileNotFoundError(2, "No such file or directory", str(path))
         name = path.with_suffix(".txt").name
-        raise DataError.of(str(path), f"its text should be in {name}, not there")
+        raise DataError.of(str(path), f"its text {name} is missing")
 
 
 def _name(source: str | Path, path: Path) -> str:
@@ -168,16 +168,20 @@ def _name(source: str | Path, path: Path) -> str:
 
 def _text(path: Path, options: DocumentOptions, faults: Faults) -> str | None:
     """Return the text with its line ends as they are, since annotation counts them."""
+    most = min(options.max_document, options.max_size or options.max_document)
     with opened(path) as file:
-        raw = file.read(options.max_document + 1)
+        raw = file.read(most + 1)
     annotation, faults.path = faults.path, str(path)
-    if len(raw) > options.max_document:
-        faults.refuse(1, f"the text has more than {options.max_document:,} bytes (max_document)")
+    if len(raw) > most:
+        name = "max_document" if most == options.max_document else "max_size"
+        faults.refuse(1, f"the text has more than {most:,} bytes ({name})")
     try:
         return raw.decode(options.encoding)
     except UnicodeDecodeError as error:
         line, byte = raw.count(b"\n", 0, error.start) + 1, raw[error.start]
-        faults.add(line, f"byte 0x{byte:02x} is not {options.encoding}; set the right encoding")
+        faults.add(
+            line, f"byte 0x{byte:02x} is not valid {options.encoding}; set the right encoding"
+        )
         return None
     finally:
         faults.path = annotation
@@ -209,7 +213,7 @@ def _spans(
         says = None if options.trust_offsets else found[3]
         entities.append(_Entity(number, found[1], pieces, says))
         if len(entities) > MAX_SENTENCE:
-            faults.refuse(number, f"more than {MAX_SENTENCE:,} entities of one text")
+            faults.refuse(number, f"one text has more than {MAX_SENTENCE:,} entities")
     spans: list[Characters] = []
     for one in _in_characters(text, entities, options.offsets):
         try:
@@ -266,13 +270,13 @@ def _span(one: _Entity, text: str, how: str) -> Characters:
     for start, end in pieces:
         if not 0 <= start < end <= len(text):
             raise ValueError(
-                f"the span {start} to {end} ({one.label}) is not within the text, "
+                f"the span {start} to {end} ({one.label}) exceeds the text, "
                 f"which has {len(text)} characters"
             )
     if not _agrees(text, one._replace(pieces=pieces)):
         places = ";".join(f"{start} {end}" for start, end in one.pieces)
         raise ValueError(
-            f"the span {places} ({one.label}) should say {one.says!r}, but those characters of the "
+            f"the span {places} ({one.label}) should be {one.says!r}, but those characters of the "
             f"text are {_inside(text, pieces)!r}; set trust_offsets: true to go by the offsets"
         )
     start, end = pieces[0][0], pieces[-1][1]

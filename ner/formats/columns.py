@@ -120,8 +120,8 @@ def columns_of(whole: Whole) -> tuple[Fields, ...]:
 def split(line: str) -> Fields:
     """Cut a line into its fields.
 
-    TABs part them if there is one and the last field holds no blank; otherwise runs of blanks
-    and TABs do. No other white space parts anything, and blanks at the end do not count.
+    TABs separate them if there is one and the last field has no blank; otherwise runs of blanks
+    and TABs do. No other white space separates, and blanks at the end do not count.
     """
     line = line.rstrip(" \t")
     if "\t" in line:
@@ -210,7 +210,7 @@ class Numbering:
 def usual_width(rows: Iterable[Row]) -> int | None:
     """Return the most common number of columns; lines that look like comments do not count.
 
-    Of widths as frequent the first one counts. ``None`` where there is no line with fields.
+    Of widths as frequent the first one counts. ``None`` if no line has fields.
     """
     widths: Counter[int] = Counter()
     hashes: Counter[int] = Counter()
@@ -242,7 +242,9 @@ class Lines(dict[Fields, str]):
 
     def _line(self, fields: Fields) -> str:
         if fields[0] == BOUNDARY:
-            raise DataError(f"a first column that is {BOUNDARY} would be read as a boundary")
+            raise DataError(
+                f"a first column that is {BOUNDARY} would be read as a document boundary"
+            )
         count = len(fields)
         while count and not fields[count - 1]:
             count -= 1  # the last fields may be empty, which TABs show
@@ -252,8 +254,8 @@ class Lines(dict[Fields, str]):
             if split(line) == cut and "\n" not in line and "\r" not in line:
                 return line
         raise DataError(
-            f"{fields!r} cannot be a line of columns: a field is empty, or holds a line end, a "
-            "TAB, or (the last one) a blank"
+            f"{fields!r} cannot be a line of columns: a field is empty or contains a line end or "
+            "a TAB, or the last one contains a blank"
         )
 
 
@@ -326,7 +328,7 @@ class Cutter:
         width: How many columns there are.
         token: Which of them holds the tokens.
         tag: Which of them holds the tags; ``None`` where none does.
-        special: What may not stand in a plain paragraph.
+        special: Strings that a plain paragraph must not contain.
     """
 
     def __init__(self, width: int, token: int, tag: int | None, special: Iterable[str]) -> None:
@@ -360,7 +362,7 @@ class Cutter:
         return tuple(map(share, tokens, tokens)), tuple(map(share, tags, tags))
 
     def _room(self, characters: int) -> dict[str, str]:
-        """The fields that are remembered, of which there may not be too many."""
+        """The fields that are remembered, of which the number is limited."""
         self._characters += characters
         if len(self._shared) > CACHED or self._characters > REMEMBERED:
             self._shared.clear()

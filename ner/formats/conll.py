@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ner.errors import BAD_TAG, DataError, DataWarning
-from ner.formats.advice import SAMPLED, Sample, advise, remarks, sample
+from ner.formats.advice import REMARKED, advice_on, remarks, sampled
 from ner.formats.columns import (
     BOUNDARY,
     Aside,
@@ -38,7 +38,7 @@ from ner.formats.detection import (
     tags_of,
 )
 from ner.formats.documents import Boundary, Parsed, begins_document, in_documents
-from ner.formats.lines import Faults, numbered, rereadable, taken, title
+from ner.formats.lines import Faults, rereadable, taken, title
 from ner.formats.table import (
     FATE,
     REFUSE,
@@ -55,8 +55,7 @@ from ner.sentence import Document, Sentence, check_column
 
 OPTIONS = TableOptions
 SAME, PLAIN = "same", "plain"  # layouts that can be written
-MERGED = "scheme IO does not part neighbours of one label: they are read as one entity"
-REMARKED = 300  # lines that remarks are made on
+MERGED = "scheme IO cannot separate adjacent entities of one label; they are read as one"
 HELD = 500_000  # tokens of a file that is cut into lines only once
 
 _FILLING = {"-X-", "X", "O", "_", "-", "", BOUNDARY}  # in the columns of a boundary line
@@ -162,22 +161,12 @@ class Reader:
             warnings.warn(DataWarning(told, path=faults.path), stacklevel=2)
         return found
 
-    def _sample(self, lines: Iterable[tuple[int, str]], most: int = SAMPLED) -> Sample | None:
-        """Return the first lines if columns are given by number."""
-        options = self.options
-        token, tag = options.token_column, options.tag_column
-        if isinstance(token, str) or isinstance(tag, str) or options.header or options.columns:
-            return None
-        aside = (options.comment_prefix, options.document_prefix)
-        return sample(lines, aside, (token, tag), most)
-
     def _check(self, path: str | Path, faults: Faults) -> None:
         """Raise what is wrong with the file: in one line where that shows what to set."""
         if not faults.lines:
             return
         if self.options.bad_lines == REFUSE and self._scheme is None:
-            given = self._sample(numbered(path, self.options, Faults(path)))
-            if given is not None and (found := advise(given)):
+            for found in advice_on(path, self.options, bad=True):
                 Faults(self._source).refuse(*found)
         faults.check()
 
@@ -185,9 +174,9 @@ class Reader:
         """Yield remarks on a file without errors."""
         if self._detection is not None and self._detection.scheme is IO:
             yield MERGED
-        opening = enumerate(self._table.opening.split("\n", REMARKED)[:REMARKED], 1)
-        if not self.options.token_prefix and (given := self._sample(opening)):
-            yield from remarks(given, chosen=self.options.tag_column != -1)
+        given = sampled(self._table.opening.split("\n", REMARKED)[:REMARKED], self.options)
+        if given is not None:
+            yield from remarks(given, self.options)
 
     def _settled(self, counts: TagCounts, met: dict[str, int], faults: Faults) -> Detection:
         """The scheme of all tags; invalid ones are reported with all other errors."""
@@ -302,7 +291,7 @@ def write(
         DataError: Something cannot be written so that it is read back the same.
     """
     if layout not in (SAME, PLAIN):
-        raise ValueError(f"layout is {SAME} or {PLAIN}, got {layout!r}")
+        raise ValueError(f"layout must be {SAME} or {PLAIN}, got {layout!r}")
     chosen, lines = file_scheme_named(scheme or "BIO"), Lines(separator or "\t")
     first: ColumnLayout | None = None
     document: Document | None = None
@@ -329,7 +318,7 @@ def write(
 def _check_same(names: tuple[str, ...], before: tuple[str, ...]) -> None:
     if names != before:
         raise DataError(
-            f"has the columns {', '.join(names)}; the sentences before it have {', '.join(before)}"
+            f"has the columns {', '.join(names)}, but earlier sentences have {', '.join(before)}"
         )
 
 

@@ -50,11 +50,11 @@ def parse(values: Sequence[str | None], id_of: Callable[[str], str] = str) -> Pa
 
     Args:
         values: What each token has.
-        id_of: What a span's closing parenthesis calls it, given what its opening one said; a
+        id_of: What a span's closing parenthesis calls it, given its opening one; a
             closing parenthesis that names nothing closes the span opened last.
 
     Raises:
-        ValueError: A value is no such notation; the message does not say where.
+        ValueError: A value is malformed; the message does not say where.
     """
     found, opened = Parentheses(), _Opened(id_of)
     for place, value in enumerate(values):
@@ -109,7 +109,7 @@ def spell(spans: Iterable[Span], length: int) -> list[str]:
     values = ["*"] * length
     for span in sorted(spans, reverse=True):
         if any(character in "()* \t\r\n" for character in span.label) or not span.label:
-            raise ValueError(f"the label {span.label!r} cannot stand in parentheses")
+            raise ValueError(f"the label {span.label!r} cannot be written in parentheses")
         values[span.start] = f"({span.label}" + values[span.start]
         values[span.end - 1] += ")"
     return [value.replace("*)", ")") if value[0] == "(" else value for value in values]
@@ -124,7 +124,7 @@ def _events(value: str) -> list[tuple[str, bool]]:
         events.append((opens.rstrip("*"), False) if closes is None else (closes.strip("*"), True))
     if end != len(value):
         raise ValueError(
-            f"{value[:_SHOWN]!r} is not a row of parentheses such as '(PERSON*' or '*)'"
+            f"{value[:_SHOWN]!r} is not a sequence of parentheses such as '(PERSON*' or '*)'"
         )
     return events
 
@@ -157,7 +157,7 @@ class Losses:
             self._first = self._first or line
 
     def warn(self) -> None:
-        """Say in one warning what was left out."""
+        """Issue one warning of what was left out."""
         if not self._first:
             return
         parts = [
@@ -232,7 +232,7 @@ def _groups(
         elif fields and not comment:
             rows.append((number, fields))
         if len(rows) > options.max_sentence:
-            faults.refuse(number, f"no empty line in {options.max_sentence:,} lines")
+            faults.refuse(number, f"no empty line within {options.max_sentence:,} lines")
     if rows:
         yield rows
 
@@ -264,7 +264,7 @@ def _sentence(rows: Rows, faults: Faults, losses: Losses) -> Parsed | None:
         faults.add(rows[0][0], str(error))
         return None
     for place in found.open + found.strays:
-        faults.add(rows[place][0], "a parenthesis of the entity column has no partner")
+        faults.add(rows[place][0], "an unmatched parenthesis in the entity column")
     spans = losses.flat(found.spans, rows[0][0])
     return Parsed(values[WORD], spans, columns, line=rows[0][0])
 
@@ -326,5 +326,7 @@ def _rows(sentence: Sentence) -> Iterator[Sequence[str]]:
 def _line(row: Sequence[str]) -> str:
     line = " ".join(row)
     if split(line) != tuple(row) or "\n" in line or "\r" in line or line.startswith("#"):
-        raise DataError(f"{row[WORD]!r} or another column holds a blank, or begins like a comment")
+        raise DataError(
+            f"{row[WORD]!r} or another column contains a blank, or begins like a comment"
+        )
     return line

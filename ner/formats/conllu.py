@@ -175,7 +175,7 @@ def write(target: TextIO, sentences: Iterable[Sentence], *, scheme: str | None =
         scheme: How tags are written; without it BIO.
 
     Raises:
-        DataError: A token or another column holds a TAB or a line end, or spans overlap.
+        DataError: A token or another column contains a TAB or a line end, or spans overlap.
     """
     chosen = scheme_named(scheme or "BIO")
     names: tuple[str, ...] | None = None
@@ -189,7 +189,9 @@ def write(target: TextIO, sentences: Iterable[Sentence], *, scheme: str | None =
                 target.write(f"# global.columns = {' '.join(names)}\n")
         try:
             if own != names:
-                raise DataError(f"has other columns than those before it: {' '.join(own)}")
+                raise DataError(
+                    f"its columns differ from those of earlier sentences: {' '.join(own)}"
+                )
             lines = [*_comments(sentence, document), *_words(sentence, names, chosen)]
         except ValueError as error:
             raise DataError(f"sentence {number}: {error}") from error
@@ -221,7 +223,7 @@ def _words(sentence: Sentence, names: Sequence[str], scheme: Scheme) -> Iterator
     if not sentence.tokens:
         raise DataError("has no tokens")
     if MISC not in names and place not in names:
-        raise DataError(f"the columns {' '.join(names)} have no place for entities")
+        raise DataError(f"the columns {' '.join(names)} have no column for entities")
     for number, token in enumerate(sentence.tokens):
         while asides and asides[0][0] <= number:
             yield asides.pop(0)[1]
@@ -244,12 +246,12 @@ def _marks(sentence: Sentence, scheme: Scheme) -> list[str | None]:
         mark = None if isinstance(sentence.origin, TreebankOrigin) else EMPTY
         return [mark] * len(sentence)
     if any("|" in span.label or not span.label for span in sentence.spans):
-        raise DataError("a label is empty or holds '|', which MISC cannot hold")
+        raise DataError("a label is empty or contains '|', which MISC cannot express")
     return list(tags_of(sentence, scheme, EMPTY))
 
 
 def _line(fields: Sequence[str]) -> str:
     line = "\t".join(fields)
     if line.count("\t") != len(fields) - 1 or "\n" in line or "\r" in line or not all(fields):
-        raise DataError(f"{fields!r} has an empty field, or one with a TAB or a line end")
+        raise DataError(f"{fields!r} has a field that is empty or contains a TAB or a line end")
     return line

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ner.formats.annotations import task_record
@@ -15,6 +16,8 @@ CAS_ENTITY = "NamedEntity"  # how the type of an entity of UIMA ends
 _CAS_OTHERS = {"Sentence", "Token", "Lemma", "POS", "DocumentMetaData", "DocumentAnnotation"}
 _CONTAINERS = ("data", "documents", "examples", "records", "items", "rows", "sentences", "dataset")
 _NO_LABEL = -100  # in place of a tag, where a loss passes over the token
+_SPECIAL = re.compile(r"\[(?:CLS|SEP|PAD|MASK)\]|</?s>|<pad>|<mask>|<\|endoftext\|>")
+_BEGINNINGS = ("\u2581", "\u0120")  # of a word, in SentencePiece and in byte-level BPE
 _TEXTS = ("text", "content", "sentence", "data", "raw_text")
 
 
@@ -134,7 +137,9 @@ def _bioc(value: Object) -> list[Any] | None:
         for passage in filter(_is_object, document["passages"]):
             base, text = passage.get("offset", 0), passage.get("text")
             if not isinstance(text, str):
-                raise ValueError("a passage without a text; BioC by sentences cannot be read")
+                raise ValueError(
+                    "a passage has no text; BioC with texts in sentences cannot be read"
+                )
             spans = [
                 {
                     "start": _minus(place.get("offset"), base),
@@ -150,7 +155,7 @@ def _bioc(value: Object) -> list[Any] | None:
 
 
 def _container(value: Object) -> list[Any] | None:
-    """An object that holds nothing but a list of records, and what is said of them all."""
+    """An object that holds nothing but a list of records, and what applies to them all."""
     lists = [value[key] for key in _CONTAINERS if isinstance(value.get(key), list)]
     if len(lists) != 1 or not all(isinstance(one, dict) for one in lists[0]):
         return None
@@ -191,16 +196,54 @@ def with_names(value: Any, names: Mapping[str, Sequence[str]]) -> Any:
     }
 
 
-def _tag_names(column: str, numbers: Sequence[int], names: Sequence[str]) -> list[str]:
+def _tag_names(column: str, numbers: Sequence[int], names: Sequence[str]) -> list[Any]:
     for number in numbers:
-        if number == _NO_LABEL:
-            raise ValueError(
-                f"{column!r} holds {_NO_LABEL}, which marks subwords without a label of their own; "
-                "write the words and one tag for each"
-            )
-        if not 0 <= number < len(names):
-            raise ValueError(f"{column!r} holds {number}, but only {len(names)} tags have names")
-    return [names[number] for number in numbers]
+        if number != _NO_LABEL and not 0 <= number < len(names):
+            raise ValueError(f"{column!r} holds {number}, but there are only {len(names)} names")
+    return [number if number == _NO_LABEL else names[number] for number in numbers]
+
+
+def of_words(value: Any, keys: Iterable[str]) -> Any:
+    """The same record with words in place of subwords, as a training set of a transformer has them.
+
+    Special tokens are left out and subwords that continue a word are joined to it, of which the
+    first has the tag. What else is marked by -100 is not annotated.
+
+    Args:
+        value: The record.
+        keys: Keys of lists of tags.
+    """
+    if not isinstance(value, dict):
+        return value
+    for key in keys:
+        tags = value.get(key)
+        if isinstance(tags, list) and _NO_LABEL in tags:
+            tokens = value.get("tokens")
+            if not (isinstance(tokens, list) and len(tokens) == len(tags)):
+                return value
+            return {**value, **_words(tokens, tags, key)}
+    return value
+
+
+def _words(tokens: list[Any], tags: list[Any], key: str) -> dict[str, list[Any]]:
+    words: list[Any] = []
+    kept: list[Any] = []
+    marked = any(isinstance(one, str) and one.startswith(_BEGINNINGS) for one in tokens)
+    for token, tag in zip(tokens, tags, strict=True):
+        own = "_" if tag == _NO_LABEL else tag
+        if not isinstance(token, str):
+            words.append(token)
+            kept.append(own)
+        elif own == "_" and _SPECIAL.fullmatch(token):
+            continue
+        elif words and token.startswith("##") and token != "##":
+            words[-1] += token[2:]
+        elif words and marked and own == "_" and not token.startswith(_BEGINNINGS):
+            words[-1] += token
+        else:
+            words.append(token.lstrip("".join(_BEGINNINGS)) or token if marked else token)
+            kept.append(own)
+    return {"tokens": words, key: kept}
 
 
 _CUTS: dict[str, Callable[[Object], list[Any] | None]] = {

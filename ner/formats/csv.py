@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TextIO
 
 from ner.formats.detection import MISSING, Repairs, TagCounts, complaint, spans_of, tags_of
 from ner.formats.lines import Faults, SentenceOptions, read_texts, rereadable
-from ner.options import lookup
+from ner.options import lookup, with_preset
 from ner.schemes import Scheme, file_scheme_named
 from ner.sentence import Sentence
 
@@ -32,6 +32,9 @@ NAMES = {
         *("ne", "entity", "iob_tag", "bio_tag", "named entity", "ne-tag"),
     ),
 }
+
+
+PRESETS: dict[str, dict[str, Any]] = {"kaggle": {"encoding": "cp1252"}}  # ner_dataset.csv
 
 
 class Row(NamedTuple):
@@ -60,6 +63,7 @@ class CsvOptions(SentenceOptions):
         token: Name of the column of tokens.
         tag: Name of the column of tags.
         scheme: Tagging scheme; detected by default.
+        preset: A well-known dataset, whose options are set unless they are given.
 
     Raises:
         ValueError: The scheme is unknown, or the delimiter is more than a character.
@@ -70,6 +74,7 @@ class CsvOptions(SentenceOptions):
     token: str | None = None
     tag: str | None = None
     scheme: str | None = None
+    preset: str | None = None
 
     def __post_init__(self) -> None:
         if self.scheme is not None:
@@ -89,7 +94,7 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     Raises:
         DataError: The file has no such columns, or rows are malformed.
     """
-    given = CsvOptions(**options)
+    given = CsvOptions(**with_preset(PRESETS, options))
     with rereadable(source) as path:
         faults, counts, met = Faults(source), TagCounts(MISSING), {MISSING: 0}
         table = _Table(path, given, faults)
@@ -143,7 +148,9 @@ def write(
             names = tuple(one.columns)
             table.writerow(["sentence", "token", *names, "tag"])
         if tuple(one.columns) != names:
-            raise ValueError(f"sentence {number} has other columns than those before it")
+            raise ValueError(
+                f"sentence {number}: its columns differ from those of earlier sentences"
+            )
         columns = [one.tokens, *(one.columns[name] for name in names), tags_of(one, chosen)]
         table.writerows([number, *row] for row in zip(*columns, strict=True))
 
@@ -175,7 +182,7 @@ class _Table:
                 piece.lines.append(row.line)
                 piece.rows.append(row.fields)
             if len(piece.rows) > most:
-                told = f"no sentence ends within {most:,} rows; if that is right, set max_sentence"
+                told = f"no sentence ends within {most:,} rows; raise max_sentence if that is right"
                 self._faults.refuse(row.line, told)
         if piece.rows:
             yield piece
@@ -210,7 +217,7 @@ class _Table:
             try:
                 fields = next(rows, None)
             except csv.Error as error:
-                self._faults.refuse(rows.line_num + 1, f"not a row of a table: {error}")
+                self._faults.refuse(rows.line_num + 1, f"malformed row: {error}")
             if fields is None:
                 return
             if not any(fields):
@@ -222,7 +229,7 @@ class _Table:
     def _good(self, line: int, fields: list[str]) -> bool:
         """Return whether a row is a token's; if not, that is noted."""
         if any("\n" in one for one in fields):
-            told = f"a field goes on over a line end; is a quote not closed? {fields!r:.100}"
+            told = f"a field goes on over a line end; is a closing quote missing? {fields!r:.100}"
         elif len(fields) != len(self._header):
             told = f"expected {len(self._header)} columns, found {len(fields)}: {fields!r:.100}"
         elif not fields[self._places["token"] or 0]:
@@ -240,7 +247,7 @@ class _Table:
             return False
         if name in self._seen:
             self._faults.add(
-                line, f"the sentence {name!r} goes on after another; sort the rows by sentence"
+                line, f"the sentence {name!r} continues after another; sort the rows by sentence"
             )
         self._name = name
         if len(self._seen) < REMEMBERED:
@@ -256,7 +263,7 @@ class _Table:
             if self._places[what] is None:
                 self._faults.refuse(
                     1,
-                    f"no column of the header is known to hold the {what}: set {what} to one of "
+                    f"cannot find the {what} column in the header; set {what} to one of "
                     + (", ".join(map(repr, self._header))[:200] or "none, since it is empty"),
                 )
 

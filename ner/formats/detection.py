@@ -18,7 +18,7 @@ MISSING = "_"  # tag of an unannotated token
 NONE: frozenset[int] = frozenset()  # of tokens whose tag is missing
 FIRST = 3  # repaired tags that a warning shows
 TOGETHER = 100_000  # tags counted at a time
-STRAY = 10  # a scheme is not taken for tags that so many times as many speak against
+STRAY = 10  # a scheme needs one tag in its favour for ten against it
 
 # Hyphens and dashes that word processors write, and Cyrillic and Greek letters that look Latin.
 _LOOK_ALIKE: dict[int, int | str] = {
@@ -191,7 +191,7 @@ class Repairs:
                     self._first.append(f"line {line} ({end} after {start})")
 
     def warn(self) -> None:
-        """Say in one warning what has been repaired."""
+        """Issue one warning of what was repaired."""
         if not self._number or self.scheme is None:
             return
         more = ", ..." if self._number > len(self._first) else ""
@@ -252,20 +252,20 @@ def complaint(tag: str, scheme: Scheme | None = None) -> str | None:
     prefix, hyphen, label = tag.partition("-")
     if tag == OUTSIDE or (prefix in prefixes and (label or not hyphen)):
         return None
-    of = f"{scheme.name} tag" if scheme else "tag"
-    listed = f"prefixes are {', '.join(prefixes)}"
+    of = f"{'an' if scheme.name[0] == 'I' else 'a'} {scheme.name} tag" if scheme else "a tag"
+    listed = f"expected O or {', '.join(f'{one}-' for one in prefixes)}"
     if scheme is not None and prefix in PREFIXES and (label or not hyphen):
         own = _translated(prefix, scheme) + hyphen + label
-        return f"{tag!r} is no {of}; {listed}; {_question(tag, own)}"
+        return f"{tag!r} is not {of}; {listed}; {_question(tag, own)}"
     meant = _meant(tag, prefixes)
     if meant is None and tag.isidentifier() | any(map(str.isalpha, tag)):
-        return f"{tag!r} is no {of}; {listed}; if it is a label without a prefix, set scheme: IO"
+        return f"{tag!r} is not {of}; {listed}; if it is a label without a prefix, set scheme: IO"
     if meant is None:
         return (
-            f"{tag!r} is no {of}; {listed} (if it marks missing annotation, set missing: {tag!r})"
+            f"{tag!r} is not {of}; {listed} (if it marks unannotated tokens, set missing: {tag!r})"
         )
-    also = f"; or 'I-{tag}', with which neighbours are one entity" * (meant == f"B-{tag}")
-    return f"{tag!r} is no {of}; {_question(tag, meant)}{also}"
+    also = f"; or 'I-{tag}', which reads adjacent ones as one entity" * (meant == f"B-{tag}")
+    return f"{tag!r} is not {of}; {_question(tag, meant)}{also}"
 
 
 def _question(tag: str, meant: str) -> str:
@@ -279,7 +279,7 @@ def _translated(prefix: str, scheme: Scheme) -> str:
 
 
 def _meant(tag: str, prefixes: Sequence[str]) -> str | None:
-    """The tag somebody who wrote this one had in mind, if that can be told."""
+    """The tag somebody who wrote this one had in mind, if it can be guessed."""
     if tag in ("o", "0", "Ο", "О", "OUT", "Other", "OTHER", "other"):  # a Greek and a Cyrillic O
         return OUTSIDE
     plain = tag.translate(_LOOK_ALIKE)

@@ -59,8 +59,8 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     vocab, most = _vocabulary(given.language), given.max_size
     with opened(source) as file:
         raw = file.read(most + 1)
-    if _is_larger(raw, most):
-        told = f"the file unpacks to more than {most:,} bytes; if that is right, set max_size"
+    if len(raw) > most or _is_larger(raw, most):
+        told = f"the file unpacks to more than {most:,} bytes; raise max_size if that is right"
         raise DataError.of(title(source), told)
     try:
         for doc in DocBin(store_user_data=True).from_bytes(raw).get_docs(vocab):
@@ -72,7 +72,7 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise DataError.of(
             title(source),
-            f"this is no spaCy DocBin, or a damaged one ({type(error).__name__}: {reason})",
+            f"this is not a spaCy DocBin, or it is damaged ({type(error).__name__}: {reason})",
         ) from error
 
 
@@ -99,7 +99,7 @@ def _vocabulary(language: str) -> Any:
     try:
         return spacy.blank(language).vocab
     except ImportError as error:
-        raise ValueError(f"spaCy has no language {language!r}; xx is any") from error
+        raise ValueError(f"spaCy has no language {language!r}; use xx for any") from error
 
 
 def write(file: IO[bytes], sentences: Iterable[Sentence], *, language: str = "xx") -> None:
@@ -139,11 +139,11 @@ def _settle(doc: Doc, key: str | None, name: str) -> None:
     if key is not None:
         if key not in doc.spans:
             there = ", ".join(map(repr, doc.spans)) or "none"
-            raise DataError.of(name, f"no group of doc.spans is called {key!r}; there are {there}")
+            raise DataError.of(name, f"doc.spans has no group {key!r}; its groups: {there}")
         doc.set_ents(filter_spans(doc.spans[key]), default="outside")
     elif groups and not doc.has_annotation("ENT_IOB"):
         named = ", ".join(map(repr, groups))
-        told = f"the spans stand in doc.spans alone, in {named}; set spans_key to the one meant"
+        told = f"the spans are only in doc.spans, in {named}; set spans_key to one of these"
         raise DataError.of(name, told)
 
 
@@ -183,7 +183,7 @@ def _doc(vocab: Any, sentences: Sequence[Sentence]) -> Doc:
 
     words = [token for one in sentences for token in one.tokens]
     if "" in words:
-        raise ValueError("a token is empty; spaCy cannot hold that")
+        raise ValueError("a token is empty, which spaCy cannot represent")
     spaces = [space for one in sentences for space in _spaces(one)]
     spaces[-1:] = [False] * bool(spaces)
     starts: list[bool | int | None] = [not n for one in sentences for n in range(len(one))]
@@ -202,7 +202,9 @@ def _doc(vocab: Any, sentences: Sequence[Sentence]) -> Doc:
         doc.set_ents(entities, missing=missing, default="outside")
     except ValueError as error:  # E1010
         where = f" of line {sentences[0].line}" if sentences[0].line else ""
-        raise ValueError(f"spans of the document{where} overlap; spaCy cannot hold that") from error
+        raise ValueError(
+            f"spans of the document{where} overlap, which spaCy cannot represent"
+        ) from error
     return doc
 
 

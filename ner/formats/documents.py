@@ -137,7 +137,7 @@ class Wanted:
         scheme: Of the tags.
         suggestions: Whether spans are guesses to be corrected instead of annotation; ``None``:
             those of sentences in which one has a score.
-        model_version: What suggestions are said to come from.
+        model_version: What suggestions are attributed to.
         user: The id of the user of Argilla whose responses annotation becomes.
     """
 

@@ -121,7 +121,7 @@ def _warn_of_turns(frame: DataFrame, starts: Any, first: Any) -> None:
     again = int((turns > 1).sum())
     if again:
         told = (
-            f"{again} value{'s' * (again > 1)} of the column of sentences come back after another; "
+            f"{again} value{'s' * (again > 1)} of the sentence column recur after others; "
             "each time a new sentence begins. If their rows belong together, sort the table first "
             '(sort_values(..., kind="stable"))'
         )
@@ -183,14 +183,14 @@ def from_dataset(
     """
     if isinstance(rows, Mapping):
         splits = ", ".join(map(repr, rows))
-        raise DataError(f"expected one split of a dataset, got several: {splits}; choose one")
+        raise DataError(f"expected one split of a dataset, got {splits}; choose one")
     known = _names(rows, tags) if names is None else names
     read: list[tuple[tuple[str, ...], list[str]]] = []
     for number, row in enumerate(rows):
         for column in (tokens, tags):
             if column not in row:
                 there = ", ".join(map(str, row))
-                raise DataError(f"row {number}: there is no column {column!r}; there is {there}")
+                raise DataError(f"row {number}: no column {column!r}; the columns are {there}")
         words = tuple(map(str, row[tokens]))
         given = [_tag_name(tag, known, number) for tag in row[tags]]
         if len(given) != len(words):
@@ -211,7 +211,7 @@ def _extra(name: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        told = f"{name} is needed for this: pip install 'ner-crf[tables]'"
+        told = f"this needs {name}: pip install 'ner-crf[tables]'"
         raise ImportError(told, name=name) from error
 
 
@@ -228,9 +228,9 @@ def _tag_name(tag: Any, names: Sequence[str] | None, row: int) -> str:
     if tag is None or tag != tag or int(tag) in _UNTOLD:
         return MISSING
     if names is None:
-        raise DataError(f"row {row}: the tag {tag} is a number; give the names of the tags")
+        raise DataError(f"row {row}: the tag {tag} is a number; pass the names of the tags")
     if not 0 <= int(tag) < len(names):
-        raise DataError(f"row {row}: the tag {tag} is beyond the {len(names)} names of tags")
+        raise DataError(f"row {row}: the tag {tag} has no name; there are {len(names)} names")
     return names[int(tag)]
 
 

@@ -41,7 +41,7 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
         if not start.startswith(b"<") and source != STREAM:
             yield from _concepts(Path(source), standoff)
         else:
-            for root in elements(source, "deIdi2b2", faults, most=given.max_document):
+            for root in elements(source, "deIdi2b2", given, faults):
                 tags = [_bounds(tag.attrib, faults) for one in root.findall("TAGS") for tag in one]
                 text = (root.findtext("TEXT") or "").replace("\r\n", "\n")
                 spans = [one for one in tags if one is not None]
@@ -72,12 +72,12 @@ def _concepts(path: Path, standoff: Standoff) -> Iterator[Sentence]:
     for number, text in numbered(_text_of(path), standoff.options):
         tokens = tuple(text.split())
         if (held := held + len(tokens)) > MAX_SENTENCE:
-            standoff.faults.refuse(number, f"a text of more than {MAX_SENTENCE:,} words")
+            standoff.faults.refuse(number, f"the text has more than {MAX_SENTENCE:,} words")
         spans = _spans(tokens, found.pop(number, []), standoff)
         if tokens:
             sentences.append(Sentence(tokens, spans, line=number))
     for row, concepts in found.items():
-        told = f"line {row} is not in the text, which has {number} lines"
+        told = f"the text has {number} lines, and no line {row}"
         standoff.faults.add(concepts[0][4], told)
     yield from in_document(sentences, path.stem)
 
@@ -88,7 +88,7 @@ def _by_line(path: Path, standoff: Standoff) -> dict[int, list[Concept]]:
     faults = standoff.faults
     for number, line in numbered(path, standoff.options, faults):
         if number > MAX_SENTENCE:
-            faults.refuse(number, f"more than {MAX_SENTENCE:,} concepts of one text")
+            faults.refuse(number, f"one text has more than {MAX_SENTENCE:,} concepts")
         concept = _CONCEPT.fullmatch(line.strip())
         if concept and concept[2] == concept[4]:
             row, start, _, end = map(int, concept.groups()[1:5])
@@ -107,10 +107,10 @@ def _spans(
         standoff.misfits.line = line
         inside = " ".join(tokens[start : end + 1])
         if not start <= end < len(tokens):
-            told = f"words {start} to {end} are not in a line of {len(tokens)} words"
+            told = f"words {start} to {end} exceed the line, which has {len(tokens)} words"
             standoff.faults.add(line, told)
         elif not trusted and inside.lower() != " ".join(says.split()).lower():
-            told = f"words {start} to {end} should say {says!r}, but are {inside!r}"
+            told = f"words {start} to {end} should be {says!r}, but are {inside!r}"
             standoff.faults.add(line, f"{told}; set trust_offsets: true to go by the offsets")
         else:
             items.append([start, end, label])
@@ -123,7 +123,7 @@ def _text_of(path: Path) -> Path:
     for folder in (path.parent, path.parent.parent / "txt", path.parent / "txt"):
         if (folder / name).is_file() and folder / name != path:
             return folder / name
-    told = f"these are concepts of i2b2 2010; their text should be in {name}, not there"
+    told = f"these are i2b2 2010 concepts, but their text {name} is missing"
     raise DataError.of(str(path), told)
 
 

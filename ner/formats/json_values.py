@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,24 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _AFTER_KEY = ('":', " :", "\t:", "\n:", "\r:")  # every key of an object ends with one of these
 _NESTED = (dict, list)
 _BLANKS = re.compile(r"\s*")
-_TOO_DEEP = "it is nested too deep"
-_DEEPEST = 200  # brackets that may be open over several lines
+_TOO_DEEP = "it is nested too deeply"
+MAX_DEPTH = 200  # brackets that may be open over several lines
 MAX_LINE = 1 << 25  # bytes of a line, or of a value over several lines
 _LINE_COST = 64  # bytes a line takes beside its characters
 _SHORTEST = 16  # bytes a value may take at least, on average, of a large text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueOptions(FileOptions):
+    """Options of a reader of JSON.
+
+    Attributes:
+        max_line: Bytes of the longest line, or value over several lines, to read.
+        max_depth: Brackets that may be open in a value over several lines.
+    """
+
+    max_line: int = MAX_LINE
+    max_depth: int = MAX_DEPTH
 
 
 def as_object(value: Any) -> Object:
@@ -33,7 +47,7 @@ def as_object(value: Any) -> Object:
     return value if isinstance(value, dict) else {}
 
 
-def values(source: str | Path, options: FileOptions, faults: Faults) -> Iterator[Value]:
+def values(source: str | Path, options: ValueOptions, faults: Faults) -> Iterator[Value]:
     """Yield the values of a file, those of an array one by one; what is not JSON is noted.
 
     Args:
@@ -42,7 +56,6 @@ def values(source: str | Path, options: FileOptions, faults: Faults) -> Iterator
         faults: Collects malformed lines.
     """
     lines = numbered(source, options, faults)
-    most = options.max_line
     waiting: tuple[int, str] | None = None
     while True:
         number, text = waiting or next(lines, (0, ""))
@@ -53,13 +66,13 @@ def values(source: str | Path, options: FileOptions, faults: Faults) -> Iterator
         if not bare:
             continue
         if bare.startswith("[") and not _is_record(bare):
-            yield from _elements(number, bare[1:], lines, most, faults)
+            yield from _elements(number, bare[1:], lines, options, faults)
             continue
         try:
             yield number, parsed(bare)
         except ValueError:
             if bare.startswith("{") and (stack := _brackets([], bare)):
-                bare, waiting = _gathered(bare, stack, lines, most, faults)
+                bare, waiting = _gathered(bare, stack, lines, options, faults)
             yield from _parsed(number, bare, faults)
 
 
@@ -71,9 +84,13 @@ def _parsed(number: int, bare: str, faults: Faults) -> Iterator[Value]:
         if error.msg == "Extra data":
             yield from _several(number, bare, faults)
         else:
-            faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
+            faults.add(
+                number, f"expected one JSON object per line, or one array: {error}: {bare[:80]!r}"
+            )
     except ValueError as error:
-        faults.add(number, f"no JSON object a line, nor one array: {error}: {bare[:80]!r}")
+        faults.add(
+            number, f"expected one JSON object per line, or one array: {error}: {bare[:80]!r}"
+        )
 
 
 def _several(number: int, text: str, faults: Faults) -> Iterator[Value]:
@@ -86,7 +103,7 @@ def _several(number: int, text: str, faults: Faults) -> Iterator[Value]:
         except (ValueError, RecursionError) as error:
             told = str(error) if isinstance(error, ValueError) else _TOO_DEEP
             shown = text[start : start + 80]
-            faults.add(line, f"no JSON object a line, nor one array: {told}: {shown!r}")
+            faults.add(line, f"expected one JSON object per line, or one array: {told}: {shown!r}")
             return
         yield line, value
         after = _BLANKS.match(text, end)
@@ -96,7 +113,7 @@ def _several(number: int, text: str, faults: Faults) -> Iterator[Value]:
 
 
 def _gathered(
-    first: str, stack: list[str], lines: Lines, most: int, faults: Faults
+    first: str, stack: list[str], lines: Lines, options: ValueOptions, faults: Faults
 ) -> tuple[str, tuple[int, str] | None]:
     """The text of an object that goes on over several lines, and a line that cannot belong to it.
 
@@ -106,7 +123,7 @@ def _gathered(
     for number, text in lines:
         bare = text.strip()
         size += len(bare) + _LINE_COST
-        _check_size(number, size, len(stack), most, faults)
+        _check_size(number, size, len(stack), options, faults)
         if bare and not _may_follow(before, bare, stack):
             return "\n".join(held), (number, text)
         held.append(bare)
@@ -117,12 +134,13 @@ def _gathered(
     return "\n".join(held), None
 
 
-def _check_size(line: int, size: int, depth: int, most: int, faults: Faults) -> None:
+def _check_size(line: int, size: int, depth: int, options: ValueOptions, faults: Faults) -> None:
     """Refuse a value that goes on and on, or is nested without end."""
-    if depth > _DEEPEST:
-        faults.refuse(line, f"nested deeper than {_DEEPEST} brackets")
+    if depth > options.max_depth:
+        faults.refuse(line, f"nested deeper than {options.max_depth} brackets (max_depth)")
+    most = options.max_line
     if size > most:
-        faults.refuse(line, f"the value that goes on here is longer than {most:,} bytes (max_line)")
+        faults.refuse(line, f"the value goes on for more than {most:,} bytes (max_line)")
 
 
 def _may_follow(before: str, bare: str, stack: list[str]) -> bool:
@@ -162,7 +180,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        raise ValueError(f"the key {twice!r} occurs twice in one object")
     return found
 
 
@@ -175,13 +193,15 @@ def _is_record(text: str) -> bool:
     return len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
 
 
-def _elements(first: int, opening: str, lines: Lines, most: int, faults: Faults) -> Iterator[Value]:
+def _elements(
+    first: int, opening: str, lines: Lines, options: ValueOptions, faults: Faults
+) -> Iterator[Value]:
     """The elements of an array, as soon as the lines so far hold whole ones."""
     held: list[str] = []
     depth, size, number, text = 0, 0, first, opening
     while True:
         size = size + len(text) + _LINE_COST if held else len(text)
-        _check_size(number, size, depth, most, faults)
+        _check_size(number, size, depth, options, faults)
         bare = _without_strings(text)
         depth += sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
         held.append(text)
@@ -210,7 +230,7 @@ def _whole(first: int, held: list[str], faults: Faults) -> Iterator[Value]:
     try:
         found = parsed(f"[{text}]")
     except ValueError as error:
-        faults.add(first, f"no JSON: {error}")
+        faults.add(first, f"not valid JSON: {error}")
         return
     for value in found:
         yield first, value
@@ -237,7 +257,7 @@ def parsed(text: str, **options: Any) -> Any:
 
 
 def _check_value(text: str, value: Any) -> None:
-    """Refuse half of a surrogate pair, and a key that stands twice in one object.
+    """Refuse half of a surrogate pair, and a key that occurs twice in one object.
 
     A text with no more ends of keys than there are keys in its value repeats none, which is
     much quicker to see than looking at every object while it is parsed.
@@ -251,4 +271,6 @@ def _check_value(text: str, value: Any) -> None:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise ValueError("it holds half of a surrogate pair, which is no character") from error
+            raise ValueError(
+                "it holds half of a surrogate pair, which is not a character"
+            ) from error

@@ -19,12 +19,13 @@ from typing import Any, TextIO
 
 from ner.errors import DataWarning
 from ner.formats.alignment import collecting, where
-from ner.formats.conventions import expanded, with_names
+from ner.formats.conventions import expanded, of_words, with_names
 from ner.formats.detection import MISSING, Detection, Repairs, TagCounts
 from ner.formats.documents import ARRAYS, DOCUMENT_TOKENS, SHAPES, WHOLE, Part, Wanted
 from ner.formats.json_values import Value, values
 from ner.formats.lines import COMPRESSORS, Faults, rereadable, taken
-from ner.formats.records import TAGS, JsonOptions, RecordReader, given_tags
+from ner.formats.records import PRESETS, TAGS, JsonOptions, RecordReader, given_tags
+from ner.options import with_preset
 from ner.schemes import SCHEMES, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence
 
@@ -46,7 +47,7 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     Raises:
         DataError: Lines are not valid JSON, or malformed.
     """
-    given = JsonOptions(**options)
+    given = JsonOptions(**with_preset(PRESETS, options))
     with collecting(source, given) as (faults, misfits), rereadable(source) as path:
         reading = RecordReader(given, misfits, file_scheme_named(given.scheme or "BIO"))
         yield from _sentences(path, reading, faults)
@@ -94,7 +95,7 @@ def _count(given: Iterable[Value]) -> TagCounts:
     return counts
 
 
-def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
+def write(  # noqa: PLR0913 - one argument for each setting of the tools
     file: TextIO,
     sentences: Iterable[Sentence],
     *,
@@ -115,7 +116,7 @@ def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
         scheme: Of the tags in the shape ``tags``; BIO where none is given.
         suggestions: Whether spans become suggestions to be corrected (Label Studio's predictions)
             instead of annotation; by default where a span of the sentence has a score.
-        model_version: What suggestions are said to come from.
+        model_version: What suggestions are attributed to.
         user: The id of the user of Argilla whose responses annotation becomes; without it all
             spans are suggestions there.
         array: Whether to write one array, a JSON document, in every shape, as a file named
@@ -125,7 +126,7 @@ def write(  # noqa: PLR0913 - one argument for each thing tools want to be told
         ValueError: The shape or scheme is unknown, or a sentence does not fit it.
     """
     if shape not in SHAPES:
-        raise ValueError(f"shape is one of {', '.join(SHAPES)}, got {shape!r}")
+        raise ValueError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
     chosen = SCHEMES["BIO"] if scheme is None else file_scheme_named(scheme)
     wanted = Wanted(chosen, suggestions, model_version, user)
     together = array or shape in ARRAYS
@@ -197,6 +198,6 @@ def _values(source: str | Path, options: JsonOptions, faults: Faults) -> Iterato
     for line, value in values(source, options, faults):
         try:
             for one in expanded(value):
-                yield line, with_names(one, names) if options.names else one
+                yield line, of_words(with_names(one, names) if options.names else one, TAGS)
         except ValueError as error:
             faults.add(line, str(error))

@@ -172,9 +172,7 @@ def _zstandard() -> Any:
     try:
         import zstandard  # an extra: few corpora are compressed so
     except ImportError as error:
-        raise ValueError(
-            "files ending in .zst need zstandard: pip install ner-crf[zstd]"
-        ) from error
+        raise ValueError(".zst files need zstandard: pip install ner-crf[zstd]") from error
     return zstandard
 
 
@@ -244,12 +242,12 @@ def check_encoding(name: str) -> None:
     """Refuse a name that Python knows no text encoding by.
 
     Raises:
-        ValueError: There is no such encoding.
+        ValueError: The encoding is unknown.
     """
     try:
         "\n".encode(name)
     except (LookupError, ValueError) as error:
-        raise ValueError(f"there is no text encoding called {name!r}") from error
+        raise ValueError(f"unknown text encoding {name!r}") from error
 
 
 @contextlib.contextmanager
@@ -426,7 +424,7 @@ def _refuse_foreign(start: bytes, encoding: str, faults: Faults) -> None:
     """Raise if the first bytes show that a file is not text in its encoding."""
     for magic, (name, ending) in _PACKED.items():
         if start.startswith(magic) and not start[:SAMPLED].isascii():
-            faults.refuse(1, f"this is data packed with {name}; give the file the ending {ending}")
+            faults.refuse(1, f"this is {name} data; give the file the extension {ending}")
     if not encoding.lower().startswith("utf"):
         return
     wide = "utf-16" if start.startswith(_UTF16) else _wide(start[:SAMPLED])
@@ -466,8 +464,8 @@ def _undecodable(error: UnicodeDecodeError, encoding: str) -> str:
     byte = error.object[error.start]
     other = "latin-1" if encoding.lower().replace("-", "").startswith("utf8") else "utf-8"
     return (
-        f"byte 0x{byte:02x} at position {error.start + 1} of the line is not {encoding}; "
-        f"if the file is in another encoding, convert it, or set it, for example encoding: {other}"
+        f"byte 0x{byte:02x} at position {error.start + 1} of the line is not valid {encoding}; "
+        f"if the file is in another encoding, set it, for example encoding: {other}"
     )
 
 

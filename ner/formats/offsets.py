@@ -24,7 +24,7 @@ def tokenizer_named(name: str) -> Tokenizer:
 
     Args:
         name: ``builtin`` for that of ``ner.tokenizer``; a language spaCy knows, for its blank
-            tokenizer (white space is no token); ``plain`` for runs of letters and digits, and
+            tokenizer (without white space); ``plain`` for runs of letters and digits, and
             single other characters; ``blanks`` for whatever stands between white space.
 
     Raises:
@@ -187,7 +187,7 @@ def counting_named(name: str) -> Counting:
     units = [word for word in words if word in UNITS] or [CHARACTERS]
     if not words or len(units) > 1 or set(words) - {*UNITS, *MODIFIERS}:
         raise ValueError(
-            f"offsets are counted in {', '.join(UNITS)}, with or without "
+            f"offsets must be one of {', '.join(UNITS)}, with or without "
             f"{', '.join(MODIFIERS)}, such as 'utf-16 inclusive'; got {name!r}"
         )
     return Counting(name, units[0], **{word: word in words for word in MODIFIERS})
@@ -301,13 +301,13 @@ class Evidence:
                 name = self._others[0].name
                 return (
                     f"{self._misfits} span{'s' * (self._misfits > 1)} would fit, and so would all "
-                    f"others, if offsets were counted differently; set offsets: {name}"
+                    f"others, with another unit; set offsets: {name}"
                 )
         elif self._open:
             return (
                 f"{self._open} text{'s' * (self._open > 1)} with characters beyond U+FFFF: the "
-                "spans fit whether offsets count characters or UTF-16 units, and mean different "
-                "tokens; read as characters, set offsets: utf-16 or offsets: characters"
+                "spans fit both as characters and as UTF-16 units, and mean different tokens; they "
+                "are read as characters; set offsets: utf-16 or offsets: characters"
             )
         return None
 

@@ -69,7 +69,7 @@ def _documents(lines: Iterable[tuple[int, str]], faults: Faults) -> Iterator[_Do
         elif line.strip() and (wrong := _annotate(document, line.split("\t"))):
             faults.add(number, f"{wrong}: {line[:80]!r}")
         if len(document.spans) > MAX_SENTENCE:
-            faults.refuse(number, f"more than {MAX_SENTENCE:,} annotations of one document")
+            faults.refuse(number, f"one document has more than {MAX_SENTENCE:,} annotations")
     if document.texts:
         yield document
 
@@ -83,7 +83,7 @@ def _annotate(document: _Document, fields: list[str]) -> str | None:
     if len(fields) < 5 or not (fields[2].isascii() and fields[2].isdigit()):
         return "expected '1<TAB>0<TAB>6<TAB>its text<TAB>LABEL'"
     if max(len(fields[1]), len(fields[2])) > 12 or not fields[4]:
-        return "the annotation has no label, or is far beyond the text"
+        return "the annotation has no label, or exceeds the text"
     document.spans.append(Bounds(int(fields[1]), int(fields[2]), fields[4], fields[3]))
     return None
 

@@ -36,7 +36,7 @@ from ner.formats.annotations import (
 )
 from ner.formats.conventions import canonical
 from ner.formats.detection import MISSING, is_any_tag, spans_of
-from ner.formats.json_values import MAX_LINE, Object
+from ner.formats.json_values import Object, ValueOptions
 from ner.formats.offsets import CHARACTERS, Counting, Evidence, counting_named, tokenizer_named
 from ner.schemes import Scheme, file_scheme_named
 from ner.sentence import Document, Sentence, Span, in_document
@@ -48,7 +48,7 @@ TAGS = dict.fromkeys(
     ("tags", "ner_tags", "ner", "labels", "label", "tag", "bio_tags", "ner_labels")
 )
 _NESTED = frozenset((list, dict))
-_CHOOSE = "choose the key that counts, for example annotation: tags"
+_CHOOSE = "choose the key to read, for example annotation: tags"
 ACCEPTED = (None, "accept")  # what Prodigy's "answer" says of annotation to be trusted
 
 
@@ -61,21 +61,44 @@ class _Words(NamedTuple):
     offsets: Places | None
 
 
+_CONLL = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+_WNUT = ("corporation", "creative-work", "group", "location", "person", "product")
+PRESETS: dict[str, dict[str, Any]] = {  # of well-known datasets of Hugging Face
+    "conll2003": {"names": (*_CONLL, "B-MISC", "I-MISC")},
+    "few-nerd": {
+        "names": [
+            "O",
+            "art",
+            "building",
+            "event",
+            "location",
+            "organization",
+            "other",
+            "person",
+            "product",
+        ],
+        "scheme": "IO",
+    },
+    "wikiann": {"names": _CONLL},
+    "wnut17": {"names": ("O", *(f"{role}-{label}" for label in _WNUT for role in "BI"))},
+}
+
+
 @dataclass(frozen=True, kw_only=True)
-class JsonOptions(TextOptions):
+class JsonOptions(TextOptions, ValueOptions):
     """Options of the JSON reader.
 
     Attributes:
         scheme: Tagging scheme; detected by default.
         annotation: Key of the annotation, where another would be read or there are several.
         names: Tags in the order of their numbers, where numbers stand for them.
-        max_line: Bytes of the longest line, or value over several lines, to read.
+        preset: A well-known dataset, whose options are set unless they are given.
     """
 
     scheme: str | None = None
     annotation: str | None = None
     names: Sequence[str] | None = None
-    max_line: int = MAX_LINE
+    preset: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,7 +140,7 @@ class RecordReader:
         """
         given = unwrapped(value)
         if given.get("answer") not in ACCEPTED:
-            self.remarks[f"records whose answer is {given['answer']!r}; read as unannotated"] += 1
+            self.remarks[f"records with the answer {given['answer']!r}, read as unannotated"] += 1
         tokens = first(given, TOKENS)
         found: tuple[Sentence, ...]
         if isinstance(tokens, list):
@@ -125,7 +148,7 @@ class RecordReader:
         else:
             found = self._of_text(given)
         if not found:
-            self.remarks["records without a token; left out"] += 1
+            self.remarks["records without tokens, left out"] += 1
         return found
 
     def _of_text(self, given: Object) -> tuple[Sentence, ...]:
@@ -156,7 +179,7 @@ class RecordReader:
         else:
             found, unknown = spans_of(tags, self.scheme, MISSING)
             if spans and spans != found:
-                raise ValueError("there are tags and spans, and they differ: " + _CHOOSE)
+                raise ValueError("tags and spans disagree: " + _CHOOSE)
             spans = found
         return Sentence(
             tokens,
@@ -187,13 +210,13 @@ class RecordReader:
             )
             return align_tokens(words.tokens, found, self.misfits, inclusive=last)
         if words.offsets is None:
-            raise ValueError("the tokens are not those of the text, whose characters spans count")
+            raise ValueError("spans count characters of the text, but the tokens do not match it")
         placed = self._characters(given, found, text)
         return align(text, words.offsets, placed, self.options.align, self.misfits)
 
     def _characters(self, given: Object, items: list[Any], text: str) -> list[Characters]:
         if self.options.annotation is None and predicted(given):
-            self.remarks["records with nothing but predictions, which were read"] += 1
+            self.remarks["records that hold only predictions, which were read"] += 1
         counting = self._counting(given)
         return characters(items, text, counting, self._evidence, trusted=self.options.trust_offsets)
 
@@ -219,7 +242,7 @@ class RecordReader:
                     "between blanks; put the tokens that are tagged beside them, under 'tokens'"
                 )
             if key == "tags":
-                self.remarks["records whose 'tags' are words, not tags of tokens; not read"] += 1
+                self.remarks["records whose 'tags' are not tags of tokens, ignored"] += 1
         return None
 
 
@@ -227,7 +250,7 @@ def unwrapped(value: Any) -> Object:
     """The object that holds the tokens or the text, with the spans beside them.
 
     Raises:
-        ValueError: It is no object.
+        ValueError: It is not an object.
     """
     value = canonical(value)
     if not isinstance(value, dict):
@@ -268,9 +291,9 @@ def align_tokens(
         start, last, label = bounds(item, by_tokens=True)
         end = last + inclusive
         if not 0 <= start < end <= len(tokens):
-            hint = "; if ends are the last token, set offsets: inclusive" * (start == end)
+            hint = "; if ends include the last token, set offsets: inclusive" * (start == end)
             raise ValueError(
-                f"the span {start} to {last} ({label}) is not within the sentence, "
+                f"the span {start} to {last} ({label}) exceeds the sentence, "
                 f"which has {len(tokens)} tokens{hint}"
             )
         misfits.spans += 1
@@ -344,17 +367,17 @@ def _tags(given: Object, length: int, chosen: str | None) -> list[str] | None:
     (name, tags), *others = lists.items()
     for other, more in others:
         if more != tags and len(more) == length == len(tags):
-            raise ValueError(f"{name!r} and {other!r} both hold tags, and differ: {_CHOOSE}")
+            raise ValueError(f"{name!r} and {other!r} both hold tags, and disagree: {_CHOOSE}")
     others_too = (given.get(key) for key in SPANS if key != "tags")
     if not tags and length and any(isinstance(one, list | dict) for one in others_too):
         return None  # an empty list of spans under a name that tags have elsewhere
     if len(tags) != length:
-        raise ValueError(f"expected {length} tags, one a token, found {len(tags)}")
+        raise ValueError(f"expected {length} tags, one per token, found {len(tags)}")
     for tag in () if set(map(type, tags)) <= {str} else tags:
         if not isinstance(tag, str):
             raise ValueError(
-                f"expected tags such as 'B-PER', found {kind(tag)}; give the names of numbers "
-                "in their order, for example names: [O, B-PER, I-PER]"
+                f"expected tags such as 'B-PER', found {kind(tag)}; set the names of the numbers "
+                "in order, for example names: [O, B-PER, I-PER]"
             )
     return tags
 

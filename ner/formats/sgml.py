@@ -2,7 +2,7 @@
 
 IE-ER writes ``<b_enamex type="PERSON">Ada Obi<e_enamex>``. All other elements are structure:
 ``DOC`` is a document, whose ``DOCNO`` is its id; what stands in elements such as ``DATE_TIME``
-is no text. A paragraph is a sentence; it ends at an element of structure, at an empty line, and
+is not text. A paragraph is a sentence; it ends at an element of structure, at an empty line, and
 before a line that begins with a TAB or several blanks.
 """
 
@@ -188,7 +188,7 @@ class _Markup:
         if self._strange and not self._entities:
             self._faults.add(
                 self._line,
-                "no element marks an entity; if some of these do, name them, for example "
+                "no element marks an entity; if some of these do, set elements, for example "
                 f"elements='{' '.join(list(self._strange)[:4])}': {self._named()}",
             )
 
@@ -196,13 +196,13 @@ class _Markup:
         return ", ".join(f"{name} ({count})" for name, count in self._strange.most_common(8))
 
     def warn(self) -> None:
-        """Tell what was left out and what was taken for structure."""
+        """Warn of what was left out and what was read as structure."""
         told = []
         if self._left_out:
-            told.append(f"left out {self._left_out} entities in elements that are no text")
+            told.append(f"left out {self._left_out} entities in elements that do not hold text")
         if self._strange and self._entities:
             named = self._named()
-            told.append(f"took unknown elements for structure: {named}")
+            told.append(f"read unknown elements as structure: {named}")
         for one in told:
             warnings.warn(DataWarning(one, path=self._faults.path), stacklevel=3)
 
@@ -233,7 +233,7 @@ class _Markup:
                 span = Characters(start, paragraph.length, label, line=opened)
                 paragraph.spans.append(span)
             else:
-                self._faults.add(opened, f"<{name.upper()}> marks no text")
+                self._faults.add(opened, f"<{name.upper()}> is empty")
         else:
             self._faults.add(line, f"</{name.upper()}> closes an entity that is not open")
 
@@ -253,7 +253,9 @@ class _Markup:
         """The paragraph is over."""
         paragraph, self._paragraph = self._paragraph, _Paragraph()
         for name, _, _, line in paragraph.open:
-            self._faults.add(line, f"<{name.upper()}> is not closed before its paragraph ends")
+            self._faults.add(
+                line, f"<{name.upper()}> is not closed before the end of its paragraph"
+            )
         if self._aside:
             self._left_out += len(paragraph.spans)
             return

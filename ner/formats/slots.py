@@ -1,7 +1,8 @@
 """Slots: one sentence a line, each token with its tag, ``flights:O to:O Rome:B-City <=> flight``.
 
 What follows ``<=>`` is the intent of the sentence, which is in the column ``intent``; ``<NULL>``
-is none. A document begins with a line ``-DOCSTART- its-id``; empty lines are ignored.
+means that it has none. A document begins with a line ``-DOCSTART- its-id``; empty lines are
+ignored.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     For the options see `SlotsOptions`.
 
     Raises:
-        DataError: Lines cannot be decoded, or hold something that is no token with a tag.
+        DataError: Lines cannot be decoded, or hold something other than a token with a tag.
     """
     given = SlotsOptions(**options)
     faults = Faults(source) if given.faults is None else given.faults
@@ -149,10 +150,10 @@ def _spelled(sentence: Sentence, scheme: Scheme, separator: str) -> str:
         whole = item.rpartition(separator)[0] == token and token
         if not whole or _NO_ITEM.search(item) or item == BOUNDARY:
             raise ValueError(
-                f"the token and tag {item!r} cannot be written as a slot: one is empty, holds a "
-                f"blank or a line end, or the label holds {separator!r}"
+                f"the token and tag {item!r} cannot be written as a slot: one is empty or contains "
+                f"a blank or a line end, or the label contains {separator!r}"
             )
     if not items:
-        raise ValueError("a sentence has no tokens; slots cannot write that")
+        raise ValueError("a sentence has no tokens, which slots cannot express")
     intent = " ".join(next(iter(sentence.columns.get(INTENT, ())), "").split())
     return f"{' '.join(items)} {ARROW} {intent or NO_INTENT}"

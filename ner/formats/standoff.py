@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from ner.errors import DataWarning
-from ner.formats.alignment import MAX_DOCUMENT, Misfits, TextOptions, cut
+from ner.formats.alignment import DocumentOptions, Misfits, TextOptions, cut
 from ner.formats.annotations import placed
 from ner.formats.lines import BLOCK, Faults, opened
 from ner.formats.offsets import CHARACTERS, Bounds, Evidence, counting_named, tokenizer_named
@@ -61,42 +61,52 @@ class Standoff:
 
 
 def elements(
-    source: str | Path, name: str, faults: Faults, *, most: int = MAX_DOCUMENT
+    source: str | Path, name: str, options: DocumentOptions, faults: Faults
 ) -> Iterator[Element]:
-    """The elements of that name, each with all that is in it; let go when the next is given.
+    """Yield the elements of that name, each with all that is in it; one is held at a time.
 
     Args:
         source: A path or ``"-"``.
-        name: Of the elements.
-        faults: Of the file.
-        most: The bytes within which one of them must end.
+        name: Name of the elements.
+        options: Options of the reader.
+        faults: Collects what is wrong with the file.
 
     Raises:
-        DataError: The file is no well-formed XML, or declares entities, or one is too long.
+        DataError: The file is not well-formed XML, declares entities, or exceeds a limit.
     """
     parser: XMLPullParser[Any] = XMLPullParser(("start", "end"))
     open_elements: list[Element] = []
-    before, held = b"", 0
+    held, most = 0, options.max_document
+    for chunk in _chunks(source, options, faults):
+        try:
+            if chunk:
+                parser.feed(chunk)
+            else:
+                parser.close()
+            held += len(chunk)
+            for one in _ended(parser, name, open_elements):
+                held = 0
+                yield one
+        except ParseError as error:
+            faults.refuse(error.position[0], f"not well-formed XML: {error}")
+        if held > most:
+            message = f"no <{name}> ends within {most:,} bytes; raise max_document if that is right"
+            faults.refuse(1, message)
+
+
+def _chunks(source: str | Path, options: DocumentOptions, faults: Faults) -> Iterator[bytes]:
+    """Yield the bytes of a file, and nothing at its end; what must not be parsed is refused."""
+    before, size, most = b"", 0, options.max_size
     with opened(source) as file:
         while True:
             chunk = file.read(BLOCK)
+            size += len(chunk)
+            if most is not None and size > most:
+                faults.refuse(1, f"the file has more than {most:,} bytes (max_size)")
             if _DECLARED in before + chunk:
-                faults.refuse(1, "the file declares entities of XML; replace them first")
+                faults.refuse(1, "the file declares XML entities; replace them first")
             before = chunk[-len(_DECLARED) :]
-            try:
-                if chunk:
-                    parser.feed(chunk)
-                else:
-                    parser.close()
-                held += len(chunk)
-                for one in _ended(parser, name, open_elements):
-                    held = 0
-                    yield one
-            except ParseError as error:
-                faults.refuse(error.position[0], f"not well-formed XML: {error}")
-            if held > most:
-                told = f"no <{name}> ends within {most:,} bytes; if that is right, set max_document"
-                faults.refuse(1, told)
+            yield chunk
             if not chunk:
                 return
 
@@ -123,8 +133,8 @@ def check_xml(text: str) -> str:
     """The same text, if XML can hold it.
 
     Raises:
-        ValueError: It holds a character that XML does not have.
+        ValueError: It contains a character that XML does not allow.
     """
     if any((one < " " and one != "\t") or one in "\ufffe\uffff" for one in text):
-        raise ValueError(f"{text[:40]!r} holds a character that XML does not have")
+        raise ValueError(f"{text[:40]!r} contains a character that XML does not allow")
     return text

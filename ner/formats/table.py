@@ -29,12 +29,12 @@ from ner.formats.columns import (
     usual_width,
 )
 from ner.formats.lines import Faults, SentenceOptions, read_texts
-from ner.options import lookup, suggestion
+from ner.options import suggestion, with_preset
 
 Column = int | str
 
 REFUSE, PARDON = "refuse", "missing"
-FATE = "their tokens are kept, their annotation counts as missing"
+FATE = "their tokens are kept, without annotation"
 
 _LIKE_COMMENT = re.compile(r"(###\w+:|#{2,} ?|(?:#+|//|%%?|--)(?=\s)[ \t]?)")
 
@@ -92,7 +92,7 @@ class TableOptions(SentenceOptions):
 
     def __post_init__(self) -> None:
         if self.bad_lines not in (REFUSE, PARDON):
-            raise ValueError(f"bad_lines is {REFUSE} or {PARDON}, got {self.bad_lines!r}")
+            raise ValueError(f"bad_lines must be {REFUSE} or {PARDON}, got {self.bad_lines!r}")
 
 
 VOTING = 10_000  # lines that settle how many columns a file has
@@ -123,11 +123,9 @@ def options_from(**given: Any) -> TableOptions:
     """Return options, those of a preset among them unless others are given.
 
     Raises:
-        ValueError: There is no such preset.
+        ValueError: The preset is unknown.
     """
-    preset = given.get("preset")
-    known = {} if preset is None else lookup(PRESETS, preset, of="preset")
-    return TableOptions(**{**known, **given})
+    return TableOptions(**with_preset(PRESETS, given))
 
 
 class Piece(NamedTuple):
@@ -136,7 +134,7 @@ class Piece(NamedTuple):
     Attributes:
         lines: Where they stand.
         tokens: What the column of tokens holds.
-        tags: What the column of tags holds; empty where there is none.
+        tags: What the column of tags holds; empty if there is none.
         whole: All columns, or the text they can be cut from.
     """
 
@@ -168,7 +166,7 @@ class Table:
         self._header = 0  # the line that names the columns
         self._token, self._tag = 0, cast("int | None", None)  # their places on a line
         self._extra = 0  # where the column of what is beyond the usual ones stands
-        self._single = False  # whether there is no column for the tags that are expected
+        self._single = False  # whether the expected column of tags is missing
 
     @property
     def layout(self) -> ColumnLayout:
@@ -178,7 +176,7 @@ class Table:
             DataError: There has been none.
         """
         if self._layout is None:
-            raise self._error("no line has columns")
+            raise self._error("the file has no columns")
         return self._layout
 
     @property
@@ -198,7 +196,7 @@ class Table:
 
         def check(lines: int, characters: int) -> None:
             if lines > options.max_sentence or characters > 16 * options.max_line:
-                told = f"no empty line in {lines:,} lines; if that is right, set max_sentence"
+                told = f"no empty line within {lines:,} lines; raise max_sentence if that is right"
                 faults.refuse(line, told)
 
         blocks = paragraphs(self._settled(texts), hollow=hollow, check=check)
@@ -279,12 +277,14 @@ class Table:
             return  # only blank lines so far
         self._single = width < 1 + options.tagged
         if self._single and names:
-            raise self._error(f"only {names[0]!r} is named; a token and its tag need two columns")
+            raise self._error(
+                f"only {names[0]!r} is named; expected a column for tokens and one for tags"
+            )
         self._width = width + self._single
         self._token = token = self._place(options.token_column, names)
         self._tag = tag = self._place(options.tag_column, names) if options.tagged else None
         if token == tag:
-            raise self._error(f"column {token} cannot be both the token and the tag")
+            raise self._error(f"column {token} cannot hold both the tokens and the tags")
         names = named(self._width, names, token, tag)
         if options.ragged:
             self._extra = end = self._width if tag is None or self._tail() == 0 else tag
@@ -323,14 +323,14 @@ class Table:
         if isinstance(column, int):
             if -self._width <= column < self._width:
                 return column % self._width
-            raise self._error(f"has {self._width} columns, and so no column {column}")
+            raise self._error(f"there are {self._width} columns, and no column {column}")
         if names is None:
             raise self._error(
-                f"no column has a name, so none is called {column!r}; set columns, or header: true"
+                f"there is no column {column!r}: no column has a name; set columns, or header: true"
             )
         if column in names:
             return list(names).index(column)
-        raise self._error(f"no column is called {column!r}{suggestion(column, names)}")
+        raise self._error(f"there is no column {column!r}{suggestion(column, names)}")
 
     def _error(self, message: str) -> DataError:
         return DataError.of(self._title, message)
@@ -338,7 +338,7 @@ class Table:
     def _sift(
         self, first: int, lines: Sequence[str], rows: Sequence[Row], faults: Faults
     ) -> Iterator[Piece | Aside]:
-        """The pieces of lines among which some are no tokens, or have too few columns or more."""
+        """The pieces of lines some of which are not tokens, or have too few columns or more."""
         places: list[int] = []
         found: list[Fields] = []
         for line, text, row in zip(count(first), lines, rows, strict=False):
@@ -399,8 +399,8 @@ class Table:
         shown = line if len(line) <= SHOWN else line[:SHOWN] + "..."
         message = f"expected {self._width} columns, found {len(row)}: {shown!r}"
         if self._single:
-            message += " (a token and its tag; for a file without tags set tagged: false"
-            message += ", and columns are parted by TABs or blanks)" if "," in line else ")"
+            message += " (a token and its tag; set tagged: false for a file without tags"
+            message += ", and columns are separated by TABs or blanks)" if "," in line else ")"
         return message + comment_hint(line)
 
 
@@ -410,14 +410,14 @@ def refuse_empty(piece: Piece, faults: Faults) -> None:
         for line, token in zip(piece.lines, piece.tokens, strict=True):
             if not token:
                 faults.add(
-                    line, "the token is empty; if it was a blank or a word such as NA, put it back"
+                    line, "the token is empty; restore it, if it was a blank or a word such as NA"
                 )
 
 
 def comment_hint(line: str) -> str:
     """Return a hint to add to a message about a line that may be a comment."""
     found = _LIKE_COMMENT.match(line)
-    return f"; it looks like a comment: set comment_prefix: {found[0]!r}" if found else ""
+    return f"; it looks like a comment; set comment_prefix: {found[0]!r}" if found else ""
 
 
 def _blanks(rows: Sequence[Row]) -> list[int]:

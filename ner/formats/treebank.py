@@ -101,8 +101,8 @@ class Groups:
         for block in read_blocks(path, options, faults):
             held = len(group.comments) + len(group.rows) + len(group.asides)
             if held > options.max_sentence:
-                told = f"no empty line in {options.max_sentence:,} lines"
-                faults.refuse(number, f"{told}; if that is right, set max_sentence")
+                told = f"no empty line within {options.max_sentence:,} lines"
+                faults.refuse(number, f"{told}; raise max_sentence if that is right")
             for line in block:
                 number += 1
                 if not line.strip(" \t"):
@@ -305,7 +305,7 @@ class EntitySurvey:
         """Refuse a file whose tags stand under keys that are not known."""
         if self._others and self._options.entities is None:
             keys = ", ".join(map(repr, self._others))
-            told = f"no entity is marked under {', '.join(LIKELY)}, but MISC has tags under {keys}"
+            told = f"no entities under {', '.join(LIKELY)}, but MISC has tags under {keys}"
             key, line = next(iter(self._others.items()))
             faults.add(line, f"{told}; set entities, for example entities: {key}")
 

@@ -134,14 +134,14 @@ class _TsvReader:
             found = spans
         if len(found) != 1:
             names = ", ".join(name for name, _ in spans) or "none"
-            self._faults.refuse(number, f"set layer to the one that has the entities: {names}")
+            self._faults.refuse(number, f"set layer to the layer of the entities: {names}")
         name, features = found[0]
         feature = self._feature or (VALUE if VALUE in features else features[0])
         if feature not in features or (
             self._feature is None and VALUE not in features and len(features) > 1
         ):
             told = ", ".join(features)
-            self._faults.refuse(number, f"set feature to the one that is the label: {told}")
+            self._faults.refuse(number, f"set feature to the label of the entities: {told}")
         before = 0
         for _, other, others in self._layers:
             if other == name:
@@ -232,7 +232,7 @@ def write(file: TextIO, sentences: Iterable[Sentence]) -> None:
         file.write("\n#Text=" + text.replace("\\", "\\\\").replace("\t", "\\t") + "\n")
         for place, (token, cell) in enumerate(zip(one.tokens, cells, strict=True), 1):
             if "\t" in token or "\n" in token or "\r" in token:
-                raise ValueError(f"the token {token!r} holds a TAB or a line end")
+                raise ValueError(f"the token {token!r} contains a TAB or a line end")
             start, end = (base + _units(text[:at]) for at in offsets[place - 1])
             file.write(f"{number}-{place}\t{start}-{end}\t{token}\t{cell[0]}\t{cell[1]}\t\n")
         base += _units(text) + 1
