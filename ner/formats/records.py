@@ -395,7 +395,9 @@ def columns_in(given: Object, length: int) -> dict[str, tuple[str, ...]]:
         if not isinstance(column, list) or set(map(type, column)) - {str}:
             raise ValueError(f"the column {name!r} should be a list of words, found {kind(column)}")
         if len(column) != length:
-            raise ValueError(f"the column {name!r} should hold {length} words, holds {len(column)}")
+            raise ValueError(
+                f"column {name!r} needs a value per token ({length}), got {len(column)}"
+            )
     return {name: tuple(column) for name, column in columns.items()}
 
 
