@@ -59,7 +59,7 @@ def test_every_finding_has_its_line_and_errors_are_status_1(
         f"  {path}:2: expected 2 columns, found 1: 'sang'",
         f"  {path}:4: 'I-PER' at the start of the sentence is read as 'B-PER'",
         f"  {path}:7: the label 'per' (once) differs by case from 'PER' (2 times)",
-        f"  {path}:8: 'sa\\u200bng' holds a zero-width space, U+200B",
+        f"  {path}:8: 'sa\\u200bng' contains a zero-width space, U+200B",
     ]:
         assert expected in out.splitlines()
     assert "\033" not in out

@@ -188,11 +188,8 @@ def test_the_shelf_is_light() -> None:
 def losses() -> dict[str, dict[str, str]]:
     """The table of docs/formats.md that says what each format loses."""
     page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8")
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in page.partition("**What is lost**")[2].partition("**Errors**")[0].splitlines()
-        if line.startswith("|")
-    ]
+    table = page[page.index("| format | other columns |") :].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     return {row[0].strip("`"): dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]}
 
 

@@ -94,7 +94,7 @@ def test_what_no_option_mends_is_called_by_its_name(
 REMARKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "nested layers": (
         "Ada\tB-PER\tO\nObi\tI-PER\tO\nleft\tO\tO\n\nRome\tB-LOC\tO\ngrows\tO\tO\n",
-        "the columns 1, 2 (counted from 0) hold tags; column 2 is read",
+        "the columns 1, 2 (counted from 0) hold tags, of which column 2 is read",
         {"tag_column": 1},
     ),
     "languages": (

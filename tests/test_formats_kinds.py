@@ -103,12 +103,12 @@ def test_tables_with_a_header(kind: str, name: str, tmp_path: Path) -> None:
 
 
 BAD_CSV = {
-    "sentence,token,tag\n1,Ada,O\n2,Obi,O\n1,left,O\n": "x.csv:4: the sentence '1' goes on after",
+    "sentence,token,tag\n1,Ada,O\n2,Obi,O\n1,left,O\n": "x.csv:4: the sentence '1' continues after",
     "sentence,token,tag\n1,Ada\n": "x.csv:2: expected 3 columns, found 2",
     "sentence,token,tag\n1,,O\n": "x.csv:2: the token is empty; was a word such as 'NA'",
     'sentence,token,tag\n1,",O\n1,Ada,O\n': "is a closing quote missing?",
     "sentence,token,tag\n1,Ada,PER_B\n": "did you mean 'B-PER'?",
-    "sentence,wort,tag\n1,Ada,O\n": "to hold the token: set token to one of 'sentence', 'wort'",
+    "sentence,wort,tag\n1,Ada,O\n": "set token to one of 'sentence', 'wort'",
 }
 
 
