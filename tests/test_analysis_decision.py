@@ -9,13 +9,13 @@ from training_runs import config
 
 import ner
 from ner.analysis.calibration import LEAST, TEMPERATURES, Chooser, Lattices, choose_decoding, fitted
+from ner.analysis.clamping import ClampedEngine
 from ner.evaluation import Score, evaluate
 from ner.inference import Decoding, FastEngine, PlainEngine
 from ner.inference.decoding import VITERBI
 from ner.network import build
 from ner.sample import path as sample_path
 from ner.sentence import Sentence
-from ner.spacy_component.clamping import ClampedEngine
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
 

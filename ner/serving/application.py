@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from ner import __version__
 from ner.redaction import Replacer, replaced
+from ner.serving.label_studio import TRAINING, Tasks
 from ner.serving.middleware import CONTENT_TYPE, GONE, JSON, Backpressure, Metrics, Middleware, left
 from ner.serving.page import page, reference
 from ner.serving.request import Limits, RedactBody, RefusedError, TagBody, read
@@ -146,12 +147,46 @@ class Service:
             async with self.backpressure.body(request) as body:
                 loop = asyncio.get_running_loop()
                 asked = await loop.run_in_executor(self.reading, read, body, self.limits, kind)
+                self._check_given(asked)
                 records = await self._records(request, asked)
                 if isinstance(asked, RedactBody):
                     records = await loop.run_in_executor(self.reading, _redacted, asked, records)
         self.metrics.answered(perf_counter() - began)
         content = b"[" + b", ".join(records) + b"]" if asked.many else records[0]
         return Response(content, media_type=JSON)
+
+    async def predict(self, request: Request) -> Response:
+        """Answer Label Studio: its tasks with predictions around what is annotated.
+
+        Raises:
+            RefusedError: The request is refused.
+        """
+        with self.backpressure.one():
+            async with self.backpressure.body(request) as body:
+                loop = asyncio.get_running_loop()
+                tasks = await loop.run_in_executor(self.reading, Tasks.read, body, self.limits)
+                self._check_given(tasks.asked)
+                records = await self._records(request, tasks.asked) if tasks.texts else []
+        return JSONResponse(tasks.answer(records, self.name))
+
+    def _check_given(self, asked: TagBody) -> None:
+        """Check that given spans can be tagged around.
+
+        Raises:
+            RefusedError: The model has no such label, or cannot tag around spans.
+        """
+        if not asked.spans:
+            return
+        network = getattr(self.tagger, "network", None)
+        if network is None:
+            raise RefusedError(422, "spans: an exported model cannot tag around given spans")
+        from ner.analysis.clamping import clampable  # imports torch
+
+        known = clampable(network)
+        for number, one in enumerate(asked.spans):
+            if one.label and one.label not in known:
+                labels = ", ".join(known) or "none, since tags of its scheme have no end"
+                raise RefusedError(422, f"spans[{number}].label: expected one of {labels}")
 
     async def _records(self, request: Request, asked: TagBody) -> list[bytes]:
         cut = await self._cutter(asked)
@@ -254,6 +289,7 @@ def application(
     )
     app.state.service = service
     _add_tagging(app, service)
+    _add_label_studio(app, service)
     _add_information(app, service)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(HTTPException, _not_served)
@@ -287,6 +323,27 @@ def _add_tagging(app: FastAPI, service: Service) -> None:
     )
     async def redact(request: Request) -> Response:
         return await service.tag(request, RedactBody)
+
+
+def _add_label_studio(app: FastAPI, service: Service) -> None:
+    """Add the protocol of a machine-learning backend of Label Studio."""
+
+    @app.post("/predict", summary="Predict tasks of Label Studio", responses=REFUSALS)
+    async def predict(request: Request) -> Response:
+        return await service.predict(request)
+
+    @app.post("/setup", summary="Connect Label Studio")
+    async def setup() -> dict[str, str]:
+        return {"model_version": service.name}
+
+    @app.get("/versions", summary="List the versions of the model for Label Studio")
+    async def versions() -> dict[str, list[str]]:
+        return {"versions": [service.name]}
+
+    @app.post("/train", summary="Refuse to train", responses={501: {"model": ErrorResponse}})
+    @app.post("/webhook", summary="Refuse to train", responses={501: {"model": ErrorResponse}})
+    async def train() -> Response:
+        raise RefusedError(501, TRAINING)
 
 
 def _add_information(app: FastAPI, service: Service) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from ner.config import ConfigError
-from ner.sentence import Sentence, in_document
+from ner.sentence import Sentence, Span, in_document
 from ner.streaming.readers import HELD, TEXT
 from ner.streaming.tokenizers import TextTokenizer
 
@@ -92,6 +92,8 @@ KINDS: Mapping[type, str] = {
 }
 WANTED = {
     "string_type": "a string",
+    "int_type": "a whole number",
+    "missing": "a value",
     "list_type": "a list",
     "float_type": "a number",
     "greater_than_equal": "a number from 0 to 1",
@@ -114,6 +116,19 @@ def _absent(description: str, *examples: Any) -> Any:
     return Field(default=None, description=description, examples=list(examples))
 
 
+class GivenSpan(BaseModel):
+    """An entity that is given, or, without a label, a stretch that is none."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    start: int
+    end: int
+    label: str = ""
+
+
+GIVEN = {"type": "array", "items": GivenSpan.model_json_schema()}  # inline, without references
+
+
 class TagBody(BaseModel):
     """A request to tag: exactly one of `text`, `texts`, `tokens` and `sentences`."""
 
@@ -131,6 +146,13 @@ class TagBody(BaseModel):
     )
     document: bool = Field(
         default=False, description="treat the texts or sentences as one document"
+    )
+
+    spans: Annotated[list[GivenSpan], WithJsonSchema(GIVEN)] = Field(
+        default_factory=list,
+        description="entities that are given, around which the others are found: by characters of "
+        "`text` or by `tokens`; no label says that there is no entity",
+        examples=[[{"start": 0, "end": 13, "label": "PER"}]],
     )
 
     @property
@@ -172,6 +194,8 @@ def read(body: bytes, limits: Limits, kind: type[TagBody] = TagBody) -> TagBody:
     if len(given) != 1:
         got = " and ".join(given) or "none"
         raise RefusedError(422, f"expected exactly one of {', '.join((*ONE, *MANY))}; got {got}")
+    if asked.spans and asked.many:
+        raise RefusedError(422, f"spans: expected text or tokens beside them, got {given[0]}")
     items = asked.items()
     if len(items) > limits.texts:
         raise RefusedError(413, f"{given[0]}: at most {limits.texts:,}, got {len(items):,}")
@@ -210,7 +234,30 @@ def _each(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Senten
         sentence = cut(item) if isinstance(item, str) else Sentence(tuple(item))
         tokens += len(sentence)
         _check_tokens(tokens, limits)
-        yield sentence
+        yield clamped(sentence, asked.spans) if asked.spans else sentence
+
+
+def clamped(sentence: Sentence, given: Sequence[GivenSpan]) -> Sentence:
+    """Return a sentence with given spans, by characters of its text if it has one.
+
+    Raises:
+        RefusedError: A span does not begin and end with a token, or two overlap.
+    """
+    offsets = sentence.offsets or [(place, place + 1) for place in range(len(sentence))]
+    starts = {start: place for place, (start, _) in enumerate(offsets)}
+    ends = {end: place + 1 for place, (_, end) in enumerate(offsets)}
+    spans, taken = [], set[int]()
+    for number, one in enumerate(given):
+        if one.start not in starts or one.end not in ends or one.end <= one.start:
+            raise RefusedError(422, f"spans[{number}]: does not begin and end with a token")
+        own = range(starts[one.start], ends[one.end])
+        if not taken.isdisjoint(own):
+            raise RefusedError(422, f"spans[{number}]: overlaps another one")
+        taken.update(own)
+        if one.label:
+            spans.append(Span(own.start, own.stop, one.label))
+    unknown = frozenset(range(len(sentence))) - taken
+    return replace(sentence, spans=tuple(sorted(spans)), unknown=unknown)
 
 
 def _complaint(error: ValidationError) -> tuple[int, str]:

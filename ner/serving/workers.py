@@ -12,7 +12,7 @@ import json
 import logging
 import multiprocessing
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -192,7 +192,7 @@ class Batcher:
         return pending, some, True
 
     def _tag(self, shares: list[Share]) -> None:
-        found = iter(self._tagger.predict([s for _, some, _ in shares for s in some]))
+        found = iter(self._predict([s for _, some, _ in shares for s in some]))
         written = [
             [_record(sentence, next(found), pending.min_score) for sentence in some]
             for pending, some, _ in shares
@@ -202,6 +202,23 @@ class Batcher:
             self._metrics.tagged(len(some), sum(map(len, some)))
             if last:
                 pending.finish()
+
+    def _predict(self, sentences: list[Sentence]) -> Iterable[tuple[Span, ...]]:
+        """Return the spans of each sentence; given ones are among them."""
+        if all(one.spans is None for one in sentences):
+            return self._tagger.predict(sentences)
+        from ner.analysis.clamping import ClampedEngine  # imports torch
+
+        free = iter(self._tagger.predict([one for one in sentences if one.spans is None]))
+        bound = [one for one in sentences if one.spans is not None]
+        engine = ClampedEngine(self._tagger.network, self._tagger.decoding)  # type: ignore[union-attr]
+        around = iter(engine.predict(bound))
+        each = [next(free if one.spans is None else around) for one in sentences]
+        # a sentence that is given as a whole has nothing left to find
+        return [
+            found if one.unknown or one.spans is None else one.spans
+            for one, found in zip(sentences, each, strict=True)
+        ]
 
     def _tag_alone(self, share: Share) -> None:
         try:

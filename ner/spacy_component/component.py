@@ -21,11 +21,12 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ner.analysis.clamping import clampable
 from ner.errors import ConfigError
 from ner.formats import DataWarning
 from ner.inference.decoding import Decoding
 from ner.sentence import Sentence, Span
-from ner.spacy_component.clamping import clampable, tag_pieces
+from ner.spacy_component.clamping import tag_pieces
 from ner.spacy_component.documents import (
     annotate,
     annotate_group,
