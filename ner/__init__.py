@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ner.texts import Entity, TaggedText
     from ner.training import Epoch, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Document": "ner.sentence",

@@ -127,8 +127,10 @@ def test_the_reference_of_settings_is_what_its_script_makes():
 
 
 def test_the_version_is_the_same_everywhere():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project["version"] == ner.__version__
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    assert setuptools["dynamic"]["version"] == {"attr": "ner.__version__"}
+    assert f"\nversion: {ner.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"## [{ner.__version__}] - " in (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert "__version__" in dir(ner)
     assert not [name for name in dir(ner) if name not in ner.__all__ and name[:2] != "__"]
 
