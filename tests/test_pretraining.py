@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -387,6 +388,33 @@ def test_a_run_with_pretrained_weights_resumes(pretrained, tmp_path):
     del first
     list(begin(resume=True))
     assert bytes_of(tmp_path / "model") == whole
+
+
+def test_checkpoints_leave_out_frozen_vectors_and_notice_others(pretrained, text, tmp_path):
+    raw = config(epochs=2)
+    settings = ner.training.read_settings(raw, output=str(tmp_path / "model"))
+    corpora = ner.training.corpora.Corpora(tuple(SENTENCES), (), ())
+
+    def begin(folder, **how):
+        model = {**SMALL, "pretrained": str(folder)}
+        own = replace(settings, model=model)
+        return ner.training.Run(own, device="cpu", corpora=corpora, **how)
+
+    run = begin(pretrained)
+    run.train_epoch()
+    names = run.snapshot().tensors
+    assert not [name for name in names if f"{PART}.vectors" in name]
+    vectors = run.tagger.network.embeddings[PART].vectors.weight
+    assert torch.equal(vectors, run.network.embeddings[PART].vectors.weight)
+    assert vectors.std() > 0
+    shutil.move(pretrained, tmp_path / "kept")
+    try:
+        pretrain(text, pretrained, seed=9)
+        with pytest.raises(ConfigError, match="frozen weights differ"):
+            begin(pretrained, resume=True)
+    finally:
+        shutil.rmtree(pretrained)
+        shutil.move(tmp_path / "kept", pretrained)
 
 
 def test_a_tagger_with_pretrained_parts_is_exported_and_saved_whole(pretrained, tmp_path):

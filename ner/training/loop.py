@@ -51,9 +51,11 @@ from ner.training.settings import RunSettings, read_settings, shortcuts
 from ner.training.step import (
     DivergedError,
     Stepper,
+    frozen_digest,
     random_states,
     release_memory,
     restore_random_states,
+    trained_weights,
 )
 
 log = logging.getLogger(__name__)
@@ -130,6 +132,8 @@ class Run(Iterator[Epoch]):
         self._stopping = False
         self._decoding: Decoding | None = None  # of the development sentences, where they decide
         self._written = time.monotonic()
+        frozen = frozen_digest(self.network)
+        self._frozen = {"frozen weights": frozen} if frozen else {}
         self.remarks += self._open(resume=resume)
 
     def _prepare(self, settings: RunSettings, distillation: Distillation | None) -> Stepper:
@@ -197,7 +201,7 @@ class Run(Iterator[Epoch]):
         """A copy of the best tagger so far."""
         network = copy.deepcopy(self.network)
         if self._best_weights is not None:
-            network.load_state_dict(self._best_weights)
+            network.load_state_dict(self._best_weights, strict=False)
         settings = self.settings
         chosen = None if self.best is None else self.best.decoding
         return Tagger(
@@ -355,6 +359,7 @@ class Run(Iterator[Epoch]):
             "device": self.device.type,
             "first weights": model_digest(self.init_from),
             "vocabularies and lists": hashlib.sha256(made_of.encode()).hexdigest(),
+            **self._frozen,
         }
 
     def learning_rate(self, share: float) -> float:
@@ -441,8 +446,9 @@ class Run(Iterator[Epoch]):
 
     def _keep(self) -> None:
         average = self._stepper.average
-        weights = average.weights if average else self.network.state_dict()
-        self._best_weights = {name: tensor.clone() for name, tensor in weights.items()}
+        trained = trained_weights(self.network)
+        weights = average.weights if average else trained
+        self._best_weights = {name: weights[name].clone() for name in trained if name in weights}
         if self.settings.output is not None and self.processes.writes:
             self.save(Path(self.settings.output))
 

@@ -256,9 +256,10 @@ def check_same(checkpoint: Checkpoint, now: Mapping[str, Any]) -> None:
     """
     check_settings(checkpoint.state["settings"], now["settings"])
     for name, value in now.items():
-        if name != "settings" and checkpoint.state[name] != value:
+        before = checkpoint.state.get(name)
+        if name != "settings" and before != value:
             raise ConfigError(
-                f"--resume: {name} differ from the checkpoint ({checkpoint.state[name]!s:.12}, now "
+                f"--resume: {name} differ from the checkpoint ({before!s:.12}, now "
                 f"{value!s:.12}); train without --resume, or restore what was used before"
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -159,7 +160,7 @@ class Stepper:
     def tensors(self) -> dict[str, Tensor]:
         """Return the state by name, for ``restore``."""
         parts: dict[str, Mapping[str, Tensor]] = {
-            "network": self.network.state_dict(),
+            "network": trained_weights(self.network),
             "optimizer": optimizer_tensors(self.optimizer),
             "rows": self.rows.tensors(),
             "average": self._averaged(),
@@ -168,7 +169,7 @@ class Stepper:
 
     def restore(self, parts: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
         """Restore tensors that were saved after this many steps."""
-        self.network.load_state_dict(parts["network"])
+        self.network.load_state_dict(parts["network"], strict=False)
         restore_optimizer(self.optimizer, parts["optimizer"])
         self.rows.restore(parts["rows"])
         if self.average:
@@ -224,6 +225,23 @@ def cost_table(network: Scorer, costs: Mapping[str, float]) -> Tensor:
     outside = network.tags.index(OUTSIDE)
     table[:, outside] += math.log(costs.get("miss", 1.0))
     return table.fill_diagonal_(0.0)
+
+
+def trained_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return the state of a network without its frozen weights, which can be large."""
+    frozen = {name for name, weight in network.named_parameters() if not weight.requires_grad}
+    return {name: w for name, w in network.state_dict().items() if name not in frozen}
+
+
+def frozen_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of the frozen weights, which checkpoints do not hold; empty for none."""
+    frozen = [w.detach() for w in network.parameters() if not w.requires_grad]
+    if not sum(weight.numel() for weight in frozen):
+        return ""
+    digest = hashlib.sha256()
+    for weight in frozen:
+        digest.update(weight.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
