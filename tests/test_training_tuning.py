@@ -116,9 +116,9 @@ def test_a_run_that_diverges_is_a_bad_trial_and_not_the_end(pretended, tmp_path,
 
 def test_a_study_of_other_settings_is_refused(pretended, tmp_path):
     list(study_of(tmp_path).run(1))
-    with pytest.raises(ConfigError, match=r"training.epochs was 4, is 5; .*--study"):
+    with pytest.raises(ConfigError, match=r"training.epochs was 4, now 5; .*--study"):
         study_of(tmp_path, epochs=5)
-    with pytest.raises(ConfigError, match=r"tune.training.learning_rate.high was 0.1, is 0.2"):
+    with pytest.raises(ConfigError, match=r"tune.training.learning_rate.high was 0.1, now 0.2"):
         study_of(tmp_path, tune={**TUNE, RATE: {"low": 0.001, "high": 0.2, "log": True}})
 
 
@@ -153,7 +153,7 @@ def test_ranges_that_cannot_be_used_are_named(tmp_path, tune, complaint):
 
 def test_a_file_that_is_no_study_is_named(tmp_path):
     (tmp_path / "study.db").write_text("nothing of the kind " * 100)
-    with pytest.raises(ValueError, match=r"study.db: cannot be used as a study: .*not a database"):
+    with pytest.raises(ValueError, match=r"study.db cannot be used as a study: .*not a database"):
         study_of(tmp_path)
     with pytest.raises(ValueError, match=r"cannot be used as a study: .*unable to open"):
         study_of(tmp_path, "nowhere/study.db")
