@@ -49,5 +49,5 @@ def test_a_newer_format_is_a_clear_error(tmp_path):
     description["format"] += 1
     description["checksum"] = checksum(description)
     (model / "tagger.json").write_text(json.dumps(description), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"newer version of ner \(format 2, .* up to 1\); upgrade"):
+    with pytest.raises(ModelError, match=r"newer version of ner \(format 2; .* to 1\); upgrade"):
         ner.load(model)

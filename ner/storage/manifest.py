@@ -155,7 +155,7 @@ class Manifest:
         if version > self.version:
             raise ModelError(
                 f"{folder} was written by a newer version of ner (format {version}; this version "
-                f"reads up to {self.version}); upgrade with `pip install -U ner-crf`"
+                f"reads up to {self.version}); upgrade ner to read it"
             )
         try:
             fits = description.get("checksum") == checksum(description)
