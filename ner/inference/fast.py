@@ -152,7 +152,7 @@ class _Member:
         rows: NDArray[np.int64],
         contexts: Sequence[Sequence[Arrays]],
     ) -> Tensor:
-        """The emissions of packed tokens by the kernels in C."""
+        """Return the emissions of packed tokens by the C kernels."""
         (first, *above), directions = self._kernels, self.layers[0].directions
         places = np.stack(packed.orders[:directions])
         counts, gates, index = np.array(packed.counts), table.numpy(), rows[places]

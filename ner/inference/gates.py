@@ -17,7 +17,7 @@ from ner.inference.lstm import PackedSequence, inverse
 from ner.inference.token_cache import FEWEST, TokenCache
 from ner.sentence import Sentence
 
-FEW = 64  # tokens of whose contexts the contributions are remembered, as those of one sentence
+FEW = 64  # maximum number of tokens whose context contributions are cached
 
 
 class TypeGates:
@@ -157,7 +157,7 @@ class ContextGates:
 
     def _shares_of(self, arrays: Arrays) -> Tensor:
         """Return the contribution of tokens less the constant, ``(directions, tokens, gates)``."""
-        if len(arrays[0]) > FEW:  # together they take less time than to be looked up
+        if len(arrays[0]) > FEW:  # computing them together is faster than looking them up
             shares = _shares(self.part, self._weights, arrays).sub_(self.constant)
             return shares.view(len(shares), self._directions, -1).transpose(0, 1)
         keys = [b"".join([row.tobytes() for row in own]) for own in zip(*arrays, strict=True)]
@@ -179,7 +179,7 @@ def _remembered_shares(
     directions: int,
     keys: list[bytes],
 ) -> NDArray[np.float32]:
-    """Return the contribution of tokens, given the bytes of their indices side by side.
+    """Return the contribution of tokens, given the concatenated bytes of their indices.
 
     Args:
         part: The embedding.

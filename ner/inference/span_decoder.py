@@ -185,12 +185,12 @@ class _Prepared:
 
     @cached_property
     def factors(self) -> Factors:
-        """The factors of the numpy code."""
+        """Return the factors for the numpy code."""
         return Factors.of(*self.arrays, self._temperature)
 
     @cached_property
     def potentials(self) -> native.KernelFactors:
-        """The factors of the kernels in C."""
+        """Return the factors for the C kernels."""
         return native.KernelFactors.of(*self.arrays, self._temperature)
 
     @cached_property
@@ -305,7 +305,7 @@ class SpanDecoder:
         return greedy(chosen_from) if way.decode == "greedy" else viterbi(chosen_from)
 
     def _probable(self, chain: ChainScores) -> tuple[SpanBatch, list[float]] | None:
-        """Return what posterior decoding chooses, by the kernels in C; None where they cannot.
+        """Return the result of posterior decoding by the C kernels; None if they do not support it.
 
         Without a tag that is forbidden between spans, all disjoint ones make a legal path.
         """
@@ -374,7 +374,7 @@ class SpanDecoder:
 
 
 def is_short(chain: ChainScores) -> bool:
-    """Return whether numpy has one short sentence, at which calls cost more than arithmetic."""
+    """Return whether a batch is one short sentence, for which calls dominate the cost."""
     return (
         native.kernels is None and len(chain.emissions) == 1 and chain.emissions.shape[1] <= SHORT
     )

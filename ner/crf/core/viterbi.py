@@ -56,7 +56,7 @@ def viterbi(scores: ChainScores) -> Integers:
 
 
 def _natively(scores: ChainScores) -> Integers | None:
-    """Return what ``viterbi`` returns, found by the kernels in C; None where they cannot."""
+    """Return the result of ``viterbi`` by the C kernels; None if they do not support the scores."""
     emissions, lengths = scores.emissions, scores.lengths
     if scores.candidates is not None:
         emissions = np.where(scores.candidates, emissions, np.float32(-np.inf))
