@@ -242,7 +242,7 @@ def test_another_run_does_not_continue_this_one(toy, tmp_path):
     run_of(toy, tmp_path).train_epoch()
     with pytest.raises(ConfigError, match=r"training.seed was 1 .* now 2"):
         run_of(toy, tmp_path, resume=True, seed=2)
-    with pytest.raises(ConfigError, match="the sentences differ from the checkpoint"):
+    with pytest.raises(ConfigError, match="sentences differ from the checkpoint"):
         run_of(toy[1:], tmp_path, resume=True)
 
 
