@@ -1,0 +1,1 @@
+"""Taggers in the frameworks of others; each module needs the package that it is named after."""
