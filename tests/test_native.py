@@ -234,7 +234,17 @@ def potentials_of(chain, temperature=1.0):
 
 
 @pytest.mark.parametrize("scheme", ["BIO", "BIOES", "BMES", "IOB1"])
-@pytest.mark.parametrize(("labels", "lengths"), [(1, [1]), (2, [6, 0, 3]), (4, [14]), (9, [30, 2])])
+@pytest.mark.parametrize(
+    ("labels", "lengths"),
+    [
+        (1, [1]),
+        (2, [6, 0, 3]),
+        (4, [14]),
+        (9, [30, 2]),
+        (9, [5, 4, 4, 1, 7]),
+        (20, [3, 8, 8, 2, 1]),
+    ],
+)
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
 def test_probable_spans_are_those_of_numpy(scheme, labels, lengths, temperature):
     chain, table, spelling = labelled(scheme, labels, lengths)
@@ -292,6 +302,27 @@ def test_a_sentence_without_a_legal_path_is_left_to_numpy():
     chain.emissions[0, 2] = -np.inf
     given = (chain.emissions, chain.lengths, potentials_of(chain))
     assert native.probable_spans(*given, spelling, 0.5) is None
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "BIOES", "IOB1"])
+@pytest.mark.parametrize("labels", [9, 40, 200])
+def test_tables_with_forbidden_moves_give_the_paths_of_numpy(scheme, labels, monkeypatch):
+    if labels == 200 and scheme != "BIOES":
+        pytest.skip("as with 40")
+    chain, _, _ = labelled(scheme, labels, [9, 5, 5, 4, 1, 36])
+    assert np.array_equal(natively(chain), by_numpy(chain, monkeypatch))
+
+
+def test_a_move_within_a_label_that_is_forbidden_too_is_not_taken(monkeypatch):
+    chain, table, spelling = labelled("BIOES", 12, [9, 9, 7, 6])
+    chain.transitions[table.first, table.last] = -np.inf
+    chain.transitions[table.last[:3], 0] = -np.inf
+    assert np.array_equal(natively(chain), by_numpy(chain, monkeypatch))
+    found = native.probable_spans(
+        chain.emissions, chain.lengths, potentials_of(chain), spelling, 1e-2
+    )
+    _, probabilities = decoding.probable_spans(chain, table, 1e-2)
+    np.testing.assert_allclose(np.sort(found["score"]), np.sort(probabilities), atol=1e-12)
 
 
 def test_a_penalty_in_place_of_a_ban_weighs_nothing():

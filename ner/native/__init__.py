@@ -21,7 +21,6 @@ SPAN = np.dtype(
     [(name, np.int64) for name in ("row", "start", "end", "label")] + [("score", float)]
 )
 _CUT = -650.0  # a score so far below the greatest weighs nothing, as in ner.crf.core.linear_space
-_TAGS = 128  # of more, products of matrices over many sentences at once are faster
 
 
 def _loaded() -> Any:
@@ -157,7 +156,7 @@ def probable_spans(
 
 
 def _sums(emissions: NDArray[Any]) -> bool:
-    return kernels is not None and emissions.dtype == np.float32 and 0 < emissions.shape[2] <= _TAGS
+    return kernels is not None and emissions.dtype == np.float32 and emissions.shape[2] > 0
 
 
 def _chain(

@@ -32,7 +32,6 @@ struct search {
     const float *moves;      /* (tags, tags), from the row's tag to the column's */
     const float *start, *end;
     int64_t *paths;          /* (batch, length), zero at padding */
-    float *room;             /* 2 * tags * padded(tags) + (length + 1) * padded(tags) */
 };
 
 /* The scores of a CRF as factors, and some sentences; see sums.h. */
@@ -43,7 +42,6 @@ struct chain {
     const double *moves;              /* (tags, tags), from the row's tag to the column's */
     const double *start, *end;        /* (tags,) */
     double fall, temperature;         /* how far the factors fall, in logs; of the emissions */
-    double *room;                     /* 2 tags padded(tags) + length (4 padded(tags) + 3), zero */
 };
 
 /* The tags that spell the spans of each label: ner.crf.core.spans.SpanTable. */

@@ -231,21 +231,16 @@ static int search_fits(const struct search_call *call) {
            all_below(call->lengths.buf, batch, length + 1, "no such length");
 }
 
-/* Return -1 with an error set, 0 where numpy must decide, 1 where the paths are found. */
+/* Return 0 where numpy must decide, 1 where the paths are found. */
 static int run_search(const struct search_call *call) {
-    const int64_t tags = call->tags, row = padded(tags, current->lanes);
-    void *whole;
-    float *room = room_of((2 * tags + call->length + 1) * row, &whole);
-    if (!room) return -1;
     struct search job = {
-        call->batch, call->length, tags, call->emissions.buf, call->lengths.buf,
-        call->moves.buf, call->start.buf, call->end.buf, call->paths.buf, room,
+        call->batch, call->length, call->tags, call->emissions.buf, call->lengths.buf,
+        call->moves.buf, call->start.buf, call->end.buf, call->paths.buf,
     };
     int found;
     Py_BEGIN_ALLOW_THREADS
     found = current->viterbi(&job);
     Py_END_ALLOW_THREADS
-    free(whole);
     return found;
 }
 
@@ -272,7 +267,6 @@ struct sums_call {
     struct labels labels;
     long long batch, length, tags;
     Py_buffer emissions, lengths, moves, start, end, table;
-    void *whole;
 };
 
 static int read_chain(PyObject *arguments, struct sums_call *call) {
@@ -284,7 +278,6 @@ static int read_chain(PyObject *arguments, struct sums_call *call) {
 }
 
 static void release_chain(struct sums_call *call) {
-    free(call->whole);
     PyBuffer_Release(&call->emissions);
     PyBuffer_Release(&call->lengths);
     PyBuffer_Release(&call->moves);
@@ -300,11 +293,11 @@ static int are_tags(const int64_t *table, int64_t labels, int64_t tags) {
     return 1;
 }
 
-/* Check sizes and make room. */
+/* Check sizes and numbers. */
 static int prepare_chain(struct sums_call *call) {
     const int64_t batch = call->batch, length = call->length, tags = call->tags;
     const int64_t labels = call->table.len / (int64_t)sizeof(int64_t) / 5;
-    const int64_t *table = call->table.buf, row = padded(tags, current->lanes / 2);
+    const int64_t *table = call->table.buf;
     const int sizes =
         holds("emissions", &call->emissions, sizeof(float), batch, length, tags) &&
         holds("lengths", &call->lengths, sizeof(int64_t), batch, 1, 1) &&
@@ -316,17 +309,16 @@ static int prepare_chain(struct sums_call *call) {
         !all_below(call->lengths.buf, batch, length + 1, "no such length") ||
         !are_tags(table, labels, tags))
         return 0;
-    double *room = (double *)room_of(2 * (2 * tags * row + length * (4 * row + 3)), &call->whole);
     struct chain chain = {
         batch, length, tags, call->emissions.buf, call->lengths.buf, call->moves.buf,
-        call->start.buf, call->end.buf, call->chain.fall, call->chain.temperature, room,
+        call->start.buf, call->end.buf, call->chain.fall, call->chain.temperature,
     };
     struct labels known = {
         labels, table, table + labels, table + 2 * labels, table + 3 * labels, table + 4 * labels,
     };
     call->chain = chain;
     call->labels = known;
-    return room != NULL;
+    return 1;
 }
 
 /* Whether all spans lie in their sentences. */

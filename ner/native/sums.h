@@ -8,11 +8,29 @@
 #define LEAST 7.1e-218 /* exp(-2 * FALL): sums of alpha * beta below it are not trusted */
 #define SLACK 1e-9     /* rounding of a marginal that bounds a probability */
 
-/* The sums over the paths of one sentence; every row is padded to `row` numbers. */
-struct sums {
+/* Moves in one direction: the block, and the others. */
+struct side {
+    const int64_t *from_tags, *to_tags;
+    int64_t from_count, to_count, row; /* padded number of tags that the block leads to */
+    double *block;                     /* (from_count, row) */
+    const int64_t *few_from, *few_to;
+};
+
+/* The factors of a CRF, and room for a step of a few sentences. */
+struct factors {
     const struct chain *chain;
-    int64_t row, length;
-    double *moves, *turned;       /* (tags, row), from and to */
+    struct layout layout;
+    int64_t row; /* padded number of tags */
+    struct side forth, back;
+    double *few;
+    double *from[TOGETHER], *to[TOGETHER];
+    void *room;
+};
+
+/* The sums over the paths of one sentence. */
+struct sums {
+    const struct factors *factors;
+    int64_t length;
     double *nodes, *alpha, *beta; /* (length, row): potentials of emissions, and messages */
     double *after;                /* (length, row): nodes * beta */
     double *forth, *back, *total; /* (length,): what alpha and beta were divided by; alpha beta */
@@ -49,8 +67,8 @@ INLINE dvec potential(dvec x) {
 }
 
 /* The potentials of a token's emissions; 0 where float64 may not hold what they do. */
-static int node(const struct sums *sums, const float *emissions, double *node) {
-    const struct chain *chain = sums->chain;
+static int node(const struct factors *factors, const float *emissions, double *node) {
+    const struct chain *chain = factors->chain;
     const float highest = greatest(emissions, chain->tags);
     const double lowest = chain->fall - FALL, scale = 1.0 / chain->temperature;
     int fine = highest < INFINITY && highest > -INFINITY;
@@ -58,8 +76,8 @@ static int node(const struct sums *sums, const float *emissions, double *node) {
         node[tag] = ((double)emissions[tag] - (double)highest) * scale;
         fine &= node[tag] >= lowest || node[tag] <= CUT; /* false for NaN */
     }
-    for (int64_t tag = chain->tags; tag < sums->row; tag++) node[tag] = -INFINITY;
-    for (int64_t tag = 0; tag < sums->row; tag += DOUBLES)
+    for (int64_t tag = chain->tags; tag < factors->row; tag++) node[tag] = -INFINITY;
+    for (int64_t tag = 0; tag < factors->row; tag += DOUBLES)
         store_doubles(node + tag, potential(load_doubles(node + tag)));
     return fine;
 }
@@ -71,79 +89,161 @@ INLINE double sum_of(dvec x) {
     return sum;
 }
 
-/* to = (from M) * by, divided by its sum, which is returned; `by` may be NULL. */
-INLINE double advance_sums(const struct sums *sums, const double *from, const double *moves,
-                           const double *by, double *to) {
-    const int64_t tags = sums->chain->tags, row = sums->row;
+/* to = from M by the block alone, of `n` sentences, where `n` is a constant. */
+INLINE void sum_step(const int n, const struct side *side, const double *const *from,
+                     double *const *to) {
+    for (int64_t j = 0; j < side->row; j += DOUBLES) {
+        const double *column = side->block + j;
+        dvec sums[TOGETHER] = {{0}}, more[TOGETHER] = {{0}};
+        int64_t i = 0;
+        for (; i + 1 < side->from_count; i += 2) { /* two sums: one would wait for itself */
+            const dvec even = load_doubles(column + i * side->row);
+            const dvec odd = load_doubles(column + (i + 1) * side->row);
+#pragma GCC unroll 4
+            for (int s = 0; s < n; s++) {
+                sums[s] += from[s][i] * even;
+                more[s] += from[s][i + 1] * odd;
+            }
+        }
+#pragma GCC unroll 4
+        for (int s = 0; s < n; s++) {
+            if (i < side->from_count) sums[s] += from[s][i] * load_doubles(column + i * side->row);
+            store_doubles(to[s] + j, sums[s] + more[s]);
+        }
+    }
+}
+
+/* to = from M, of `n` sentences; NULL stands for one that has ended. */
+INLINE void reach(const int n, const struct factors *factors, const struct side *side,
+                  const double *const *before, double *const *to) {
+    const double *from[TOGETHER];
+    double *reached[TOGETHER];
+    const int whole = factors->layout.whole;
+    for (int s = 0; s < n; s++) {
+        from[s] = whole && before[s] ? before[s] : factors->from[s];
+        reached[s] = whole && before[s] ? to[s] : factors->to[s];
+        for (int64_t i = 0; !whole && before[s] && i < side->from_count; i++)
+            factors->from[s][i] = before[s][side->from_tags[i]];
+    }
+    sum_step(n, side, from, reached);
+    for (int s = 0; !whole && s < n; s++) {
+        if (!before[s]) continue;
+        memset(to[s], 0, (size_t)factors->row * sizeof(double));
+        for (int64_t j = 0; j < side->to_count; j++) to[s][side->to_tags[j]] = reached[s][j];
+        for (int64_t k = 0; k < factors->layout.few; k++)
+            to[s][side->few_to[k]] += before[s][side->few_from[k]] * factors->few[k];
+    }
+}
+
+/* x = x * by, divided by its sum, which is returned; `by` may be NULL. */
+INLINE double level(int64_t row, double *x, const double *by) {
     dvec whole = {0};
     for (int64_t j = 0; j < row; j += DOUBLES) {
-        const double *column = moves + j;
-        dvec even = from[0] * load_doubles(column), odd = {0};
-        int64_t i = 1;
-        for (; i + 1 < tags; i += 2) { /* two sums, since one would wait for itself */
-            odd += from[i] * load_doubles(column + i * row);
-            even += from[i + 1] * load_doubles(column + (i + 1) * row);
-        }
-        if (i < tags) odd += from[i] * load_doubles(column + i * row);
-        const dvec reached = by ? (even + odd) * load_doubles(by + j) : even + odd;
-        store_doubles(to + j, reached);
-        whole += reached;
+        dvec here = load_doubles(x + j);
+        if (by) here = here * load_doubles(by + j);
+        store_doubles(x + j, here);
+        whole += here;
     }
     const double sum = sum_of(whole), scale = 1.0 / sum;
-    for (int64_t j = 0; j < row; j += DOUBLES) store_doubles(to + j, load_doubles(to + j) * scale);
+    for (int64_t j = 0; j < row; j += DOUBLES) store_doubles(x + j, load_doubles(x + j) * scale);
     return sum;
 }
 
-/* to = edge * by, divided by its sum, which is returned. */
-static double begin_sums(const struct sums *sums, const double *edge, const double *by, double *to) {
-    double sum = 0.0;
-    for (int64_t tag = 0; tag < sums->row; tag++) {
-        to[tag] = tag < sums->chain->tags ? edge[tag] * (by ? by[tag] : 1.0) : 0.0;
-        sum += to[tag];
+/* after = nodes * beta at a token, and the sum of alpha * beta, which is returned. */
+INLINE double join(const struct sums *sums, int64_t at, int64_t row) {
+    dvec total = {0};
+    for (int64_t j = at; j < at + row; j += DOUBLES) {
+        const dvec behind = load_doubles(sums->beta + j);
+        store_doubles(sums->after + j, load_doubles(sums->nodes + j) * behind);
+        total += load_doubles(sums->alpha + j) * behind;
     }
-    for (int64_t tag = 0; tag < sums->row; tag++) to[tag] /= sum;
-    return sum;
+    return sum_of(total);
 }
 
-/* Sum over the paths of a sentence; 0 where numpy must decide. */
-static int sum_paths(struct sums *sums, const float *emissions, int64_t length) {
-    const struct chain *chain = sums->chain;
-    const int64_t row = sums->row, last = (length - 1) * row;
-    double *nodes = sums->nodes, *alpha = sums->alpha, *beta = sums->beta, *after = sums->after;
-    sums->length = length;
-    for (int64_t t = 0; t < length; t++)
-        if (!node(sums, emissions + t * chain->tags, nodes + t * row)) return 0;
-    sums->forth[0] = begin_sums(sums, chain->start, nodes, alpha);
-    for (int64_t t = 1; t < length; t++)
-        sums->forth[t] = advance_sums(sums, alpha + (t - 1) * row, sums->moves, nodes + t * row,
-                                      alpha + t * row);
-    sums->back[length - 1] = begin_sums(sums, chain->end, NULL, beta + last);
-    int fine = 1;
-    for (int64_t t = length - 1; t >= 0; t--) {
-        dvec total = {0};
-        for (int64_t j = t * row; j < (t + 1) * row; j += DOUBLES) {
-            const dvec behind = load_doubles(beta + j);
-            store_doubles(after + j, load_doubles(nodes + j) * behind);
-            total += load_doubles(alpha + j) * behind;
+INLINE void walk_forth(const int n, struct sums *some, int64_t longest) {
+    const struct factors *factors = some->factors;
+    const int64_t row = factors->row;
+    const double *before[TOGETHER];
+    double *to[TOGETHER];
+    for (int s = 0; s < n; s++) {
+        memcpy(some[s].alpha, factors->chain->start, (size_t)factors->chain->tags * sizeof(double));
+        some[s].forth[0] = level(row, some[s].alpha, some[s].nodes);
+    }
+    for (int64_t t = 1; t < longest; t++) {
+        for (int s = 0; s < n; s++) {
+            before[s] = t < some[s].length ? some[s].alpha + (t - 1) * row : NULL;
+            to[s] = some[s].alpha + t * row;
         }
-        sums->total[t] = sum_of(total);
-        fine &= sums->total[t] >= LEAST; /* false for NaN */
-        if (t)
-            sums->back[t - 1] = advance_sums(sums, after + t * row, sums->turned, NULL,
-                                             beta + (t - 1) * row);
+        reach(n, factors, &factors->forth, before, to);
+        for (int s = 0; s < n; s++)
+            if (before[s]) some[s].forth[t] = level(row, to[s], some[s].nodes + t * row);
     }
+}
+
+/* It comes to all sums of alpha * beta, which must not be so small that something was lost. */
+INLINE int walk_back(const int n, struct sums *some, int64_t longest) {
+    const struct factors *factors = some->factors;
+    const int64_t row = factors->row;
+    const double *behind[TOGETHER];
+    double *to[TOGETHER];
+    int fine = 1;
+    for (int s = 0; s < n; s++) {
+        double *last = some[s].beta + (some[s].length - 1) * row;
+        memcpy(last, factors->chain->end, (size_t)factors->chain->tags * sizeof(double));
+        level(row, last, NULL);
+    }
+    for (int64_t step = 0; step < longest; step++) {
+        for (int s = 0; s < n; s++) {
+            const int64_t t = some[s].length - 1 - step;
+            if (t >= 0) {
+                some[s].total[t] = join(some + s, t * row, row);
+                fine &= some[s].total[t] >= LEAST; /* false for NaN */
+            }
+            behind[s] = t > 0 ? some[s].after + t * row : NULL;
+            to[s] = behind[s] ? some[s].beta + (t - 1) * row : NULL;
+        }
+        reach(n, factors, &factors->back, behind, to);
+        for (int s = 0; s < n; s++)
+            if (behind[s]) some[s].back[some[s].length - 2 - step] = level(row, to[s], NULL);
+    }
+    return fine;
+}
+
+/* Sum over the paths of `n` sentences, a constant; 0 where numpy must decide. */
+INLINE int sum_paths(const int n, struct sums *some, const int64_t *sentences) {
+    const struct chain *chain = some->factors->chain;
+    const int64_t row = some->factors->row;
+    int64_t longest = 0;
+    for (int s = 0; s < n; s++) {
+        const float *emissions = chain->emissions + sentences[s] * chain->length * chain->tags;
+        const int64_t length = some[s].length = chain->lengths[sentences[s]];
+        longest = length > longest ? length : longest;
+        memset(some[s].alpha, 0, (size_t)row * sizeof(double));
+        memset(some[s].beta + (length - 1) * row, 0, (size_t)row * sizeof(double));
+        for (int64_t t = 0; t < length; t++)
+            if (!node(some->factors, emissions + t * chain->tags, some[s].nodes + t * row)) return 0;
+    }
+    walk_forth(n, some, longest);
+    return walk_back(n, some, longest);
+}
+
+static int sum_sentences(int n, struct sums *some, const int64_t *sentences) {
+    if (n == TOGETHER) return sum_paths(TOGETHER, some, sentences);
+    int fine = 1;
+    for (int s = 0; s < n; s++) fine &= sum_paths(1, some + s, sentences + s);
     return fine;
 }
 
 /* The share of all paths in which a span ends with its last tag at `token`, of which `share`, as
  * alpha is scaled, come to this tag by way of the span. */
 static double ending(const struct sums *sums, double share, int64_t token, int64_t tag, int64_t no) {
-    const int64_t row = sums->row, at = token * row;
+    const int64_t row = sums->factors->row, at = token * row;
+    const struct chain *chain = sums->factors->chain;
     double behind = sums->beta[at + tag];
     if (no >= 0 && token + 1 < sums->length) { /* all next tags but the one that prolongs it */
-        const double *moves = sums->moves + tag * row, *next = sums->after + at + row;
+        const double *moves = chain->moves + tag * chain->tags, *next = sums->after + at + row;
         behind = 0.0;
-        for (int64_t to = 0; to < sums->chain->tags; to++)
+        for (int64_t to = 0; to < chain->tags; to++)
             if (to != no) behind += moves[to] * next[to];
         behind /= sums->back[token];
     }
@@ -153,14 +253,16 @@ static double ending(const struct sums *sums, double share, int64_t token, int64
 
 /* What comes of a share of paths at the token before, by way of a move from tag to tag. */
 INLINE double moved(const struct sums *sums, double share, int64_t token, int64_t from, int64_t to) {
-    const double factor = sums->moves[from * sums->row + to] * sums->nodes[token * sums->row + to];
+    const struct chain *chain = sums->factors->chain;
+    const double node = sums->nodes[token * sums->factors->row + to];
+    const double factor = chain->moves[from * chain->tags + to] * node;
     return share * (factor / sums->forth[token]);
 }
 
 static double span_probability(const struct sums *sums, const struct labels *labels, int64_t start,
                                int64_t end, int64_t label) {
     int64_t tag = end == start + 1 ? labels->single[label] : labels->first[label];
-    double share = sums->alpha[start * sums->row + tag];
+    double share = sums->alpha[start * sums->factors->row + tag];
     for (int64_t token = start + 1; token < end; token++) {
         const int64_t next = token == end - 1 ? labels->last[label] : labels->inside[label];
         share = moved(sums, share, token, tag, next);
@@ -169,47 +271,89 @@ static double span_probability(const struct sums *sums, const struct labels *lab
     return ending(sums, share, end - 1, tag, labels->prolonging[label]);
 }
 
-/* Make the padded copies of the moves, and cut the rest of the room into arrays. */
-static struct sums sums_of(const struct chain *chain) {
-    const int64_t tags = chain->tags, row = padded(tags, DOUBLES), size = chain->length * row;
-    double *next = chain->room;
-    struct sums sums = {chain, row, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-    double **arrays[] = {&sums.moves, &sums.turned, &sums.nodes, &sums.alpha, &sums.beta,
-                         &sums.after, &sums.forth, &sums.back, &sums.total};
-    for (int i = 0; i < 9; i++) {
-        *arrays[i] = next;
-        next += i < 2 ? tags * row : i < 6 ? size : chain->length;
-    }
-    for (int64_t i = 0; i < tags; i++)
-        for (int64_t j = 0; j < tags; j++) {
-            sums.moves[i * row + j] = chain->moves[i * tags + j];
-            sums.turned[j * row + i] = chain->moves[i * tags + j];
+/* Copy the block of the moves, as rows to columns or, turned, as columns to rows. */
+static void fill_side(const struct chain *chain, struct side *side, int turned) {
+    for (int64_t i = 0; i < side->from_count; i++)
+        for (int64_t j = 0; j < side->to_count; j++) {
+            const int64_t from = side->from_tags[i], to = side->to_tags[j];
+            side->block[i * side->row + j] =
+                chain->moves[turned ? to * chain->tags + from : from * chain->tags + to];
         }
-    return sums;
+}
+
+/* Lay out the moves and make room for some sentences; 0 where there is no memory. */
+static int prepare_sums(struct factors *factors, struct sums *some, const struct chain *chain) {
+    const int64_t tags = chain->tags, row = padded(tags, DOUBLES);
+    struct layout *layout = &factors->layout;
+    factors->chain = chain, factors->row = row, factors->room = NULL, layout->room = NULL;
+    unsigned char *allowed = malloc((size_t)(tags * tags));
+    for (int64_t k = 0; allowed && k < tags * tags; k++) allowed[k] = chain->moves[k] > 0.0;
+    const int found = allowed && find_layout(layout, allowed, tags);
+    free(allowed);
+    if (!found) return 0;
+    const int64_t *rows = layout->row_tags, *columns = layout->column_tags;
+    const int64_t to = padded(layout->columns, DOUBLES), back = padded(layout->rows, DOUBLES);
+    const int64_t size = chain->length * row, blocks = layout->rows * to + layout->columns * back;
+    const int64_t sentence = 2 * row + 4 * size + 3 * chain->length;
+    double *next = factors->room =
+        calloc((size_t)(blocks + TOGETHER * sentence + layout->few), sizeof *next);
+    if (!next) return 0;
+    const struct side forth = {rows, columns, layout->rows, layout->columns, to, next,
+                               layout->few_from, layout->few_to};
+    const struct side turned = {columns, rows, layout->columns, layout->rows, back,
+                                next + layout->rows * to, layout->few_to, layout->few_from};
+    factors->forth = forth, factors->back = turned;
+    next += blocks;
+    for (int s = 0; s < TOGETHER; s++, next += sentence) {
+        double *own = next + 2 * row, *ends = own + 4 * size;
+        const struct sums sums = {factors, 0, own, own + size, own + 2 * size, own + 3 * size,
+                                  ends, ends + chain->length, ends + 2 * chain->length};
+        factors->from[s] = next, factors->to[s] = next + row, some[s] = sums;
+    }
+    factors->few = next;
+    fill_side(chain, &factors->forth, 0);
+    fill_side(chain, &factors->back, 1);
+    for (int64_t k = 0; k < layout->few; k++)
+        factors->few[k] = chain->moves[layout->few_from[k] * tags + layout->few_to[k]];
+    return 1;
+}
+
+static void release_sums(struct factors *factors) {
+    free(factors->layout.room);
+    free(factors->room);
 }
 
 /* The probabilities of spans, which come sentence by sentence; 0 where numpy must decide. */
 static int span_probabilities(const struct chain *chain, const struct labels *labels,
                               const struct spans *spans, double *probabilities) {
-    struct sums sums = sums_of(chain);
-    int64_t sentence = -1;
-    for (int64_t i = 0; i < spans->count; i++) {
-        if (spans->rows[i] != sentence) {
-            sentence = spans->rows[i];
-            const float *emissions = chain->emissions + sentence * chain->length * chain->tags;
-            if (!sum_paths(&sums, emissions, chain->lengths[sentence])) return 0;
+    struct factors factors;
+    struct sums some[TOGETHER];
+    int fine = prepare_sums(&factors, some, chain);
+    for (int64_t first = 0; fine && first < spans->count;) {
+        int64_t sentences[TOGETHER], last = first;
+        int n = 0;
+        for (; last < spans->count; last++) {
+            if (n && spans->rows[last] == sentences[n - 1]) continue;
+            if (n == TOGETHER) break;
+            sentences[n++] = spans->rows[last];
         }
-        probabilities[i] = span_probability(&sums, labels, spans->starts[i], spans->ends[i],
-                                            spans->labels[i]);
+        fine = sum_sentences(n, some, sentences);
+        for (int64_t i = first, s = 0; fine && i < last; i++) {
+            if (spans->rows[i] != sentences[s]) s++;
+            probabilities[i] = span_probability(some + s, labels, spans->starts[i], spans->ends[i],
+                                                spans->labels[i]);
+        }
+        first = last;
     }
-    return 1;
+    release_sums(&factors);
+    return fine;
 }
 
 /* Take the spans of one label that begin at a token. Each of a span's tags is at least as probable
  * as the span: it ends where none is that probable. -1 where there is no memory. */
 static int spans_from(const struct sums *sums, const struct labels *labels, struct found *found,
                       struct probable span, double least) {
-    const int64_t row = sums->row, label = span.label, no = labels->prolonging[label];
+    const int64_t row = sums->factors->row, label = span.label, no = labels->prolonging[label];
     const int64_t inside = labels->inside[label], last = labels->last[label];
     int64_t tag = labels->first[label], token = span.start;
 #define LIKELY(t, tag) \
@@ -236,20 +380,31 @@ static int spans_from(const struct sums *sums, const struct labels *labels, stru
     return 1;
 }
 
+/* Take the spans of some sentences; -1 where there is no memory, 0 where numpy must decide. */
+static int spans_of(int n, struct sums *some, const int64_t *sentences, const struct labels *labels,
+                    double least, struct found *found) {
+    if (!sum_sentences(n, some, sentences)) return 0;
+    for (int s = 0; s < n; s++)
+        for (int64_t token = 0; token < some[s].length; token++)
+            for (int64_t label = 0; label < labels->count; label++) {
+                const struct probable span = {sentences[s], token, 0, label, 0.0};
+                if (spans_from(some + s, labels, found, span, least) < 0) return -1;
+            }
+    return 1;
+}
+
 /* All spans of at least a probability; 0 where numpy must decide, -1 where there is no memory. */
 static int probable_spans(const struct chain *chain, const struct labels *labels, double least,
                           struct found *found) {
-    struct sums sums = sums_of(chain);
-    for (int64_t sentence = 0; sentence < chain->batch; sentence++) {
-        const int64_t length = chain->lengths[sentence];
-        const float *emissions = chain->emissions + sentence * chain->length * chain->tags;
-        if (!length) continue;
-        if (!sum_paths(&sums, emissions, length)) return 0;
-        for (int64_t token = 0; token < length; token++)
-            for (int64_t label = 0; label < labels->count; label++) {
-                const struct probable span = {sentence, token, 0, label, 0.0};
-                if (spans_from(&sums, labels, found, span, least) < 0) return -1;
-            }
+    struct factors factors;
+    struct sums some[TOGETHER];
+    int done = prepare_sums(&factors, some, chain), n = 0;
+    int64_t sentences[TOGETHER];
+    for (int64_t sentence = 0; done > 0 && sentence < chain->batch; sentence++) {
+        if (chain->lengths[sentence]) sentences[n++] = sentence;
+        if (n == TOGETHER) done = spans_of(n, some, sentences, labels, least, found), n = 0;
     }
-    return 1;
+    if (done > 0 && n) done = spans_of(n, some, sentences, labels, least, found);
+    release_sums(&factors);
+    return done;
 }

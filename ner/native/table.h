@@ -2,10 +2,12 @@
 #include "kernels.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "vectors.h"
 
 #include "lstm.h"
+#include "layout.h"
 #include "viterbi.h"
 #include "sums.h"
 
