@@ -12,7 +12,7 @@
 struct side {
     const int64_t *from_tags, *to_tags;
     int64_t from_count, to_count, row; /* padded number of tags that the block leads to */
-    double *block;                     /* (from_count, row) */
+    double *block;                     /* (row / DOUBLES, from_count, DOUBLES) */
     const int64_t *few_from, *few_to;
 };
 
@@ -93,12 +93,12 @@ INLINE double sum_of(dvec x) {
 INLINE void sum_step(const int n, const struct side *side, const double *const *from,
                      double *const *to) {
     for (int64_t j = 0; j < side->row; j += DOUBLES) {
-        const double *column = side->block + j;
+        const double *panel = side->block + j * side->from_count;
         dvec sums[TOGETHER] = {{0}}, more[TOGETHER] = {{0}};
         int64_t i = 0;
         for (; i + 1 < side->from_count; i += 2) { /* two sums: one would wait for itself */
-            const dvec even = load_doubles(column + i * side->row);
-            const dvec odd = load_doubles(column + (i + 1) * side->row);
+            const dvec even = load_doubles(panel + i * DOUBLES);
+            const dvec odd = load_doubles(panel + (i + 1) * DOUBLES);
 #pragma GCC unroll 4
             for (int s = 0; s < n; s++) {
                 sums[s] += from[s][i] * even;
@@ -107,7 +107,7 @@ INLINE void sum_step(const int n, const struct side *side, const double *const *
         }
 #pragma GCC unroll 4
         for (int s = 0; s < n; s++) {
-            if (i < side->from_count) sums[s] += from[s][i] * load_doubles(column + i * side->row);
+            if (i < side->from_count) sums[s] += from[s][i] * load_doubles(panel + i * DOUBLES);
             store_doubles(to[s] + j, sums[s] + more[s]);
         }
     }
@@ -276,7 +276,7 @@ static void fill_side(const struct chain *chain, struct side *side, int turned) 
     for (int64_t i = 0; i < side->from_count; i++)
         for (int64_t j = 0; j < side->to_count; j++) {
             const int64_t from = side->from_tags[i], to = side->to_tags[j];
-            side->block[i * side->row + j] =
+            side->block[(j / DOUBLES * side->from_count + i) * DOUBLES + j % DOUBLES] =
                 chain->moves[turned ? to * chain->tags + from : from * chain->tags + to];
         }
 }

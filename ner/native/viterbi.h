@@ -25,7 +25,7 @@ struct walks {
     const struct search *job;
     struct layout layout;
     int64_t row, from_row, to_row; /* padded numbers of tags, of rows and of columns */
-    float *moves;                  /* the block, (rows, to_row) */
+    float *moves;                  /* the block, (to_row / LANES, rows, LANES) */
     float *into;                   /* its columns, (columns, from_row) */
     float *few;                    /* the other moves */
     float *from[TOGETHER], *to[TOGETHER];
@@ -38,12 +38,12 @@ INLINE void best_step(const int n, const struct walks *walks, const float *const
                       float *const *to) {
     const int64_t rows = walks->layout.rows, row = walks->to_row;
     for (int64_t j = 0; j < row; j += LANES) {
-        const float *column = walks->moves + j;
+        const float *panel = walks->moves + j * rows;
         vec best[TOGETHER];
 #pragma GCC unroll 4
         for (int s = 0; s < n; s++) best[s] = spread(-INFINITY);
         for (int64_t i = 0; i < rows; i++) {
-            const vec move = load(column + i * row);
+            const vec move = load(panel + i * LANES);
 #pragma GCC unroll 4
             for (int s = 0; s < n; s++) best[s] = most(from[s][i] + move, best[s]);
         }
@@ -198,7 +198,7 @@ static int prepare_walks(struct walks *walks, const struct search *job) {
     for (int64_t i = 0; i < layout->rows; i++)
         for (int64_t j = 0; j < layout->columns; j++) {
             const float move = job->moves[layout->row_tags[i] * tags + layout->column_tags[j]];
-            walks->moves[i * walks->to_row + j] = move;
+            walks->moves[(j / LANES * layout->rows + i) * LANES + j % LANES] = move;
             walks->into[j * walks->from_row + i] = move;
         }
     for (int64_t k = 0; k < layout->few; k++)
