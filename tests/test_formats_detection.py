@@ -1,12 +1,14 @@
 """The scheme of a file, told from its tags."""
 
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner.errors import DataWarning
+import ner
+from ner.errors import DataError, DataWarning
 from ner.formats.detection import Repairs, TagCounts, complaint, is_tag
 from ner.schemes import OUTSIDE, SCHEMES
 from ner.sentence import Span
@@ -201,3 +203,10 @@ def test_which_tags_a_scheme_has():
     bio = SCHEMES["BIO"]
     assert all(is_tag(tag, bio) for tag in (OUTSIDE, "B", "I-x", "B-a-b"))
     assert not any(is_tag(tag, bio) for tag in ("B-", "E-x", "x", "", "O-x"))
+
+
+def test_a_prefix_alone_is_not_a_tag_of_io(tmp_path: Path) -> None:
+    path = tmp_path / "x.conll"
+    path.write_text("a I-\nb O\n")
+    with pytest.raises(DataError, match=r"x\.conll:1: 'I-' is not an IO tag"):
+        list(ner.read(path, scheme="IO"))

@@ -21,6 +21,7 @@ import pytest
 import ner.formats
 from ner.errors import DataError
 from ner.formats import FORMATS, kinds
+from ner.formats.offsets import DEFAULT, tokenizer_named
 
 SMALL, TIMES = 1_000, 8
 MOST = 3 * TIMES  # between 8, linear, and 64, quadratic
@@ -140,6 +141,14 @@ def test_readers_are_linear(name: str, tmp_path: Path):
 
     work(10)  # so that no module is imported while the clock runs
     assert growth(work) < MOST
+
+
+@pytest.mark.parametrize("unit", ["$", "<", "\U0001f600", "'", "a-"])
+def test_the_default_tokenizer_is_linear(unit: str):
+    """On such runs that of spaCy is quadratic: a text of 60 kB took minutes."""
+    tokenize = tokenizer_named(DEFAULT)
+    tokenize("Ada left.")
+    assert growth(lambda size: tokenize(unit * (size // len(unit)))) < MOST
 
 
 def test_every_format_of_text_has_a_worst_family():

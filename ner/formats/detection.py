@@ -235,7 +235,8 @@ def is_tag(tag: str, scheme: Scheme) -> bool:
     """Return whether a scheme has such a tag."""
     prefix, hyphen, label = tag.partition("-")
     if scheme.name == IO.name:
-        return bool(tag) and (prefix not in PREFIXES or prefix in scheme.roles or not hyphen)
+        bare = prefix not in PREFIXES or not hyphen
+        return bool(tag) and (bare or (prefix in scheme.roles and bool(label)))
     return tag == OUTSIDE or (prefix in scheme.roles and (bool(label) or not hyphen))
 
 

@@ -71,17 +71,35 @@ def _spacy_tokenizer(language: str) -> Tokenizer:
             f"name another language, or {' or '.join(TOKENIZERS)}"
         ) from error
 
-    def tokenize(text: str) -> list[tuple[int, int]]:
-        offsets = [
-            (token.idx, token.idx + len(token))
+    own = language in _SPACED_BY_SPACY
+
+    def tokens(text: str, base: int) -> list[tuple[int, int]]:
+        return [
+            (base + token.idx, base + token.idx + len(token))
             for token in tokenizer(text)
             if not token.text.isspace()
         ]
-        if language in _SPACED_BY_SPACY or not _unspaced().search(text):
+
+    def cut(text: str) -> list[tuple[int, int]]:
+        offsets, start = list[tuple[int, int]](), 0
+        for found in () if own else _long().finditer(text):  # on which spaCy takes quadratic time
+            offsets += tokens(text[start : found.start()], start)
+            offsets += [
+                (found.start() + one, found.start() + end) for one, end in tokenize(found[0])
+            ]
+            start = found.end()
+        offsets += tokens(text[start:], start)
+        if own or not _unspaced().search(text):
             return offsets
         return [part for one in offsets for part in _cut_unspaced(text, *one)]
 
-    return tokenize
+    return cut
+
+
+@cache
+def _long() -> re.Pattern[str]:
+    """Runs of characters longer than any word, and than most addresses."""
+    return re.compile(rf"[^\s{UNSPACED}]{{500,}}")
 
 
 @cache
