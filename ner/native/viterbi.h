@@ -206,19 +206,36 @@ static int prepare_walks(struct walks *walks, const struct search *job) {
     return 1;
 }
 
+static int by_number(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The sentences that have a token, those of like length together; NULL without memory. */
+static int64_t *by_length(const struct search *job, int64_t *count) {
+    int64_t *order = malloc((size_t)(job->batch + 1) * sizeof *order);
+    *count = 0;
+    for (int64_t sentence = 0; order && sentence < job->batch; sentence++)
+        if (job->lengths[sentence])
+            order[(*count)++] = job->lengths[sentence] * job->batch + sentence;
+    if (order) qsort(order, (size_t)*count, sizeof *order, by_number);
+    for (int64_t i = 0; order && i < *count; i++) order[i] %= job->batch;
+    return order;
+}
+
 /* The best paths of all; 0 where a score is not ordinary or a sentence has no legal path. */
 static int viterbi(const struct search *job) {
     const int64_t tags = job->tags;
     if (!(ordinary(job->moves, tags * tags) & ordinary(job->start, tags) & ordinary(job->end, tags)))
         return 0;
-    struct walks walks;
-    int fine = prepare_walks(&walks, job), n = 0;
-    int64_t some[TOGETHER];
-    for (int64_t sentence = 0; fine && sentence < job->batch; sentence++) {
-        if (job->lengths[sentence]) some[n++] = sentence;
-        if (n == TOGETHER) fine = walk(TOGETHER, &walks, some), n = 0;
-    }
-    for (int s = 0; fine && s < n; s++) fine = walk(1, &walks, some + s);
+    struct walks walks = {0};
+    int64_t count, next = 0;
+    int64_t *order = by_length(job, &count);
+    int fine = order && prepare_walks(&walks, job);
+    for (; fine && next + TOGETHER <= count; next += TOGETHER)
+        fine = walk(TOGETHER, &walks, order + next);
+    for (; fine && next < count; next++) fine = walk(1, &walks, order + next);
+    free(order);
     free(walks.layout.room);
     free(walks.room);
     return fine;
