@@ -41,7 +41,7 @@ INLINE void store_doubles(double *to, dvec x) { *(dvec *)to = x; }
 
 /* exp(x) for x in [CUT, 0], to about 1 ulp; 0 below. */
 INLINE dvec potential(dvec x) {
-    const lvec held = x > CUT;
+    const lvec held = (lvec)(x > CUT);
     x = (dvec)((held & (lvec)x)); /* 0 where it weighs nothing */
     const double magic = 6755399441055744.0; /* 1.5 * 2^52: see `exponential` */
     dvec k = x * 1.4426950408889634 + magic;
@@ -62,7 +62,7 @@ INLINE dvec potential(dvec x) {
     p = p * f + 0.5;
     p = p * f + 1.0;
     p = p * f + 1.0;
-    p = p * (dvec)((bits << 52) + ((int64_t)1023 << 52));
+    p = p * (dvec)((bits << 52) + ((uint64_t)1023 << 52));
     return (dvec)(held & (lvec)p);
 }
 

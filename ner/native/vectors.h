@@ -9,8 +9,8 @@
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 enum { DOUBLES = LANES / 2 };
 typedef double dvec __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
-typedef int64_t lvec __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint64_t lvec __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
+typedef uint32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 INLINE vec load(const float *from) { return *(const vec *)from; }
 INLINE void store(float *to, vec x) { *(vec *)to = x; }
@@ -36,8 +36,8 @@ INLINE vec least(vec a, vec b) { return (vec)_mm_min_ps((__m128)a, (__m128)b); }
 INLINE vec most(vec a, vec b) { return (vec)_mm_max_ps((__m128)a, (__m128)b); }
 #else
 INLINE vec chosen(ivec which, vec a, vec b) { return (vec)((which & (ivec)a) | (~which & (ivec)b)); }
-INLINE vec least(vec a, vec b) { return chosen(a < b, a, b); }
-INLINE vec most(vec a, vec b) { return chosen(a > b, a, b); }
+INLINE vec least(vec a, vec b) { return chosen((ivec)(a < b), a, b); }
+INLINE vec most(vec a, vec b) { return chosen((ivec)(a > b), a, b); }
 #endif
 
 /* The first `n` numbers, fewer than LANES, and zeros; nothing beyond them is read. */
@@ -76,5 +76,5 @@ INLINE vec exponential(vec x) {
     p = p * f + 2.40226522e-1f;
     p = p * f + 6.93147242e-1f;
     p = p * f + 1.0f;
-    return p * (vec)((bits << 23) + (127 << 23));
+    return p * (vec)((bits << 23) + (127u << 23));
 }
