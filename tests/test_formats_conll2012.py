@@ -92,7 +92,7 @@ def test_of_nested_entities_the_outermost_are_kept(tmp_path: Path) -> None:
         (row("*") + row("*)"), ":2: an unmatched parenthesis in the entity column"),
         (
             row("*") + row("ORG"),
-            "'ORG' is not a sequence of parentheses such as '(PERSON*' or '*)'",
+            "'ORG' is not a sequence of opening and closing parentheses",
         ),
         (row("*") + "d 0 1 w\n", ":2: expected 12 columns, found 4: 'd 0 1 w'"),
         ("a b c\n", ":1: expected at least 12 columns, found 3: 'a b c'"),

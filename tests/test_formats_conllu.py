@@ -199,7 +199,10 @@ def test_entities_beyond_their_sentence_are_left_out_and_counted(tmp_path: Path)
         (words("_").replace("w1", ""), "x.conllu:1: the word is empty"),
         (words("NER=B-X", "NER=Q"), "x.conllu:2: 'Q' is not a BIO tag"),
         (words("Entity=(1-x", "Entity=1)("), None),
-        (words("Entity=(1-x", "Entity=x(1)y"), "x.conllu:2: 'x(1)y' is not a row of parentheses"),
+        (
+            words("Entity=(1-x", "Entity=x(1)y"),
+            "x.conllu:2: 'x(1)y' is not a sequence of opening and closing parentheses",
+        ),
         ("# global.columns = ID LEMMA\n1\ta\n", "the columns need different names, FORM among"),
         ("1\ta\t\xff".encode("latin-1").decode("latin-1"), "expected 10 columns, found 3"),
     ],

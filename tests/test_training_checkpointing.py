@@ -248,7 +248,9 @@ def test_another_run_does_not_continue_this_one(toy, tmp_path):
 
 def test_an_interrupted_run_is_discarded_only_when_asked(toy, tmp_path):
     run_of(toy, tmp_path).train_epoch()
-    with pytest.raises(ConfigError, match=r"model.run holds an interrupted run.*--resume.*--over"):
+    with pytest.raises(
+        ConfigError, match=r"model.run contains an interrupted run.*--resume.*--over"
+    ):
         run_of(toy, tmp_path)
     run = run_of(toy, tmp_path, overwrite=True)
     assert "removed the interrupted run" in run.remarks[0]
@@ -297,7 +299,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(number, tmp_path, ca
     monkeypatch.setattr(Run, "_take", take)
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     assert main(["train", "run.yaml", "--device", "cpu"]) == 128 + number
-    assert "stopped after step 3; --resume goes on" in capsys.readouterr().out
+    assert "stopped after step 3; continue with --resume" in capsys.readouterr().out
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
     assert main(["train", "run.yaml", "--device", "cpu", "--resume"]) == 0
     assert "continuing after step 3" in capsys.readouterr().out

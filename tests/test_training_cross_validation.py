@@ -64,5 +64,5 @@ def test_each_tagger_is_trained_without_its_fold(tmp_path, monkeypatch):
 
 def test_nothing_to_learn_outside_a_fold_is_told():
     sentences = [Sentence(("Ada",), (Span(0, 1, "PER"),)), Sentence(("b",), ())]
-    with pytest.raises(ValueError, match=r"outside fold \d of 2 no sentence has an entity"):
+    with pytest.raises(ValueError, match=r"no sentence outside fold \d of 2 has an entity"):
         list(cross_fit(sentences, settings(), 2, device="cpu"))

@@ -123,9 +123,7 @@ def _events(value: str) -> list[tuple[str, bool]]:
         opens, closes = match.groups()
         events.append((opens.rstrip("*"), False) if closes is None else (closes.strip("*"), True))
     if end != len(value):
-        raise ValueError(
-            f"{value[:_SHOWN]!r} is not a sequence of parentheses such as '(PERSON*' or '*)'"
-        )
+        raise ValueError(f"{value[:_SHOWN]!r} is not a sequence of opening and closing parentheses")
     return events
 
 
