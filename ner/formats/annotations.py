@@ -279,7 +279,11 @@ def score(item: Any) -> float | None:
 
 def first(given: Object, keys: Iterable[str]) -> Any:
     """Return the value of the first key that is present and not null."""
-    return next((given[key] for key in keys if given.get(key) is not None), None)
+    for key in keys:
+        value = given.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def kind(value: Any) -> str:

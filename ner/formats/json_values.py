@@ -47,13 +47,16 @@ def as_object(value: Any) -> Object:
     return value if isinstance(value, dict) else {}
 
 
-def values(source: str | Path, options: ValueOptions, faults: Faults) -> Iterator[Value]:
+def values(
+    source: str | Path, options: ValueOptions, faults: Faults, *, checked: bool = True
+) -> Iterator[Value]:
     """Yield the values of a file, those of an array one by one; what is not JSON is noted.
 
     Args:
         source: A path or ``"-"``.
         options: Options of the reader.
         faults: Collects malformed lines.
+        checked: Whether to look for keys that occur twice and for halves of characters, too.
     """
     lines = numbered(source, options, faults)
     waiting: tuple[int, str] | None = None
@@ -69,7 +72,7 @@ def values(source: str | Path, options: ValueOptions, faults: Faults) -> Iterato
             yield from _elements(number, bare[1:], lines, options, faults)
             continue
         try:
-            yield number, parsed(bare)
+            yield number, parsed(bare, checked=checked)
         except ValueError:
             if bare.startswith("{") and (stack := _brackets([], bare)):
                 bare, waiting = _gathered(bare, stack, lines, options, faults)
@@ -236,11 +239,12 @@ def _whole(first: int, held: list[str], faults: Faults) -> Iterator[Value]:
         yield first, value
 
 
-def parsed(text: str, **options: Any) -> Any:
+def parsed(text: str, *, checked: bool = True, **options: Any) -> Any:
     """Return the JSON value that a text holds.
 
     Args:
         text: All of it.
+        checked: Whether to look for keys that occur twice and for halves of characters, too.
         options: Of ``json.loads``.
 
     Raises:
@@ -252,7 +256,8 @@ def parsed(text: str, **options: Any) -> Any:
         value = json.loads(text, **options)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
-    _check_value(text, value)
+    if checked:
+        _check_value(text, value)
     return value
 
 

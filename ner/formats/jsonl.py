@@ -29,7 +29,7 @@ from ner.options import with_preset
 from ner.schemes import SCHEMES, Scheme, file_scheme_named
 from ner.sentence import Document, Sentence
 
-HELD = 1 << 23  # bytes of a file whose values are parsed only once
+HELD = 1 << 24  # bytes of a file whose values are parsed only once
 
 
 OPTIONS = JsonOptions
@@ -62,7 +62,7 @@ def _sentences(path: str | Path, reading: RecordReader, faults: Faults) -> Itera
         held.extend(_values(path, options, faults))
         counts = _count(held)
     else:
-        counts = _count(_values(path, options, Faults(path)))
+        counts = _count(_values(path, options, Faults(path), checked=False))
     found = counts.detect(None if options.scheme is None else reading.scheme)
     reading.scheme = found.scheme
     repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
@@ -192,10 +192,12 @@ def _joined(sentences: list[Sentence], make: type[Document]) -> Iterator[Sentenc
         yield replace(sentence, document=whole, position=position)
 
 
-def _values(source: str | Path, options: JsonOptions, faults: Faults) -> Iterator[Value]:
+def _values(
+    source: str | Path, options: JsonOptions, faults: Faults, *, checked: bool = True
+) -> Iterator[Value]:
     """Yield the records of a file, of which one value may hold all, as some tools write it."""
     names = dict.fromkeys(TAGS, options.names or ())
-    for line, value in values(source, options, faults):
+    for line, value in values(source, options, faults, checked=checked):
         try:
             for one in expanded(value):
                 yield line, of_words(with_names(one, names) if options.names else one, TAGS)
