@@ -36,7 +36,7 @@ def files(folder, lines, *names):
     return [str(path) for path in paths]
 
 
-@pytest.mark.filterwarnings("ignore:.*scheme IO does not:ner.errors.DataWarning")
+@pytest.mark.filterwarnings("ignore:.*scheme IO cannot:ner.errors.DataWarning")
 @pytest.mark.parametrize("name", LINES)
 def test_the_reader_options_are_found_and_the_configuration_reads_the_files(name, tmp_path, capsys):
     lines, options = LINES[name]

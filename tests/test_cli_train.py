@@ -74,7 +74,7 @@ def test_the_folder_of_a_run_is_removed_only_if_it_is_one(folder, capsys):
     (folder / "model.run").mkdir()
     (folder / "model.run" / "thesis.txt").write_text("keep")
     assert train() == 2
-    assert "model.run: holds thesis.txt" in capsys.readouterr().err
+    assert "model.run contains thesis.txt" in capsys.readouterr().err
     assert (folder / "model.run" / "thesis.txt").read_text() == "keep"
 
 
