@@ -231,7 +231,7 @@ def test_a_seed_draws_the_same_sentences(model, raw, tmp_path):
     assert found[0] == found[1]
 
 
-@pytest.mark.filterwarnings("ignore:.*nothing but predictions")
+@pytest.mark.filterwarnings("ignore:.*hold only predictions")
 @pytest.mark.parametrize("tool", ["labelstudio", "prodigy", "doccano", "argilla", "conll", "jsonl"])
 def test_suggestions_are_written_read_back_and_compared_with_what_people_made_of_them(
     model, raw, tmp_path, tool, capsys

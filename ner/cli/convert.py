@@ -103,7 +103,7 @@ def _corrections(arguments: argparse.Namespace, corrected: Iterable[Sentence]) -
     from ner.evaluation.agreement import corrections
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*nothing but predictions")  # as it should be
+        warnings.filterwarnings("ignore", message=".*hold only predictions")  # as it should be
         suggested = list(read(arguments.suggestions, **reading_of(arguments)))
     return corrections(suggested, corrected)
 

@@ -310,9 +310,8 @@ def write(
     A file named ``.json`` is one JSON document, an array; ``.jsonl`` has an object a line.
 
     Args:
-        path: Open file to write to.
-        path: Where to; ``"-"`` is standard output. Compressed as its ending says.
-        sentences: What to write; never held in memory as a whole.
+        path: The file; ``"-"`` is standard output. It is compressed as its extension says.
+        sentences: The sentences; they are never held in memory as a whole.
         format: A key of ``FORMATS`` or ``TOOLS``; without it the ending of the path tells.
         scheme: How tags are written, where the format has tags. Without it as the file that
             the sentences came from had them, or BIO.
@@ -326,7 +325,8 @@ def write(
     chosen, sentences = format_of(path, format), _only_sentences(sentences)
     if scheme is not None:
         options["scheme"] = scheme
-        sentences = _merging(sentences) if file_scheme_named(scheme) is IO else sentences
+        if isinstance(scheme, str) and file_scheme_named(scheme) is IO:
+            sentences = _merging(sentences)
     if format is None and chosen.name == "jsonl" and ending_of(path) == ".json":
         options.setdefault("array", True)
     if chosen.kind == "folder":

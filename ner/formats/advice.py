@@ -233,7 +233,8 @@ def remarks(given: Sample, options: TableOptions) -> Iterator[str]:
     starts = {found[0] if (found := _LANGUAGE.match(token)) else "" for token in tokens}
     if len(tokens) > 2 and len(starts) == 1 and (start := starts.pop()):
         yield (f"every token begins with {start!r}; set token_prefix: {start!r} to strip it")
-    if given.token == 0 and _sentence_numbers(tokens):
+    wide = min(map(len, given.rows), default=0) > 2  # beside the number there are token and tag
+    if given.token == 0 and wide and _sentence_numbers(tokens):
         yield (
             "the first column holds numbers that repeat; if they number the sentences, "
             "set sentence_column: 0 and token_column: 1"
