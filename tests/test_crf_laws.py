@@ -162,10 +162,14 @@ def test_spans_that_start_or_cover_a_token_make_up_its_marginals(batch):
 
 @settings(deadline=None, max_examples=40)
 @given(batches())
-def test_the_walk_for_accelerators_finds_the_same_paths(batch):
+def test_the_walk_for_accelerators_finds_paths_that_are_as_good(batch):
+    """Of paths of equal scores either may be found: sums round in the order they are taken."""
     crf, emissions, lengths = batch
     chain = crf.chain(emissions, lengths)
-    assert np.array_equal(viterbi_on_gpu(chain), viterbi(chain).tags.numpy())
+    with torch.no_grad():
+        found = chain.score(torch.from_numpy(viterbi_on_gpu(chain)))
+        best = chain.score(viterbi(chain).tags)
+    torch.testing.assert_close(found, best, rtol=1e-6, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=30)
