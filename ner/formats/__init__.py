@@ -27,7 +27,7 @@ from ner.errors import DataError, DataWarning
 from ner.formats import kinds
 from ner.formats.lines import COMPRESSED, STREAM, check_encoding, compressing
 from ner.options import check_options, lookup, parameters_of
-from ner.schemes import IO, file_scheme_named
+from ner.schemes import IO
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, atomic_write
 
@@ -325,7 +325,7 @@ def write(
     chosen, sentences = format_of(path, format), _only_sentences(sentences)
     if scheme is not None:
         options["scheme"] = scheme
-        if isinstance(scheme, str) and file_scheme_named(scheme) is IO:
+        if str(scheme).upper() == IO.name:
             sentences = _merging(sentences)
     if format is None and chosen.name == "jsonl" and ending_of(path) == ".json":
         options.setdefault("array", True)
