@@ -72,6 +72,14 @@ def add_repeated(parser: Parser, name: str, what: str, dest: str | None = None) 
     )
 
 
+def add_resuming(parser: Parser) -> None:
+    """Add ``--resume`` and ``--overwrite``, for an interrupted run."""
+    add, text = parser.add_argument, "continue an interrupted run from its last checkpoint"
+    add("--resume", action="store_true", help=text)
+    text = "discard an interrupted run with the same output, and start again"
+    add("--overwrite", action="store_true", help=text)
+
+
 def add_model(parser: Parser, what: str = "a model directory") -> None:
     """Add ``MODEL``."""
     parser.add_argument("model", metavar="MODEL", help=what)

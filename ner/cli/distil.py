@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ner.cli.arguments import (
+    add_number,
     add_outcome,
     add_reading,
+    add_repeated,
+    add_resuming,
     add_shortcuts,
     assignments_of,
 )
-from ner.cli.console import Progress, write_json
+from ner.cli.console import Progress
 from ner.cli.train import train_once
 from ner.errors import ConfigError
 from ner.evaluation.score import percent
@@ -65,14 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("raw", metavar="RAW", nargs="*", help="unlabelled text for a teacher that is a model")
     add("--output", metavar="STUDENT", required=True, help="model directory to write")
     add("--config", metavar="CONFIG.yaml", help="the settings of the student and its gold")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="assignments",
-        help="change a setting of the student, such as model.pretrained=DIR; may be repeated",
-    )
+    text = "change a setting of the student, such as model.pretrained=DIR"
+    add_repeated(parser, "--set", text, "assignments")
     add_shortcuts(parser)
     add(
         "--tokens",
@@ -88,24 +85,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="probability from which the teacher is believed (default: 0.9)",
     )
-    add(
-        "--silver-epochs",
-        type=int,
-        default=2,
-        metavar="N",
-        help="epochs on silver and gold, before those on gold alone (default: 2)",
-    )
+    text = "epochs on silver and gold, before those on gold alone"
+    add_number(parser, "--silver-epochs", 2, text)
     add(
         "--control",
         action="store_true",
         help="also train on gold alone for as many steps, to see what the silver text is worth",
     )
-    add("--resume", action="store_true", help="continue an interrupted run")
-    add(
-        "--overwrite",
-        action="store_true",
-        help="discard an interrupted run that writes the same output, and begin anew",
-    )
+    add_resuming(parser)
     add_reading(parser, "the files of `data`, before its own settings")
     add_outcome(parser)
 
@@ -120,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_output(arguments)
     if not 0.0 < arguments.sure <= 1.0:
         raise ConfigError(f"--sure must be above 0 and at most 1, got {arguments.sure}")
-    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    show = Progress.of(arguments)
     epochs, arguments.epochs = arguments.epochs, None
     settings = read_settings(
         Path(arguments.config) if arguments.config else {},
@@ -151,8 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in lines_of(results):
         show.line(line)
     shutil.rmtree(folder, ignore_errors=True)
-    if arguments.json:
-        write_json({**results, "output": arguments.output}, arguments.json)
+    show.result({**results, "output": arguments.output})
     return 0
 
 
@@ -178,6 +164,8 @@ def _prepare(folder: Path, arguments: argparse.Namespace) -> None:
     Raises:
         ConfigError: It is of another run, or an interrupted run would be lost.
     """
+    from ner.training.run_folder import interrupted_run
+
     names = ("teacher", "raw", "tokens", "sure", "silver_epochs")
     now = json.dumps({name: getattr(arguments, name) for name in names})
     file = folder / TEACHER
@@ -185,10 +173,7 @@ def _prepare(folder: Path, arguments: argparse.Namespace) -> None:
         shutil.rmtree(folder)
     if file.exists():
         if not arguments.resume:
-            raise ConfigError(
-                f"{folder} holds an interrupted run; continue it with --resume, or discard it "
-                "with --overwrite"
-            )
+            raise interrupted_run(folder)
         if file.read_text(encoding="utf-8") != now:
             raise ConfigError(f"--resume: teacher, text or options are not those of {folder}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.arguments import add_reading, add_report, parse_options, reading_of
-from ner.cli.console import Advance, Progress, write_json
+from ner.cli.arguments import (
+    add_reading,
+    add_repeated,
+    add_report,
+    add_resuming,
+    parse_options,
+    reading_of,
+)
+from ner.cli.console import Advance, Progress
 from ner.cli.train import leaving_cleanly
 from ner.errors import ConfigError
 
@@ -41,14 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONFIG.yaml",
         help="the configuration to be trained later; its section `model` says what is pretrained",
     )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="assignments",
-        help="change a setting of pretraining, such as tokens=1000000; may be repeated",
-    )
+    text = "change a setting of pretraining, such as tokens=1000000"
+    add_repeated(parser, "--set", text, "assignments")
     add(
         "--only",
         choices=["vectors", "network"],
@@ -57,12 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--budget", type=duration, metavar="TIME", help="do what fits into this time: 90s, 10m, 2h")
     add("--seed", type=int, metavar="N", help="random seed (default: 1)")
-    add("--resume", action="store_true", help="continue an interrupted run")
-    add(
-        "--overwrite",
-        action="store_true",
-        help="discard an interrupted run that writes the same output, and begin anew",
-    )
+    add_resuming(parser)
     add_reading(parser, "TEXT (or text)")
     add_report(parser)
 
@@ -85,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.pretraining.run import Pretraining
     from ner.training import StoppedError
 
-    show = Progress(quiet=arguments.quiet or arguments.json == "-")
+    show = Progress.of(arguments)
     settings = _settings(arguments)
     model = {} if arguments.config is None else load(Path(arguments.config)).get("model") or {}
     reading = reading_of(arguments)
@@ -112,8 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{facts['words']:,} words have a vector"
     )
     show.line(f"saved {arguments.output}")
-    if arguments.json:
-        write_json({**facts, "output": str(arguments.output)}, arguments.json)
+    show.result({**facts, "output": str(arguments.output)})
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ner.cli.arguments import (
     add_number,
     add_outcome,
+    add_resuming,
     add_settings,
     add_shortcuts,
     assignments_of,
@@ -43,10 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shortcuts(parser)
     add = parser.add_argument
     add("--output", metavar="DIR", help="model directory to write")
-    text = "continue an interrupted run from its last checkpoint"
-    add("--resume", action="store_true", help=text)
-    text = "discard an interrupted run with the same output, and start again"
-    add("--overwrite", action="store_true", help=text)
+    add_resuming(parser)
     text = "train N models with consecutive seeds, keep the best, report mean and deviation of F1"
     add_number(parser, "--seeds", 1, text)
     text = "start from a trained model; its labels are matched by name"

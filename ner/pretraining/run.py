@@ -31,7 +31,7 @@ from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, check_replaceable
 from ner.storage.locks import RunLock
 from ner.training.loop import StoppedError
-from ner.training.run_folder import Checkpoint, RunFolder
+from ner.training.run_folder import Checkpoint, RunFolder, interrupted_run
 
 log = logging.getLogger(__name__)
 STAGES = ("text", "vectors", "network")
@@ -108,10 +108,7 @@ class Pretraining:
         self._resume = resume
         left = self.folder.path.exists() and any(self.folder.path.iterdir())
         if left and not (resume or overwrite):
-            raise ConfigError(
-                f"{self.folder.path} holds an interrupted run; continue it with --resume, or "
-                "discard it with --overwrite"
-            )
+            raise interrupted_run(self.folder.path)
         if left and overwrite and not resume:
             shutil.rmtree(self.folder.path)
         self.lock: RunLock | None = self.folder.lock()

@@ -19,7 +19,7 @@ from ner.evaluation.score import percent
 from ner.inference import Decoding, engine_for
 from ner.redaction.promise import as_json, operating_points
 from ner.scorer import Scorer
-from ner.sentence import Sentence
+from ner.sentence import Sentence, Span
 from ner.tagger import Tagger, model_card
 from ner.training.corpora import Corpora
 from ner.training.distributed import Processes
@@ -305,7 +305,8 @@ def final_metrics(
             )
         metrics[name] = found
         metrics.setdefault("labels", {})[name] = _by_label(report)
-        if name == "development" and (lower := _lower_cased(tagger, sentences)) is not None:
+        lower = _lower_cased(tagger, sentences, predicted) if name == "development" else None
+        if lower is not None:
             metrics["lower case"] = lower
         if old is not None and (drop := forgetting_report(old, sentences, predicted)):
             metrics.setdefault("old labels", {})[name] = drop
@@ -315,17 +316,27 @@ def final_metrics(
 CASED = 1000  # development sentences that are also scored in lower case, at most
 
 
-def _lower_cased(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, float] | None:
+def _lower_cased(
+    tagger: Tagger, sentences: Sequence[Sentence], predicted: Sequence[Sequence[Span]]
+) -> dict[str, float] | None:
     """Return the F1 of some sentences as they are and in lower case; None if that is the same.
 
     A tagger that has seen no text without capitals finds next to nothing in it.
+
+    Args:
+        tagger: The tagger.
+        sentences: Annotated sentences.
+        predicted: What the tagger finds in them as they are.
     """
-    some = [one for one in sentences if one.spans][:CASED]
+    rows = [number for number, one in enumerate(sentences) if one.spans][:CASED]
+    some = [sentences[number] for number in rows]
     lower = perturb(some, "lower")
     if all(one.tokens == other.tokens for one, other in zip(some, lower, strict=True)):
         return None
-    scores = [evaluate(text, tagger.predict(text)).exact.f1 for text in (some, lower)]
-    return dict(zip(("unchanged", "lower"), scores, strict=True))
+    return {
+        "unchanged": evaluate(some, [predicted[number] for number in rows]).exact.f1,
+        "lower": evaluate(lower, tagger.predict(lower)).exact.f1,
+    }
 
 
 def _by_label(report: Report) -> dict[str, Any]:

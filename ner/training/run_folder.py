@@ -135,6 +135,14 @@ def _checksum(state: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
+def interrupted_run(path: Path) -> ConfigError:
+    """Return the error about a folder whose run a new one would discard."""
+    return ConfigError(
+        f"{path} contains an interrupted run; continue it with --resume, or discard it with "
+        "--overwrite"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder ``OUTPUT.run`` of a run that writes a model to ``OUTPUT``, until it is finished.
@@ -176,10 +184,7 @@ class RunFolder:
         """
         if any(self.checkpoints.glob("step-*")):
             self.lock()
-            raise ConfigError(
-                f"{self.path} contains an interrupted run; continue it with --resume, or discard "
-                "it with --overwrite"
-            )
+            raise interrupted_run(self.path)
 
     def clear(self) -> list[str]:
         """Remove an interrupted run, and return a remark if there was one.
