@@ -20,7 +20,6 @@ from ner.cli.arguments import (
     parse_options,
 )
 from ner.cli.console import STREAM, note
-from ner.cli.remote import expand
 from ner.cli.tag_job import (
     KINDS,
     TARGETS,
@@ -32,6 +31,7 @@ from ner.cli.tag_job import (
     target_of,
 )
 from ner.errors import ConfigError
+from ner.formats import expand
 from ner.options import check_options
 from ner.storage.addresses import is_remote
 
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to is None:
         arguments.to = target_of(arguments.output)
     _check(arguments)
-    paths = expand(arguments.input or [STREAM])
+    paths = [str(path) for path in expand(arguments.input or [STREAM])]
     kinds = {kind_of(path, arguments) for path in paths}
     shards = shards_of(arguments, paths) if arguments.output_dir else None
     if shards is None:

@@ -15,9 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ner.cli.arguments import load_tagger, tokenizer_of
 from ner.cli.console import STREAM, Advance, Progress, counted, note
-from ner.cli.remote import exists, nearby
 from ner.errors import ConfigError
-from ner.storage.addresses import is_remote, joined
+from ner.storage.addresses import exists, is_remote, joined, nearby
 
 if TYPE_CHECKING:
     from ner.runtime import ExportedTagger

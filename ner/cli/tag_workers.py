@@ -28,9 +28,9 @@ from typing import Any, Self, TypeVar
 
 from ner.cli.arguments import load_tagger
 from ner.cli.console import Progress
-from ner.cli.remote import exists
 from ner.cli.tag_job import Job, Shard, Written, tag_shard
 from ner.errors import ConfigError
+from ner.storage.addresses import exists
 from ner.streaming.readers import Idle, TagRequest, UnboundedSentence
 from ner.streaming.writers import WRITERS
 

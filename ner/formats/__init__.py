@@ -237,15 +237,21 @@ def _reads(kind: kinds.FileKind, path: str | Path) -> bool:
 
 
 def expand(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
-    """The files meant by a path, a glob such as ``data/*.conll``, or several of them.
+    """Return the files that paths, URLs, and globs of either stand for.
 
     Raises:
-        FileNotFoundError: A glob matches no file.
+        OSError: A glob matches no file.
+        ConfigError: A URL cannot be used.
     """
     if isinstance(source, str | Path):
         source = [source]
     found: list[str | Path] = []
     for one in source:
+        if isinstance(one, str) and "://" in one:
+            from ner.storage.addresses import matching
+
+            found += matching(one)
+            continue
         if not glob.has_magic(str(one)) or Path(one).exists():
             found.append(one)
             continue

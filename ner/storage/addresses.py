@@ -1,4 +1,4 @@
-"""Models at an address: ``hf://user/name@revision``, ``https://...``, ``s3://...``, ``file://...``.
+"""Models and files at an address: ``hf://user/name@revision``, ``https://``, ``s3://``, ``file://``.
 
 The description of a model names its files and their SHA-256, so nothing is listed and nothing else
 is fetched: first the description, then the files it names, into a folder of the cache that is whole
@@ -12,15 +12,17 @@ import errno
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import urlopen
 
-from ner.errors import ConfigError, ModelError
+from ner.errors import ConfigError, DataError, ModelError
 from ner.storage.atomic import atomic_directory, sha256
 from ner.storage.manifest import EXPORTED, LARGEST, MOST_FILES, is_file_name, parse_json
 
@@ -81,6 +83,55 @@ def _naming(address: str) -> Iterator[None]:
     except Exception as error:  # each kind of store has its own errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{address}: {reason}") from error
+
+
+def matching(pattern: str) -> list[str]:
+    """Return the URLs of the files that a URL stands for: itself, or those that match its glob.
+
+    Raises:
+        OSError: The glob matches no file.
+        ConfigError: The URL cannot be used.
+    """
+    address, mark, settings = pattern.partition("?")
+    if not has_magic(address):
+        return [pattern]
+    with reaching(pattern) as (system, place):
+        found = system.glob(place, detail=True)
+    start = address[: len(address) - len(place)]
+    matches = sorted(name for name, facts in found.items() if facts["type"] == "file")
+    if not matches:
+        raise FileNotFoundError(errno.ENOENT, "no file matches", pattern)
+    return [f"{start}{name}{mark}{settings}" for name in matches]
+
+
+def exists(path: str) -> bool:
+    """Return whether a file exists."""
+    if not is_remote(path):
+        return Path(path).exists()
+    with reaching(path) as (system, place):
+        return bool(system.exists(place))
+
+
+@contextmanager
+def nearby(source: str, target: str) -> Iterator[tuple[str, str]]:
+    """Give a local copy to read, and a local path to write, which is uploaded at the end.
+
+    Local files are used directly. An object store shows a file only once it is complete.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        name = source.partition("?")[0].rpartition("/")[2]
+        here = str(Path(folder) / name) if is_remote(source) else source
+        there = str(Path(folder) / "tagged") if is_remote(target) else target
+        if is_remote(source):
+            with reaching(source) as (system, place):
+                system.get_file(place, here)
+        try:
+            yield here, there
+        except DataError as error:
+            raise error.renamed(here, source) from None
+        if is_remote(target):
+            with reaching(target) as (system, place):
+                system.put_file(there, place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import fsspec
 import pytest
 
 from ner.cli import main
-from ner.cli.remote import exists, expand, nearby
-from ner.storage.addresses import joined
+from ner.formats import expand
+from ner.storage.addresses import exists, joined, nearby
 
 LINES = {"a-1": '{"tokens": ["Ada", "Obi"]}\n', "a-2": '{"text": "Lima"}\n', "b": "{}\n"}
 
