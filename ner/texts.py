@@ -15,6 +15,7 @@ from ner.streaming.writers import marked
 from ner.tokenizer import split_sentences
 
 if TYPE_CHECKING:
+    from ner.crf.core.scores import ChainScores
     from ner.tokenizer import Offsets
 
 BATCH = 100_000  # characters tagged together, and at least one text
@@ -86,6 +87,8 @@ class Engine(Protocol):
         self, tokens: Iterable[str]
     ) -> Iterator[tuple[tuple[str, ...], tuple[Span, ...]]]: ...
 
+    def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]: ...
+
 
 class BaseTagger(ABC):
     """A tagger of sentences and texts, of which a subclass provides the engine.
@@ -138,6 +141,10 @@ class BaseTagger(ABC):
         """
         refuse_text(tokens)
         yield from self.engine().stream(tokens)
+
+    def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
+        """Yield the indices of some sentences, and the scores of their tags; no empty sentences."""
+        return self.engine().chains(sentences)
 
     @overload
     def tag(  # type: ignore[overload-overlap] # a string is also an iterable of strings

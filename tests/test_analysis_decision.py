@@ -16,6 +16,7 @@ from ner.inference.decoding import VITERBI
 from ner.network import build
 from ner.sample import path as sample_path
 from ner.sentence import Sentence
+from ner.tagger import Tagger
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
 
@@ -93,7 +94,7 @@ def test_every_engine_charges_o_for_misses(network, development, decode):
         opened = [
             replace(s, spans=(), unknown=frozenset(range(len(s))), tags=None) for s in development
         ]
-        assert ClampedEngine(network, decoding).predict(opened) == plain
+        assert ClampedEngine(Tagger(network), decoding).predict(opened) == plain
         found[cost] = sum(s.end - s.start for spans in plain for s in spans)
     assert found[50.0] > found[1.0]
 

@@ -45,7 +45,7 @@ def test_given_spans_stay_and_the_others_follow(client, tagger):
     assert (8, 14, "PER") in [one[:3] for one in found]
     free = frozenset(range(len(TOKENS))) - {2}
     sentence = Sentence(tuple(TOKENS), (Span(2, 3, "PER"),), unknown=free)
-    (expected,) = ClampedEngine(tagger.network, tagger.decoding).predict([sentence])
+    (expected,) = ClampedEngine(tagger, tagger.decoding).predict([sentence])
     assert len(found) == len(expected)
     assert [one[3] for one in found] == pytest.approx([one.score for one in expected], abs=1e-4)
     by_tokens = tag(client, tokens=TOKENS, spans=[{"start": 2, "end": 3, "label": "PER"}])
@@ -86,13 +86,14 @@ def test_spans_that_cannot_be_are_refused(client, asked, message):
     assert re.search(message, answer.json()["error"]), answer.text
 
 
-def test_an_exported_model_refuses_given_spans(exported_model):
+def test_an_exported_model_tags_around_given_spans_too(client, exported_model):
     app = application(ner.load(exported_model))
-    with TestClient(app, base_url="http://127.0.0.1") as client:
-        spans = [{"start": 0, "end": 3, "label": "PER"}]
-        answer = client.post("/tag", json={"text": TEXT, "spans": spans})
-        assert answer.status_code == 422
-        assert "exported model" in answer.json()["error"]
+    with TestClient(app, base_url="http://127.0.0.1") as other:
+        spans = [{"start": 8, "end": 14, "label": "PER"}]
+        found, expected = (tag(one, text=TEXT, spans=spans) for one in (other, client))
+    assert (8, 14, "PER") in [one[:3] for one in found]
+    assert [one[:3] for one in found] == [one[:3] for one in expected]
+    assert [one[3] for one in found] == pytest.approx([one[3] for one in expected], abs=1e-3)
 
 
 def test_label_studio_connects_predicts_and_is_told_who_trains(client, tagger):

@@ -89,7 +89,7 @@ class Recited:
 
     def __init__(self, tags):
         self.tags = tags
-        self.labels = LABELS
+        self.labels, self.scheme = LABELS, ner.schemes.scheme_named("BIOES")
         self.network = build([Sentence(("x",), (Span(0, 1, "LOC"),))]).eval()
 
     def predict(self, sentences):

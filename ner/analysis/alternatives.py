@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from ner.crf import LinearChain
-from ner.crf.chain import SpanTags
+from ner.crf.core.forward_backward import forward_backward
+from ner.crf.core.scores import ChainScores
+from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
 from ner.sentence import Span, SpanWithAlternatives
 
 REACH = 3  # maximum distance in tokens between the edges of an alternative and of the span
@@ -20,43 +19,36 @@ AT_ONCE = 1 << 18  # spans whose probabilities are computed together
 Integers = NDArray[np.int64]
 
 
-class LabelledSpans(Protocol):
-    """A model of either kind: the labels of its spans, and the tags that spell them."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels, in the order of their tags."""
-
-    @property
-    def span_tags(self) -> SpanTags:
-        """The tags of spans of each label."""
-
-
 def with_alternatives(
-    network: LabelledSpans, chain: LinearChain, found: Sequence[Sequence[Span]], count: int
+    chain: ChainScores,
+    table: SpanTable,
+    labels: Sequence[str],
+    found: Sequence[Sequence[Span]],
+    count: int,
 ) -> list[tuple[Span, ...]]:
     """Return the spans of each sentence with their alternatives and exact probabilities.
 
     Args:
-        network: The network that defines the labels and tags.
         chain: The distribution over the paths of the sentences.
+        table: The tags of spans of each label.
+        labels: The labels, in the order of their tags.
         found: The spans of each sentence.
         count: The maximum number of alternatives of a span.
     """
     lengths = chain.lengths.tolist()
     places = [(row, span) for row, spans in enumerate(found) for span in spans]
-    numbers = {label: number for number, label in enumerate(network.labels)}
-    tables = [
+    numbers = {label: number for number, label in enumerate(labels)}
+    rivals = [
         _candidates(span.start, span.end, numbers[span.label], lengths[row], len(numbers))
         for row, span in places
     ]
-    scores = _probabilities(network, chain, [row for row, _ in places], tables)
+    scores = _probabilities(chain, table, [row for row, _ in places], rivals)
     paired: list[list[Span]] = [[] for _ in found]
-    for (row, span), table, own in zip(places, tables, scores, strict=True):
+    for (row, span), some, own in zip(places, rivals, scores, strict=True):
         best = np.argsort(-own, kind="stable")[:count]
         alternatives = tuple(
-            Span(start, end, network.labels[label], float(own[place]))
-            for place, (start, end, label) in zip(best, table[best].tolist(), strict=True)
+            Span(start, end, labels[label], float(own[place]))
+            for place, (start, end, label) in zip(best, some[best].tolist(), strict=True)
             if own[place] >= LEAST
         )
         paired[row].append(
@@ -80,18 +72,16 @@ def _candidates(start: int, end: int, label: int, length: int, labels: int) -> I
 
 
 def _probabilities(
-    network: LabelledSpans, chain: LinearChain, rows: Sequence[int], tables: Sequence[Integers]
+    chain: ChainScores, table: SpanTable, rows: Sequence[int], rivals: Sequence[Integers]
 ) -> list[NDArray[np.float64]]:
     """Return the probability of each candidate of each span; ``rows`` are their sentences."""
-    if not tables:
+    if not rivals:
         return []
-    sizes = [len(table) for table in tables]
-    flat = torch.from_numpy(np.concatenate(tables))
-    row = torch.from_numpy(np.repeat(rows, sizes))
-    starts, ends, labels = (torch.split(column, AT_ONCE) for column in flat.unbind(1))
+    sizes = [len(some) for some in rivals]
+    spans = SpanBatch(np.repeat(rows, sizes), *np.concatenate(rivals).T)
+    messages = forward_backward(chain).messages()
     parts = [
-        chain.span_probability(*some, network.span_tags)
-        for some in zip(torch.split(row, AT_ONCE), starts, ends, labels, strict=True)
+        span_probability(chain, messages, spans.take(places), table)
+        for places in np.split(np.arange(len(spans)), range(AT_ONCE, len(spans), AT_ONCE))
     ]
-    bounds = np.cumsum(sizes)[:-1].tolist()
-    return np.split(torch.cat(parts).cpu().numpy(), bounds)
+    return np.split(np.concatenate(parts), np.cumsum(sizes)[:-1].tolist())

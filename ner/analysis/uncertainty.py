@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,34 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ner.analysis.alternatives import with_alternatives
+from ner.analysis.clamping import GivesChains
 from ner.batch import group_by_length
 from ner.crf import LinearChain
 from ner.crf.chain import SpanTags
-from ner.crf.core.scores import ChainScores
 from ner.evaluation.review import Opinion, Uncertainty
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.plain import SENTENCES, TOKENS, chosen_spans
-from ner.schemes import OUTSIDE, Scheme
+from ner.schemes import OUTSIDE
 from ner.scorer import Scorer
 from ner.sentence import Sentence, Span
 
 CHUNK = 4_000  # sentences indexed at a time
-
-
-class GivesChains(Protocol):
-    """An exported model."""
-
-    @property
-    def scheme(self) -> Scheme:
-        """The scheme that writes spans as tags."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels, in the order of their tags."""
-
-    def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
-        """Yield the indices of some sentences, and the scores of their tags."""
 
 
 class ExportedScorer:
@@ -150,7 +135,8 @@ class Doubts:
                 [replace(span, score=score) for span, score in zip(*row, strict=True)]
                 for row in zip(chosen, scores, strict=True)
             ]
-            both = with_alternatives(self.network, chain, scored, count)
+            table, labels = self.network.span_tags.table(), self.network.labels
+            both = with_alternatives(chain.arrays(), table, labels, scored, count)
             for number, spans in zip(numbers, both, strict=True):
                 found[number] = spans
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.crf.core.scores import ChainScores
 from ner.errors import ConfigError, ModelError
 from ner.indexers import Arrays, ContextIndexer, TypeIndexer
 from ner.indexers.columns import columns_of
@@ -240,10 +239,6 @@ class ExportedTagger(BaseTagger):
 
     def engine(self) -> _Engine:
         return self._engine
-
-    def chains(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], ChainScores]]:
-        """Yield distributions over tags and the numbers of their sentences, empty ones excepted."""
-        return self._engine.chains(sentences)
 
 
 class _Engine(BatchEngine[Floats]):

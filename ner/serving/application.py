@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from ner import __version__
+from ner.analysis.clamping import clampable
 from ner.redaction import Replacer, replaced
 from ner.serving.label_studio import TRAINING, Tasks
 from ner.serving.middleware import CONTENT_TYPE, GONE, JSON, Backpressure, Metrics, Middleware, left
@@ -173,16 +174,11 @@ class Service:
         """Check that given spans can be tagged around.
 
         Raises:
-            RefusedError: The model has no such label, or cannot tag around spans.
+            RefusedError: The model has no such label, or its scheme cannot mark their ends.
         """
         if not asked.spans:
             return
-        network = getattr(self.tagger, "network", None)
-        if network is None:
-            raise RefusedError(422, "spans: an exported model cannot tag around given spans")
-        from ner.analysis.clamping import clampable  # imports torch
-
-        known = clampable(network)
+        known = clampable(self.tagger.scheme, self.tagger.labels)
         for number, one in enumerate(asked.spans):
             if one.label and one.label not in known:
                 labels = ", ".join(known) or "none, since tags of its scheme have no end"

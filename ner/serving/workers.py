@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
+from ner.analysis.clamping import ClampedEngine
 from ner.errors import ConfigError
 from ner.sentence import Sentence, Span
 from ner.serving.middleware import Metrics
@@ -207,11 +208,9 @@ class Batcher:
         """Return the spans of each sentence; given ones are among them."""
         if all(one.spans is None for one in sentences):
             return self._tagger.predict(sentences)
-        from ner.analysis.clamping import ClampedEngine  # imports torch
-
         free = iter(self._tagger.predict([one for one in sentences if one.spans is None]))
         bound = [one for one in sentences if one.spans is not None]
-        engine = ClampedEngine(self._tagger.network, self._tagger.decoding)  # type: ignore[union-attr]
+        engine = ClampedEngine(self._tagger, self._tagger.decoding)
         around = iter(engine.predict(bound))
         each = [next(free if one.spans is None else around) for one in sentences]
         # a sentence that is given as a whole has nothing left to find

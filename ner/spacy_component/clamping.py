@@ -28,7 +28,7 @@ def tag_pieces(
     found = iter(tagger.predict(free))
     around: Iterator[tuple[Span, ...]] = iter(())
     if bound:
-        engine = ClampedEngine(tagger.network, tagger.decoding, alternatives=alternatives)
+        engine = ClampedEngine(tagger, tagger.decoding, alternatives=alternatives)
         around = iter(engine.predict(bound))
     own = iter(sentences)
     return [

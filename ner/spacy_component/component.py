@@ -297,7 +297,7 @@ class NerCrf(SavedPipe):
             if self.cfg["initialized"]:
                 return [()] * len(together)
             raise ValueError(Errors.E109.format(name=self.name))
-        labels = clampable(tagger.network)
+        labels = clampable(tagger.scheme, tagger.labels)
         rows = read(self.model, together)
         if not self.overwrite_ents:
             rows = [clamped(doc, row, labels) for doc, row in zip(together, rows, strict=True)]
