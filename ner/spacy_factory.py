@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from spacy.language import Language
@@ -50,9 +51,17 @@ def make_ner_crf(  # noqa: PLR0913 - one argument for each setting, as spaCy wan
     scorer: Callable[..., Any] | None,
 ) -> Any:
     """Create the component; ``model`` is an architecture or the path of a model directory."""
-    from ner.spacy_component import NerCrf
+    later = name in nlp._meta.get("components", ())  # a saved pipeline has its own model
+    make: Any
+    if isinstance(model, str) and _without_torch(model, later=later):
+        from ner.spacy_component.tagging import ExportedNer
 
-    return NerCrf(
+        make = ExportedNer
+    else:
+        from ner.spacy_component import NerCrf
+
+        make = NerCrf
+    return make(
         nlp.vocab,
         model,
         name,
@@ -63,8 +72,16 @@ def make_ner_crf(  # noqa: PLR0913 - one argument for each setting, as spaCy wan
         use_sents=use_sents,
         device=device,
         scorer=scorer,
-        later=name in nlp._meta.get("components", ()),  # a saved pipeline has its own model
+        later=later,
     )
+
+
+def _without_torch(path: str, *, later: bool) -> bool:
+    """Return whether a model is an exported one, or can only be one without torch."""
+    from ner.storage.addresses import local
+    from ner.storage.manifest import is_exported
+
+    return find_spec("torch") is None or is_exported(path if later else local(path))
 
 
 @Language.factory(

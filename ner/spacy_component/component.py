@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from spacy import util
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -21,18 +20,10 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from ner.analysis.clamping import clampable
-from ner.errors import ConfigError
 from ner.formats import DataWarning
-from ner.inference.decoding import Decoding
 from ner.sentence import Sentence, Span
-from ner.spacy_component.clamping import tag_pieces
 from ner.spacy_component.documents import (
-    annotate,
-    annotate_group,
     check_labels,
-    clamped,
-    given_ents,
     gold,
     has_words,
     labels_of,
@@ -53,9 +44,6 @@ from ner.spacy_component.layer import (
 from ner.tagger import Tagger, load
 
 Scoring = Callable[..., dict[str, Any]]
-SETTINGS = (
-    "overwrite_ents", "spans_key", "min_score", "alternatives", "use_sents", "device"
-)  # fmt: skip
 
 
 class NerCrf(SavedPipe):
@@ -96,25 +84,21 @@ class NerCrf(SavedPipe):
         scorer: Scoring | None = None,
         later: bool = False,
     ) -> None:
-        Decoding(min_score=min_score)  # raises ConfigError if out of range
-        if alternatives < 0:
-            raise ConfigError(f"alternatives must be at least 0, got {alternatives}")
-        path = model if isinstance(model, str | Path) else None
-        self.vocab = vocab
-        self.name = name
+        settings = {
+            "overwrite_ents": overwrite_ents,
+            "spans_key": spans_key,
+            "min_score": min_score,
+            "alternatives": alternatives,
+            "use_sents": use_sents,
+            "device": device,
+        }
+        super().__init__(vocab, name, scorer, settings)
         self.model: Layer = model if isinstance(model, Model) else bilstm_crf({})
         self.model.attrs["use_sents"] = use_sents
         self.cfg: dict[str, Any] = {"labels": [], "initialized": False}
-        self.overwrite_ents = overwrite_ents
-        self.spans_key = spans_key
-        self.min_score = min_score
-        self.alternatives = alternatives
-        self.use_sents = use_sents
-        self.device = device
-        self.scorer = scorer or util.registry.scorers.get("spacy.ner_scorer.v1")()
         self._rehearsal_model: Layer | None = None
         self._made: tuple[int, Tagger] | None = None
-        self._directory = path
+        self._directory = model if isinstance(model, str | Path) else None
         self._kept = False  # whether a loaded network is to be trained further
         if not later:
             self._read_directory()
@@ -297,23 +281,10 @@ class NerCrf(SavedPipe):
             if self.cfg["initialized"]:
                 return [()] * len(together)
             raise ValueError(Errors.E109.format(name=self.name))
-        labels = clampable(tagger.scheme, tagger.labels)
-        rows = read(self.model, together)
-        if not self.overwrite_ents:
-            rows = [clamped(doc, row, labels) for doc, row in zip(together, rows, strict=True)]
-        return tag_pieces(tagger, rows, alternatives=self.alternatives)
-
-    def set_annotations(self, docs: Iterable[Doc], spans: Sequence[Sequence[Span]]) -> None:
-        """Write spans to the documents."""
-        for doc, found in zip(docs, spans, strict=True):
-            kept = [span for span in found if (span.score or 0.0) >= self.min_score]
-            if self.spans_key is not None:
-                given = [] if self.overwrite_ents else given_ents(doc)
-                annotate_group(doc, self.spans_key, given, kept)
-            annotate(doc, kept, overwrite=self.overwrite_ents)
+        return self.tag(tagger, together, read(self.model, together))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings = {name: getattr(self, name) for name in SETTINGS}
+        settings = self.settings()
         layer = {name: self.model.attrs[name] for name in ("settings", "static_vectors")}
         layer["tok2vec"] = tok2vec_of(self.model)
         return _restored, (self.vocab, self.name, layer, settings, self.scorer, self.to_bytes())

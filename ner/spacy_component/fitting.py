@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from spacy import util
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.tokens import Span as DocSpan
 from spacy.training import Example
@@ -20,6 +19,8 @@ from ner.network import build, from_settings
 from ner.sentence import Sentence, Span
 from ner.spacy_component.documents import UNSET, same_tokens, stretches
 from ner.spacy_component.layer import Layer, network_of, shim_of, tok2vec_of
+from ner.spacy_component.tagging import ExportedNer, TaggingPipe
+from ner.storage.manifest import is_exported
 from ner.tagger import Tagger, load
 
 GIVEN = "tok2vec"  # the name of the embedding for the vectors of a tok2vec
@@ -128,20 +129,18 @@ def _shown(span: DocSpan) -> str:
     return f"{span.text!r} [{span.start_char}:{span.end_char}]"
 
 
-class SavedPipe(TrainablePipe):  # type: ignore[misc]
+class SavedPipe(TaggingPipe):
     """A component whose state is a tagger, the weights of a tok2vec, and a few settings.
 
     Attributes:
         cfg: Further state, as JSON values.
         model: The layer, which may contain a tok2vec.
-        device: The device of the tagger; ``None`` follows ``spacy.require_gpu``.
         labels: The labels of the entities it predicts.
         tagger: The tagger; ``None`` before training or loading.
     """
 
     cfg: dict[str, Any]
     model: Layer
-    device: str | None
 
     def torch_device(self) -> str:
         """Return the torch name of the tagger's device."""
@@ -163,6 +162,9 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
         """Read a component from ``to_disk``, or any model directory."""
         folder = Path(path)
+        if "model" not in exclude and is_exported(folder):
+            self.become_exported()
+            return self.from_disk(folder)
         if (folder / "cfg").is_file() and "cfg" not in exclude:
             self.cfg.update(json.loads((folder / "cfg").read_text(encoding="utf-8")))
         if "model" not in exclude:
@@ -189,6 +191,10 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
         def take_model(model: bytes) -> None:
             self.tagger = Tagger.from_bytes(model, device=self.torch_device()) if model else None
 
+        def take_exported(files: bytes) -> None:
+            self.become_exported()
+            cast(ExportedNer, self).take(files)
+
         def take_tok2vec(weights: bytes) -> None:
             if (tok2vec := tok2vec_of(self.model)) is not None and weights:
                 tok2vec.from_bytes(weights)
@@ -196,6 +202,7 @@ class SavedPipe(TrainablePipe):  # type: ignore[misc]
         parts = {
             "cfg": lambda cfg: self.cfg.update(json.loads(cfg)),
             "model": take_model,
+            "exported": take_exported,
             "tok2vec": take_tok2vec,
         }
         util.from_bytes(data, parts, exclude)
