@@ -221,6 +221,19 @@ class Scorer(nn.Module, ABC):
             for weight, rate in part.learning_rates()
         }
 
+    def fine_tune(self, on: bool) -> bool:
+        """Fine-tune pretrained weights from now on, or freeze them; return whether it has any."""
+        parts = [part for stack in self.stacks for part in stack.embeddings.values()]
+        return True in [part.fine_tune(on) for part in parts]  # every one is asked
+
+    def blocks(self, indexed: Sequence[Indexed]) -> list[int] | None:
+        """Return the block of each sentence: to train whole blocks together is faster."""
+        for place, part in enumerate(self.context_embeddings):
+            found = part.blocks([sentence.contexts[place] for sentence in indexed])
+            if found is not None:
+                return found
+        return None
+
     @property
     def device(self) -> torch.device:
         """The device of the weights."""

@@ -22,6 +22,7 @@ from ner.indexers.subwords import MOST, Subwords, Windows
 from ner.indexers.transformer import TransformerIndexer
 from ner.sentence import Sentence, in_document
 from ner.tagger import Tagger
+from ner.training import StoppedError
 
 KINDS = sorted(TOKENIZERS)
 
@@ -331,3 +332,123 @@ def test_a_run_that_tunes_is_resumed_to_the_same_bytes(toy_file, folders, tmp_pa
         pass
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
+
+
+def staged(toy_file, folder, tmp_path, name="model", **training):
+    own = config(toy_file, folder, tmp_path, tune=True, learning_rate=1e-2)
+    fine = {"epochs": 2, **training.pop("fine_tuning", {})}
+    own["training"] = {"epochs": 2, "batch_size": 4, "fine_tuning": fine, **training}
+    return {**own, "output": str(tmp_path / name)}
+
+
+def test_the_first_stage_leaves_the_transformer_as_it_is(toy_file, folders, tmp_path, monkeypatch):
+    run = ner.train(staged(toy_file, folders["wordpiece"], tmp_path))
+    part = run.network.embeddings["transformer"]
+    before = {name: w.clone() for name, w in part.network.state_dict().items()}
+    assert run.planned == 4
+    computed, compute = [], TransformerIndexer._computed
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            TransformerIndexer,
+            "_computed",
+            lambda own, some: computed.append(some) or compute(own, some),
+        )
+        list(zip(range(2), run, strict=False))
+    assert all(len(window) == 1 for some in computed for window in some.values())  # no sentence
+    assert all(torch.equal(w, before[name]) for name, w in part.network.state_dict().items())
+    network = run.network
+    first = {name: w.clone() for name, w in run._best_weights.items()}
+    run._next_stage()
+    assert all(torch.equal(network.state_dict()[name], w) for name, w in first.items())
+    epochs = list(run)
+    assert [epoch.number for epoch in run.epochs] == [1, 2, 3, 4]
+    assert epochs[0].learning_rate < 1e-3
+    differs = {n for n, w in part.network.state_dict().items() if not torch.equal(w, before[n])}
+    assert {int(name.split(".")[2]) for name in differs} == {0, 1}
+
+
+@pytest.mark.parametrize("chosen", [{}, {"optimizer": "sgd", "average": 0.0, "patience": 1}])
+def test_a_run_of_two_stages_stopped_anywhere_ends_in_the_same_bytes(
+    toy, toy_file, folders, tmp_path, chosen
+):
+    """Stopped after each step, also the last of the first stage and the first of the second."""
+    whole = ner.train(staged(toy_file, folders["wordpiece"], tmp_path, "whole", **chosen))
+    list(whole)
+    settings = staged(toy_file, folders["wordpiece"], tmp_path, "cut", **chosen)
+    run, stages = ner.train(settings), set()
+    while not run.finished:
+        run.stop()
+        with pytest.raises(StoppedError):
+            run.train_epoch()
+        torch.manual_seed(0)  # whatever happens in between
+        run = ner.train(settings, resume=True)
+        stages.add(run.position.stage)
+        if run.position.steps_of_epoch == len(run._data.groups(len(run.epochs))):
+            run.train_epoch()
+    run.finish()
+    assert stages == {0, 1}
+    assert [replace(e, seconds=0, tokens_per_second=0) for e in run.epochs] == [
+        replace(e, seconds=0, tokens_per_second=0) for e in whole.epochs
+    ]
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+def test_the_best_epoch_may_be_one_of_the_first_stage(toy, toy_file, folders, tmp_path):
+    ruin = {"learning_rate": 50.0, "epochs": 1, "optimizer": "sgd", "average": 0.0}
+    settings = staged(
+        toy_file,
+        folders["wordpiece"],
+        tmp_path,
+        epochs=8,
+        learning_rate=0.03,
+        fine_tuning=ruin,
+        average=0.0,
+    )
+    run = ner.train(settings)
+    *_, last = run
+    assert run.best is not None
+    assert run.best.number < last.number
+    part = ner.load(tmp_path / "model").network.embeddings["transformer"]
+    pretrained = files.load(folders["wordpiece"], 2).state_dict()
+    assert all(torch.equal(w, pretrained[n]) for n, w in part.network.state_dict().items())
+
+
+def test_patience_ends_the_first_stage_and_begins_anew_in_the_second(toy_file, folders, tmp_path):
+    settings = staged(toy_file, folders["wordpiece"], tmp_path, epochs=20, patience=2)
+    settings["training"] |= {"learning_rate": 1e-12, "average": 0.0}  # nothing is learnt
+    settings["training"]["fine_tuning"] |= {"learning_rate": 1e-12}
+    settings["model"]["embeddings"]["transformer"]["learning_rate"] = 1e-12
+    run = ner.train(settings)
+    assert len(list(run)) == 5  # the first is the best; two without a better one, in each stage
+    assert run.position.begun == 3
+
+
+def test_the_sentences_of_a_window_are_trained_together(toy_file, folders, tmp_path):
+    run = ner.train(config(toy_file, folders["wordpiece"], tmp_path, tune=True))
+    data, part = run._data, run.network.embeddings["transformer"]
+    place = run.network.context_embeddings.index(part)
+    slots = [piece.contexts[place][0] for piece in data.pieces]
+    windows = [int(part._registry.places(numbers)[0]) for numbers in slots]
+    assert len(set(windows)) < len(windows)
+    batches = [batch for group in data.groups(0) for batch in group]
+    assert sorted(number for batch in batches for number in batch) == list(range(len(windows)))
+    for window in set(windows):
+        own = {number for number, other in enumerate(windows) if other == window}
+        assert sum(bool(own & set(batch)) for batch in batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "fine", "said"),
+    [
+        ({"tune": False}, {}, "needs an embedding to fine-tune"),
+        ({"tune": True}, {"seed": 2}, "seed is a setting of the whole run"),
+        ({"tune": True}, {"epoch": 2}, "training.fine_tuning has no setting 'epoch'"),
+        ({"tune": True}, {"epochs": 0}, "epochs must be more than 0"),
+    ],
+)
+def test_a_second_stage_that_cannot_be_is_refused(toy_file, folders, tmp_path, chosen, fine, said):
+    own = config(toy_file, folders["wordpiece"], tmp_path, **chosen)
+    own["training"]["fine_tuning"] = fine
+    with pytest.raises(ConfigError, match=said):
+        ner.train(own)

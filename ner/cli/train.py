@@ -190,7 +190,7 @@ def _begin(
 
 def _train(training: Run, show: Progress, board: RunWriter | None) -> None:
     """Train the remaining epochs, and report each."""
-    epochs, tokens = training.settings.training.epochs or 0, training.tokens
+    epochs, tokens = training.planned, training.tokens
     done = len(training.epochs) * tokens
     with (
         board or contextlib.nullcontext(),
@@ -221,7 +221,7 @@ class _Watch:
         training = self.training
         last = training.epochs[-1] if training.epochs else None
         figures = {
-            "epoch": f"{len(training.epochs) + 1}/{training.settings.training.epochs}",
+            "epoch": f"{len(training.epochs) + 1}/{training.planned}",
             "loss": f"{self.loss / self.sentences:.3f}",
         }
         if last is not None and last.score is not None:

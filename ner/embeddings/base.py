@@ -46,6 +46,10 @@ class Embedding(nn.Module, ABC):
         """Yield the weights that have their own learning rate, with the rate."""
         yield from ()
 
+    def fine_tune(self, on: bool) -> bool:
+        """Fine-tune pretrained weights from now on, or freeze them; return whether it has any."""
+        return False
+
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return the arguments that rebuild this embedding, as JSON values."""
@@ -136,6 +140,10 @@ class ContextEmbedding(Embedding):
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
         """Index several sentences, which may be faster than one by one."""
         return self.indexer.index_all(sentences)
+
+    def blocks(self, indexed: Sequence[Arrays]) -> list[int] | None:
+        """Return the block of each indexed sentence: to train whole blocks together is faster."""
+        return None
 
     # forward(*indices) -> Tensor: the tokens as vectors, (batch, length, width)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -54,7 +55,8 @@ class TransformerEmbedding(ContextEmbedding):
         include: Store the transformer's weights in the model even if it is frozen.
         window: The maximum number of subwords of a window, without its context.
         context: The number of subwords of context on either side of a window.
-        precision: The floating point type of a frozen transformer.
+        precision: The floating point type of a frozen transformer outside the model; one that is
+            part of it has float32 weights and computes in bfloat16 where that is safe (autocast).
         learning_rate: The peak learning rate of the last fine-tuned layer; the schedule is that of
             training.
         layer_decay: The factor of the learning rate from each layer to the one below.
@@ -121,6 +123,8 @@ class TransformerEmbedding(ContextEmbedding):
             self.network = files.make(config, max(self.layers))
             files.tune_last(self.network, _tuned(tune, max(self.layers)))
         self.shared = tune is False
+        self.frozen = tune is False  # or for now, see `fine_tune`
+        self._cache: Features | None = None  # of the states of the pretrained weights
         self._outside: list[nn.Module] = []  # the network, if it is not part of the model
         self._registry = Registry()
 
@@ -169,7 +173,7 @@ class TransformerEmbedding(ContextEmbedding):
             positions=positions,
             padding=config.get("pad_token_id") or 0,
             state_width=width * (len(chosen) if mix else 1),
-            states=_states(checksum, chosen, mix, precision),
+            states=_states(checksum, chosen, mix, precision, include or tune is not False),
             tokenizer=(folder / files.TOKENIZER).read_text(encoding="utf-8"),
             checksum=checksum,
             revision=revision,
@@ -186,12 +190,27 @@ class TransformerEmbedding(ContextEmbedding):
         )
         if part.network is not None:
             part.network.load_state_dict(files.load(folder, max(chosen)).state_dict())
-        if tune is False:
-            base = default_folder() if cache is None else Path(cache)
-            kind = f"{part.indexer.settings()['states']}-{pooling}"
-            part.indexer.features = Features(base / kind)
+        base = default_folder() if cache is None else Path(cache)
+        kind = f"{part.indexer.settings()['states']}-{pooling}"
+        part.indexer.features = part._cache = Features(base / kind)
         part._standardise(list(sentences))
+        part.fine_tune(tune is not False)
         return part
+
+    def fine_tune(self, on: bool) -> bool:
+        if self.network is None or self.tune is False:
+            return False
+        self.frozen = not on
+        self.indexer.features = self._cache if self.frozen else None
+        files.tune_last(self.network, _tuned(self.tune, max(self.layers)) if on else 0)
+        self.train(self.training)
+        return True
+
+    def blocks(self, indexed: Sequence[Arrays]) -> list[int] | None:
+        if self.frozen:
+            return None
+        places = self._registry.places([numbers[0] for (numbers,) in indexed])
+        return list(map(int, places))
 
     def learning_rates(self) -> Iterator[tuple[nn.Parameter, float]]:
         if self.network is not None:
@@ -223,7 +242,7 @@ class TransformerEmbedding(ContextEmbedding):
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
         """Return the states of each word; while fine-tuning, its window and position."""
-        if self.training and self.tune is not False:
+        if self.training and not self.frozen:
             return [
                 (self._registry.slots(list(self.indexer.stretches(sentence))),)
                 for sentence in sentences
@@ -248,7 +267,7 @@ class TransformerEmbedding(ContextEmbedding):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        if self.network is not None and self.tune is False:
+        if self.network is not None and self.frozen:
             self.network.eval()  # its states are the same in training
         return self
 
@@ -259,7 +278,7 @@ class TransformerEmbedding(ContextEmbedding):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_registry": Registry(), "_outside": []}
+        return {**self.__dict__, "_registry": Registry(), "_cache": None, "_outside": []}
 
     def _live(self, slots: Tensor) -> Tensor:
         """Return the states of words while fine-tuning, ``(batch, length, rows, width)``."""
@@ -293,11 +312,14 @@ class TransformerEmbedding(ContextEmbedding):
 
     def _read(self, network: nn.Module, ids: Numbers, mask: Numbers) -> Tensor:
         """Return the concatenated or mean states, ``(windows, length, state_width)``."""
-        hidden = network(
-            input_ids=torch.from_numpy(ids).to(self.mean.device),
-            attention_mask=torch.from_numpy(mask).to(self.mean.device),
-            output_hidden_states=True,
-        ).hidden_states
+        device = self.mean.device
+        mixed = self.precision == "bfloat16" and network is self.network
+        with torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext():
+            hidden = network(
+                input_ids=torch.from_numpy(ids).to(device),
+                attention_mask=torch.from_numpy(mask).to(device),
+                output_hidden_states=True,
+            ).hidden_states
         chosen = torch.stack([hidden[layer] for layer in self.layers], 2)
         return chosen.flatten(2) if self.mix else chosen.float().mean(2)
 
@@ -357,8 +379,10 @@ def _chosen_layers(layers: Sequence[int] | None, depth: int) -> tuple[int, ...]:
     return chosen
 
 
-def _states(checksum: str, layers: Sequence[int], mix: bool, precision: str) -> str:
+def _states(checksum: str, layers: Sequence[int], mix: bool, precision: str, inside: bool) -> str:
     """Return a key of the states of a transformer: its files, layers and precision."""
+    if inside and precision == "bfloat16":
+        precision = "autocast"
     return hashlib.sha256(repr((checksum, list(layers), mix, precision)).encode()).hexdigest()[:32]
 
 

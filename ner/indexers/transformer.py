@@ -284,9 +284,14 @@ class Registry:
             numbers.append(np.arange(first + stretch.start, first + stretch.end, dtype=np.int64))
         return np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
 
+    def places(self, slots: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the index of the window of each word."""
+        found: NDArray[np.int64] = np.searchsorted(self._ends, slots, side="right") - 1
+        return found
+
     def windows(self, slots: NDArray[np.int64]) -> tuple[list[SubwordWindow], NDArray[np.int64]]:
         """Return the windows of some words, shortest first, and the index of each word in them."""
-        places = np.searchsorted(self._ends, slots, side="right") - 1
+        places = self.places(slots)
         needed = np.unique(places)
         lengths = np.array([len(self._windows[place].ids) for place in needed])
         needed = needed[np.argsort(lengths, kind="stable")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ner.batch import batched, group_by_length
@@ -30,12 +30,14 @@ class TrainingSet:
         pieces: The pieces of sentences to train on.
         origins: The number of the sentence each piece comes from.
         training: The training settings, with batch size and number of epochs chosen.
+        blocks: The numbers of the pieces that stay together in a batch.
     """
 
     sentences: Sequence[Sentence]
     pieces: Sequence[Indexed]
     origins: Sequence[int]
     training: TrainingSettings
+    blocks: Sequence[Sequence[int]]
 
     @property
     def tokens(self) -> int:
@@ -44,15 +46,17 @@ class TrainingSet:
 
     def groups(self, epoch: int) -> list[Group]:
         """Return the batches of each step of an epoch (from 0), which depend on the seed only."""
-        training = self.training
+        training, blocks = self.training, self.blocks
+        size = len(self.pieces) / len(blocks)  # pieces of a block
         batches = group_by_length(
-            list(map(len, self.pieces)),
-            sentences=training.batch_size or 1,
+            [sum(len(self.pieces[number]) for number in block) for block in blocks],
+            sentences=max(round((training.batch_size or 1) / size), 1),
             tokens=training.batch_tokens,
-            noise=training.length_noise,
+            noise=training.length_noise * size,
             seed=training.seed * 1_000_003 + epoch,
         )
-        return list(batched(batches, training.accumulate))
+        flat = [[number for block in batch for number in blocks[block]] for batch in batches]
+        return list(batched(flat, training.accumulate))
 
     def batches(self, group: Group) -> list[list[Indexed]]:
         """Return the pieces of each batch of a step."""
@@ -75,15 +79,22 @@ def training_set(
     indexed: Sequence[Indexed],
     training: TrainingSettings,
     processes: int,
+    blocks_of: Callable[[Sequence[Indexed]], Sequence[int] | None],
 ) -> TrainingSet:
     """Split indexed sentences into pieces, and choose what the settings leave open.
+
+    ``blocks_of`` returns the block of each piece, if batches consist of blocks.
 
     Raises:
         ValueError: No sentence is annotated.
     """
     cut, origins = pieces(sentences, indexed, training.longest)
     size, epochs = automatic_sizes(training, [len(piece) for piece in cut], processes)
-    return TrainingSet(sentences, cut, origins, replace(training, batch_size=size, epochs=epochs))
+    chosen = replace(training, batch_size=size, epochs=epochs)
+    blocks: dict[int, list[int]] = {}
+    for number, block in enumerate(blocks_of(cut) or range(len(cut))):
+        blocks.setdefault(block, []).append(number)
+    return TrainingSet(sentences, cut, origins, chosen, list(blocks.values()))
 
 
 def pieces(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from ner.training.batching import Group, describe, training_set
 from ner.training.corpora import Corpora, read_corpora, recased
 from ner.training.distributed import Processes
 from ner.training.initialisation import (
-    Distillation,
     ForgettingError,
     initialise,
     model_digest,
@@ -47,7 +46,7 @@ from ner.training.results import (
     score_development,
 )
 from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
-from ner.training.settings import RunSettings, read_settings, shortcuts
+from ner.training.settings import RunSettings, TrainingSettings
 from ner.training.step import (
     DivergedError,
     Stepper,
@@ -122,8 +121,11 @@ class Run(Iterator[Epoch]):
         self.network: Scorer = start.network
         self.corpora = start.corpora
         self.remarks = list(start.remarks)
-        self._retention = start.retention
-        self._stepper = self._prepare(settings, start.distillation)
+        self._retention, self._distillation = start.retention, start.distillation
+        self.settings = settings
+        self._begin(0)
+        self.settings = replace(settings, training=self._data.training)
+        self.remarks += describe(self._data.sentences, self._data.origins, training.longest)
         torch.manual_seed(training.seed + self.processes.rank)
         self.position = Position()
         self.epochs: list[Epoch] = []
@@ -132,23 +134,38 @@ class Run(Iterator[Epoch]):
         self._stopping = False
         self._decoding: Decoding | None = None  # of the development sentences, where they decide
         self._written = time.monotonic()
-        frozen = frozen_digest(self.network)
-        self._frozen = {"frozen weights": frozen} if frozen else {}
+        self._frozen = frozen_digest(self.network)
         self.remarks += self._open(resume=resume)
 
-    def _prepare(self, settings: RunSettings, distillation: Distillation | None) -> Stepper:
-        """Index the training sentences, and choose what the settings leave open."""
-        training, table = settings.training, self.network.type_table()
-        train = self.corpora.train
+    def _begin(self, stage: int) -> None:
+        """Index the training sentences for a stage, and choose what its settings leave open."""
+        stages, network, train = self._stages, self.network.train(), self.corpora.train
+        training, table = stages[stage], network.type_table()
+        if not network.fine_tune(stage == len(stages) - 1) and len(stages) > 1:
+            raise ConfigError(
+                "training.fine_tuning needs an embedding to fine-tune, such as "
+                "model.embeddings.transformer with tune: true"
+            )
         copies = recased(train, training.lower_cased, training.upper_cased, training.seed)
         sentences = (*train, *copies)
         log.info("indexing %s sentences", f"{len(sentences):,}")
-        indexed = self.network.index(sentences, table)
-        self._data = training_set(sentences, indexed, training, self.processes.count)
-        self.remarks += describe(sentences, self._data.origins, training.longest)
-        self.settings = replace(settings, training=self._data.training)
+        indexed = network.index(sentences, table)
+        self._data = training_set(
+            sentences, indexed, training, self.processes.count, network.blocks
+        )
+        training = self._data.training
         self._schedule = training.learning_rates()
-        return Stepper(self.network, table, self._data.training, self.processes, distillation)
+        self._stepper = Stepper(network, table, training, self.processes, self._distillation)
+
+    def _next_stage(self) -> None:
+        """Begin the next stage with the best weights of this one."""
+        best, stage = self._best_weights, self.position.stage + 1
+        self.network.load_state_dict(best or {}, strict=False)
+        self._begin(stage)
+        step = self.position.step
+        self.position = Position(step, stage=stage, before=step, begun=len(self.epochs))
+        if best is not None:  # with the weights that were frozen before
+            self._best_weights = {n: w.clone() for n, w in trained_weights(self.network).items()}
 
     def _open(self, *, resume: bool) -> list[str]:
         """Prepare the run's folder, continue from its checkpoint, and return remarks."""
@@ -187,7 +204,7 @@ class Run(Iterator[Epoch]):
         best = self.best
         score = "" if best is None or best.score is None else f", best F1 {percent(best.score.f1)}"
         return (
-            f"<Run of {len(self.epochs)}/{self._planned} epochs on {self.sentences:,} sentences"
+            f"<Run of {len(self.epochs)}/{self.planned} epochs on {self.sentences:,} sentences"
             f"{score}; labels {', '.join(self.network.labels)}>"
         )
 
@@ -223,18 +240,27 @@ class Run(Iterator[Epoch]):
         return self._data.tokens
 
     @property
-    def _planned(self) -> int:
-        return self._data.training.epochs or 0
+    def _stages(self) -> list[TrainingSettings]:
+        return self.settings.training.stages()
+
+    @property
+    def planned(self) -> int:
+        """The number of epochs, if patience does not run out."""
+        later = sum(training.epochs or 0 for training in self._stages[self.position.stage + 1 :])
+        return self.position.begun + (self._data.training.epochs or 0) + later
 
     @property
     def finished(self) -> bool:
         """Return whether all epochs are done, or patience has run out."""
-        training = self.settings.training
-        if len(self.epochs) >= self._planned:
-            return True
+        return self._stage_done and self.position.stage == len(self._stages) - 1
+
+    @property
+    def _stage_done(self) -> bool:
+        training, done = self._data.training, len(self.epochs) - self.position.begun
         if training.patience is None or self.best is None:
-            return False
-        return len(self.epochs) - self.best.number >= training.patience
+            return done >= (training.epochs or 0)
+        waited = min(done, len(self.epochs) - self.best.number)
+        return done >= (training.epochs or 0) or waited >= training.patience
 
     def __next__(self) -> Epoch:
         if not self.finished:
@@ -253,6 +279,8 @@ class Run(Iterator[Epoch]):
             StoppedError: ``stop`` was called.
             DivergedError: The loss is NaN or infinite.
         """
+        if self._stage_done and not self.finished:
+            self._next_stage()
         place = self.position
         groups = self._data.groups(len(self.epochs))
         self.network.train()
@@ -341,8 +369,10 @@ class Run(Iterator[Epoch]):
     def restore(self, checkpoint: Checkpoint) -> None:
         """Restore a snapshot of this run."""
         self.position = Position(**checkpoint.state["position"])
+        if self.position.stage:
+            self._begin(self.position.stage)
         parts = {name: checkpoint.part(name) for name in Stepper.PARTS}
-        self._stepper.restore(parts, self.position.step)
+        self._stepper.restore(parts, self.position.step - self.position.before)
         restore_random_states(checkpoint.part(f"random-{self.processes.rank}"), self.device)
         self.epochs = [Epoch.from_json(epoch) for epoch in checkpoint.state["epochs"]]
         best = checkpoint.part("best")
@@ -359,13 +389,14 @@ class Run(Iterator[Epoch]):
             "device": self.device.type,
             "first weights": model_digest(self.init_from),
             "vocabularies and lists": hashlib.sha256(made_of.encode()).hexdigest(),
-            **self._frozen,
+            **({"frozen weights": self._frozen} if self._frozen else {}),
         }
 
     def learning_rate(self, share: float) -> float:
         """Return the learning rate after a share of the current epoch."""
-        done = min((len(self.epochs) + share) / self._planned, 1.0)
-        f1 = [epoch.score.f1 for epoch in self.epochs if epoch.score is not None]
+        epochs = self.epochs[self.position.begun :]
+        done = min((len(epochs) + share) / (self._data.training.epochs or 1), 1.0)
+        f1 = [epoch.score.f1 for epoch in epochs if epoch.score is not None]
         return self._schedule.learning_rate(done, f1)
 
     def _take(self, group: Group, share: float) -> float:
@@ -380,7 +411,7 @@ class Run(Iterator[Epoch]):
 
     def _pause(self) -> None:
         """Write a checkpoint between two steps if one is due, and stop if requested."""
-        training = self.settings.training
+        training = self._data.training
         minutes = (time.monotonic() - self._written) / 60.0
         late = training.checkpoint_minutes is not None and minutes >= training.checkpoint_minutes
         steps = training.checkpoint_steps
@@ -417,7 +448,7 @@ class Run(Iterator[Epoch]):
             decoding=self._decoding,
         )
         self.epochs.append(epoch)
-        self.position = Position(step=place.step)
+        self.position = replace(place, steps_of_epoch=0, loss=0.0, seconds=0.0)
         if epoch.best:
             self._keep()
         if self.folder is not None and self.processes.writes:
@@ -451,53 +482,3 @@ class Run(Iterator[Epoch]):
         self._best_weights = {name: weights[name].clone() for name in trained if name in weights}
         if self.settings.output is not None and self.processes.writes:
             self.save(Path(self.settings.output))
-
-
-Paths = str | Path | Sequence[str | Path]
-
-
-def train(  # noqa: PLR0913 - one argument for each option of `ner train`
-    config: Path | str | Mapping[str, Any] | RunSettings | None = None,
-    *,
-    train: Paths | None = None,
-    development: Paths | None = None,
-    test: Paths | None = None,
-    labels: Sequence[str] | None = None,
-    epochs: int | None = None,
-    output: Path | str | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    init_from: Path | str | None = None,
-    overwrite: bool = False,
-) -> Run:
-    """Train a tagger, one epoch per step of the iterator; the best is kept and saved.
-
-    Args:
-        config: A YAML file, its content as a mapping, or settings; not needed with ``train``.
-        train: The files to train on, in place of ``data.train``.
-        development: The files to choose the best epoch by, in place of ``data.development``.
-        test: The files to score the finished model on, in place of ``data.test``.
-        labels: The labels to learn, in place of ``data.labels``.
-        epochs: The number of epochs, in place of ``training.epochs``.
-        output: The model directory to write, in place of ``output``.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        resume: Continue from the last checkpoint of an interrupted run.
-        init_from: The directory of a model to start from.
-        overwrite: Whether to discard an interrupted run with the same output.
-
-    Raises:
-        ConfigError: A setting is invalid.
-        ValueError: A file is invalid.
-    """
-    files = {"train": train, "development": development, "test": test}
-    given = shortcuts({**files, "labels": labels, "epochs": epochs})
-    if config is None and train is None:
-        raise ConfigError("nothing to train on: pass a configuration or train=FILE")
-    if not isinstance(config, RunSettings):
-        written = None if output is None else str(output)
-        settings = read_settings({} if config is None else config, given, output=written)
-    elif given or output is not None:
-        raise ConfigError("RunSettings are complete: change them with dataclasses.replace")
-    else:
-        settings = config
-    return Run(settings, device=device, resume=resume, init_from=init_from, overwrite=overwrite)

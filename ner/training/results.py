@@ -115,12 +115,18 @@ class Position:
         steps_of_epoch: The number of steps of the current epoch so far.
         loss: The summed loss of its sentences so far.
         seconds: The time spent on them.
+        stage: The number of the stage, from 0.
+        before: The number of steps before this stage.
+        begun: The number of epochs before this stage.
     """
 
     step: int = 0
     steps_of_epoch: int = 0
     loss: float = 0.0
     seconds: float = 0.0
+    stage: int = 0
+    before: int = 0
+    begun: int = 0
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch | None:

@@ -40,6 +40,8 @@ POSITIVE = (
     "checkpoint_minutes",
 )
 LAST_SEED = 2**32 - 1
+FINE_TUNING = {"epochs": 2, "learning_rate": 1e-3}  # defaults of the second stage
+WHOLE_RUN = ("seed", "deterministic", "threads", "rehearsal", "max_drop", "fine_tuning")
 RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (POSITIVE, "more than 0", lambda value: value > 0),
     (("warmup", "average", "momentum"), "at least 0 and below 1", lambda value: 0 <= value < 1),
@@ -186,6 +188,9 @@ class TrainingSettings:
         max_drop: With a model to start from, the largest drop of F1 on its labels in development
             data, in points: epochs with a larger drop are not kept, and nothing is saved if none
             is kept. Null: no limit.
+        fine_tuning: A second stage, from the best epoch of the first: embeddings with ``tune`` are
+            frozen until then. Settings of this section that differ in it; by default ``epochs: 2``
+            and ``learning_rate: 0.001``. Null: no second stage.
         threads: The number of CPU threads; null for torch's choice. More than one is rarely worth
             it: the steps are short, and threads wait for each other beside other work.
         checkpoint_steps: Save a checkpoint every this many steps, besides those after epochs.
@@ -218,6 +223,7 @@ class TrainingSettings:
     patience: int | None = None
     rehearsal: float = 0.0
     max_drop: float | None = None
+    fine_tuning: Settings | None = None
     threads: int | None = 1
     checkpoint_steps: int | None = None
     checkpoint_minutes: float | None = 10.0
@@ -236,6 +242,22 @@ class TrainingSettings:
                 raise ValueError(
                     f"{name} must be one of {', '.join(shelf)}, got {getattr(self, name)!r}"
                 )
+        self.stages()
+
+    def stages(self) -> list[TrainingSettings]:
+        """Return the settings of each stage.
+
+        Raises:
+            ConfigError: A setting of ``fine_tuning`` is invalid.
+        """
+        if self.fine_tuning is None:
+            return [self]
+        for name in WHOLE_RUN:
+            if name in self.fine_tuning:
+                raise ConfigError(f"fine_tuning: {name} is a setting of the whole run")
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        given |= {**FINE_TUNING, "fine_tuning": None, **self.fine_tuning}
+        return [self, instantiate(TrainingSettings, given, of="training.fine_tuning")]
 
     def learning_rates(self) -> Schedule:
         """Return the schedule of the learning rate."""

@@ -148,6 +148,8 @@ class Stepper:
         """Update weights and average from the gradients."""
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
+        # fused kernels do not, and results of old weights would be taken for those of the new ones
+        torch.autograd.graph.increment_version(list(self.network.parameters()))
         decay = 1.0
         if self.average:
             decay = self.average.update(
