@@ -176,6 +176,18 @@ def test_what_cannot_be_is_one_line(here, trained_model, capsys, more, message):
     assert message in capsys.readouterr().err
 
 
+def test_what_fails_before_there_is_anything_to_continue_leaves_nothing(
+    here, trained_model, capsys
+):
+    (here / "short.txt").write_text("Nobody is here.\n", encoding="utf-8")
+    call = ["distil", str(trained_model), *CALL, "--output", "student"]
+    before = sorted(path.name for path in here.iterdir())
+    for raw in ("short.txt", "nowhere.txt", "short.txt"):
+        assert main([*call, raw]) == 2
+        assert sorted(path.name for path in here.iterdir()) == before
+    assert "leaves no sentence to learn from" in capsys.readouterr().err
+
+
 def test_the_teacher_and_other_folders_are_not_replaced(here, trained_model, capsys):
     call = ["distil", str(trained_model), "news.txt", *CALL]
     assert main([*call, "--output", str(trained_model)]) == 2

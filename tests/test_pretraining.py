@@ -200,6 +200,13 @@ def test_the_seed_decides_the_bytes(text, pretrained, tmp_path):
     assert bytes_of(tmp_path / "other") != bytes_of(pretrained)
 
 
+def test_a_run_that_fails_before_the_text_is_read_leaves_nothing(text, tmp_path):
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            pretrain(tmp_path / "nowhere.txt", tmp_path / "own")
+        assert [path.name for path in tmp_path.glob("own*")] == []
+
+
 def test_what_is_left_of_another_run_is_not_lost_or_mixed(text, tmp_path):
     output = tmp_path / "own"
     with pytest.raises(ValueError, match="vectors of width 5000"):

@@ -164,19 +164,14 @@ def _prepare(folder: Path, arguments: argparse.Namespace) -> None:
     Raises:
         ConfigError: It is of another run, or an interrupted run would be lost.
     """
-    from ner.training.run_folder import interrupted_run
+    from ner.training.run_folder import prepare
 
     names = ("teacher", "raw", "tokens", "sure", "silver_epochs")
     now = json.dumps({name: getattr(arguments, name) for name in names})
-    file = folder / TEACHER
-    if folder.exists() and arguments.overwrite and not arguments.resume:
-        shutil.rmtree(folder)
-    if file.exists():
-        if not arguments.resume:
-            raise interrupted_run(folder)
-        if file.read_text(encoding="utf-8") != now:
-            raise ConfigError(f"--resume: teacher, text or options are not those of {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
+    file, silver = folder / TEACHER, folder / SILVER
+    prepare(folder, silver, resume=arguments.resume, overwrite=arguments.overwrite)
+    if silver.exists() and file.read_text(encoding="utf-8") != now:
+        raise ConfigError(f"--resume: teacher, text or options are not those of {folder}")
     file.write_text(now, encoding="utf-8")
 
 
@@ -188,33 +183,47 @@ def _silver(
     seed: int,
 ) -> Silver:
     """Return the silver sentences, annotated now or before an interruption."""
-    from ner.analysis.uncertainty import Doubts
-    from ner.models import load
-    from ner.pretraining.silver import as_silver, read_silver, write_silver
+    from ner.pretraining.silver import FEWEST, read_silver, write_silver
 
-    labels = frozenset(s.label for one in corpora.train for s in one.spans or ())
     path = folder / SILVER
     if not path.exists():
-        found: Iterator[tuple[Sentence, Any]]
-        known_labels = None
-        if Path(arguments.teacher).is_file():
-            found = _given(arguments)
-        else:
-            doubts = Doubts.of(load(arguments.teacher, device=arguments.device))
-            known_labels = frozenset(doubts.network.labels)
-            found = _annotated(doubts, arguments, corpora, show, seed)
-        silver = as_silver(
-            found,
-            labels=labels,
-            sure=arguments.sure,
-            most_open=MOST_OPEN,
-            looked_for=known_labels,
-        )
-        write_silver(path, silver)
-    known = read_silver(path)
-    if not known.sentences:
-        raise ConfigError(f"{arguments.teacher} gives no sentence to learn from")
-    return known
+        try:
+            write_silver(path, _annotation(arguments, corpora, show, seed))
+            if not read_silver(path).sentences:
+                raise ConfigError(
+                    f"{arguments.teacher} leaves no sentence to learn from: documents of fewer "
+                    f"than {FEWEST} tokens are left out, and sentences of which more than "
+                    f"{100 * MOST_OPEN:.0f} % is in doubt; give more text, or lower --sure"
+                )
+        except BaseException:  # there is nothing to continue
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return read_silver(path)
+
+
+def _annotation(
+    arguments: argparse.Namespace, corpora: Corpora, show: Progress, seed: int
+) -> Iterator[Sentence]:
+    """Yield the silver sentences."""
+    from ner.analysis.uncertainty import Doubts
+    from ner.models import load
+    from ner.pretraining.silver import as_silver
+
+    found: Iterator[tuple[Sentence, Any]]
+    known_labels = None
+    if Path(arguments.teacher).is_file():
+        found = _given(arguments)
+    else:
+        doubts = Doubts.of(load(arguments.teacher, device=arguments.device))
+        known_labels = frozenset(doubts.network.labels)
+        found = _annotated(doubts, arguments, corpora, show, seed)
+    return as_silver(
+        found,
+        labels=frozenset(s.label for one in corpora.train for s in one.spans or ()),
+        sure=arguments.sure,
+        most_open=MOST_OPEN,
+        looked_for=known_labels,
+    )
 
 
 def _given(arguments: argparse.Namespace) -> Iterator[tuple[Sentence, None]]:

@@ -31,13 +31,13 @@ from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, check_replaceable
 from ner.storage.locks import RunLock
 from ner.training.loop import StoppedError
-from ner.training.run_folder import Checkpoint, RunFolder, interrupted_run
+from ner.training.run_folder import Checkpoint, RunFolder, prepare
 
 log = logging.getLogger(__name__)
 STAGES = ("text", "vectors", "network")
 TRIED = 30  # steps after which a budget decides how many there are
 LEFT_OUT = ("pretrained", "vectors", "transformer")  # embeddings with a file of their own
-CLASSES = "classes.npy"
+TEXT, CLASSES = "text", "classes.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +105,9 @@ class Pretraining:
         if self._model.get("members", 1) != 1:
             raise ConfigError("model.members: pretrain a single network; members may share it")
         self.folder = RunFolder(self.output)
-        self._resume = resume
-        left = self.folder.path.exists() and any(self.folder.path.iterdir())
-        if left and not (resume or overwrite):
-            raise interrupted_run(self.folder.path)
-        if left and overwrite and not resume:
-            shutil.rmtree(self.folder.path)
         self.lock: RunLock | None = self.folder.lock()
+        progress = self.folder.path / TEXT / FACTS
+        prepare(self.folder.path, progress, resume=resume, overwrite=overwrite)
         self._stopping = False
         self._written = time.monotonic()
 
@@ -166,7 +162,7 @@ class Pretraining:
         file.write_text(now, encoding="utf-8")
 
     def _text(self, watch: Watch) -> NumberedText:
-        folder = self.folder.path / "text"
+        folder = self.folder.path / TEXT
         if (folder / FACTS).exists():
             text = NumberedText.load(folder)
             if not same_files(text.facts, self.texts):
@@ -180,7 +176,13 @@ class Pretraining:
             tokens += more
             watch(StageProgress("text", tokens))
 
-        write_numbers(folder, self.texts, format=self._format, options=self._options, done=count)
+        try:
+            write_numbers(
+                folder, self.texts, format=self._format, options=self._options, done=count
+            )
+        except BaseException:  # there is nothing to continue
+            self.folder.remove()
+            raise
         return NumberedText.load(folder)
 
     def _vectors(self, text: NumberedText, words: Words, watch: Watch) -> tuple[Floats, Integers]:

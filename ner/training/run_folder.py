@@ -143,6 +143,26 @@ def interrupted_run(path: Path) -> ConfigError:
     )
 
 
+def prepare(folder: Path, progress: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make the folder of a run; empty it unless the run in it is to be continued.
+
+    Args:
+        folder: The folder.
+        progress: A file that exists as soon as there is something to continue.
+        resume: Continue it.
+        overwrite: Discard it.
+
+    Raises:
+        ConfigError: It holds an interrupted run, which is neither to be continued nor discarded.
+    """
+    if not resume:
+        if progress.exists() and not overwrite:
+            raise interrupted_run(folder)
+        for path in folder.iterdir() if folder.exists() else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder ``OUTPUT.run`` of a run that writes a model to ``OUTPUT``, until it is finished.
