@@ -21,6 +21,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 NOT_RUN = {  # what is checked but not run, and why
     r"\bvenv\b|\.venv/bin/|^\.ci/run": "installs, or is CI itself",
     r"^(\S+/)?pip install": "asks for the network",
+    r"mlflow|WANDB": "asks for a tracking server",
     r"hf://": "asks for the network",
     r"python -m pytest": "runs tests",
     r"python benchmarks/": "takes minutes",

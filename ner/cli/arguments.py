@@ -11,7 +11,7 @@ from errno import EACCES, EISDIR, ENOTDIR
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ner.cli.console import STREAM, Progress
+from ner.cli.console import STREAM, Progress, note
 from ner.errors import ConfigError
 from ner.evaluation.score import percent
 from ner.formats import FORMATS, ending_of, format_by_ending, read
@@ -22,6 +22,7 @@ from ner.storage.addresses import is_remote
 from ner.storage.manifest import EXPORTED
 
 if TYPE_CHECKING:
+    from ner.integrations.trackers import Trackers
     from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
@@ -232,6 +233,30 @@ def add_settings(parser: Parser, config: str, *, needed: bool = True) -> None:
     text = "change a setting, such as model.encoder.width=200"
     add_repeated(parser, "--set", text, "assignments")
     add_reading(parser, "the files of `data`, before its own settings")
+
+
+def add_tracking(parser: Parser) -> None:
+    """Add ``--track``."""
+    text = "log training to mlflow, tensorboard or wandb (each an extra); may be repeated"
+    parser.add_argument("--track", metavar="TRACKER", action="append", default=[], help=text)
+
+
+def trackers_of(arguments: argparse.Namespace) -> Trackers:
+    """Return the trackers to log to.
+
+    Raises:
+        ConfigError: One is unknown or not installed.
+    """
+    from ner.integrations.trackers import Trackers
+
+    given = vars(arguments)
+    folder = given.get("tensorboard")
+    return Trackers(
+        tuple(dict.fromkeys([*arguments.track, *(["tensorboard"] if folder else [])])),
+        lambda text: note(f"warning: {text}"),
+        folder=Path(folder) if folder else None,
+        upload=given.get("track_model", False),
+    )
 
 
 def add_shortcuts(parser: Parser) -> None:

@@ -297,6 +297,8 @@ def _teach(
     show: Progress,
 ) -> int:
     """Train both stages; return the exit status, 0 unless interrupted."""
+    from ner.integrations.trackers import Trackers
+
     more = () if silver is None else silver.sentences
     first = replace(corpora, train=(*corpora.train, *more), test=())
     for settings, own, start in (
@@ -309,10 +311,9 @@ def _teach(
             overwrite=arguments.overwrite,
             device=arguments.device,
             init_from=start,
-            tensorboard=None,
             seeds=1,
         )
-        result = train_once(settings, given, show, own)
+        result = train_once(settings, given, show, Trackers(), own)
         if isinstance(result, int):
             return result
     return 0

@@ -16,8 +16,10 @@ from ner.cli.arguments import (
     add_resuming,
     add_settings,
     add_shortcuts,
+    add_tracking,
     assignments_of,
     scores_line,
+    trackers_of,
 )
 from ner.cli.console import Advance, Progress
 from ner.config import ConfigError, load
@@ -25,9 +27,9 @@ from ner.evaluation.score import percent
 from ner.formats import DataWarning
 
 if TYPE_CHECKING:
+    from ner.integrations.trackers import Log, Trackers
     from ner.training import Epoch, Run, RunSettings, Step
     from ner.training.corpora import Corpora
-    from ner.training.results import RunWriter
 
 EXAMPLE = """\
 example:
@@ -51,8 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--init-from", metavar="MODEL", help=text)
     text = "with --init-from, save nothing where F1 of the old labels falls by more than this"
     add("--max-drop", type=float, metavar="POINTS", help=text)
-    text = "also log the run for TensorBoard (needs the extra `tensorboard`)"
+    add_tracking(parser)
+    text = "log the run for TensorBoard, in this folder"
     add("--tensorboard", metavar="DIR", help=text)
+    text = "upload the finished model to the trackers, too"
+    add("--track-model", action="store_true", help=text)
     add_outcome(parser)
 
 
@@ -61,10 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ner.training import read_settings
     from ner.training.distributed import Processes
 
-    if arguments.tensorboard is not None:
-        from ner.training.results import event_writer
-
-        event_writer()  # a missing package is reported before anything is read or removed
+    trackers = trackers_of(arguments)
     if arguments.config is None and arguments.train is None:
         raise ConfigError("nothing to train on: pass CONFIG.yaml or --train FILE")
     settings = read_settings(
@@ -78,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     show = Progress.of(arguments)
     show.quiet |= not writes
     several = arguments.seeds > 1
-    result = (train_seeds if several else train_once)(settings, arguments, show)
+    result = (train_seeds if several else train_once)(settings, arguments, show, trackers)
     if isinstance(result, int):
         return result
     if writes:
@@ -93,7 +95,7 @@ def _limits(arguments: argparse.Namespace) -> list[str]:
 
 
 def train_seeds(
-    settings: RunSettings, arguments: argparse.Namespace, show: Progress
+    settings: RunSettings, arguments: argparse.Namespace, show: Progress, trackers: Trackers
 ) -> dict[str, Any] | int:
     """Train a model per seed and keep the best; return all figures, or the exit status."""
     from ner.model_directory import DESCRIPTION
@@ -112,7 +114,7 @@ def train_seeds(
             RunFolder(Path(str(one.output))).check_unused()
     for one in every:
         show.line(f"seed {one.training.seed}")
-        result = train_once(one, arguments, show, corpora)
+        result = train_once(one, arguments, show, trackers, corpora)
         if isinstance(result, int):
             return result
         results[one.training.seed] = result
@@ -139,6 +141,7 @@ def train_once(
     settings: RunSettings,
     arguments: argparse.Namespace,
     show: Progress,
+    trackers: Trackers,
     corpora: Corpora | None = None,
 ) -> dict[str, Any] | int:
     """Train one model; return its figures, or the exit status if the run was interrupted."""
@@ -149,13 +152,20 @@ def train_once(
         show.line(f"{path} is finished already; train without --resume to start again")
         return {**known, "output": str(path)}
     training = _begin(settings, arguments, show, corpora)
-    with leaving_cleanly(training) as received:
-        try:
-            _train(training, show, _board(arguments, training))
-        except StoppedError:
-            show.line(f"stopped after step {training.position.step}; continue with --resume")
-            return 128 + received[0]
-    result = training.finish()
+    group = path.parent.name.removesuffix(".seeds") if arguments.seeds > 1 else path.name
+    received: list[int] = []
+    try:
+        with trackers.begin(training, group, path.name if arguments.seeds > 1 else "") as log:
+            with leaving_cleanly(training) as received:
+                _train(training, show, log)
+            result = training.finish()
+            for split, name in (("development", "best development"), ("test", "test")):
+                if split in result:
+                    log.scores(name, result[split], result["labels"][split])
+            log.attach(path)
+    except StoppedError:
+        show.line(f"stopped after step {training.position.step}; continue with --resume")
+        return 128 + received[0]
     _tell(result, show, old_labels=arguments.init_from is not None)
     show.line(f"saved {path}")
     return {**result, "output": str(path)}
@@ -188,18 +198,14 @@ def _begin(
     return training
 
 
-def _train(training: Run, show: Progress, board: RunWriter | None) -> None:
+def _train(training: Run, show: Progress, log: Log) -> None:
     """Train the remaining epochs, and report each."""
     epochs, tokens = training.planned, training.tokens
     done = len(training.epochs) * tokens
-    with (
-        board or contextlib.nullcontext(),
-        show.bar(epochs * tokens, "training", "tokens", done=done) as bar,
-    ):
+    with show.bar(epochs * tokens, "training", "tokens", done=done) as bar:
         while not training.finished:
-            epoch = training.train_epoch(_Watch(training, bar, board))
-            if board is not None:
-                board.epoch(training.position.step, epoch)
+            epoch = training.train_epoch(_Watch(training, bar, log))
+            log.epoch(epoch)
             show.line(_line(epoch))
             for remark in epoch.remarks:
                 show.line(f"warning: {remark}")
@@ -208,10 +214,10 @@ def _train(training: Run, show: Progress, board: RunWriter | None) -> None:
 class _Watch:
     """Shows the steps of an epoch: the mean loss so far, and the score of the epoch before."""
 
-    def __init__(self, training: Run, bar: Advance, board: RunWriter | None) -> None:
+    def __init__(self, training: Run, bar: Advance, log: Log) -> None:
         self.training = training
         self.bar = bar
-        self.board = board
+        self.log = log
         self.loss = 0.0
         self.sentences = self.tokens = 0
 
@@ -230,20 +236,7 @@ class _Watch:
         self.tokens += step.tokens
         if self.tokens >= training.tokens and training.corpora.development:
             self.bar(0, **figures, now="scoring development")
-        if self.board is not None:
-            self.board.step(training.position.step, step)
-
-
-def _board(arguments: argparse.Namespace, training: Run) -> RunWriter | None:
-    """Return the folder for TensorBoard events, if they are written."""
-    from ner.training.results import RunWriter
-
-    if arguments.tensorboard is None or not training.processes.writes:
-        return None
-    folder = Path(arguments.tensorboard)
-    if arguments.seeds > 1:
-        folder /= str(training.settings.training.seed)
-    return RunWriter(folder, training.position.step)
+        self.log.step(step)
 
 
 def _finished(path: Path, settings: RunSettings) -> dict[str, Any] | None:

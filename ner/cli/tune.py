@@ -11,7 +11,9 @@ from ner.cli.arguments import (
     add_outcome,
     add_output,
     add_settings,
+    add_tracking,
     assignments_of,
+    trackers_of,
 )
 from ner.cli.console import Progress
 from ner.config import ConfigError, dump
@@ -19,7 +21,7 @@ from ner.evaluation.score import percent
 from ner.storage.atomic import write_text
 
 if TYPE_CHECKING:
-    from ner.training.multiple_runs import Study, Trial
+    from ner.training.multiple_runs import Follow, Study, Trial
 
 EXAMPLE = """\
 example:
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "--study", text)
     text = "where to write the best configuration (default: CONFIG.best.yaml)"
     add_output(parser, "--output", text, metavar="PATH.yaml")
+    add_tracking(parser)
     add_outcome(parser)
 
 
@@ -54,11 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.study or config.with_suffix(".study.db"))
     if output.resolve() in (config.resolve(), path.resolve()):
         raise ConfigError(f"--output {output} would overwrite an input")
+    trackers = trackers_of(arguments)
     show = Progress.of(arguments)
     study = Study(read_settings(config, assignments_of(arguments)), path, device=arguments.device)
     if known := study.trials:
         show.line(f"continuing {path}, trials so far: {len(known)}")
-    _run(study, arguments.trials, output, show)
+    _run(study, arguments.trials, output, show, trackers.follow(config.stem))
     best = study.best
     if best is None:
         raise ValueError(f"no trial of {path} was completed; try other ranges, or more --trials")
@@ -71,10 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run(study: Study, count: int, output: Path, show: Progress) -> None:
+def _run(study: Study, count: int, output: Path, show: Progress, follow: Follow) -> None:
     left = max(count - len(study.trials), 0)
     with show.bar(left, "trials", "trials") as bar:
-        for trial in study.run(count):
+        for trial in study.run(count, follow=follow):
             show.line(_line(trial))
             if trial.best:
                 _keep(study, trial, output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from ner.storage.atomic import atomic_directory
 from ner.tagger import Tagger
 from ner.training.corpora import Corpora, grouped, read_corpora
 from ner.training.loop import Run
+from ner.training.results import Epoch
 from ner.training.run_folder import flat
 from ner.training.settings import RunSettings, read_settings
 from ner.training.step import DivergedError
@@ -48,6 +49,13 @@ def folds(sentences: Sequence[Sentence], count: int, seed: int) -> list[list[int
     return [sorted(fold) for fold in held]
 
 
+Follow = Callable[[str, Run], Iterable[Epoch]]
+
+
+def _trained(name: str, run: Run) -> Iterable[Epoch]:
+    return run
+
+
 def cross_fit(
     sentences: Sequence[Sentence],
     settings: RunSettings,
@@ -55,6 +63,7 @@ def cross_fit(
     *,
     device: str = "auto",
     tell: Callable[[str], None] = lambda line: None,
+    follow: Follow = _trained,
 ) -> Iterator[tuple[list[int], Tagger]]:
     """Train a tagger without each fold in turn.
 
@@ -64,6 +73,7 @@ def cross_fit(
         count: The number of folds.
         device: The device.
         tell: Receives a line on each epoch.
+        follow: Gives the epochs of a run, which has a name.
 
     Yields:
         The numbers of the sentences of a fold, and the tagger that was trained without them.
@@ -78,7 +88,7 @@ def cross_fit(
         if not any(sentence.spans for sentence in train):
             raise ValueError(f"no sentence outside fold {number + 1} of {count} has an entity")
         run = Run(quiet, device=device, corpora=Corpora(train, (), ()))
-        for epoch in run:
+        for epoch in follow(f"fold {number + 1}", run):
             tell(f"fold {number + 1} of {count}, epoch {epoch.number}: loss {epoch.loss:.4f}")
         yield fold, run.tagger
 
@@ -245,19 +255,22 @@ class Study:
         complete = [trial for trial in self.trials if trial.state == COMPLETE]
         return max(complete, key=lambda trial: trial.f1 or 0.0, default=None)
 
-    def run(self, count: int, tell: Tell = lambda line: None) -> Iterator[Trial]:
+    def run(
+        self, count: int, tell: Tell = lambda line: None, follow: Follow = _trained
+    ) -> Iterator[Trial]:
         """Run trials until the study has the requested number of finished ones.
 
         Args:
             count: The total number of trials, including those of earlier calls.
             tell: Receives a line on each epoch.
+            follow: Gives the epochs of a run, which has a name.
 
         Raises:
             ConfigError: The settings of a trial are invalid.
         """
         while len(self.trials) < count:
             with _clear_errors(self.path):
-                yield self._try(tell)
+                yield self._try(tell, follow)
 
     def settings_of(self, trial: Trial) -> RunSettings:
         """Return the complete configuration of a trial.
@@ -267,14 +280,14 @@ class Study:
         """
         return _with(replace(self._settings, output=self._output), trial.settings)
 
-    def _try(self, tell: Tell) -> Trial:
+    def _try(self, tell: Tell, follow: Follow) -> Trial:
         from optuna.samplers import TPESampler
 
         self._study.sampler = TPESampler(seed=self._settings.training.seed + len(self.trials))
         trial = self._study.ask({name: _choice(one) for name, one in self.ranges.items()})
         settings = {name: _chosen(self.ranges[name], trial.params[name]) for name in self.ranges}
         run = Run(_with(self._settings, settings), device=self._device, corpora=self._corpora)
-        state = _train(run, trial, tell)
+        state = _train(run, follow(f"trial {trial.number}", run), trial, tell)
         f1 = max((epoch.score.f1 for epoch in run.epochs if epoch.score), default=None)
         trial.set_user_attr("told", [f1, len(run.epochs), state, settings])
         _tell(self._study, trial, f1, state)
@@ -336,10 +349,10 @@ def _chosen(choices: Choices, value: Any) -> Any:
     return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
-def _train(run: Run, trial: Any, tell: Tell) -> str:
+def _train(run: Run, epochs: Iterable[Epoch], trial: Any, tell: Tell) -> str:
     """Train a trial's run unless it is pruned; return how it ended."""
     try:
-        for epoch in run:
+        for epoch in epochs:
             f1 = 0.0 if epoch.score is None else epoch.score.f1
             tell(f"trial {trial.number}, epoch {epoch.number}: development F1 {percent(f1)}")
             trial.report(f1, epoch.number)

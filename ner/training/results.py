@@ -6,12 +6,9 @@ import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ner.analysis.calibration import Chooser, Lattices, choose_decoding
-from ner.config import ConfigError
 from ner.evaluation import Report, Score, evaluate
 from ner.evaluation.charts import Axis, Chart, Dot, side_by_side
 from ner.evaluation.perturbations import perturb
@@ -157,68 +154,6 @@ def _score(counts: Mapping[str, Any] | None) -> Score | None:
 
 def _counts(counts: Mapping[str, Any]) -> Score:
     return Score(counts["correct"], counts["predicted"], counts["gold"])
-
-
-class RunWriter:
-    """Writes TensorBoard events: the loss of each step; loss, rate, speed and scores of epochs.
-
-    Args:
-        folder: The folder of events, for ``tensorboard --logdir FOLDER``.
-        steps: The number of steps before a run is resumed; older events of later steps are hidden.
-
-    Raises:
-        ConfigError: TensorBoard is not installed.
-        OSError: The folder cannot be written.
-    """
-
-    def __init__(self, folder: Path, steps: int = 0) -> None:
-        later = steps + 1 if steps else None
-        self._writer: Any = event_writer()(str(folder), purge_step=later)
-
-    def step(self, number: int, step: Step) -> None:
-        """Log a step, numbered from 1 throughout the run."""
-        self._writer.add_scalar("loss/step", step.loss / step.sentences, number)
-
-    def epoch(self, number: int, epoch: Epoch) -> None:
-        """Log an epoch that ended with this step."""
-        figures = {
-            "loss/epoch": epoch.loss,
-            "learning_rate": epoch.learning_rate,
-            "tokens_per_second": epoch.tokens_per_second,
-        }
-        if epoch.score is not None:
-            figures["development F1/all"] = epoch.score.f1
-        for label, score in epoch.labels.items():
-            figures[f"development F1/{label}"] = score.f1
-        for name, figure in figures.items():
-            self._writer.add_scalar(name, figure, number)
-        self._writer.flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._writer.close()
-
-
-def event_writer() -> Any:
-    """Return TensorBoard's writer of event files.
-
-    Raises:
-        ConfigError: TensorBoard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError(
-            "--tensorboard needs TensorBoard: pip install 'ner-crf[tensorboard]'"
-        ) from error
-    return SummaryWriter
 
 
 def score_development(

@@ -39,7 +39,8 @@ KEPT = 2  # the newest, and the one before it in case the newest is damaged
 STATE, TENSORS = "state.json", "tensors.safetensors"
 _NAME = re.compile(r"step-(\d+)")
 CHOSEN = ("training.epochs", "training.batch_size")  # by the run, if they are null
-CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # the contents of the folder
+CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # the contents of the folder, with
+TRACKED = "trackers.json"  # the ids of the run in trackers of experiments
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +214,7 @@ class RunFolder:
             ConfigError: The folder contains other files.
         """
         remove_stale(self.path)
-        if strange := {path.name for path in self.path.iterdir()} - {CHECKPOINTS, HISTORY}:
+        if strange := {path.name for path in self.path.iterdir()} - {CHECKPOINTS, HISTORY, TRACKED}:
             raise ConfigError(
                 f"{self.path} contains {min(strange)}, which does not belong to a run and would be "
                 "removed; move it, or use another output"
@@ -221,7 +222,8 @@ class RunFolder:
         lost = any(self.checkpoints.glob("step-*"))
         if self.checkpoints.exists():
             shutil.rmtree(self.checkpoints)
-        (self.path / HISTORY).unlink(missing_ok=True)
+        for name in (HISTORY, TRACKED):
+            (self.path / name).unlink(missing_ok=True)
         return [f"removed the interrupted run in {self.path}"] if lost else []
 
     def recover(self) -> None:
