@@ -7,11 +7,12 @@ sentence before sentences are put together in a batch.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -225,6 +226,14 @@ class Scorer(nn.Module, ABC):
         """Fine-tune pretrained weights from now on, or freeze them; return whether it has any."""
         parts = [part for stack in self.stacks for part in stack.embeddings.values()]
         return True in [part.fine_tune(on) for part in parts]  # every one is asked
+
+    def merged(self) -> Self:
+        """Return this scorer; if embeddings have adapters, a copy in which these are merged."""
+        if not any(part.adapted for s in self.stacks for part in s.embeddings.values()):
+            return self
+        merged = copy.deepcopy(self)
+        merged.fine_tune(False)
+        return merged
 
     def blocks(self, indexed: Sequence[Indexed]) -> list[int] | None:
         """Return the block of each sentence: to train whole blocks together is faster."""

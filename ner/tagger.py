@@ -159,7 +159,7 @@ class Tagger(BaseTagger):
         files = {**own, **(texts or {})}
         model_directory.write(
             Path(path),
-            self.network,
+            self.network.merged(),
             texts=files,
             more={"decoding": asdict(self.decoding), "tokenizer": self.tokenizer},
         )

@@ -215,7 +215,9 @@ def test_a_frozen_transformer_stays_outside_the_model(toy, toy_file, folders, tm
         ner.load(model)
 
 
-@pytest.mark.parametrize("chosen", [{"tune": True}, {"tune": "top-1"}, {"include": True}])
+@pytest.mark.parametrize(
+    "chosen", [{"tune": True}, {"tune": "top-1"}, {"tune": "lora"}, {"include": True}]
+)
 def test_a_model_that_holds_its_transformer_needs_no_other_files(
     toy, toy_file, folders, tmp_path, chosen
 ):
@@ -255,6 +257,7 @@ def test_settings_that_cannot_be_are_refused(folders, tmp_path):
         ({"layers": [4]}, "from 0 to 3"),
         ({"layers": [1, 1]}, "distinct"),
         ({"tune": "bottom-2"}, "top-N"),
+        ({"tune": "lora", "rank": 0}, "rank must be at least 1"),
         ({"window": 500}, "window must be"),
         ({"context": -1}, "context"),
     ]:
@@ -335,7 +338,8 @@ def test_a_run_that_tunes_is_resumed_to_the_same_bytes(toy_file, folders, tmp_pa
 
 
 def staged(toy_file, folder, tmp_path, name="model", **training):
-    own = config(toy_file, folder, tmp_path, tune=True, learning_rate=1e-2)
+    tune = training.pop("tune", True)
+    own = config(toy_file, folder, tmp_path, tune=tune, learning_rate=1e-2)
     fine = {"epochs": 2, **training.pop("fine_tuning", {})}
     own["training"] = {"epochs": 2, "batch_size": 4, "fine_tuning": fine, **training}
     return {**own, "output": str(tmp_path / name)}
@@ -367,7 +371,9 @@ def test_the_first_stage_leaves_the_transformer_as_it_is(toy_file, folders, tmp_
     assert {int(name.split(".")[2]) for name in differs} == {0, 1}
 
 
-@pytest.mark.parametrize("chosen", [{}, {"optimizer": "sgd", "average": 0.0, "patience": 1}])
+@pytest.mark.parametrize(
+    "chosen", [{}, {"optimizer": "sgd", "average": 0.0, "patience": 1}, {"tune": "lora"}]
+)
 def test_a_run_of_two_stages_stopped_anywhere_ends_in_the_same_bytes(
     toy, toy_file, folders, tmp_path, chosen
 ):
@@ -452,3 +458,57 @@ def test_a_second_stage_that_cannot_be_is_refused(toy_file, folders, tmp_path, c
     own["training"]["fine_tuning"] = fine
     with pytest.raises(ConfigError, match=said):
         ner.train(own)
+
+
+def test_adapters_are_merged_into_the_matrices_of_a_saved_model(toy, toy_file, folders, tmp_path):
+    pytest.importorskip("peft")
+    settings = config(toy_file, folders["wordpiece"], tmp_path, tune="lora", learning_rate=0.05)
+    run = ner.train(settings)
+    list(run)
+    trained = [name for name, w in run.network.named_parameters() if w.requires_grad]
+    adapters = [name for name in trained if ".transformer." in name and "mixture" not in name]
+    assert adapters
+    assert all("lora_" in name for name in adapters)
+    tagger = ner.load(tmp_path / "model")
+    before = files.load(folders["wordpiece"], 2).state_dict()
+    after = tagger.network.embeddings["transformer"].network.state_dict()
+    differs = {name for name in before if not torch.equal(before[name], after[name])}
+    assert differs
+    assert all(".layer." in name and name.endswith("weight") for name in differs)
+    own = run.network.eval()  # with its adapters apart
+    run._stepper.network.load_state_dict(run._best_weights, strict=False)
+    batch, expected = tagger.network.batch(toy), own.batch(toy)
+    torch.testing.assert_close(
+        tagger.network.emissions(batch), own.emissions(expected), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_a_model_with_merged_adapters_is_trained_further(toy_file, folders, tmp_path):
+    pytest.importorskip("peft")
+    model = trained(toy_file, folders["wordpiece"], tmp_path, tune="lora")
+    own = config(toy_file, folders["wordpiece"], tmp_path) | {"output": str(tmp_path / "more")}
+    list(ner.train(own, init_from=model))
+    assert ner.load(tmp_path / "more").network.embeddings["transformer"].tune == "lora"
+
+
+@pytest.mark.parametrize("tune", [True, "lora"])
+def test_gradients_are_the_same_with_checkpointing(toy, folders, tmp_path, tune, monkeypatch):
+    if tune == "lora":
+        pytest.importorskip("peft")
+    found = []
+    for checkpointing in (False, True):
+        torch.manual_seed(4)
+        part = fitted(folders["wordpiece"], tmp_path, tune=tune, checkpointing=checkpointing)
+        layer, runs = files.layers_of(part.network)[0], []
+        layer.intermediate.register_forward_hook(lambda *given, runs=runs: runs.append(1))
+        part.train()
+        slots = [torch.from_numpy(part.index(sentence)[0]) for sentence in toy[:2]]
+        torch.manual_seed(5)  # of dropout
+        part(torch.nn.utils.rnn.pad_sequence(slots, batch_first=True)).square().sum().backward()
+        assert len(runs) == 1 + checkpointing
+        found.append({n: w.grad for n, w in part.named_parameters() if w.grad is not None})
+    plain, again = found
+    assert plain.keys() == again.keys()
+    assert any(gradient.any() for gradient in plain.values())
+    for name, gradient in plain.items():
+        torch.testing.assert_close(again[name], gradient)

@@ -29,10 +29,12 @@ class Embedding(nn.Module, ABC):
         width: The width of its vectors.
         shared: Whether members of an ensemble with equal indexers may share its indices; false if
             they depend on its weights.
+        adapted: Whether it has adapters, which ``fine_tune(False)`` merges into its weights.
     """
 
     width: int
     shared: bool = True
+    adapted: bool = False
 
     @classmethod
     @abstractmethod

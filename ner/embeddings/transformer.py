@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ner.batch import batched
 from ner.embeddings import transformer_files as files
-from ner.embeddings.base import ContextEmbedding, check_shares
+from ner.embeddings.base import ContextEmbedding, check_shares, check_widths
 from ner.errors import ConfigError
 from ner.indexers.base import Arrays
 from ner.indexers.subwords import Features, default_folder
@@ -50,8 +50,9 @@ class TransformerEmbedding(ContextEmbedding):
         layers: The layers whose states are used: 0 is the input, 1 the first layer.
         mix: Learn a weight for each layer instead of taking the mean.
         pooling: The state of a word: the ``mean`` over its subwords, or that of the ``first``.
-        tune: The layers to fine-tune: none (``false``), all but the input embeddings (``true``), or
-            the last N of those that are used (``top-N``).
+        tune: The layers to fine-tune: none (``false``), all but the input embeddings (``true``),
+            the last N of those that are used (``top-N``), or low-rank adapters of the weights of
+            all layers (``lora``, Hu et al. 2022), which are merged when the model is saved.
         include: Store the transformer's weights in the model even if it is frozen.
         window: The maximum number of subwords of a window, without its context.
         context: The number of subwords of context on either side of a window.
@@ -60,6 +61,8 @@ class TransformerEmbedding(ContextEmbedding):
         learning_rate: The peak learning rate of the last fine-tuned layer; the schedule is that of
             training.
         layer_decay: The factor of the learning rate from each layer to the one below.
+        rank: The rank of adapters.
+        checkpointing: Compute each layer again in the backward pass: less memory, more time.
         positions, padding, state_width, states: As for ``TransformerIndexer``.
 
     Raises:
@@ -92,6 +95,8 @@ class TransformerEmbedding(ContextEmbedding):
         precision: Literal["float32", "bfloat16"] = "float32",
         learning_rate: float = 1e-4,
         layer_decay: float = 1.0,
+        rank: int = 8,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.revision, self.checksum = model, revision, checksum
@@ -100,7 +105,9 @@ class TransformerEmbedding(ContextEmbedding):
         check_shares(layer_decay=layer_decay)
         if not learning_rate > 0.0:
             raise ValueError(f"learning_rate must be greater than 0, got {learning_rate}")
+        check_widths(rank=rank)
         self.learning_rate, self.layer_decay = learning_rate, layer_decay
+        self.rank, self.checkpointing = rank, checkpointing
         if tokenizer is None:
             tokenizer = (self._folder() / files.TOKENIZER).read_text(encoding="utf-8")
         self.indexer = TransformerIndexer(
@@ -120,7 +127,7 @@ class TransformerEmbedding(ContextEmbedding):
         self.mixture = nn.Parameter(torch.zeros(rows)) if mix else None
         self.network: nn.Module | None = None
         if include or tune is not False:
-            self.network = files.make(config, max(self.layers))
+            self.network = files.make(config, max(self.layers), checkpointing=checkpointing)
             files.tune_last(self.network, _tuned(tune, max(self.layers)))
         self.shared = tune is False
         self.frozen = tune is False  # or for now, see `fine_tune`
@@ -145,6 +152,8 @@ class TransformerEmbedding(ContextEmbedding):
         precision: Literal["float32", "bfloat16"] = "float32",
         learning_rate: float = 1e-4,
         layer_decay: float = 1.0,
+        rank: int = 8,
+        checkpointing: bool = False,
         cache: str | None = None,
     ) -> Self:
         """Read a transformer and standardise its states on the training tokens.
@@ -187,6 +196,8 @@ class TransformerEmbedding(ContextEmbedding):
             precision=precision,
             learning_rate=learning_rate,
             layer_decay=layer_decay,
+            rank=rank,
+            checkpointing=checkpointing,
         )
         if part.network is not None:
             part.network.load_state_dict(files.load(folder, max(chosen)).state_dict())
@@ -202,7 +213,11 @@ class TransformerEmbedding(ContextEmbedding):
             return False
         self.frozen = not on
         self.indexer.features = self._cache if self.frozen else None
+        files.merge_adapters(self.network)
         files.tune_last(self.network, _tuned(self.tune, max(self.layers)) if on else 0)
+        self.adapted = on and self.tune == "lora"
+        if self.adapted:
+            files.add_adapters(self.network, self.rank)
         self.train(self.training)
         return True
 
@@ -235,6 +250,8 @@ class TransformerEmbedding(ContextEmbedding):
             "precision": self.precision,
             "learning_rate": self.learning_rate,
             "layer_decay": self.layer_decay,
+            "rank": self.rank,
+            "checkpointing": self.checkpointing,
         }
 
     def index(self, sentence: Sentence) -> Arrays:
@@ -392,9 +409,9 @@ def _tuned(tune: bool | str, layers: int) -> int:
     Raises:
         ValueError: The value is not valid.
     """
-    if isinstance(tune, bool):
-        return layers if tune else 0
+    if isinstance(tune, bool) or tune == "lora":
+        return layers if tune is True else 0
     found = _TOP.fullmatch(tune)
     if found is None:
-        raise ValueError(f"tune must be true, false or top-N (such as top-2), got {tune!r}")
+        raise ValueError(f"tune must be true, false, lora or top-N (such as top-2), got {tune!r}")
     return min(int(found[1]), layers)

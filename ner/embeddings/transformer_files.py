@@ -110,17 +110,25 @@ def read_config(folder: Path) -> dict[str, Any]:
     return found
 
 
-def make(config: Mapping[str, Any], layers: int) -> nn.Module:
+def make(config: Mapping[str, Any], layers: int, *, checkpointing: bool = False) -> nn.Module:
     """Create a transformer with randomly initialised weights and a number of layers.
+
+    Args:
+        config: The configuration of the transformer.
+        layers: The number of layers.
+        checkpointing: Whether the backward pass computes each layer again (Chen et al. 2016).
 
     Raises:
         ConfigError: The configuration is invalid.
     """
     transformers = _transformers()
     with _silent(transformers), _as_config_error():
-        return transformers.AutoModel.from_config(  # type: ignore[no-any-return]
+        network: Any = transformers.AutoModel.from_config(
             _config(transformers, config, layers), attn_implementation="sdpa"
         )
+        if checkpointing:
+            network.gradient_checkpointing_enable({"use_reentrant": False})
+    return network  # type: ignore[no-any-return]
 
 
 def load(folder: Path, layers: int) -> nn.Module:
@@ -160,6 +168,35 @@ def tune_last(network: nn.Module, count: int) -> None:
     layers = layers_of(network)
     for layer in layers[len(layers) - count :]:
         layer.requires_grad_(True)
+
+
+def add_adapters(network: nn.Module, rank: int) -> None:
+    """Add trainable low-rank adapters to the matrices of all layers.
+
+    Raises:
+        ConfigError: The package ``peft`` is missing.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise ConfigError("tune: lora needs peft: pip install 'ner-crf[lora]'") from None
+    inside = {part for layer in layers_of(network) for part in layer.modules()}
+    names = [
+        name
+        for name, part in network.named_modules()
+        if part in inside and isinstance(part, nn.Linear)
+    ]
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), network)
+
+
+def merge_adapters(network: nn.Module) -> None:
+    """Add adapters to the matrices that they belong to, and remove them."""
+    for name, part in list(network.named_modules()):
+        if hasattr(part, "lora_A"):
+            part.merge()
+            above, _, own = name.rpartition(".")
+            setattr(network.get_submodule(above), own, part.get_base_layer())
+    vars(network).pop("peft_config", None)
 
 
 def depth_of(config: Mapping[str, Any]) -> int:

@@ -222,7 +222,7 @@ class Run(Iterator[Epoch]):
         settings = self.settings
         chosen = None if self.best is None else self.best.decoding
         return Tagger(
-            network.eval(),
+            network.merged().eval(),
             metrics=self.metrics(),
             config=settings.as_dict(),
             decoding=settings.decoding or chosen,
