@@ -15,20 +15,23 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.numpy import load_file
 
 from ner.errors import ModelError as ModelError
-from ner.network import from_settings, plan
-from ner.scorer import Scorer
 from ner.storage.atomic import atomic_directory
 from ner.storage.manifest import Manifest
 from ner.storage.manifest import checksum as checksum
 from ner.storage.manifest import read_json as read_json
+from ner.stored import StoredNetwork, Weights, plan, shapes_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from ner.scorer import Scorer
 
 FORMAT = 1  # of the model directory
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
@@ -52,19 +55,21 @@ def write(
         ModelError: The weights are not finite, or the settings too large to be read again.
         OSError: The directory cannot be written; its previous content is unchanged.
     """
-    _check_finite(network, str(path))
+    weights = {name: w.contiguous().cpu() for name, w in network.state_dict().items()}
+    _check_finite({name: weight.numpy() for name, weight in weights.items()}, str(path))
     if _names(network.settings()) > NAMES:
         raise ModelError(f"{path}: more than {NAMES} settings")
     with atomic_directory(path, holds=DESCRIPTION) as folder:
-        weights = network.state_dict()
-        save_tensors({name: w.contiguous().cpu() for name, w in weights.items()}, folder / WEIGHTS)
+        save_tensors(weights, folder / WEIGHTS)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
         MANIFEST.write(folder, {**more, "network": network.settings()})
 
 
-def read(path: Path) -> tuple[Scorer, dict[str, Any]]:
-    """Return the network of a model directory, in evaluation mode, and its description.
+def read(path: Path) -> tuple[StoredNetwork | Scorer, dict[str, Any]]:
+    """Return the network of a model directory, and its description.
+
+    It is built by torch, in evaluation mode, only where numpy cannot compute it.
 
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
@@ -76,13 +81,34 @@ def read(path: Path) -> tuple[Scorer, dict[str, Any]]:
             raise ValueError(f"more than {NAMES} settings")
         if _labels(settings) ** 2 > (path / WEIGHTS).stat().st_size:
             raise ValueError("more labels than the weights have transitions")
-        _compare(plan(settings), path / WEIGHTS)
+        plans = plan(settings)
+        shapes = _shapes(settings) if plans is None else shapes_of(settings, plans)
+        _compare(shapes, path / WEIGHTS)
     MANIFEST.verify(path, description)  # last, since large files take long
     with _told_of(path):
-        network = from_settings(settings)
-        network.load_state_dict(load_file(path / WEIGHTS))
-    _check_finite(network, str(path))
-    return network.eval(), description
+        weights = load_file(path / WEIGHTS)
+        _check_finite(weights, str(path))
+        if plans is None:
+            return built(settings, weights), description
+    return StoredNetwork(settings, weights, plans), description
+
+
+def built(settings: Mapping[str, Any], weights: Weights) -> Scorer:
+    """Return a network of torch with these weights, in evaluation mode."""
+    import torch
+
+    from ner.network import from_settings
+
+    network = from_settings(settings)
+    network.load_state_dict({name: torch.from_numpy(own) for name, own in weights.items()})
+    return network.eval()
+
+
+def _shapes(settings: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name and shape of each weight of a network, as torch would build it."""
+    from ner.network import plan as plan_of_torch
+
+    return ((name, tuple(tensor.shape)) for name, tensor in plan_of_torch(settings))
 
 
 def text(path: Path, description: Mapping[str, Any], name: str) -> str:
@@ -109,6 +135,13 @@ def save_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
         told = _SYSTEM.search(str(error))
         number = int(told[1]) if told else errno.EIO
         raise OSError(number, os.strerror(number) if told else str(error), str(file)) from error
+
+
+def save_file(tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Write tensors with safetensors."""
+    from safetensors.torch import save_file as save
+
+    save(tensors, file)
 
 
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
@@ -154,10 +187,10 @@ def _labels(settings: Mapping[str, Any]) -> int:
     return max(len(one.get("labels", ())) for one in each)
 
 
-def _compare(wanted: Iterable[tuple[str, torch.Tensor]], weights: Path) -> None:
+def _compare(wanted: Iterable[tuple[str, tuple[int, ...]]], weights: Path) -> None:
     """Check names, shapes and types of tensors against the header, before any is read."""
     try:
-        opened = safe_open(weights, framework="pt")
+        opened = safe_open(weights, framework="numpy")
     except SafetensorError as error:
         raise ModelError(
             f"{weights}: damaged ({error}); copy the whole model directory again"
@@ -166,16 +199,15 @@ def _compare(wanted: Iterable[tuple[str, torch.Tensor]], weights: Path) -> None:
         held = set(file.keys())
         if len(held) > TENSORS:
             raise ModelError(f"{weights}: more than {TENSORS:,} tensors")
-        for name, tensor in wanted:
+        for name, expected in wanted:
             if name not in held:
                 raise ModelError(f"{weights}: does not match {DESCRIPTION}: {name} is missing")
             held.remove(name)
             there = file.get_slice(name)
             shape, kind = tuple(there.get_shape()), there.get_dtype()
-            if shape != tuple(tensor.shape):
+            if shape != expected:
                 raise ModelError(
-                    f"{weights}: {name} has shape {shape}, expected {tuple(tensor.shape)} by "
-                    f"{DESCRIPTION}"
+                    f"{weights}: {name} has shape {shape}, expected {expected} by {DESCRIPTION}"
                 )
             if kind != "F32":
                 raise ModelError(f"{weights}: {name} has type {kind}, expected F32")
@@ -183,7 +215,7 @@ def _compare(wanted: Iterable[tuple[str, torch.Tensor]], weights: Path) -> None:
             raise ModelError(f"{weights}: does not match {DESCRIPTION}: unexpected {min(held)}")
 
 
-def _check_finite(network: nn.Module, where: str) -> None:
-    for name, tensor in network.state_dict().items():
-        if not torch.isfinite(tensor).all():
+def _check_finite(weights: Weights, where: str) -> None:
+    for name, weight in weights.items():
+        if not np.isfinite(weight).all():
             raise ModelError(f"{where}: the weights {name} are not finite")

@@ -19,11 +19,11 @@ from ner.encoder import Encoder
 from ner.indexers import Indexer
 from ner.options import instantiate, lookup
 from ner.pretrained import Pretrained
-from ner.schemes import OUTSIDE, Scheme, distinct_labels, scheme_named
+from ner.schemes import WRITABLE, Scheme, distinct_labels, scheme_named
 from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
+from ner.stored import allowed_moves, each_member, listed_members
 
-WRITABLE = ("BIO", "BIOES", "BILOU", "BMES")  # schemes whose tags alone mark where a span begins
 RECIPE: Mapping[str, Any] = {"words": {}, "characters": {}, "affixes": {}}
 # The recipe for corpora whose tokens are characters, pairs of which are often words.
 CHARACTERWISE: Mapping[str, Any] = {
@@ -35,7 +35,6 @@ DOCUMENTWISE: Mapping[str, Any] = {
     "document": {},
     "topic": {},
 }  # in addition, if documents are known
-LARGEST = 100  # members of an ensemble
 Part = TypeVar("Part", TypeEmbedding, ContextEmbedding)
 
 
@@ -216,7 +215,7 @@ def from_settings(settings: Mapping[str, Any]) -> Scorer:
     """
     if "members" not in settings:
         return Network.from_settings(settings)
-    return Ensemble([Network.from_settings(own) for own in _each(settings)])
+    return Ensemble([Network.from_settings(own) for own in each_member(settings)])
 
 
 def plan(settings: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
@@ -226,7 +225,7 @@ def plan(settings: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     ``from_settings``.
     """
     known: list[tuple[Mapping[str, Any], dict[str, Any]]] = []
-    for number, own in enumerate(_each(settings)):
+    for number, own in enumerate(each_member(settings)):
         state = next((held for other, held in known if other == own), None)
         if state is None:
             with torch.device("meta"), _Undrawn():
@@ -250,14 +249,6 @@ class _Undrawn(TorchFunctionMode):
         if func in (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_):
             return args[0] if args else given["tensor"]
         return func(*args, **given)
-
-
-def _each(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the settings of each member; those of a single network as they are."""
-    if "members" not in settings:
-        return [settings]
-    shared = {name: value for name, value in settings.items() if name != "members"}
-    return [{**shared, **own} for own in _listed(settings["members"])]
 
 
 def build(  # noqa: PLR0913 - one argument for each setting
@@ -294,29 +285,12 @@ def build(  # noqa: PLR0913 - one argument for each setting
     shared = {"embeddings": embeddings, "encoder": encoder, "crf": crf}
     start = None if pretrained is None else Pretrained.load(pretrained)
     networks = []
-    for number, own in enumerate(_listed(members)):
+    for number, own in enumerate(listed_members(members)):
         for name in own:
             lookup(shared, name, of=f"setting of model.members.{number}")
         merged = {name: {**(all_ or {}), **(own.get(name) or {})} for name, all_ in shared.items()}
         networks.append(_build_one(sentences, scheme, start=start, **merged))
     return networks[0] if len(networks) == 1 else Ensemble(networks)
-
-
-def _listed(members: Any) -> list[Mapping[str, Any]]:
-    """Return the settings of each member that are not shared.
-
-    Raises:
-        ValueError: It is neither a number of members nor a list of settings, or too many.
-    """
-    if type(members) is int and 1 <= members <= LARGEST:
-        return [{}] * members
-    listed = isinstance(members, list) and all(isinstance(own, dict) for own in members)
-    if listed and 1 <= len(members) <= LARGEST:
-        return list(members)
-    raise ValueError(
-        f"members must be a whole number from 1 to {LARGEST}, or a list with the settings of each, "
-        f"got {members!r:.80}"
-    )
 
 
 def _build_one(
@@ -395,16 +369,7 @@ def _writable(name: str) -> Scheme:
 
 
 def _allowed(scheme: Scheme, tags: Sequence[str]) -> Tensor:
-    """Return which tag may follow which, ``(tags + 1, tags + 1)``; the last are sentence ends.
-
-    Only whether two labels are equal matters: a table of two labels covers all.
-    """
-    if torch.get_default_device().type == "meta":  # torch would load its compiler for the sums
+    """Return which tag may follow which, as `allowed_moves` does."""
+    if torch.get_default_device().type == "meta":  # only its shape matters, which may be huge
         return torch.empty(len(tags) + 1, len(tags) + 1, dtype=torch.bool)
-    kinds = (OUTSIDE, *(f"{prefix}-{label}" for label in "ab" for prefix in scheme.roles))
-    table = torch.tensor([[scheme.allows(left, right) for right in kinds] for left in kinds])
-    prefixes, place = len(scheme.roles), torch.arange(len(tags) - 1)
-    kind = nn.functional.pad(1 + place % prefixes, (1, 1))  # O, and the ends, which count as O
-    label = nn.functional.pad(place // prefixes, (1, 1), value=-1)
-    other = (label.unsqueeze(1) != label) & (label >= 0)  # whether the right tag has another label
-    return table[kind.unsqueeze(1), kind + prefixes * other]
+    return torch.from_numpy(allowed_moves(scheme, tags))

@@ -16,6 +16,7 @@ from unicodedata import category
 from ner.sentence import Span
 
 OUTSIDE = "O"
+WRITABLE = ("BIO", "BIOES", "BILOU", "BMES")  # whose tags alone mark where a span begins
 REMEMBERED = 10_000  # the number of cached tags, and of cached spans, per scheme
 _PREFIXED = re.compile("[BIESMLU]-")
 UNTYPED = "_"  # the label of entities in a file with tags B, I and O only

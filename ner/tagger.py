@@ -5,38 +5,49 @@ from __future__ import annotations
 import contextlib
 import html
 import json
+import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ner import model_directory
+from ner import model_directory, native
 from ner.config import ConfigError, dump, parse
 from ner.evaluation.score import percent
 from ner.indexers.columns import columns_of
-from ner.inference import Decoding, FastEngine, PlainEngine, engine_for
+from ner.inference.cpu_network import StoredEngine
+from ner.inference.decoding import Decoding
 from ner.model_directory import ModelError
 from ner.schemes import Scheme
-from ner.scorer import Scorer
 from ner.storage.addresses import local
 from ner.storage.manifest import is_file_name, parse_json, read_consistently
+from ner.stored import StoredNetwork
 from ner.streaming.tokenizers import BUILTIN, checked_name
 from ner.texts import BaseTagger
 
 if TYPE_CHECKING:
+    import torch
+
+    from ner.inference import FastEngine, PlainEngine
     from ner.redaction import Redacted, Redactor
+    from ner.scorer import Scorer
+
+    Engine = FastEngine | PlainEngine | StoredEngine
+
+_BUILDING = Lock()
+GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # one exists where torch might find a GPU
 
 
 class Tagger(BaseTagger):
     """Finds entities.
 
     Args:
-        network: The network that scores tags.
+        network: The network that scores tags; one that was read from a directory tags without torch
+            until `network` is asked for.
         metrics: Its scores, as JSON values.
         config: The settings it was trained with.
         decoding: The decoding of spans.
@@ -45,47 +56,61 @@ class Tagger(BaseTagger):
 
     def __init__(
         self,
-        network: Scorer,
+        network: Scorer | StoredNetwork,
         *,
         metrics: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
         decoding: Decoding | None = None,
         tokenizer: str = BUILTIN,
     ) -> None:
-        self.network = network
+        self._held = network
         self.tokenizer = tokenizer
         self.decoding = decoding or Decoding()
-        self._engine: FastEngine | PlainEngine | None = None
+        self._engine: Engine | None = None
         self.metrics = dict(metrics or {})
         self.config = dict(config or {})
 
     def __repr__(self) -> str:
-        parts = ", ".join(self.network.named_embeddings())
         return (
-            f"<Tagger of {', '.join(self.labels)}: {parts} embeddings, "
-            f"{weights_of(self.network):,} weights, {self.network.scheme.name}, "
+            f"<Tagger of {', '.join(self.labels)}: {', '.join(self.embeddings)} embeddings, "
+            f"{weights_of(self._held):,} weights, {self.scheme.name}, "
             f"{self.decoding.decode} decoding, {self.tokenizer} tokenizer>"
         )
 
     @property
+    def network(self) -> Scorer:
+        """The network that scores tags; torch is imported to build it."""
+        with _BUILDING:
+            if isinstance(self._held, StoredNetwork):
+                self._held = model_directory.built(self._held.settings, self._held.weights)
+            return self._held
+
+    @network.setter
+    def network(self, network: Scorer) -> None:
+        self._held = network
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the entities it finds."""
-        return self.network.labels
+        return self._held.labels
 
     @property
     def embeddings(self) -> tuple[str, ...]:
         """The names of its embeddings."""
-        return tuple(self.network.named_embeddings())
+        return tuple(self._held.named_embeddings())
 
     @property
     def scheme(self) -> Scheme:
         """The scheme that writes its spans as tags."""
-        return self.network.scheme
+        return self._held.scheme
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the further columns of a sentence that it reads."""
-        return columns_of(part.indexer for part in self.network.context_embeddings)
+        held = self._held
+        if isinstance(held, StoredNetwork):
+            return held.columns()
+        return columns_of(part.indexer for part in held.context_embeddings)
 
     def redactor(
         self,
@@ -110,14 +135,15 @@ class Tagger(BaseTagger):
             ConfigError: An argument is invalid, or the coverage cannot be reached.
         """
         from ner.redaction import Redactor, Replacer
-        from ner.redaction.promise import promising, redacting, stored
         from ner.streaming.tokenizers import text_tokenizer
 
         decoding = self.decoding
         if coverage is not None:
+            from ner.redaction.promise import promising, redacting, stored
+
             point = promising(stored(self.metrics), coverage)
             decoding = redacting(decoding, point.miss_cost)
-        engine = engine_for(self.network, decoding)
+        engine = self._engine_for(decoding)
         replacer = Replacer(replacement, key)
         cut = text_tokenizer(tokenizer or self.tokenizer)
         return Redactor(engine.predict, cut, replacer, patterns)
@@ -133,13 +159,22 @@ class Tagger(BaseTagger):
             raise TypeError(f"expected a text to redact, got {type(text).__name__}")
         return self.redactor(replacement, **options).redact([text])[0]
 
-    def engine(self) -> FastEngine | PlainEngine:
+    def engine(self) -> Engine:
         """Return the inference engine, rebuilt only if network or decoding have changed."""
         engine = self._engine
         made_for = None if engine is None else (engine.network, engine.decoding)
-        if engine is None or made_for != (self.network, self.decoding) or not engine.fits():
-            engine = self._engine = engine_for(self.network, self.decoding)
+        if engine is None or made_for != (self._held, self.decoding) or not engine.fits():
+            engine = self._engine = self._engine_for(self.decoding)
         return engine
+
+    def _engine_for(self, decoding: Decoding) -> Engine:
+        """Return an engine for the network, by torch only if numpy and the kernels do not do."""
+        held = self._held
+        if isinstance(held, StoredNetwork) and native.kernels is not None:
+            return StoredEngine(held, decoding)
+        from ner.inference import engine_for
+
+        return engine_for(self.network, decoding)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_engine": None}  # rebuilt on demand
@@ -209,10 +244,17 @@ def load(path: Path | str, *, device: str = "cpu") -> Tagger:
     Raises:
         ModelError: The directory is missing, damaged, hostile, or of a newer version of ner.
     """
-    place, folder = pick_device(device), local(path)
+    here = device == "cpu" or (device == "auto" and not _may_have_gpu())
+    place, folder = None if here else pick_device(device), local(path)
     tagger = read_consistently(folder, lambda: _load(folder))
-    tagger.network.to(place)
+    if place is not None and place.type != "cpu":
+        tagger.network.to(place)
     return tagger
+
+
+def _may_have_gpu() -> bool:
+    """Return whether there may be a GPU, without importing torch."""
+    return os.name == "nt" or any(Path(one).exists() for one in GPUS)
 
 
 def _load(folder: Path) -> Tagger:
@@ -233,8 +275,10 @@ def _load(folder: Path) -> Tagger:
         raise ModelError(f"{folder}: not a usable model: {error}") from error
 
 
-def weights_of(network: Scorer) -> int:
+def weights_of(network: Scorer | StoredNetwork) -> int:
     """Return the number of weights."""
+    if isinstance(network, StoredNetwork):
+        return sum(weight.size for weight in network.weights.values())
     return sum(weight.numel() for weight in network.parameters())
 
 
@@ -244,6 +288,8 @@ def pick_device(name: str) -> torch.device:
     Raises:
         ConfigError: The device is not available.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -325,6 +371,8 @@ UNTESTED = (
 
 def _versions() -> str:
     """Say which versions wrote the model, as far as they are known."""
+    import torch
+
     own = ""
     with contextlib.suppress(PackageNotFoundError):  # run from a folder that is not installed
         own = f" {version('ner-crf')}"

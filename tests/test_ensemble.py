@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ner.config import ConfigError
-from ner.network import LARGEST, Ensemble, Network, build, from_settings
+from ner.network import Ensemble, Network, build, from_settings
+from ner.stored import LARGEST
 from ner.tagger import Tagger, load
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora

@@ -12,8 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ner import native
 from ner.inference import Decoding, FastEngine, PlainEngine, batch_engine, engine_for, span_decoder
-from ner.inference.lstm import FusedLSTM, PackedSequence
+from ner.inference.cpu_network import FusedLSTM
+from ner.inference.fast import TorchRecurrence
+from ner.inference.gates import PackedSequence
 from ner.inference.span_decoder import SpanExtractor
 from ner.network import Ensemble, build
 from ner.schemes import SCHEMES
@@ -120,7 +123,7 @@ def test_members_of_different_parts_are_tagged_with_as_a_whole(toy):
 
 
 def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.token_cache.FEWEST", 64)
+    monkeypatch.setattr("ner.inference.gates.FEWEST", 64)
     network = network_of(toy)
     sentences = [
         Sentence(tuple(f"Word{number + place}" for place in range(20)))
@@ -133,7 +136,7 @@ def test_a_full_cache_begins_anew_and_changes_nothing(toy, monkeypatch):
 
 
 def test_tokens_too_long_to_be_remembered_are_forgotten(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.token_cache.CHARACTERS", 1000)
+    monkeypatch.setattr("ner.inference.gates.CHARACTERS", 1000)
     engine = FastEngine(network_of(toy))
     for number in range(10):
         engine.predict([Sentence((str(number) * 600,))])
@@ -167,7 +170,7 @@ def test_an_engine_that_is_no_longer_used_leaves_nothing_behind(toy):
 
 
 def test_threads_share_an_engine(toy, monkeypatch):
-    monkeypatch.setattr("ner.inference.token_cache.FEWEST", 600)
+    monkeypatch.setattr("ner.inference.gates.FEWEST", 600)
     network = network_of(toy)
     work = [texts(toy, seed=seed) for seed in range(8)]
     plain = PlainEngine(network)
@@ -288,32 +291,31 @@ def test_spans_are_read_as_the_scheme_reads_them(data, name):
     assert [tuple(own) for own in spans] == [scheme.decode([tags[n] for n in row]) for row in rows]
 
 
+def halved(lstms, vectors, lengths, kind):
+    """What a recurrence makes of vectors of sentences, longest first."""
+    weights = [[weight.detach().numpy() for weight in lstm.parameters()] for lstm in lstms]
+    layer, packed = FusedLSTM(weights), PackedSequence.of(lengths)
+    places = np.stack(packed.orders[: len(lstms)])
+    recurrence = kind(layer.recurrent)
+    return recurrence.run(layer.gates(vectors), places, places, np.array(packed.counts))
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=9), st.integers(0, 99))
-def test_the_recurrence_is_an_lstm(lengths, seed):
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=9), st.integers(0, 99), st.integers(1, 2))
+def test_the_recurrence_is_an_lstm(lengths, seed, directions):
     torch.manual_seed(seed)
     lengths = np.array(sorted(lengths, reverse=True))
-    lstms = [torch.nn.LSTM(5, 4, batch_first=True), torch.nn.LSTM(5, 4, batch_first=True)]
-    layer, layout = FusedLSTM(lstms), PackedSequence.of(lengths)
+    lstms = [torch.nn.LSTM(5, 4, batch_first=True) for _ in range(directions)]
     vectors = torch.randn(int(lengths.sum()), 5)
-    with torch.inference_mode():
-        gates = torch.stack(
-            [
-                part[torch.from_numpy(order)]
-                for part, order in zip(layer.gates(vectors).chunk(2, 1), layout.orders, strict=True)
-            ]
-        )
-        outputs = layer.run([own.split(layout.counts) for own in gates], layout.counts)
-        for direction, order in enumerate(layout.orders):
-            flat = torch.empty(len(vectors), 4)
-            flat[torch.from_numpy(order)] = 2.0 * outputs[direction]
-            for own, wanted in zip(
-                flat.split(lengths.tolist()), vectors.split(lengths.tolist()), strict=True
-            ):
-                given_ = wanted.flip(0) if direction else wanted
-                right = lstms[direction](given_[None])[0][0]
-                right = right.flip(0) if direction else right
-                torch.testing.assert_close(own, right, atol=1e-5, rtol=0.0)
+    kind = native.Recurrence if native.kernels else TorchRecurrence
+    outputs = torch.from_numpy(2.0 * halved(lstms, vectors.numpy(), lengths, kind))
+    sizes = lengths.tolist()
+    for flat, wanted in zip(outputs.split(sizes), vectors.split(sizes), strict=True):
+        for direction, own in enumerate(flat.split(4, 1)):
+            with torch.inference_mode():
+                right = lstms[direction]((wanted.flip(0) if direction else wanted)[None])[0][0]
+            right = right.flip(0) if direction else right
+            torch.testing.assert_close(own, right, atol=1e-5, rtol=0.0)
 
 
 def test_conll2003_is_tagged_as_on_the_plain_road(toy, shared):
@@ -323,14 +325,3 @@ def test_conll2003_is_tagged_as_on_the_plain_road(toy, shared):
     sentences = [s for s, _ in zip(ner.read(path), range(400), strict=False)]
     network = network_of(sentences)
     assert_same(FastEngine(network).predict(sentences), PlainEngine(network).predict(sentences))
-
-
-@pytest.mark.parametrize("directions", [1, 2])
-def test_the_recurrence_of_one_is_that_of_many(directions):
-    torch.manual_seed(0)
-    layer = FusedLSTM([torch.nn.LSTM(5, 6, batch_first=True) for _ in range(directions)])
-    gates = torch.randn(directions, 7, 24)
-    with torch.inference_mode():
-        many = layer.run([own.clone().split(1) for own in gates], [1] * 7)
-        one = torch.from_numpy(layer.run_one(gates.numpy()))
-    torch.testing.assert_close(one.transpose(0, 1), many, atol=1e-6, rtol=0.0)

@@ -11,7 +11,7 @@ from ner.crf.core import decoding
 from ner.crf.core import viterbi as reference
 from ner.crf.core.scores import ChainScores
 from ner.inference.decoding import Decoding
-from ner.inference.lstm import PackedSequence
+from ner.inference.gates import PackedSequence
 from ner.inference.span_decoder import SpanDecoder
 from ner.schemes import SCHEMES
 

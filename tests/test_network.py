@@ -10,7 +10,8 @@ import torch
 from ner.config import ConfigError
 from ner.crf import viterbi
 from ner.embeddings import EMBEDDINGS
-from ner.network import WRITABLE, Network, build
+from ner.network import Network, build
+from ner.schemes import WRITABLE
 from ner.sentence import Document, Sentence, Span
 
 

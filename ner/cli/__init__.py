@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is not None:
         return _main(list(arguments))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's products are small
     try:
         return _main(sys.argv[1:])
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -340,14 +341,12 @@ def tokenizer_of(
 
 
 def load_model(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
-    """Load the tagger, exported or not; an exported one does not import torch."""
+    """Load the tagger, exported or not; torch is imported only if numpy cannot do its work."""
     from ner.models import load
-    from ner.runtime import is_exported
 
-    if not is_exported(arguments.model):
-        import torch
-
+    if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(arguments.threads)
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # for torch, if it is imported later
     return load(arguments.model, device=arguments.device, threads=arguments.threads)
 
 

@@ -94,14 +94,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _operating_point(tagger: Tagger, arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Return the promised coverage and its cost, measured again if sentences are given."""
+    if arguments.coverage is None:
+        return None
     from dataclasses import asdict
 
     from ner.analysis.calibration import Lattices
     from ner.formats import read
     from ner.redaction.promise import as_json, operating_points, promising, stored
 
-    if arguments.coverage is None:
-        return None
     if arguments.development:
         lattices = Lattices(tagger.network, list(read(arguments.development)))
         tagger.metrics["redaction"] = as_json(operating_points(lattices, tagger.decoding))

@@ -18,7 +18,8 @@ from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
 from ner.export.graph import FLOAT, INT64, Graph
 from ner.export.parts import DRAWINGS, Floats, numbers
 from ner.indexers import Arrays
-from ner.inference.lstm import FusedLSTM, layers_of
+from ner.inference.cpu_network import FusedLSTM, layers_of
+from ner.inference.fast import lstms_of
 from ner.scorer import Scorer, Stack
 from ner.sentence import Sentence
 
@@ -43,7 +44,7 @@ def types_graph(network: Scorer, *, int8: bool = False) -> bytes:
         ]
         joined = _joined(graph, vectors, axis=1)
         product = graph.product(joined, np.concatenate([weights for _, weights in parts]))
-        bias = graph.constant(numbers(member.layers[0].bias), np.float32)
+        bias = graph.constant(member.layers[0].bias, np.float32)
         gates.append(graph.op("Add", product, bias))
     width = sum(member.width for member in members(network))
     graph.output(_joined(graph, gates, axis=1), ["types", width], name="gates")
@@ -103,7 +104,7 @@ class Member:
         """Return the embeddings of a kind, each with the weights from its vectors to the gates."""
         inputs = self.layers[0].inputs
         return [
-            (part, numbers(inputs[columns]))
+            (part, inputs[columns])
             for part, columns in self.stack.columns()
             if isinstance(part, kind)
         ]
@@ -117,7 +118,7 @@ def members(network: Scorer) -> list[Member]:
     """
     if not all(len(stack.encoder.forwards) for stack in network.stacks):
         raise ConfigError("export supports models with a BiLSTM; this one has `encoder: false`")
-    return [Member(stack, layers_of(stack.encoder)) for stack in network.stacks]
+    return [Member(stack, layers_of(lstms_of(stack.encoder))) for stack in network.stacks]
 
 
 @dataclass(slots=True, eq=False)
@@ -199,8 +200,8 @@ def _gates(graph: Graph, layer: FusedLSTM, outputs: str, lengths: str) -> str:
         separate[1] = _backwards(graph, separate[1], lengths)
     ahead = _joined(graph, separate, axis=2)  # (length, batch, width), in the order of the text
     read = [ahead, _backwards(graph, ahead, lengths)][: layer.directions]
-    weights = np.split(numbers(layer.inputs), layer.directions, axis=1)
-    biases = np.split(numbers(layer.bias), layer.directions)
+    weights = np.split(layer.inputs, layer.directions, axis=1)
+    biases = np.split(layer.bias, layer.directions)
     gates = [
         graph.op("Add", graph.product(one, own), graph.constant(bias, np.float32))
         for one, own, bias in zip(read, weights, biases, strict=True)
@@ -225,7 +226,7 @@ def _recurrence(graph: Graph, layer: FusedLSTM, given: Sequence[tuple[str | None
     body = graph.body()
     before = body.input("before", state, FLOAT)
     cells = body.input("cells", state, FLOAT)
-    reached = body.product(before, numbers(layer.recurrent))
+    reached = body.product(before, layer.recurrent)
     for number, (table, _) in enumerate(given):
         if table is None:
             own = body.input(f"given{number}", [directions, None, 4 * width], FLOAT)

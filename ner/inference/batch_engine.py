@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, chain, islice
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,10 @@ WINDOWS = 1 << 15  # maximum tokens of windows that are encoded together
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
-Table = TypeVar("Table")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GateBatch(Generic[Table]):
+class GateBatch:
     """Indexed sentences, with the LSTM input gates of their distinct tokens.
 
     Attributes:
@@ -55,16 +54,16 @@ class GateBatch(Generic[Table]):
         contexts: For each context embedding and sentence, the indices of its tokens.
     """
 
-    tables: list[Table]
+    tables: list[Floats]
     rows: list[list[Integers]]
     contexts: list[list[Arrays]]
 
     @staticmethod
     def of(
-        looked: Sequence[tuple[Table, Integers]],
+        looked: Sequence[tuple[Floats, Integers]],
         lengths: Sequence[int],
         contexts: list[list[Arrays]],
-    ) -> GateBatch[Table]:
+    ) -> GateBatch:
         """Split the rows of a batch by sentence.
 
         Args:
@@ -80,7 +79,7 @@ class GateBatch(Generic[Table]):
             contexts,
         )
 
-    def windows(self, bounds: Sequence[tuple[int, int]]) -> GateBatch[Table]:
+    def windows(self, bounds: Sequence[tuple[int, int]]) -> GateBatch:
         """Return windows of the only sentence, as sentences."""
         return GateBatch(
             self.tables,
@@ -92,7 +91,7 @@ class GateBatch(Generic[Table]):
         )
 
 
-class Emitter(Protocol[Table]):
+class Emitter(Protocol):
     """A network prepared for tagging."""
 
     @property
@@ -109,9 +108,7 @@ class Emitter(Protocol[Table]):
         """Return the output of each context embedding for sentences of any length."""
         ...
 
-    def read(
-        self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
-    ) -> GateBatch[Table]:
+    def read(self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]) -> GateBatch:
         """Index the tokens of sentences.
 
         Args:
@@ -120,12 +117,12 @@ class Emitter(Protocol[Table]):
         """
         ...
 
-    def emissions(self, reading: GateBatch[Table], numbers: Sequence[int]) -> Floats:
+    def emissions(self, reading: GateBatch, numbers: Sequence[int]) -> Floats:
         """Return the emissions of some sentences, longest first, ``(tokens, tags)``."""
         ...
 
 
-class BatchEngine(Generic[Table]):
+class BatchEngine:
     """Tags sentences with the emissions of an `Emitter`. Thread-safe.
 
     Args:
@@ -135,7 +132,7 @@ class BatchEngine(Generic[Table]):
     def __init__(self, decoder: SpanDecoder) -> None:
         self.decoder = decoder
 
-    def emitter(self) -> Emitter[Table]:
+    def emitter(self) -> Emitter:
         """Return the network that computes emissions."""
         raise NotImplementedError
 
@@ -213,7 +210,7 @@ class BatchEngine(Generic[Table]):
                 yield stretch.tokens[kept], spans
 
     def _pieces(
-        self, emitter: Emitter[Table], stretch_of: Callable[[int, int], Sentence]
+        self, emitter: Emitter, stretch_of: Callable[[int, int], Sentence]
     ) -> Iterator[tuple[Sentence, slice, tuple[Span, ...]]]:
         """Tag a sentence piece by piece.
 
@@ -238,7 +235,7 @@ class BatchEngine(Generic[Table]):
                 yield stretch, slice(before, before + len(tags)), spans
                 place, tag = place + len(tags), int(tags[-1])
 
-    def _long(self, emitter: Emitter[Table], sentence: Sentence) -> tuple[Span, ...]:
+    def _long(self, emitter: Emitter, sentence: Sentence) -> tuple[Span, ...]:
         """Return the spans of a sentence that is too long for the groups."""
         if len(sentence) <= WHOLE:
             emissions = self._windowed(emitter, bare(sentence))
@@ -250,7 +247,7 @@ class BatchEngine(Generic[Table]):
             place += kept.stop - kept.start
         return tuple(found)
 
-    def _windowed(self, emitter: Emitter[Table], sentence: Sentence) -> Floats:
+    def _windowed(self, emitter: Emitter, sentence: Sentence) -> Floats:
         """Return the emissions of a long sentence, ``(tokens, tags)``, window by window."""
         contexts = emitter.contexts([sentence])
         emissions = np.empty((len(sentence), len(self.decoder.tags)), np.float32)
@@ -267,7 +264,7 @@ class BatchEngine(Generic[Table]):
 
 
 def _emitted(
-    emitter: Emitter[Table], sentences: Sequence[Sentence], tokens: int
+    emitter: Emitter, sentences: Sequence[Sentence], tokens: int
 ) -> Iterator[tuple[list[int], Floats, Integers]]:
     """Yield the emissions of all sentences that are neither empty nor long, group by group.
 
@@ -285,15 +282,13 @@ def _emitted(
             yield numbers[first:last], emissions, ordered[first:last]
 
 
-def _read(emitter: Emitter[Table], sentences: Sequence[Sentence]) -> GateBatch[Table]:
+def _read(emitter: Emitter, sentences: Sequence[Sentence]) -> GateBatch:
     """Index whole sentences."""
     contexts = emitter.contexts(sentences)
     return emitter.read([sentence.tokens for sentence in sentences], contexts)
 
 
-def _fill(
-    emitter: Emitter[Table], reading: GateBatch[Table], parts: list[Window], emissions: Floats
-) -> None:
+def _fill(emitter: Emitter, reading: GateBatch, parts: list[Window], emissions: Floats) -> None:
     """Write the emissions that each window keeps into those of the sentence."""
     parts = sorted(parts, key=lambda w: w.end - w.start, reverse=True)
     reading = reading.windows([(w.start, w.end) for w in parts])

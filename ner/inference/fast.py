@@ -1,211 +1,79 @@
 """The fast engine for CPUs: the same spans as the plain engine, several times faster.
 
-The contribution of each distinct token to the gates of the first LSTM layer is computed once and
-cached, and the recurrence runs without padding. ``BatchEngine`` does the rest.
+It gives the weights of a network of torch to `CPUNetwork`; torch computes the vectors of tokens,
+and the recurrence where the kernels in C were not built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from ner.embeddings import ContextEmbedding, TypeEmbedding
-from ner.indexers import Arrays
-from ner.inference.batch_engine import BatchEngine, GateBatch
+from ner import native
+from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
+from ner.encoder import Encoder
+from ner.inference.batch_engine import BatchEngine
+from ner.inference.cpu_network import CPUNetwork, MemberWeights
 from ner.inference.decoding import VITERBI, Decoding
-from ner.inference.gates import ContextGates, TypeGates
-from ner.inference.lstm import PackedSequence, inverse, layers_of, looked_up
+from ner.inference.gates import CACHE, ContextPart, TypePart
 from ner.inference.plain import PlainEngine
 from ner.inference.span_decoder import Moves, SpanDecoder
-from ner.inference.token_cache import CACHE, capacity_of
 from ner.scorer import Scorer, Stack
-from ner.sentence import Sentence
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 
-class CPUNetwork:
-    """A copy of a network's current weights, with a cache of the gates computed from them.
-
-    Args:
-        network: A float32 network on the CPU, or an ensemble of such networks.
-        cache: The maximum size of the cache of gates, in bytes.
-    """
-
-    def __init__(self, network: Scorer, *, cache: int = CACHE) -> None:
-        stacks = network.stacks
-        self._members = [_Member(stack, cache // len(stacks)) for stack in stacks]
-        self._contexts = network.context_embeddings
-        self.moves = moves_of(network)
-
-    @property
-    def capacity(self) -> int:
-        """The maximum number of tokens per call of ``read``."""
-        return min(member.types.capacity for member in self._members)
-
-    def contexts(self, sentences: Sequence[Sentence]) -> list[list[Arrays]]:
-        """Return the output of each context embedding for sentences of any length."""
-        return [part.index_all(sentences) for part in self._contexts]
-
-    @torch.inference_mode()
-    def read(
-        self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
-    ) -> GateBatch[Tensor]:
-        """Index the tokens of sentences.
-
-        Args:
-            sentences: The tokens of each sentence, at most ``capacity`` in total.
-            contexts: For each context embedding and sentence, the indices of its tokens.
-        """
-        looked = [member.types.look_up(sentences) for member in self._members]
-        return GateBatch.of(looked, list(map(len, sentences)), contexts)
-
-    @torch.inference_mode()
-    def emissions(self, reading: GateBatch[Tensor], numbers: Sequence[int]) -> NDArray[np.float32]:
-        """Return the emissions of some sentences, longest first, ``(tokens, tags)``."""
-        lengths = np.array([len(reading.rows[0][number]) for number in numbers])
-        packed = PackedSequence.of(lengths)
-        contexts = [[own[number] for number in numbers] for own in reading.contexts]
-        total: Tensor | None = None
-        for member, table, own in zip(self._members, reading.tables, reading.rows, strict=True):
-            rows = np.concatenate([own[number] for number in numbers])
-            read = [contexts[place] for place in member.stack.contexts]
-            emissions = member.emissions(packed, table, rows, read)
-            total = emissions if total is None else total.add_(emissions)
-        assert total is not None, "an ensemble has members"
-        return (total if len(self._members) == 1 else total.div_(len(self._members))).numpy()
+def _part(embedding: Embedding) -> TypePart | ContextPart:
+    """Return an embedding whose vectors torch computes."""
+    if isinstance(embedding, TypeEmbedding):
+        return TypePart(embedding.width, embedding.index, lambda *a: _computed(embedding, a))
+    assert isinstance(embedding, ContextEmbedding), "an embedding is one or the other"
+    tokenwise, axis = embedding.tokenwise, 1 if embedding.tokenwise else 0
+    return ContextPart(
+        embedding.width,
+        tokenwise,
+        embedding.sentencewise,
+        embedding.index,
+        lambda *arrays: _computed(embedding, arrays, axis),
+    )
 
 
-class _Member:
-    """One member of an ensemble: its stack, weights and cached gates."""
-
-    def __init__(self, stack: Stack, cache: int) -> None:
-        self.stack = stack
-        self.layers = layers_of(stack.encoder)
-        self._kernels = [layer.kernel for layer in self.layers if layer.kernel]
-        first = self.layers[0]
-        types, weights, bias = [], [], first.bias.clone()
-        self.contexts = []
-        for part, columns in stack.columns():
-            own = first.inputs[columns]
-            if isinstance(part, TypeEmbedding):
-                types.append(part)
-                weights.append(own)
-            elif isinstance(part, ContextEmbedding):
-                self.contexts.append(ContextGates(part, own, first.directions))
-                bias += self.contexts[-1].constant
-        self.types = TypeGates(
-            types,
-            torch.cat(weights),
-            bias,
-            first.directions,
-            capacity_of(cache, first.inputs.shape[1] * first.inputs.element_size()),
-        )
-        self._projection = (2.0 * stack.projection.weight.detach()).t().contiguous()
-        self._projections = torch.split(self._projection, first.width)
-        self._bias = stack.projection.bias.detach().clone()
-
-    def emissions(
-        self,
-        packed: PackedSequence,
-        table: Tensor,
-        rows: NDArray[np.int64],
-        contexts: Sequence[Sequence[Arrays]],
-    ) -> Tensor:
-        """Return the emissions of packed tokens, sentence by sentence, ``(tokens, tags)``."""
-        if self._kernels:
-            return self._natively(packed, table, rows, contexts)
-        if len(packed.lengths) == 1:
-            return self._of_one(packed, table, rows, contexts)
-        first, *above = self.layers
-        orders = [torch.from_numpy(order) for order in packed.orders[: first.directions]]
-        flat = torch.from_numpy(rows)
-        if self.contexts:
-            gates = table.new_empty(first.directions, len(rows), table.shape[2])
-            for order, own, out in zip(orders, table, gates, strict=True):
-                torch.index_select(own, 0, flat[order], out=out)
-            for part, sentences in zip(self.contexts, contexts, strict=True):
-                part.add_to(gates, sentences, packed)
-            outputs = first.run([torch.split(own, packed.counts) for own in gates], packed.counts)
-        else:
-            ways = zip(table, orders, strict=True)
-            steps = [looked_up(own, flat[order], packed.counts) for own, order in ways]
-            outputs = first.run(steps, packed.counts)
-        places = [torch.from_numpy(inverse(order)) for order in packed.orders[: first.directions]]
-        for layer in above:
-            read = [out.index_select(0, place) for out, place in zip(outputs, places, strict=True)]
-            inputs = layer.gates(torch.cat(read, 1)).chunk(layer.directions, 1)
-            steps = [
-                looked_up(own, order, packed.counts)
-                for own, order in zip(inputs, orders, strict=True)
-            ]
-            outputs = layer.run(steps, packed.counts)
-        return self._projected(outputs, places)
-
-    def _natively(
-        self,
-        packed: PackedSequence,
-        table: Tensor,
-        rows: NDArray[np.int64],
-        contexts: Sequence[Sequence[Arrays]],
-    ) -> Tensor:
-        """Return the emissions of packed tokens by the C kernels."""
-        (first, *above), directions = self._kernels, self.layers[0].directions
-        places = np.stack(packed.orders[:directions])
-        counts, gates, index = np.array(packed.counts), table.numpy(), rows[places]
-        if self.contexts:
-            gates = np.stack([own.take(way, 0) for own, way in zip(gates, index, strict=True)])
-            index = np.tile(np.arange(len(rows)), (directions, 1))
-            for part, sentences in zip(self.contexts, contexts, strict=True):
-                part.add_to(torch.from_numpy(gates), sentences, packed)
-        outputs = torch.from_numpy(first.run(gates, index, places, counts))
-        for layer, kernel in zip(self.layers[1:], above, strict=True):
-            gates = layer.gates(outputs).numpy()
-            outputs = torch.from_numpy(kernel.run(gates, places, places, counts))
-        return torch.addmm(self._bias, outputs, self._projection)
-
-    def _of_one(
-        self,
-        packed: PackedSequence,
-        table: Tensor,
-        rows: NDArray[np.int64],
-        contexts: Sequence[Sequence[Arrays]],
-    ) -> Tensor:
-        """Return the emissions of a single sentence, ``(tokens, tags)``."""
-        first, *above = self.layers
-        ways = [rows, rows[::-1]][: first.directions]
-        gates = np.stack([own.take(way, 0) for own, way in zip(table.numpy(), ways, strict=True)])
-        for part, sentences in zip(self.contexts, contexts, strict=True):
-            part.add_to(torch.from_numpy(gates), sentences, packed)
-        outputs = _along_text(first.run_one(gates))
-        for layer in above:
-            inputs = layer.gates(torch.from_numpy(outputs)).numpy()
-            parts = np.split(inputs, layer.directions, 1)
-            gates = np.stack([parts[0], *(part[::-1] for part in parts[1:])])
-            outputs = _along_text(layer.run_one(gates))
-        return torch.addmm(self._bias, torch.from_numpy(outputs), self._projection)
-
-    def _projected(self, outputs: Tensor, places: Sequence[Tensor]) -> Tensor:
-        """Project halved outputs to emissions, sentence by sentence, ``(tokens, tags)``."""
-        emissions = torch.addmm(self._bias, outputs[0], self._projections[0])
-        emissions = emissions.index_select(0, places[0])
-        if len(places) > 1:
-            backward = torch.mm(outputs[1], self._projections[1])
-            emissions += backward.index_select(0, places[1])
-        return emissions
+@torch.inference_mode()
+def _computed(embedding: nn.Module, arrays: Sequence[NDArray[Any]], axis: int = -1) -> Floats:
+    """Return the vectors of an embedding; in batches along a new axis, unless it is negative."""
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+    if axis < 0:
+        vectors: Floats = embedding(*tensors).numpy()
+        return vectors
+    found: Floats = embedding(*(tensor.unsqueeze(axis) for tensor in tensors)).squeeze(axis).numpy()
+    return found
 
 
-def _along_text(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Concatenate the outputs of one sentence, ``(tokens, directions * width)``.
+def lstms_of(encoder: Encoder) -> list[list[list[Floats]]]:
+    """Return the weights of each layer and direction of an encoder."""
+    stacks = [list(encoder.forwards), *([list(encoder.backwards)] if encoder.bidirectional else [])]
+    return [
+        [[weight.detach().numpy() for weight in lstm.parameters()] for lstm in layer]
+        for layer in zip(*stacks, strict=True)
+    ]
 
-    Args:
-        outputs: ``(tokens, directions, width)``; the backward ones start at the end.
-    """
-    return np.concatenate(
-        [outputs[:, 0], *(outputs[::-1, d] for d in range(1, outputs.shape[1]))], 1
+
+def _weights(stack: Stack) -> MemberWeights:
+    """Return the weights and embeddings of one network."""
+    return MemberWeights(
+        [_part(embedding) for embedding in stack.embeddings.values()],
+        stack.contexts,
+        lstms_of(stack.encoder),
+        stack.projection.weight.detach().numpy(),
+        stack.projection.bias.detach().numpy(),
     )
 
 
@@ -216,7 +84,129 @@ def moves_of(network: Scorer) -> Moves:
     return Moves(*(score.detach().float().cpu().numpy() for score in scores))
 
 
-class FastEngine(BatchEngine[Tensor]):
+class TorchRecurrence:
+    """The recurrence of one layer of an LSTM by torch; what ``ner.native.Recurrence`` does in C.
+
+    Args:
+        recurrent: From halved outputs to gates, ``(directions, width, 4 * width)``.
+    """
+
+    def __init__(self, recurrent: Floats) -> None:
+        self.directions, self.width, _ = recurrent.shape
+        self._recurrent = torch.from_numpy(recurrent)
+
+    @cached_property
+    def _whole(self) -> Tensor:
+        """The recurrent weights for outputs that are not halved and a true tanh, ``_one``."""
+        weights = 0.5 * self._recurrent
+        weights[:, :, 3 * self.width :] *= 0.5
+        return weights
+
+    @torch.inference_mode()
+    def run(self, gates: Floats, index: Integers, places: Integers, counts: Integers) -> Floats:
+        """Return halved outputs, h / 2, ``(tokens, directions * width)``.
+
+        The arguments are those of ``ner.native.Recurrence.run``.
+        """
+        if gates.ndim == 2:
+            gates = gates.reshape(len(gates), self.directions, -1).transpose(1, 0, 2)
+        if counts[0] == 1:
+            own = np.stack([table.take(rows, 0) for table, rows in zip(gates, index, strict=True)])
+            steps = self._one(own)
+        else:
+            steps = np.empty((places.shape[1], self.directions, self.width), np.float32)
+            sizes = counts.tolist()
+            for way, weights in enumerate(self._recurrent):
+                given = _looked_up(torch.from_numpy(gates[way]), index[way], sizes)
+                outputs = torch.empty(len(steps), self.width)
+                self._along(given, torch.split(outputs, sizes), weights)
+                steps[:, way] = outputs.numpy()
+        found = np.empty_like(steps)
+        for way, own in enumerate(places):
+            found[own, way] = steps[:, way]
+        return found.reshape(len(found), -1)
+
+    def _one(self, gates: Floats) -> Floats:
+        """Return the halved outputs of one sentence, with as few calls as possible.
+
+        With one row per step, calls cost more than arithmetic, and numpy's calls cost less than
+        torch's. Only products and sigmoids are left to torch, on the same memory.
+
+        Args:
+            gates: The input's contribution, ``(directions, tokens, 4 * width)``; the backward
+                direction starts at the end of the sentence.
+
+        Returns:
+            ``(tokens, directions, width)``, in the same order.
+        """
+        directions, tokens, _ = gates.shape
+        width = self.width
+        given = gates.reshape(directions, tokens, 4, width).transpose(1, 2, 0, 3).copy()
+        given[:, 3] *= 0.5  # 2g -> g, for a true tanh
+        outputs = np.empty((tokens, directions, width), np.float32)
+        state, gate = np.empty((directions, 1, width), np.float32), np.empty_like(given[0])
+        cells, change = np.zeros((2, directions, width), np.float32)
+        reached = np.zeros((directions, 4 * width), np.float32)
+        before, product = torch.from_numpy(state), torch.from_numpy(reached).unsqueeze(1)
+        doors, (enter, keep, leave, new) = torch.from_numpy(gate[:3]), gate
+        turned, here = reached.reshape(directions, 4, width).transpose(1, 0, 2), state[:, 0]
+        for number, (own, output) in enumerate(zip(given, outputs, strict=True)):
+            if number:
+                torch.bmm(before, self._whole, out=product)
+            np.add(own, turned, gate)
+            doors.sigmoid_()
+            np.tanh(new, new)
+            # c(t) = s(f) c(t-1) + s(i) tanh(g); h(t) = s(o) tanh(c(t))
+            np.multiply(enter, new, change)
+            np.multiply(cells, keep, cells)
+            np.add(cells, change, cells)
+            np.tanh(cells, change)
+            np.multiply(leave, change, here)
+            output[...] = here
+        outputs *= 0.5
+        return outputs
+
+    def _along(self, steps: Iterator[Tensor], outputs: Sequence[Tensor], weights: Tensor) -> None:
+        """Write the halved outputs of one direction, step by step."""
+        cells = outputs[0].new_zeros(outputs[0].shape)  # 2c
+        squashed = torch.empty_like(cells)
+        before: Tensor | None = None
+        for gate, output in zip(steps, outputs, strict=True):
+            n = len(gate)
+            enter, keep, leave, new = torch.split(gate, self.width, 1)
+            if n != len(cells):
+                cells, squashed = cells[:n], squashed[:n]
+            if before is not None:
+                gate.addmm_(before if len(before) == n else before[:n], weights)
+            gate.sigmoid_()
+            # tanh(g) = 2 (s(2g) - 1/2), so 2c(t) = s(f) 2c(t-1) + 4 s(i) (s(2g) - 1/2)
+            new.sub_(0.5)
+            cells.mul_(keep).addcmul_(enter, new, value=4.0)
+            # h(t) / 2 = s(o) (s(2c(t)) - 1/2)
+            torch.sigmoid(cells, out=squashed).sub_(0.5)
+            torch.mul(leave, squashed, out=output)
+            before = output
+
+
+def _looked_up(table: Tensor, index: Integers, counts: list[int]) -> Iterator[Tensor]:
+    """Yield rows of a table, step by step, each just before it is used.
+
+    All steps are written to the same buffer, which therefore stays in the CPU cache.
+
+    Args:
+        table: ``(capacity, width)``.
+        index: In packed order, ``(tokens,)``.
+        counts: The number of rows at each step, descending.
+    """
+    gate = table.new_empty(counts[0], table.shape[1])
+    for some in torch.split(torch.from_numpy(index), counts):
+        if len(some) != len(gate):
+            gate = gate[: len(some)]
+        torch.index_select(table, 0, some, out=gate)
+        yield gate
+
+
+class FastEngine(BatchEngine):
     """Tags on the CPU with a float32 network. Thread-safe.
 
     The weights are copied on first use, and again after an optimiser or ``load_state_dict`` has
@@ -257,10 +247,18 @@ class FastEngine(BatchEngine[Tensor]):
             with self._lock:
                 current = self._current
                 if current is None or current[0] != state:
-                    with torch.inference_mode():
-                        prepared = CPUNetwork(self.network, cache=self.cache)
-                    current = self._current = state, prepared
+                    current = self._current = state, self._prepared()
         return current[1]
+
+    def _prepared(self) -> CPUNetwork:
+        recurrence: Callable[[Floats], native.Recurrence | TorchRecurrence] = native.Recurrence
+        return CPUNetwork(
+            [_weights(stack) for stack in self.network.stacks],
+            self.network.context_embeddings,
+            moves_of(self.network),
+            cache=self.cache,
+            recurrence=recurrence if native.kernels else TorchRecurrence,
+        )
 
 
 def _usual(weights: list[torch.nn.Parameter]) -> bool:

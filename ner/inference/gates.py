@@ -1,30 +1,143 @@
-"""The contribution of tokens and their contexts to the gates of the first layer."""
+"""The contribution of tokens and their contexts to the gates of the first layer; needs no torch.
+
+Both are computed once and kept in a bounded cache, `TokenCache`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial, reduce
+from itertools import chain
+from threading import Lock
+from typing import Generic, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ner.batch import pad
-from ner.embeddings import ContextEmbedding, TypeEmbedding
 from ner.indexers import Arrays
-from ner.inference.lstm import PackedSequence, inverse
-from ner.inference.token_cache import FEWEST, TokenCache
 from ner.sentence import Sentence
 
+CACHE = 96 << 20  # default size of the cache, in bytes
+FEWEST = 4096  # minimum number of cached tokens, however wide the rows
+CHARACTERS = 1 << 24  # maximum total length of the cached tokens
+AT_ONCE = 2048  # tokens computed together
 FEW = 64  # maximum number of tokens whose context contributions are cached
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+Key = TypeVar("Key", bound=str | bytes)  # a token, or the indices of one
+
+
+def capacity_of(cache: int, row: int) -> int:
+    """Return the number of tokens that fit into a budget, given the bytes of a row."""
+    return max(FEWEST, cache // row)
+
+
+class _Rows(Generic[Key]):
+    """The cached rows and their tokens."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.rows: dict[Key, int] = {}
+        self.characters = 0
+        # pages that are never written take no memory
+        self.table: Floats = np.empty(shape, np.float32)
+
+
+class TokenCache(Generic[Key]):
+    """A bounded table with one row per token. A full table is replaced by an empty one.
+
+    Args:
+        compute: Computes the rows of some tokens, ``(..., tokens, width)``.
+        shape: The shape of the table, ``(..., capacity, width)``.
+    """
+
+    def __init__(self, compute: Callable[[list[Key]], Floats], shape: tuple[int, ...]) -> None:
+        self.capacity = shape[-2]
+        self._compute, self._shape = compute, shape
+        self._lock = Lock()
+        self._held = _Rows[Key](shape)
+
+    def __len__(self) -> int:
+        return len(self._held.rows)
+
+    def look_up(self, sentences: Sequence[Sequence[Key]]) -> tuple[Floats, Integers]:
+        """Return the table and the row of each token.
+
+        The rows stay valid for this table, whatever other threads look up in the meantime.
+
+        Args:
+            sentences: At most ``capacity`` tokens.
+        """
+        with self._lock:
+            held = self._held
+            rows = list(map(held.rows.get, chain.from_iterable(sentences)))
+            if None in rows:
+                held = self._learn(sentences)
+                rows = list(map(held.rows.get, chain.from_iterable(sentences)))
+        return held.table, np.array(rows, dtype=np.int64)
+
+    def _learn(self, sentences: Sequence[Sequence[Key]]) -> _Rows[Key]:
+        """Return the cache after adding the rows of all these tokens."""
+        distinct = set(chain.from_iterable(sentences))
+        new = distinct - self._held.rows.keys()
+        characters = sum(map(len, new))
+        full = len(self._held.rows) + len(new) > self.capacity
+        if full or self._held.characters + characters > CHARACTERS:
+            # not cleared in place, since another thread may still read the old table
+            self._held, new = _Rows(self._shape), distinct
+            characters = sum(map(len, new))
+        held = self._held
+        tokens = sorted(new, key=len)  # of similar length, to reduce padding
+        first = len(held.rows)
+        for start in range(0, len(tokens), AT_ONCE):
+            some = tokens[start : start + AT_ONCE]
+            place = first + start
+            held.table[..., place : place + len(some), :] = self._compute(some)
+        held.rows.update(zip(tokens, range(first, first + len(tokens)), strict=True))
+        held.characters += characters
+        return held
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TypePart:
+    """An embedding of the token alone, ready for tagging.
+
+    Attributes:
+        width: The width of its vectors.
+        index: From tokens to arrays of indices.
+        vectors: From these arrays to vectors, ``(tokens, width)``.
+    """
+
+    width: int
+    index: Callable[[Sequence[str]], Arrays]
+    vectors: Callable[..., Floats]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContextPart:
+    """An embedding of the token in context, ready for tagging.
+
+    Attributes:
+        width: The width of its vectors.
+        tokenwise, sentencewise: As for ``ner.embeddings.ContextEmbedding``.
+        index: From a sentence to arrays of indices.
+        vectors: From arrays ``(tokens, ...)`` to vectors, ``(tokens, width)``; these are sentences
+            of one token each if the embedding is tokenwise, and else one sentence.
+    """
+
+    width: int
+    tokenwise: bool
+    sentencewise: bool
+    index: Callable[[Sentence], Arrays]
+    vectors: Callable[..., Floats]
 
 
 class TypeGates:
     """The gates of distinct tokens: one row per token and direction, computed once.
 
     Args:
-        embeddings: The type embeddings.
+        parts: The embeddings of tokens.
         weights: From their concatenated vectors to gates, ``(width, directions * gates)``.
         bias: ``(directions * gates,)``.
         directions: The number of directions.
@@ -33,22 +146,22 @@ class TypeGates:
 
     def __init__(
         self,
-        embeddings: Sequence[TypeEmbedding],
-        weights: Tensor,
-        bias: Tensor,
+        parts: Sequence[TypePart],
+        weights: Floats,
+        bias: Floats,
         directions: int,
         capacity: int,
     ) -> None:
         self.capacity = capacity
         gates = weights.shape[1] // directions
         # not a method: a reference cycle would keep old weights and rows in memory
-        compute = partial(_gates, embeddings, weights, bias, directions)
-        self._remembered = TokenCache(compute, (directions, capacity, gates))
+        compute = partial(_gates, parts, weights, bias, directions)
+        self._remembered = TokenCache[str](compute, (directions, capacity, gates))
 
     def __len__(self) -> int:
         return len(self._remembered)
 
-    def look_up(self, sentences: Sequence[Sequence[str]]) -> tuple[Tensor, NDArray[np.int64]]:
+    def look_up(self, sentences: Sequence[Sequence[str]]) -> tuple[Floats, Integers]:
         """Return the table, ``(directions, capacity, gates)``, and the row of each token.
 
         The rows stay valid for this table, whatever other threads look up in the meantime.
@@ -56,23 +169,72 @@ class TypeGates:
         Args:
             sentences: At most ``capacity`` tokens.
         """
-        table, rows = self._remembered.look_up(sentences)
-        return torch.from_numpy(table), rows
+        return self._remembered.look_up(sentences)
 
 
 def _gates(
-    embeddings: Sequence[TypeEmbedding],
-    weights: Tensor,
-    bias: Tensor,
+    parts: Sequence[TypePart],
+    weights: Floats,
+    bias: Floats,
     directions: int,
     tokens: list[str],
-) -> NDArray[np.float32]:
+) -> Floats:
     """Compute the gates of some tokens, ``(directions, tokens, gates)``."""
-    vectors = [part(*map(torch.from_numpy, part.index(tokens))) for part in embeddings]
-    gates = torch.addmm(bias, torch.cat(vectors, dim=1), weights)
-    directed = gates.view(len(tokens), directions, -1).transpose(0, 1)
-    arranged: NDArray[np.float32] = directed.numpy()
-    return arranged
+    vectors = [part.vectors(*part.index(tokens)) for part in parts]
+    return _by_direction(np.concatenate(vectors, 1) @ weights + bias, directions)
+
+
+def _by_direction(gates: Floats, directions: int) -> Floats:
+    """Return gates ``(tokens, directions * gates)`` as ``(directions, tokens, gates)``."""
+    return gates.reshape(len(gates), directions, -1).transpose(1, 0, 2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedSequence:
+    """The layout of a batch, sentence by sentence ("flat") and step by step ("packed").
+
+    Packed order has the first tokens of all sentences, then all second tokens, and so on; for the
+    backward direction, all last tokens come first.
+
+    Attributes:
+        lengths: Tokens per sentence, descending, ``(batch,)``.
+        counts: The number of active sentences at each step.
+        forward: The flat index of each packed token, ``(tokens,)``.
+        backward: The same for the backward direction, ``(tokens,)``.
+    """
+
+    lengths: Integers
+    counts: list[int]
+    forward: Integers
+    backward: Integers
+
+    @staticmethod
+    def of(lengths: Integers) -> PackedSequence:
+        """Lay out sentences of these lengths, which must be descending and positive."""
+        if len(lengths) == 1:
+            one = np.arange(lengths[0])
+            return PackedSequence(lengths, [1] * len(one), one, one[::-1].copy())
+        steps = np.arange(lengths[0])[:, None]
+        running = steps < lengths
+        first = np.cumsum(lengths) - lengths
+        return PackedSequence(
+            lengths,
+            running.sum(1).tolist(),
+            (first + steps)[running],
+            (first + lengths - 1 - steps)[running],
+        )
+
+    @property
+    def orders(self) -> tuple[Integers, Integers]:
+        """The flat indices of packed tokens, for each direction."""
+        return self.forward, self.backward
+
+
+def inverse(order: Integers) -> Integers:
+    """Return the inverse of a permutation."""
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return places
 
 
 class ContextGates:
@@ -90,18 +252,18 @@ class ContextGates:
         constant: The contribution of zero indices, ``(directions * gates,)``.
     """
 
-    def __init__(self, part: ContextEmbedding, weights: Tensor, directions: int) -> None:
+    def __init__(self, part: ContextPart, weights: Floats, directions: int) -> None:
         self.part = part
         self._weights, self._directions = weights, directions
-        self.constant = weights.new_zeros(weights.shape[1])
+        self.constant = np.zeros(weights.shape[1], np.float32)
         if part.tokenwise:
             nothing = tuple(np.zeros_like(a) for a in part.index(Sentence(("x",))))
-            self.constant = _shares(part, weights, nothing)[0]
+            self.constant = (part.vectors(*nothing) @ weights)[0]
             compute = partial(_remembered_shares, part, weights, self.constant, nothing, directions)
             gates = weights.shape[1] // directions
             self._remembered = TokenCache[bytes](compute, (directions, FEWEST, gates))
 
-    def add_to(self, gates: Tensor, sentences: Sequence[Arrays], packed: PackedSequence) -> None:
+    def add_to(self, gates: Floats, sentences: Sequence[Arrays], packed: PackedSequence) -> None:
         """Add the contribution to gates in packed order, ``(directions, tokens, gates)``.
 
         Args:
@@ -111,38 +273,33 @@ class ContextGates:
         """
         if self.part.sentencewise:
             self._add_by_sentence(gates, sentences, packed)
-            return
-        if self.part.tokenwise:
+        elif self.part.tokenwise:
             arrays = [np.concatenate(arrays) for arrays in zip(*sentences, strict=True)]
             places = np.flatnonzero(reduce(np.logical_or, map(_rows_with_any, arrays)))
             if len(places):
                 self._add_some(gates, tuple(a[places] for a in arrays), places, packed)
-            return
-        width = int(packed.lengths[0])
-        vectors = self.part(*(pad(arrays, width) for arrays in zip(*sentences, strict=True)))
-        mask = torch.arange(width) < torch.from_numpy(packed.lengths)[:, None]
-        shares = (vectors[mask] @ self._weights).view(len(packed.forward), self._directions, -1)
-        for direction, order in enumerate(packed.orders[: self._directions]):
-            gates[direction] += shares[torch.from_numpy(order), direction]
+        else:
+            vectors = np.concatenate([self.part.vectors(*arrays) for arrays in sentences])
+            shares = _by_direction(vectors @ self._weights, self._directions)
+            for own, share, order in zip(gates, shares, packed.orders, strict=False):
+                own += share[order]
 
     def _add_by_sentence(
-        self, gates: Tensor, sentences: Sequence[Arrays], packed: PackedSequence
+        self, gates: Floats, sentences: Sequence[Arrays], packed: PackedSequence
     ) -> None:
         """Add the contribution of sentences to all their tokens, step by step."""
         firsts = [np.stack([a[0] for a in arrays]) for arrays in zip(*sentences, strict=True)]
         if not any(array.any() for array in firsts):
             return
-        shares = _shares(self.part, self._weights, tuple(firsts)).sub_(self.constant)
-        ways = shares.view(len(sentences), self._directions, -1).transpose(0, 1).contiguous()
-        for own, way in zip(gates, ways, strict=True):
+        for own, way in zip(gates, self._less_constant(firsts), strict=True):
             if len(sentences) == 1:
                 own += way
                 continue
-            for step in torch.split(own, packed.counts):
+            for step in np.split(own, np.cumsum(packed.counts)[:-1]):
                 step += way[: len(step)]
 
     def _add_some(
-        self, gates: Tensor, arrays: Arrays, places: NDArray[np.int64], packed: PackedSequence
+        self, gates: Floats, arrays: Arrays, places: Integers, packed: PackedSequence
     ) -> None:
         """Add the contribution of tokens at flat indices, less the constant in the bias."""
         differs = reduce(np.logical_or, (_rows_with_any(a[1:] != a[:-1]) for a in arrays))
@@ -150,35 +307,33 @@ class ContextGates:
         shares = self._shares_of(tuple(a[heads] for a in arrays))
         if len(heads) < len(places):
             runs = np.repeat(np.arange(len(heads)), np.diff(heads, append=len(places)))
-            shares = shares.index_select(1, torch.from_numpy(runs))
-        for direction, order in enumerate(packed.orders[: self._directions]):
-            rows = torch.from_numpy(inverse(order)[places])
-            gates[direction].index_add_(0, rows, shares[direction])
+            shares = shares.take(runs, 1)
+        for own, share, order in zip(gates, shares, packed.orders, strict=False):
+            own[inverse(order)[places]] += share
 
-    def _shares_of(self, arrays: Arrays) -> Tensor:
+    def _shares_of(self, arrays: Arrays) -> Floats:
         """Return the contribution of tokens less the constant, ``(directions, tokens, gates)``."""
         if len(arrays[0]) > FEW:  # computing them together is faster than looking them up
-            shares = _shares(self.part, self._weights, arrays).sub_(self.constant)
-            return shares.view(len(shares), self._directions, -1).transpose(0, 1)
+            return self._less_constant(arrays)
         keys = [b"".join([row.tobytes() for row in own]) for own in zip(*arrays, strict=True)]
         table, rows = self._remembered.look_up([keys])
-        return torch.from_numpy(table.take(rows, 1))
+        return table.take(rows, 1)
 
-
-def _shares(part: ContextEmbedding, weights: Tensor, arrays: Arrays) -> Tensor:
-    """Return the contribution of single tokens, ``(tokens, directions * gates)``."""
-    vectors = part(*(torch.from_numpy(array[:, None]) for array in arrays))
-    return torch.mm(vectors.squeeze(1), weights)
+    def _less_constant(self, arrays: Sequence[NDArray[np.int64]]) -> Floats:
+        """Compute what `_shares_of` returns."""
+        shares = self.part.vectors(*arrays) @ self._weights
+        shares -= self.constant
+        return _by_direction(shares, self._directions)
 
 
 def _remembered_shares(
-    part: ContextEmbedding,
-    weights: Tensor,
-    constant: Tensor,
+    part: ContextPart,
+    weights: Floats,
+    constant: Floats,
     like: Arrays,
     directions: int,
     keys: list[bytes],
-) -> NDArray[np.float32]:
+) -> Floats:
     """Return the contribution of tokens, given the concatenated bytes of their indices.
 
     Args:
@@ -191,13 +346,11 @@ def _remembered_shares(
     """
     bounds = np.cumsum([array.nbytes for array in like])[:-1]
     columns = np.split(np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1), bounds, 1)
-    arrays = tuple(
+    arrays = [
         column.copy().view(array.dtype).reshape(len(keys), *array.shape[1:])
         for column, array in zip(columns, like, strict=True)
-    )
-    shares = _shares(part, weights, arrays).sub_(constant)
-    arranged: NDArray[np.float32] = shares.view(len(keys), directions, -1).transpose(0, 1).numpy()
-    return arranged
+    ]
+    return _by_direction(part.vectors(*arrays) @ weights - constant, directions)
 
 
 def _rows_with_any(array: NDArray[np.generic]) -> NDArray[np.bool_]:

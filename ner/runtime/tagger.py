@@ -17,8 +17,8 @@ from ner.indexers.columns import columns_of
 from ner.indexers.transformer import TransformerIndexer
 from ner.inference.batch_engine import BatchEngine, GateBatch
 from ner.inference.decoding import Decoding
+from ner.inference.gates import CACHE, TokenCache, capacity_of
 from ner.inference.span_decoder import SpanDecoder
-from ner.inference.token_cache import CACHE, TokenCache, capacity_of
 from ner.runtime.directory import EMISSIONS, TRANSFORMERS, TYPES, Exported, read
 from ner.sentence import Sentence
 from ner.texts import BaseTagger
@@ -51,7 +51,7 @@ class OnnxEmitter:
         width = self._types.width_of("gates")
         if width < 1 or self._emissions.width_of("emissions") != len(self.moves.start):
             raise ModelError(f"{EMISSIONS} does not output emissions of the model's tags")
-        self._gates = TokenCache(
+        self._gates = TokenCache[str](
             partial(_gates, self._types, exported.types), (capacity_of(cache, 4 * width), width)
         )
 
@@ -64,9 +64,7 @@ class OnnxEmitter:
         """Return the output of each context indexer for sentences of any length."""
         return [indexer.index_all(sentences) for indexer in self._indexers]
 
-    def read(
-        self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]
-    ) -> GateBatch[Floats]:
+    def read(self, sentences: Sequence[Sequence[str]], contexts: list[list[Arrays]]) -> GateBatch:
         """Index sentences with at most ``capacity`` tokens together.
 
         Args:
@@ -76,7 +74,7 @@ class OnnxEmitter:
         looked = [self._gates.look_up(sentences)]
         return GateBatch.of(looked, list(map(len, sentences)), contexts)
 
-    def emissions(self, reading: GateBatch[Floats], numbers: Sequence[int]) -> Floats:
+    def emissions(self, reading: GateBatch, numbers: Sequence[int]) -> Floats:
         """Return the emissions of some sentences, longest first, ``(tokens, tags)``."""
         (table,), (rows,) = reading.tables, reading.rows
         lengths = np.array([len(rows[number]) for number in numbers])
@@ -241,7 +239,7 @@ class ExportedTagger(BaseTagger):
         return self._engine
 
 
-class _Engine(BatchEngine[Floats]):
+class _Engine(BatchEngine):
     """The batch engine on onnxruntime."""
 
     def __init__(self, emitter: OnnxEmitter, decoder: SpanDecoder) -> None:
