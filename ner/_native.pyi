@@ -31,3 +31,27 @@ def viterbi(
     paths: Buffer,
     /,
 ) -> bool: ...
+def character_maxima(
+    words: int,
+    length: int,
+    known: int,
+    width: int,
+    window: int,
+    characters: Buffer,
+    products: Buffer,
+    maxima: Buffer,
+    places: Buffer,
+    /,
+) -> None: ...
+def character_gradients(
+    words: int,
+    length: int,
+    known: int,
+    width: int,
+    window: int,
+    characters: Buffer,
+    products: Buffer,
+    gradients: Buffer,
+    places: Buffer,
+    /,
+) -> None: ...

@@ -5,11 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from ner import native
 from ner.crf.core import decoding
 from ner.crf.core import viterbi as reference
 from ner.crf.core.scores import ChainScores
+from ner.embeddings.characters import CharacterCNN
 from ner.inference.decoding import Decoding
 from ner.inference.gates import PackedSequence
 from ner.inference.span_decoder import SpanDecoder
@@ -367,3 +369,43 @@ def test_they_are_named_and_can_be_switched_off():
         assert done.stdout.startswith(expected)
     with pytest.raises(ValueError, match="does not have MMX"):
         native.kernels.use("MMX")
+
+
+def values_and_gradients(part, indices):
+    part.zero_grad()
+    values = part(torch.from_numpy(indices))
+    (values * torch.sin(torch.arange(values.numel())).view_as(values)).sum().backward()
+    return [values.detach(), *(weight.grad.clone() for weight in part.parameters())]
+
+
+@pytest.mark.parametrize(("width", "window"), [(1, 1), (7, 3), (30, 3), (50, 5), (8, 9)])
+def test_filters_over_characters_by_a_table_are_the_convolution(monkeypatch, width, window):
+    part = CharacterCNN("abcdef", width=width, character_width=5, window=window)
+    random = np.random.default_rng(width)
+    lengths = random.integers(1, 12, 40)
+    indices = random.integers(1, 8, (40, 12)) * (np.arange(12) < lengths[:, None])
+    found = values_and_gradients(part, indices)
+    monkeypatch.setattr(native, "kernels", None)
+    for ours, expected in zip(found, values_and_gradients(part, indices), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=4e-6)
+    assert not part.vectors.weight.grad[0].any(), "padding has no vector to learn"
+
+
+def test_words_without_characters_and_nan_are_as_without_kernels():
+    products = np.ones((3, 4, 5), np.float32)
+    products[1, 2] = np.nan
+    maxima, places = native.character_maxima(products, np.array([[0, 0], [1, 1], [3, 2]]))
+    assert (maxima[0] == -1e4).all()
+    assert (places[0] == -1).all()
+    assert (maxima[1] == 2.0).all()
+    assert np.isnan(maxima[2]).all()
+
+
+def test_characters_and_places_outside_are_refused():
+    products = np.ones((3, 4, 5), np.float32)
+    with pytest.raises(ValueError, match="no such character"):
+        native.character_maxima(products, np.array([[4]]))
+    with pytest.raises(ValueError, match="values"):
+        native.kernels.character_maxima(
+            1, 1, 4, 5, 3, np.array([1]), products, bytearray(4), bytearray(20)
+        )

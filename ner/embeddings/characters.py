@@ -8,8 +8,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ner import native
 from ner.embeddings.base import (
     ContextEmbedding,
     TypeEmbedding,
@@ -85,10 +87,10 @@ class CharacterEmbedding(TypeEmbedding):
         return type(self)(**{**self.settings(), "characters": characters})
 
     def characters(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the vectors of the characters and their mask, cut to the longest token.
+        """Return the characters, some dropped in training, and their mask, to the longest token.
 
         Returns:
-            ``(tokens, longest, character_width)`` and ``(tokens, longest)``.
+            ``(tokens, longest)`` each.
         """
         if not indices.is_cuda:  # on CUDA, finding the longest would synchronise with the device
             indices = indices[:, : max(1, int((indices != PADDING).sum(1).max()))]
@@ -96,7 +98,28 @@ class CharacterEmbedding(TypeEmbedding):
         if self.training and self.character_dropout > 0.0:
             lost = torch.rand(indices.shape, device=indices.device) < self.character_dropout
             indices = indices.masked_fill(lost & real, UNKNOWN)
-        return vectors_of(self.vectors, indices), real
+        return indices, real
+
+
+class _Maxima(torch.autograd.Function):
+    """The greatest value of each filter over the windows of each token, by the native kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, products: Tensor, indices: Tensor) -> Tensor:
+        """Return ``(tokens, width)`` for products ``(window, characters, width)``."""
+        characters = indices.contiguous().numpy()
+        maxima, places = native.character_maxima(products.numpy(), characters)
+        ctx.found = places, characters, products.shape
+        return torch.from_numpy(maxima)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the products."""
+        places, characters, (window, known, _) = ctx.found
+        given = gradients[0].numpy()
+        found = native.character_gradients(given, places, characters, known, window)
+        return torch.from_numpy(found), None
 
 
 class CharacterCNN(CharacterEmbedding):
@@ -159,13 +182,34 @@ class CharacterCNN(CharacterEmbedding):
 
     def forward(self, indices: Tensor) -> Tensor:
         """Return the vectors of the tokens, ``(tokens, width)``."""
-        characters, real = self.characters(indices)
+        indices, real = self.characters(indices)
+        if self._by_table(indices):
+            return self._table_maxima(indices)
+        characters = vectors_of(self.vectors, indices)
         side = self.window // 2
         windows = F.pad(characters, (0, 0, side, side)).unfold(1, self.window, 1)
         filtered = self.filters(windows.flatten(2))  # (tokens, longest, width)
         # -1e4 excludes padding from the maximum
         maxima: Tensor = filtered.masked_fill(~real.unsqueeze(2), -1e4).amax(dim=1)
         return maxima
+
+    def _by_table(self, indices: Tensor) -> bool:
+        """Return whether a product for each known character is cheaper than each window."""
+        weight = self.filters.weight
+        usable = native.kernels is not None and weight.dtype == torch.float32 and weight.is_cpu
+        return usable and len(self.indexer.vocabulary) < indices.numel()
+
+    def _table_maxima(self, indices: Tensor) -> Tensor:
+        """Return what ``forward`` returns.
+
+        A filter is linear in its window, so its value is a sum of products of its weights at each
+        place of the window with the character there; and the bias may follow the maximum.
+        """
+        known = vectors_of(self.vectors, torch.arange(len(self.indexer.vocabulary)))
+        filters = self.filters.weight.view(self.width, -1, self.window)
+        products = torch.matmul(known, filters.permute(2, 1, 0))  # (window, known, width)
+        found: Tensor = _Maxima.apply(products, indices)  # type: ignore[no-untyped-call]
+        return found + self.filters.bias
 
 
 class CharacterLSTM(CharacterEmbedding):
@@ -219,7 +263,8 @@ class CharacterLSTM(CharacterEmbedding):
 
     def forward(self, indices: Tensor) -> Tensor:
         """Return the vectors of the tokens, ``(tokens, width)``."""
-        characters, real = self.characters(indices)
+        indices, real = self.characters(indices)
+        characters = vectors_of(self.vectors, indices)
         # reverse each token within its length, so that both LSTMs end at a real character
         lengths = real.sum(1)
         positions = torch.arange(real.shape[1], device=real.device)

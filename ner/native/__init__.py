@@ -155,6 +155,35 @@ def probable_spans(
     return None if found is None else np.frombuffer(found, SPAN)
 
 
+def character_maxima(products: Floats, characters: Integers) -> tuple[Floats, NDArray[np.int32]]:
+    """Return the greatest value of each filter over the windows of each word, and where it is.
+
+    Args:
+        products: What each character gives at each place of the window, ``(window, known, width)``.
+        characters: The characters of each word, 0 behind the last, ``(words, length)``.
+
+    Returns:
+        ``(words, width)`` each; -1e4 at -1 for a word without characters.
+    """
+    window, known, width = products.shape
+    maxima = np.empty((len(characters), width), np.float32)
+    places = np.empty(maxima.shape, np.int32)
+    sizes = (*characters.shape, known, width, window)
+    kernels.character_maxima(*sizes, characters, products, maxima, places)
+    return maxima, places
+
+
+def character_gradients(
+    gradients: Floats, places: NDArray[np.int32], characters: Integers, known: int, window: int
+) -> Floats:
+    """Return the gradients of the products, from those of `character_maxima`."""
+    width = gradients.shape[1]
+    products = np.zeros((window, known, width), np.float32)
+    sizes = (*characters.shape, known, width, window)
+    kernels.character_gradients(*sizes, characters, products, _contiguous(gradients), places)
+    return products
+
+
 def _sums(emissions: NDArray[Any]) -> bool:
     return kernels is not None and emissions.dtype == np.float32 and emissions.shape[2] > 0
 

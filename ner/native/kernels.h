@@ -67,6 +67,13 @@ struct found {
     struct probable *spans;
 };
 
+/* A convolution over the characters of words; see characters.h. */
+struct convolution {
+    int64_t words, length, known, width, window;
+    const int64_t *characters; /* (words, length), 0 behind the last */
+    const float *products;     /* (window, known, width) */
+};
+
 struct kernels {
     const char *name;
     int64_t lanes;  /* of float32 */
@@ -77,6 +84,10 @@ struct kernels {
                               const struct spans *spans, double *probabilities);
     int (*probable_spans)(const struct chain *chain, const struct labels *labels, double least,
                           struct found *found);
+    void (*character_maxima)(const struct convolution *job, float *maxima, int32_t *places,
+                             float *sum);
+    void (*character_gradients)(const struct convolution *job, const float *gradients,
+                                const int32_t *places, float *products);
 };
 
 extern const struct kernels ner_baseline;
@@ -86,6 +97,14 @@ extern const struct kernels ner_avx2, ner_avx512;
 
 /* The least multiple of `lanes` that holds `n`. */
 static inline int64_t padded(int64_t n, int64_t lanes) { return (n + lanes - 1) / lanes * lanes; }
+
+#define EMPTY_WORD -1e4f /* the maximum over no characters, as in ner/embeddings/characters.py */
+
+static inline int64_t word_length(const struct convolution *job, const int64_t *characters) {
+    int64_t length = 0;
+    while (length < job->length && characters[length]) length++;
+    return length;
+}
 
 /* Keep a span; 0 where there is no memory. */
 static inline int keep(struct found *found, const struct probable *span) {

@@ -380,6 +380,73 @@ static PyObject *probable_spans(PyObject *self, PyObject *arguments) {
     return result;
 }
 
+/* The arguments of `character_maxima` and `character_gradients`. */
+struct convolution_call {
+    struct convolution job;
+    Py_buffer characters, products, values, places; /* (words, width) the last two */
+};
+
+static int read_convolution(PyObject *arguments, const char *format, struct convolution_call *call) {
+    long long words, length, known, width, window;
+    if (!PyArg_ParseTuple(arguments, format, &words, &length, &known, &width, &window,
+                          &call->characters, &call->products, &call->values, &call->places))
+        return 0;
+    struct convolution job = {
+        words, length, known, width, window, call->characters.buf, call->products.buf,
+    };
+    call->job = job;
+    return 1;
+}
+
+static int convolution_fits(const struct convolution_call *call) {
+    const struct convolution *job = &call->job;
+    const int64_t words = job->words, length = job->length, width = job->width;
+    return holds("characters", &call->characters, sizeof(int64_t), words, length, 1) &&
+           holds("products", &call->products, sizeof(float), job->window, job->known, width) &&
+           holds("values", &call->values, sizeof(float), words, width, 1) &&
+           holds("places", &call->places, sizeof(int32_t), words, width, 1) &&
+           (length < INT32_MAX || refuse("words are too long")) &&
+           all_below(job->characters, words * length, job->known, "no such character");
+}
+
+static PyObject *end_convolution(struct convolution_call *call, int done) {
+    PyBuffer_Release(&call->characters);
+    PyBuffer_Release(&call->products);
+    PyBuffer_Release(&call->values);
+    PyBuffer_Release(&call->places);
+    if (!done) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *character_maxima(PyObject *self, PyObject *arguments) {
+    (void)self;
+    struct convolution_call call;
+    if (!read_convolution(arguments, "LLLLLy*y*w*w*", &call)) return NULL;
+    void *whole = NULL;
+    float *sum = convolution_fits(&call) ? room_of(call.job.width, &whole) : NULL;
+    if (sum) {
+        Py_BEGIN_ALLOW_THREADS
+        current->character_maxima(&call.job, call.values.buf, call.places.buf, sum);
+        Py_END_ALLOW_THREADS
+    }
+    free(whole);
+    return end_convolution(&call, sum != NULL);
+}
+
+static PyObject *character_gradients(PyObject *self, PyObject *arguments) {
+    (void)self;
+    struct convolution_call call;
+    if (!read_convolution(arguments, "LLLLLy*w*y*y*", &call)) return NULL;
+    const int done = convolution_fits(&call);
+    if (done) {
+        Py_BEGIN_ALLOW_THREADS
+        current->character_gradients(&call.job, call.values.buf, call.places.buf,
+                                     call.products.buf);
+        Py_END_ALLOW_THREADS
+    }
+    return end_convolution(&call, done);
+}
+
 static PyMethodDef methods[] = {
     {"instruction_sets", instruction_sets, METH_NOARGS, "What this processor can run."},
     {"in_use", in_use, METH_NOARGS, "The instruction set in use."},
@@ -389,6 +456,8 @@ static PyMethodDef methods[] = {
     {"viterbi", viterbi, METH_VARARGS, "Find best paths."},
     {"span_probabilities", span_probabilities, METH_VARARGS, "The probability of each span."},
     {"probable_spans", probable_spans, METH_VARARGS, "All spans of at least a probability."},
+    {"character_maxima", character_maxima, METH_VARARGS, "The maxima of filters over words."},
+    {"character_gradients", character_gradients, METH_VARARGS, "Gradients of their products."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -10,5 +10,9 @@
 #include "layout.h"
 #include "viterbi.h"
 #include "sums.h"
+#include "characters.h"
 
-const struct kernels NAME = {CALLED, LANES, pack, lstm, viterbi, span_probabilities, probable_spans};
+const struct kernels NAME = {
+    CALLED, LANES, pack, lstm, viterbi, span_probabilities, probable_spans, character_maxima,
+    character_gradients,
+};
