@@ -103,6 +103,9 @@ def furnish(folder, model, exported):
         "corpus/a.jsonl": records,
         "corpus/b.jsonl": records,
         "patterns.tsv": "CASE\t[A-Z]{2}-[0-9]+\n",
+        "names.tsv": "LOC\tBerlin\nPER\tAda Obi\n",
+        "raw.jsonl": records,
+        "llm.jsonl": records.replace("}", ', "entities": {"LOC": ["Berlin", "Accra"]}}'),
         "mine.yaml": dump(MINE),
         "configs/quick.yaml": dump({**MINE, "output": "models/quick"}),
     }

@@ -191,3 +191,20 @@ def test_a_json_file_is_one_document_and_json_lines_are_lines(toy, tmp_path):
     ner.write(tmp_path / "none.json", [])
     assert json.loads((tmp_path / "none.json").read_text()) == []
     assert list(ner.read(tmp_path / "none.json")) == []
+
+
+def test_patterns_and_names_annotate_what_they_match(tmp_path: Path, capsys) -> None:
+    raw, out = tmp_path / "raw.jsonl", tmp_path / "out.conll"
+    raw.write_text(json.dumps({"text": "Ada Obi paid EU-77 in Accra Mall."}) + "\n")
+    (tmp_path / "names.tsv").write_text("LOC\tAccra\nLOC\tAccra Mall\nPER\tAda O\n")
+    (tmp_path / "patterns.tsv").write_text("CASE\t[A-Z]{2}-[0-9]+\n")
+    given = ["--gazetteer", str(tmp_path / "names.tsv"), "--quiet"]
+    given += ["--patterns", str(tmp_path / "patterns.tsv"), "--reader", "tokenizer=builtin"]
+    assert main(["convert", str(raw), str(out), *given]) == 0
+    (found,) = ner.read(out)
+    words = {(" ".join(found.tokens[x.start : x.end]), x.label) for x in found.spans}
+    assert words == {("Accra Mall", "LOC"), ("EU-77", "CASE")}
+    assert {found.tokens[place] for place in found.unknown} == {"Ada", "Obi", "paid", "in", "."}
+    (tmp_path / "names.tsv").write_text("Accra\n")
+    assert main(["convert", str(raw), str(out), *given]) == 2
+    assert "names.tsv:1: expected LABEL, a tab and a pattern" in capsys.readouterr().err

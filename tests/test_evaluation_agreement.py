@@ -102,6 +102,19 @@ def test_votes_settle_what_a_majority_says():
     assert found == sentence(unknown={0, 1, 3, 5, 6})
 
 
+def test_who_leaves_tokens_open_has_no_say_on_them():
+    """A list of names marks what it knows; its silence says nothing about the rest."""
+    rest = set(range(len(TOKENS)))
+    names = sentence(PER, unknown=rest - {0, 1})
+    assert list(merged([[names], [sentence(LOC)]], ["a", "b"])) == [sentence(LOC, unknown={0, 1})]
+    assert list(merged([[names], [sentence(PER, LOC)]], ["a", "b"])) == [sentence(PER, LOC)]
+    inside = sentence(Span(5, 6, "LOC"), unknown=rest - {5})
+    assert list(merged([[inside], [sentence(ORG)]], ["a", "b"])) == [sentence(ORG)]
+    places = sentence(LOC, unknown=rest - {3})
+    (found,) = merged([[names], [places]], ["a", "b"], votes=2)
+    assert found == sentence(PER, LOC, unknown=rest - {0, 1, 3})
+
+
 def test_a_sentence_of_one_annotator_is_taken_as_it_is():
     skipped = [Sentence(TOKENS)]
     assert list(merged([skipped, [sentence(PER)]], ["a", "b"])) == [sentence(PER)]

@@ -67,6 +67,18 @@ READ: dict[str, Any] = {
             ]
         }
     },
+    "a language model": {
+        "text": TEXT,
+        "entities": [
+            {"text": "Nowhere", "label": "LOC"},
+            {"text": TEXT[15:22], "type": "ORG"},
+            {"text": TEXT[:7], "label": "PER"},
+        ],
+    },
+    "a language model, by label": {
+        "text": TEXT,
+        "entities": {"PER": [TEXT[:7]], "ORG": TEXT[15:22], "LOC": []},
+    },
     "rows of Hugging Face": {
         "features": [{"name": "ner_tags", "type": CLASS_NAMES}],
         "rows": [{"row_idx": 0, "row": {"tokens": TOKENS, "ner_tags": TAGS}}],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
@@ -234,6 +235,46 @@ def add_settings(parser: Parser, config: str, *, needed: bool = True) -> None:
     text = "change a setting, such as model.encoder.width=200"
     add_repeated(parser, "--set", text, "assignments")
     add_reading(parser, "the files of `data`, before its own settings")
+
+
+def add_patterns(parser: Parser, what: str) -> None:
+    """Add ``--patterns`` and ``--gazetteer``."""
+    text = f"{what} what these regular expressions match (lines of LABEL, a tab, and the pattern)"
+    parser.add_argument("--patterns", metavar="FILE", help=text)
+    text = f"{what} these words and phrases (lines of LABEL, a tab, and the phrase)"
+    parser.add_argument("--gazetteer", metavar="FILE", help=text)
+
+
+def patterns_of(arguments: argparse.Namespace) -> list[tuple[str, re.Pattern[str]]]:
+    """Return the patterns of ``--patterns`` and ``--gazetteer`` with their labels.
+
+    Raises:
+        ConfigError: A line or a pattern is invalid.
+    """
+    from ner.redaction import compiled, gazetteer
+
+    found: list[tuple[str, re.Pattern[str]]] = []
+    if arguments.patterns:
+        found += compiled(_by_label(arguments.patterns))
+    if arguments.gazetteer:
+        found += gazetteer(_by_label(arguments.gazetteer))
+    return found
+
+
+def _by_label(path: str) -> dict[str, list[str]]:
+    """Read a file of lines ``LABEL<tab>pattern``.
+
+    Raises:
+        ConfigError: A line is not of that form.
+    """
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        label, tab, pattern = line.partition("\t")
+        if line.strip() and not (tab and label and pattern):
+            raise ConfigError(f"{path}:{number}: expected LABEL, a tab and a pattern")
+        if line.strip():
+            found.setdefault(label, []).append(pattern)
+    return found
 
 
 def add_tracking(parser: Parser) -> None:

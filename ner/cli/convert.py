@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.arguments import (
+    add_patterns,
     add_quiet,
     add_reading,
     add_repeated,
     check_extension,
     output_file,
     parse_options,
+    patterns_of,
     reading_of,
 )
 from ner.cli.console import Advance, Progress, counted, note
@@ -31,6 +34,7 @@ from ner.formats import (
     read,
     write,
 )
+from ner.formats.alignment import Characters, align, text_of
 from ner.schemes import SCHEMES, file_scheme_named, outermost
 from ner.sentence import Sentence
 
@@ -45,6 +49,7 @@ example:
   zcat big.conll.gz | ner convert - big.spacy --from conll
   ner convert tagged.jsonl tasks.json --to labelstudio --writer model_version=news-2
   ner convert export.json train.conll --suggestions tasks.json
+  ner convert raw.txt names.conll --from text --gazetteer names.tsv
   ner convert train.conll corrected.conll --decisions decisions.json
 
 formats:
@@ -68,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--suggestions", metavar="FILE", help=text)
     text = "make the changes accepted on the page of `ner suspects --html`"
     add("--decisions", metavar="FILE", help=text)
+    add_patterns(parser, "replace the annotation by")
     add_quiet(parser)
 
 
@@ -81,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     if "layout" in options_of(target.name, "write"):
         writing.setdefault("layout", "plain")  # which can be read without options
     sentences, corrected = read(arguments.input, **reading_of(arguments)), list[Sentence]()
+    if patterns := patterns_of(arguments):
+        sentences = _matched(sentences, patterns)
     if arguments.decisions:
         sentences = _decided(sentences, arguments.decisions)
     with progress.bar(None, "converting", "sentences") as step:
@@ -106,6 +114,19 @@ def _corrections(arguments: argparse.Namespace, corrected: Iterable[Sentence]) -
         warnings.filterwarnings("ignore", message=".*hold only predictions")  # as it should be
         suggested = list(read(arguments.suggestions, **reading_of(arguments)))
     return corrections(suggested, corrected)
+
+
+def _matched(
+    sentences: Iterable[Sentence], patterns: Sequence[tuple[str, re.Pattern[str]]]
+) -> Iterator[Sentence]:
+    """Annotate what patterns match; all other tokens are left open."""
+    for sentence in sentences:
+        text, offsets = text_of(sentence)
+        matches = ((label, one) for label, pattern in patterns for one in pattern.finditer(text))
+        spans = align(text, offsets, [Characters(*one.span(), label) for label, one in matches])
+        matched = (range(span.start, span.end) for span in spans)
+        open_ = frozenset(range(len(sentence))).difference(*matched)
+        yield replace(sentence, spans=spans, unknown=open_, tags=None)
 
 
 def _decided(sentences: Iterable[Sentence], path: str) -> Iterator[Sentence]:

@@ -11,7 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ner.cli.arguments import add_device, add_model, add_output, add_quiet
+from ner.cli.arguments import (
+    add_device,
+    add_model,
+    add_output,
+    add_patterns,
+    add_quiet,
+    patterns_of,
+)
 from ner.cli.console import STREAM, Progress, counted, write_json
 from ner.errors import ConfigError
 from ner.redaction import WAYS
@@ -44,8 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--coverage", type=float, metavar="C", help=text)
     text = "annotated sentences to measure coverage on (default: those of training)"
     add("--development", metavar="FILE", help=text)
-    add("--patterns", metavar="FILE", help="also hide what these regular expressions match")
-    add("--gazetteer", metavar="FILE", help="also hide these words and phrases")
+    add_patterns(parser, "also hide")
     add("--key", metavar="FILE", help="file with the secret key for hashes")
     add("--tokenizer", metavar="NAME", help="as in ner tag (default: the model's)")
     add_output(parser, "--output", "output file (default: standard output)", default=STREAM)
@@ -66,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     redactor = tagger.redactor(
         arguments.way,
         coverage=arguments.coverage,
-        patterns=_patterns(arguments),
+        patterns=patterns_of(arguments),
         key=Path(arguments.key).read_bytes().strip() if arguments.key else b"",
         tokenizer=arguments.tokenizer,
     )
@@ -107,33 +113,6 @@ def _operating_point(tagger: Tagger, arguments: argparse.Namespace) -> dict[str,
         tagger.metrics["redaction"] = as_json(operating_points(lattices, tagger.decoding))
     point: OperatingPoint = promising(stored(tagger.metrics), arguments.coverage)
     return asdict(point)
-
-
-def _patterns(arguments: argparse.Namespace) -> list[Any]:
-    from ner.redaction import compiled, gazetteer
-
-    found: list[Any] = []
-    if arguments.patterns:
-        found += compiled(_by_label(arguments.patterns))
-    if arguments.gazetteer:
-        found += gazetteer(_by_label(arguments.gazetteer))
-    return found
-
-
-def _by_label(path: str) -> dict[str, list[str]]:
-    """Read a file of lines ``LABEL<tab>pattern``.
-
-    Raises:
-        ConfigError: A line is not of that form.
-    """
-    found: dict[str, list[str]] = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        label, tab, pattern = line.partition("\t")
-        if line.strip() and not (tab and label and pattern):
-            raise ConfigError(f"{path}:{number}: expected LABEL, a tab and a pattern")
-        if line.strip():
-            found.setdefault(label, []).append(pattern)
-    return found
 
 
 def _redacted(

@@ -200,12 +200,14 @@ def merged(
     """Yield the sentences with what annotators agree on; the tokens in dispute are left open.
 
     A span that at least so many have is taken, unless another such span overlaps it; one of which
-    as many say that nothing is there is dropped; the tokens of all others become unknown.
+    as many say that nothing is there is dropped; the tokens of all others become unknown. Who left
+    tokens open has no say on them, so that a list of names, which says nothing about other words,
+    can vote beside annotators.
 
     Args:
         annotators: The sentences of each.
         names: The annotators.
-        votes: How many must agree; all who annotated a sentence, if nothing is given.
+        votes: How many must agree, or all who have a say if those are fewer or nothing is given.
 
     Raises:
         ValueError: There are fewer than two annotators, or their sentences differ.
@@ -215,14 +217,20 @@ def merged(
         if not given:
             yield row[0]
             continue
-        needed = len(given) if votes is None else min(votes, len(given))
         marked = Counter(span for one in given for span in set(one.spans or ()))
-        passed = [span for span, count in marked.items() if count >= needed]
+        voters = {
+            span: [one for one in given if _annotated(one, (span.start, span.end))]
+            for span in marked
+        }
+        needed = {span: min(votes or len(row), len(some)) for span, some in voters.items()}
+        passed = [span for span, count in marked.items() if count >= needed[span]]
         kept = [span for span in passed if not any(_cross(span, other) for other in passed)]
-        open_ = frozenset().union(*(one.unknown for one in given))
+        open_ = frozenset.intersection(*(one.unknown for one in given))
         for span in marked.keys() - set(kept):
-            free = sum(not any(_touch(span, own) for own in one.spans or ()) for one in given)
-            if free < needed:
+            free = sum(
+                not any(_touch(span, own) for own in one.spans or ()) for one in voters[span]
+            )
+            if free < needed[span]:
                 open_ |= frozenset(range(span.start, span.end))
         open_ -= {token for span in kept for token in range(span.start, span.end)}
         bare = [Span(span.start, span.end, span.label) for span in sorted(kept)]

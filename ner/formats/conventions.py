@@ -426,6 +426,25 @@ def _located(value: Object) -> Object | None:
     return {**value, "tokens": words}
 
 
+def _quoted(value: Object) -> Object | None:
+    """What language models answer: entities in words, which stand for all places in the text."""
+    text, given = value["text"], value.get("entities")
+    if isinstance(given, dict):
+        lists = {label: x if isinstance(x, list) else [x] for label, x in given.items()}
+        given = [{"text": one, "label": label} for label, some in lists.items() for one in some]
+    if not isinstance(text, str) or not isinstance(given, list):
+        return None
+    if not all(_is_object(x) and {"text"} <= set(x) <= {"text", "label", "type"} for x in given):
+        return None
+    labels = {str(one["text"]): one.get("label", one.get("type")) for one in given}
+    spans = [
+        {"start": found.start(), "end": found.end(), "label": labels[words]}
+        for words in labels
+        for found in re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", text)
+    ]
+    return {**value, "entities": spans}
+
+
 _RENAMES: dict[str, Callable[[Object], Object | None]] = {
     "tokenized_text": _gliner,
     "%FEATURE_STRUCTURES": _cas,
@@ -436,6 +455,7 @@ _RENAMES: dict[str, Callable[[Object], Object | None]] = {
     "textContent": _vertex,
     "source": _ground_truth,
     "tokens": _located,
+    "text": _quoted,
 }
 
 
@@ -450,8 +470,7 @@ def _shifted(spans: Any, last: int, base: int) -> list[Any]:
 
 
 def _minus(value: Any, base: Any) -> Any:
-    both = type(value) is int and type(base) is int
-    return value - base if both else value
+    return value - base if type(value) is type(base) is int else value
 
 
 def _is_object(value: Any) -> bool:
