@@ -29,6 +29,12 @@ def instruction_set(request):
     native.kernels.use(before)
 
 
+def test_a_module_of_other_sources_is_not_used(monkeypatch):
+    assert native._loaded() is native.kernels
+    monkeypatch.setattr(native.kernels, "interface", native.INTERFACE + 1)
+    assert native._loaded() is None
+
+
 def sigmoid(x):
     return 1.0 / (1.0 + np.exp(-x))
 

@@ -20,6 +20,7 @@ Integers = NDArray[np.int64]
 SPAN = np.dtype(
     [(name, np.int64) for name in ("row", "start", "end", "label")] + [("score", float)]
 )
+INTERFACE = 2  # that of the module; one that was built from other sources is not used
 _CUT = -650.0  # a score so far below the greatest weighs nothing, as in ner.crf.core.linear_space
 
 
@@ -27,9 +28,10 @@ def _loaded() -> Any:
     if os.environ.get("NER_NATIVE") == "0":
         return None
     try:
-        return import_module("ner._native")
+        module = import_module("ner._native")
     except ImportError:
         return None
+    return module if getattr(module, "interface", None) == INTERFACE else None
 
 
 kernels = _loaded()

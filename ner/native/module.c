@@ -11,6 +11,7 @@
 #include "kernels.h"
 
 enum { LINE = 64, MOST_KINDS = 3 };  /* bytes of a line of the cache */
+enum { INTERFACE = 2 };              /* as in ner/native/__init__.py; changed with any signature */
 
 static const struct kernels *known[MOST_KINDS];  /* what this processor can run, widest last */
 static int kinds;
@@ -468,5 +469,7 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit__native(void) {
     look_at_processor();
-    return PyModuleDef_Init(&definition);
+    PyObject *module = PyModule_Create(&definition);
+    if (module && PyModule_AddIntConstant(module, "interface", INTERFACE)) Py_CLEAR(module);
+    return module;
 }
