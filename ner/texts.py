@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Protocol, overload
 
 from ner.inference.span_decoder import NBestParse
 from ner.sentence import Sentence, Span, as_sentences, in_document, refuse_text
-from ner.streaming.tokenizers import tokenizer_named
+from ner.streaming.tokenizers import text_tokenizer
 from ner.streaming.writers import marked
 from ner.tokenizer import split_sentences
 
 if TYPE_CHECKING:
     from ner.crf.core.scores import ChainScores
-    from ner.tokenizer import Offsets
 
 BATCH = 100_000  # characters tagged together, and at least one text
 MOST_TEXTS = 1000  # tagged together
@@ -148,18 +148,18 @@ class BaseTagger(ABC):
 
     @overload
     def tag(  # type: ignore[overload-overlap] # a string is also an iterable of strings
-        self, texts: str, *, tokenizer: str | None = None
+        self, texts: str, *, tokenizer: str | None = None, split: bool = True
     ) -> TaggedText: ...
     @overload
     def tag(  # type: ignore[overload-overlap] # so is a list
-        self, texts: Sequence[str], *, tokenizer: str | None = None
+        self, texts: Sequence[str], *, tokenizer: str | None = None, split: bool = True
     ) -> list[TaggedText]: ...
     @overload
     def tag(
-        self, texts: Iterable[str], *, tokenizer: str | None = None
+        self, texts: Iterable[str], *, tokenizer: str | None = None, split: bool = True
     ) -> Iterator[TaggedText]: ...
     def tag(
-        self, texts: str | Iterable[str], *, tokenizer: str | None = None
+        self, texts: str | Iterable[str], *, tokenizer: str | None = None, split: bool = True
     ) -> TaggedText | list[TaggedText] | Iterator[TaggedText]:
         """Find the entities of raw texts, each text one document.
 
@@ -168,33 +168,100 @@ class BaseTagger(ABC):
                 which gives an iterator that holds a batch at a time.
             tokenizer: ``builtin``, ``spacy`` (for English) or ``spacy:LANGUAGE``; by default the
                 model's, which is ``builtin`` unless its training data were tokenized otherwise.
+            split: Split texts into sentences, as ``ner tag`` and ``ner serve`` do.
 
         Raises:
             ConfigError: The tokenizer is unknown.
             TypeError: A text is not a string.
         """
         name = tokenizer or self.tokenizer
-        cut = tokenizer_named(name)
+        cut = text_tokenizer(name)
+        parts = partial(Parts.of, split=split)
+        given = iter([texts]) if isinstance(texts, str) else iter(texts)
+        found = _tagged(self.predict, given, name, lambda text: parts(cut(text)))
         if isinstance(texts, str):
-            return next(_tagged(self.predict, iter([texts]), name, cut))
-        found = _tagged(self.predict, iter(texts), name, cut)
+            return next(found)
         return list(found) if isinstance(texts, Sequence) else found
 
 
-Predict = Callable[[Iterable[Sentence]], list[tuple[Span, ...]]]
-Tokenize = Callable[[str], "Offsets"]
+Predict = Callable[[list[Sentence]], Sequence[tuple[Span, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A text as one sentence, and its sentences, which are tagged as one document.
+
+    Attributes:
+        whole: All tokens of the text.
+        firsts: The index of the first token of each sentence.
+        sentences: The sentences, with what is annotated in them.
+    """
+
+    whole: Sentence
+    firsts: tuple[int, ...]
+    sentences: tuple[Sentence, ...]
+
+    @classmethod
+    def of(cls, whole: Sentence, *, split: bool = True) -> Parts:
+        """Split a text, but no span that is annotated; what is not from a text stays whole."""
+        if not split or whole.text is None or whole.offsets is None:
+            return cls(whole, (0,), (whole,))
+        inner = {token for s in whole.spans or () for token in range(s.start + 1, s.end)}
+        bounds = split_sentences(whole.text, list(whole.offsets))
+        firsts = tuple(first for first, _ in bounds if first not in inner)
+        ends = (*firsts[1:], len(whole))
+        parts = (_part(whole, *bound) for bound in zip(firsts, ends, strict=False))
+        return cls(whole, firsts, in_document(parts))
+
+    def spans(self, found: Iterator[tuple[Span, ...]]) -> tuple[Span, ...]:
+        """Return the spans of the whole text, taking those of its sentences from an iterator."""
+        return tuple(
+            Span(span.start + first, span.end + first, span.label, span.score) if first else span
+            for first in self.firsts
+            for span in next(found)
+        )
+
+
+def _part(whole: Sentence, first: int, last: int) -> Sentence:
+    """Return the tokens [first, last) of a text as a sentence, with what is annotated in them."""
+    assert whole.text is not None, "only texts are split"
+    assert whole.offsets is not None, "only texts are split"
+    begin, end = whole.offsets[first][0], whole.offsets[last - 1][1]
+    offsets = tuple((start - begin, stop - begin) for start, stop in whole.offsets[first:last])
+    part = Sentence(whole.tokens[first:last], text=whole.text[begin:end], offsets=offsets)
+    if whole.spans is None:
+        return part
+    spans = (s for s in whole.spans if first <= s.start < last)
+    return replace(
+        part,
+        spans=tuple(replace(s, start=s.start - first, end=s.end - first) for s in spans),
+        unknown=frozenset(token - first for token in whole.unknown if first <= token < last),
+    )
+
+
+def as_one_document(parts: Sequence[Parts]) -> list[Parts]:
+    """Return texts whose sentences are together one document."""
+    rest = iter(in_document(chain.from_iterable(own.sentences for own in parts)))
+    return [replace(own, sentences=tuple(islice(rest, len(own.sentences)))) for own in parts]
+
+
+def predict_parts(predict: Predict, parts: Sequence[Parts]) -> list[tuple[Span, ...]]:
+    """Tag texts sentence by sentence; return the spans of each text, by its tokens."""
+    found = iter(predict([one for own in parts for one in own.sentences]))
+    return [own.spans(found) for own in parts]
 
 
 def _tagged(
-    predict: Predict, texts: Iterator[str], name: str, cut: Tokenize
+    predict: Predict, texts: Iterator[str], name: str, cut: Callable[[str], Parts]
 ) -> Iterator[TaggedText]:
     """Yield the texts tagged, a batch at a time."""
     for some in _batches(texts):
-        parts = [sentences_in(text, cut) for text in some]
-        spans = iter(predict([one for sentences, _ in parts for one in sentences]))
-        for text, (sentences, starts) in zip(some, parts, strict=True):
-            found = tuple(replace(one, spans=tuple(next(spans))) for one in sentences)
-            yield TaggedText(text, tuple(_entities(found, starts)), found, name)
+        parts = [cut(text) for text in some]
+        found = iter(predict([one for own in parts for one in own.sentences]))
+        for text, own in zip(some, parts, strict=True):
+            sentences = tuple(replace(one, spans=next(found)) for one in own.sentences)
+            spans = own.spans(one.spans or () for one in sentences)
+            yield TaggedText(text, tuple(_entities(own.whole, spans)), sentences, name)
 
 
 def _batches(rest: Iterator[str]) -> Iterator[list[str]]:
@@ -214,26 +281,8 @@ def _checked(text: object) -> str:
     return text
 
 
-def sentences_in(text: str, cut: Tokenize) -> tuple[tuple[Sentence, ...], list[int]]:
-    """Return the sentences of a text, as one document, and the character each starts at."""
-    tokens = cut(text)
-    sentences, starts = [], []
-    for first, last in split_sentences(text, tokens):
-        begin, end = tokens[first][0], tokens[last - 1][1]
-        places = tokens[first:last]
-        words = tuple(text[start:stop] for start, stop in places)
-        offsets = tuple((start - begin, stop - begin) for start, stop in places)
-        sentences.append(Sentence(words, text=text[begin:end], offsets=offsets))
-        starts.append(begin)
-    return in_document(sentences), starts
-
-
-def _entities(sentences: Sequence[Sentence], starts: Sequence[int]) -> Iterator[Entity]:
-    for sentence, begin in zip(sentences, starts, strict=True):
-        assert sentence.text is not None, "it was cut from a text"
-        assert sentence.offsets is not None, "it was cut from a text"
-        for span in sentence.spans or ():
-            start, end = sentence.offsets[span.start][0], sentence.offsets[span.end - 1][1]
-            yield Entity(
-                sentence.text[start:end], span.label, begin + start, begin + end, span.score
-            )
+def _entities(whole: Sentence, spans: Sequence[Span]) -> Iterator[Entity]:
+    text, offsets = whole.text or "", whole.offsets or ()
+    for span in spans:
+        start, end = offsets[span.start][0], offsets[span.end - 1][1]
+        yield Entity(text[start:end], span.label, start, end, span.score)

@@ -1,5 +1,6 @@
 """Raw texts in, documents with entities out: the same for both kinds of model."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,9 +11,11 @@ import pytest
 import ner
 from ner.cli import main
 from ner.export import write as export
-from ner.sentence import in_document
+from ner.sentence import Span, in_document
+from ner.streaming.tokenizers import tokenized
 from ner.tagger import Tagger
-from ner.texts import TaggedText
+from ner.texts import Parts, TaggedText, as_one_document, predict_parts
+from ner.tokenizer import tokenize
 
 TEXT = "Ada Obi joined Kestrel Foods in Accra. It rained in Lima.\n\nThe Harbour Cup\n\nObi left."
 
@@ -113,3 +116,74 @@ def test_an_exported_model_tags_a_text_without_torch_or_spacy(exported_model):
 def test_an_exported_model_is_refused_where_training_is_needed(exported_model, capsys):
     assert main(["calibrate", exported_model, "x.conll"]) == 2
     assert "exported model" in capsys.readouterr().err
+
+
+LINE = "Ada Obi joined Kestrel Foods in Accra. It rained in Lima. Obi left."
+
+
+def places(record):
+    return [(one["start"], one["end"], one["label"], round(one["score"], 5)) for one in record]
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_the_command_the_server_and_python_find_the_same_in_a_text(
+    split, tagger, small_model, exported_model, tmp_path, capsys
+):
+    from fastapi.testclient import TestClient
+
+    from ner.serving import application
+
+    expected = [
+        {"start": e.start_char, "end": e.end_char, "label": e.label, "score": e.score}
+        for e in tagger.tag(LINE, split=split).entities
+    ]
+    assert len(tagger.tag(LINE, split=split).sentences) == (3 if split else 1)
+    assert expected
+    model = small_model if isinstance(tagger, Tagger) else exported_model
+    records = tmp_path / "records.jsonl"
+    records.write_text(json.dumps({"text": LINE}) + "\n", encoding="utf-8")
+    lines = tmp_path / "lines.txt"
+    lines.write_text(LINE + "\n", encoding="utf-8")
+    for path in (records, lines):
+        assert main(["tag", model, str(path), "--quiet", *([] if split else ["--no-split"])]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        record = json.loads(line)
+        assert record["text"] == LINE
+        assert places(record["spans"]) == places(expected)
+        for one in record["spans"]:
+            assert one["text"] == LINE[one["start"] : one["end"]]
+            tokens = record["tokens"][one["token_start"] : one["token_end"]]
+            assert "".join(tokens) == "".join(one["text"].split())
+    with TestClient(application(tagger), base_url="http://127.0.0.1") as client:
+        for asked in ({"text": LINE}, {"texts": [LINE]}, {"texts": [LINE], "document": True}):
+            answer = client.post("/tag", json={**asked, "split": split}).json()
+            record = answer if isinstance(answer, dict) else answer[0]
+            assert places(record["spans"]) == places(expected)
+
+
+def test_the_texts_of_a_document_are_split_and_know_each_other(tagger):
+    whole = [tokenized(text, tokenize) for text in (LINE, "", "He was in Quito. She was not.")]
+    parts = as_one_document(list(map(Parts.of, whole)))
+    together = [one for own in parts for one in own.sentences]
+    assert [one.position for one in together] == [0, 1, 2, 3, 4]
+    assert {id(one.document) for one in together} == {id(together[0].document)}
+    found = predict_parts(tagger.predict, parts)
+    assert found[1] == ()
+    flat = iter(tagger.predict(together))
+    for own, spans in zip(parts, found, strict=True):
+        for first, one in zip(own.firsts, own.sentences, strict=True):
+            for span in next(flat):
+                assert replace(span, start=span.start + first, end=span.end + first) in spans
+                assert own.whole.tokens[first : first + len(one)] == one.tokens
+
+
+def test_a_span_that_is_annotated_is_never_split():
+    whole = tokenized(LINE, tokenize)
+    given = replace(whole, spans=(Span(6, 9, "ORG"), Span(13, 14, "LOC")), unknown=frozenset({0}))
+    own = Parts.of(given)
+    assert own.firsts == (0, 13)
+    assert own.sentences[0].spans == (Span(6, 9, "ORG"),)
+    assert own.sentences[1].spans == (Span(0, 1, "LOC"),)
+    assert own.sentences[0].unknown == {0}
+    assert own.sentences[1].unknown == frozenset()
+    assert own.spans(iter([one.spans for one in own.sentences])) == given.spans

@@ -133,13 +133,13 @@ def _is_prose(path: str) -> bool:
 def _texts(path: str, tokenizer: str, encoding: str) -> Iterator[Sentence]:
     """Cut each line of a file into sentences, as one document."""
     from ner.streaming.readers import Source
-    from ner.streaming.tokenizers import tokenizer_named
-    from ner.texts import sentences_in
+    from ner.streaming.tokenizers import text_tokenizer
+    from ner.texts import Parts
 
-    cut = tokenizer_named(tokenizer)
+    cut = text_tokenizer(tokenizer)
     for line in Source(path, encoding=encoding).lines():
         if isinstance(line, tuple):
-            for sentence in sentences_in(line[1], cut)[0]:
+            for sentence in Parts.of(cut(line[1])).sentences:
                 yield replace(sentence, line=line[0])
 
 

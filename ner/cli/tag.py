@@ -70,8 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--engine", choices=["here", "ray"], default="here", help="where to tag (default: here)")
     text = "number of Ray workers (each loads the model)"
     add("--workers", type=in_range(1), metavar="N", help=text)
-    text = "also give the K most probable parses of each sentence; jsonl only"
+    text = "also give the K most probable parses of each line or text, unsplit; jsonl only"
     add("--alternatives", type=in_range(0), default=0, metavar="K", help=text)
+    text = "tag each line or text as one sentence, instead of splitting it into sentences"
+    add("--no-split", dest="split", action="store_false", help=text)
     add_tagging(parser)
     text = "number of worker processes, at most one per core (default: 1)"
     add("--processes", type=in_range(1, MOST_PROCESSES), default=1, metavar="N", help=text)

@@ -212,10 +212,16 @@ class Job:
     def tag(self, items: list[str | TagRequest], writer: JsonlWriter) -> int:
         """Tag sentences and write them, with the lines between them in place."""
         from ner.streaming.writers import Tagged
+        from ner.texts import Parts, predict_parts
 
-        sentences = [item.sentence for item in items if not isinstance(item, str)]
+        requests = [item for item in items if not isinstance(item, str)]
+        sentences = [request.sentence for request in requests]
         tagger, count = self._loaded(), self.arguments.alternatives
-        found = iter(tagger.predict(sentences))
+        split = self.arguments.split and not count
+        parts = [
+            Parts.of(one.sentence, split=split and "tokens" not in one.extra) for one in requests
+        ]
+        found = iter(predict_parts(tagger.predict, parts))
         readings = iter(tagger.alternatives(sentences, count) if count else ())
         for item in items:
             if isinstance(item, str):

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from ner.config import ConfigError
-from ner.sentence import Sentence, Span, in_document
+from ner.sentence import Sentence, Span
 from ner.streaming.readers import HELD, TEXT
 from ner.streaming.tokenizers import TextTokenizer
+from ner.texts import Parts, as_one_document
 
 HIGHEST = {"characters": TEXT, "tokens": HELD}  # `ner tag` splits longer ones into several records
 
@@ -144,6 +145,7 @@ class TagBody(BaseModel):
     min_score: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.0, description="omit spans less probable than this", examples=[0.5]
     )
+    split: bool = Field(default=True, description="split texts into sentences")
     document: bool = Field(
         default=False, description="treat the texts or sentences as one document"
     )
@@ -216,16 +218,14 @@ def _check_tokens(count: int, limits: Limits) -> None:
         raise RefusedError(413, f"at most {limits.tokens:,} tokens, got {count:,}")
 
 
-def sentences_of(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Sentence]:
-    """Yield the sentences of a request, tokenizing each only when it is needed.
+def parts_of(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Parts]:
+    """Yield the texts or sentences of a request, tokenizing each only when it is needed.
 
     Raises:
         RefusedError: There are too many tokens.
     """
-    if not asked.document:
-        yield from _each(asked, cut, limits)
-        return
-    yield from in_document(_each(asked, cut, limits))
+    parts = (Parts.of(one, split=asked.split) for one in _each(asked, cut, limits))
+    yield from as_one_document(list(parts)) if asked.document else parts
 
 
 def _each(asked: TagBody, cut: TextTokenizer, limits: Limits) -> Iterator[Sentence]:

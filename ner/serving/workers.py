@@ -12,7 +12,7 @@ import json
 import logging
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,9 +25,10 @@ from ner.analysis.clamping import ClampedEngine
 from ner.errors import ConfigError
 from ner.sentence import Sentence, Span
 from ner.serving.middleware import Metrics
-from ner.serving.request import Limits, RefusedError, TagBody, sentences_of
+from ner.serving.request import Limits, RefusedError, TagBody, parts_of
 from ner.streaming.tokenizers import BUILTIN, SpacyTokenizer, TextTokenizer, text_tokenizer
 from ner.streaming.writers import Tagged, as_record
+from ner.texts import Parts, predict_parts
 from ner.tokenizer import Offsets
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Pending:
         answer: The future of all results, or of an error.
     """
 
-    sentences: Iterator[Sentence]
+    parts: Iterator[Parts]
     min_score: float = 0.0
     records: list[bytes] = field(default_factory=list)
     answer: Future[list[bytes]] = field(default_factory=Future)
@@ -69,8 +70,8 @@ class Pending:
             self.answer.set_result(self.records)
 
 
-# a request, some of its sentences, and whether these are the last
-Share = tuple[Pending, list[Sentence], bool]
+# a request, some of its texts or sentences, and whether these are the last
+Share = tuple[Pending, list[Parts], bool]
 
 
 class Batcher:
@@ -131,8 +132,8 @@ class Batcher:
         Raises:
             RefusedError: The server is shutting down.
         """
-        sentences = sentences_of(asked, cut or self._builtin, self._limits)
-        pending = Pending(sentences, asked.min_score)
+        parts = parts_of(asked, cut or self._builtin, self._limits)
+        pending = Pending(parts, asked.min_score)
         with self._changed:
             if self._closing:
                 raise RefusedError(503, "the server is shutting down")
@@ -161,7 +162,7 @@ class Batcher:
             if share is None:
                 continue
             shares.append(share)
-            tokens += sum(map(len, share[1]))
+            tokens += sum(len(own.whole) for own in share[1])
             if tokens >= most:
                 break
         if not shares:
@@ -176,15 +177,15 @@ class Batcher:
         queue.extend(pending for pending, _, last in shares if not last)
 
     def _take(self, pending: Pending, size: int) -> Share | None:
-        """Return the next sentences of a request, about ``size`` tokens; ``None`` if it is over."""
+        """Return the next texts of a request, about ``size`` tokens; ``None`` if it is over."""
         if pending.answer.done():  # cancelled, here or by the client
             return None
-        some: list[Sentence] = []
+        some: list[Parts] = []
         tokens = 0
         try:
-            for sentence in pending.sentences:
-                some.append(sentence)
-                tokens += len(sentence) + 1  # so that empty sentences count, too
+            for own in pending.parts:
+                some.append(own)
+                tokens += len(own.whole) + 1  # so that empty sentences count, too
                 if tokens >= size:
                     return pending, some, False
         except Exception as error:
@@ -193,18 +194,18 @@ class Batcher:
         return pending, some, True
 
     def _tag(self, shares: list[Share]) -> None:
-        found = iter(self._predict([s for _, some, _ in shares for s in some]))
+        found = iter(predict_parts(self._predict, [own for _, some, _ in shares for own in some]))
         written = [
-            [_record(sentence, next(found), pending.min_score) for sentence in some]
+            [_record(own.whole, next(found), pending.min_score) for own in some]
             for pending, some, _ in shares
         ]
         for (pending, some, last), records in zip(shares, written, strict=True):
             pending.records += records
-            self._metrics.tagged(len(some), sum(map(len, some)))
+            self._metrics.tagged(len(some), sum(len(own.whole) for own in some))
             if last:
                 pending.finish()
 
-    def _predict(self, sentences: list[Sentence]) -> Iterable[tuple[Span, ...]]:
+    def _predict(self, sentences: list[Sentence]) -> list[tuple[Span, ...]]:
         """Return the spans of each sentence; given ones are among them."""
         if all(one.spans is None for one in sentences):
             return self._tagger.predict(sentences)
