@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from ner.inference import FastEngine, PlainEngine
-    from ner.redaction import Redacted, Redactor
+    from ner.redaction import Pattern, Redacted, Redactor
     from ner.scorer import Scorer
 
     Engine = FastEngine | PlainEngine | StoredEngine
@@ -117,7 +117,7 @@ class Tagger(BaseTagger):
         replacement: str = "label",
         *,
         coverage: float | None = None,
-        patterns: Sequence[tuple[str, re.Pattern[str]]] = (),
+        patterns: Sequence[Pattern] = (),
         key: bytes = b"",
         tokenizer: str | None = None,
     ) -> Redactor:
@@ -127,7 +127,7 @@ class Tagger(BaseTagger):
             replacement: ``mask``, ``label``, ``hash`` or ``pseudonym``.
             coverage: The share of entity tokens to cover, as measured on development sentences;
                 ``None`` to replace the entities that the tagger finds.
-            patterns: Further patterns to replace; see ``ner.redaction.compiled``.
+            patterns: Further patterns to replace; see ``ner.redaction.read_patterns``.
             key: The secret key of hashes.
             tokenizer: The tokenizer of texts; by default the tagger's own.
 
@@ -135,18 +135,14 @@ class Tagger(BaseTagger):
             ConfigError: An argument is invalid, or the coverage cannot be reached.
         """
         from ner.redaction import Redactor, Replacer
-        from ner.streaming.tokenizers import text_tokenizer
 
-        decoding = self.decoding
-        if coverage is not None:
-            from ner.redaction.promise import promising, redacting, stored
-
-            point = promising(stored(self.metrics), coverage)
-            decoding = redacting(decoding, point.miss_cost)
-        engine = self._engine_for(decoding)
-        replacer = Replacer(replacement, key)
-        cut = text_tokenizer(tokenizer or self.tokenizer)
-        return Redactor(engine.predict, cut, replacer, patterns)
+        return Redactor.of(
+            self,
+            Replacer(replacement, key),
+            coverage=coverage,
+            patterns=patterns,
+            tokenizer=tokenizer,
+        )
 
     def redact(self, text: str, replacement: str = "label", **options: Any) -> Redacted:
         """Return a text with its entities replaced; the options are those of ``redactor``.

@@ -11,7 +11,7 @@ from ner.cli import main
 from ner.config import dump
 from ner.errors import ConfigError
 from ner.evaluation.pairs import pair_up
-from ner.redaction import Redactor, Replacer, compiled, gazetteer, joined
+from ner.redaction import Redactor, Replacer, compiled, gazetteer, joined, read_patterns
 from ner.redaction.promise import (
     LEVEL,
     OperatingPoint,
@@ -82,6 +82,70 @@ def test_patterns_and_lists_take_part_and_go_first():
     assert found.text == "[PER] [MAIL] in [CITY], Accran"
     with pytest.raises(ConfigError, match="pattern of X"):
         compiled({"X": "("})
+
+
+def clamping(patterns, seen):
+    """A redactor whose tagger finds what is annotated, and Obi where nothing contradicts it."""
+
+    def predict(sentences):
+        seen.extend(sentences)
+        return [
+            tuple(one.spans or ())
+            + tuple(
+                Span(at, at + 1, "PER", 0.9)
+                for at, token in enumerate(one.tokens)
+                if token == "Obi" and (one.spans is None or at in one.unknown)
+            )
+            for one in sentences
+        ]
+
+    return Redactor(predict, text_tokenizer("builtin"), Replacer("label"), patterns, ("LOC", "PER"))
+
+
+def test_what_a_pattern_matches_is_clamped_if_the_model_has_its_label_and_always_replaced():
+    seen: list[Sentence] = []
+    patterns = compiled({"LOC": ["Obi Mall", "ccra"], "CASE": r"A-\d+"})
+    (found,) = clamping(patterns, seen).redact(["Obi left Obi Mall in Accra. Obi saw A-17."])
+    assert found.text == "[PER] left [LOC] in A[LOC]. [PER] saw [CASE]."
+    first, second = seen
+    assert first.spans == (Span(2, 4, "LOC"),)  # `ccra` is not a token: it is only replaced
+    assert first.unknown == {0, 1, 4, 5, 6}
+    assert not second.spans  # the model has no label CASE
+
+
+def test_patterns_of_spacys_entity_ruler_take_part(tmp_path):
+    path = tmp_path / "patterns.jsonl"
+    lines = [
+        {"label": "LOC", "pattern": "Obi Mall"},
+        {"label": "CASE", "pattern": [{"LOWER": "case"}, {"IS_DIGIT": True}]},
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    found = clamping(read_patterns(path), []).redact(["Obi, CASE 17, Obi Mall", "case closed"])
+    assert [one.text for one in found] == ["[PER], [CASE], [LOC]", "case closed"]
+    for wrong in ("{", "[]", '{"label": "X"}', '{"label": "X", "pattern": [{"NONE": 1}]}'):
+        path.write_text("\n" + wrong, encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"patterns.jsonl:2: not a pattern of spaCy"):
+            read_patterns(path)
+
+
+def test_both_kinds_of_models_redact_alike_around_patterns(small_model, exported_model):
+    text = "Ada Obi joined Kestrel Foods in Accra. It rained in Lima."
+    patterns = compiled({"PER": "Kestrel", "X": "rained"})
+    found = []
+    for model in (small_model, exported_model):
+        redactor = Redactor.of(ner.load(model), Replacer("label"), patterns=patterns)
+        (own,) = redactor.redact([text])
+        assert {(15, 22, "PER"), (42, 48, "X")} <= {(o.start, o.end, o.label) for o in own.hidden}
+        found.append([(one.start, one.end, one.label) for one in own.hidden])
+    assert found[0] == found[1]
+    (plain,) = Redactor.of(ner.load(small_model), Replacer("label")).redact([text])
+    entities = ner.load(small_model).tag(text).entities
+    assert [(o.start, o.end) for o in plain.hidden] == [
+        (start, end)
+        for start, end, *_ in joined(
+            [(e.start_char, e.end_char, e.label, e.score) for e in entities]
+        )
+    ]
 
 
 def test_overlapping_stretches_are_hidden_as_a_whole():

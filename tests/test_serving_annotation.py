@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 import ner
 from ner.analysis.clamping import ClampedEngine
 from ner.formats.annotations import task_record
+from ner.redaction import Redactor, Replacer, compiled
 from ner.sentence import Sentence, Span
 from ner.serving import application
 
@@ -156,3 +157,16 @@ def test_what_is_no_request_of_label_studio_is_refused(client, body, message):
 
 def test_no_tasks_have_no_predictions(client):
     assert client.post("/predict", json={"tasks": []}).json() == {"results": []}
+
+
+def test_patterns_of_the_server_are_always_redacted_and_tagged_around(tagger):
+    patterns = compiled({"PER": "Kestrel", "X": r"\bin\b"})
+    app = application(tagger, patterns=patterns)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        answer = client.post("/redact", json={"text": TEXT}).json()
+        hidden = [(one["start"], one["end"], one["label"]) for one in answer["hidden"]]
+        assert (15, 22, "PER") in hidden
+        assert any(start <= 29 and end >= 31 and label == "X" for start, end, label in hidden)
+        (expected,) = Redactor.of(tagger, Replacer("label"), patterns=patterns).redact([TEXT])
+        assert answer["text"] == expected.text
+        assert "X" not in {one[2] for one in tag(client, text=TEXT)}  # they are for /redact

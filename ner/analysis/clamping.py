@@ -33,7 +33,7 @@ class GivesChains(Protocol):
 
 
 class ClampedEngine:
-    """Tags sentences that are partly annotated.
+    """Tags sentences around what is annotated in them, if anything is.
 
     The path of a sentence is the best of those that agree with its annotation, and the score of a
     span is its probability given that annotation.
@@ -52,17 +52,23 @@ class ClampedEngine:
     def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
         """Return the spans of each sentence, including given ones; none if it is fully known."""
         found: list[tuple[Span, ...]] = [()] * len(sentences)
-        open_ = [number for number, sentence in enumerate(sentences) if sentence.unknown]
+        open_ = [n for n, one in enumerate(sentences) if one.spans is None or one.unknown]
         for places, chain in self._tagger.chains([sentences[number] for number in open_]):
             numbers = [open_[place] for place in places]
-            emissions = chain.emissions + 0.0  # a copy
-            for row, number in zip(emissions, numbers, strict=True):
-                row[: len(sentences[number])][~self._allowed(sentences[number])] = -np.inf
-            for number, spans in zip(
-                numbers, self._chosen(replace(chain, emissions=emissions)), strict=True
-            ):
+            chosen = self._chosen(self._clamped(chain, [sentences[number] for number in numbers]))
+            for number, spans in zip(numbers, chosen, strict=True):
                 found[number] = spans
         return found
+
+    def _clamped(self, chain: ChainScores, sentences: Sequence[Sentence]) -> ChainScores:
+        """Return a chain without the tags that contradict the annotation of its sentences."""
+        if all(sentence.spans is None for sentence in sentences):
+            return chain
+        emissions = chain.emissions + 0.0  # a copy
+        for row, sentence in zip(emissions, sentences, strict=True):
+            if sentence.spans is not None:
+                row[: len(sentence)][~self._allowed(sentence)] = -np.inf
+        return replace(chain, emissions=emissions)
 
     def _allowed(self, sentence: Sentence) -> NDArray[np.bool_]:
         """Return the tags that each token may have, ``(tokens, tags)``."""

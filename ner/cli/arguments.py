@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
@@ -22,9 +21,11 @@ from ner.inference.decoding import WAYS, Decoding
 from ner.sentence import Sentence, Span
 from ner.storage.addresses import is_remote
 from ner.storage.manifest import EXPORTED
+from ner.streaming.tokenizers import BUILTIN
 
 if TYPE_CHECKING:
     from ner.integrations.trackers import Trackers
+    from ner.redaction import Pattern
     from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
@@ -239,41 +240,28 @@ def add_settings(parser: Parser, config: str, *, needed: bool = True) -> None:
 
 def add_patterns(parser: Parser, what: str) -> None:
     """Add ``--patterns`` and ``--gazetteer``."""
-    text = f"{what} what these regular expressions match (lines of LABEL, a tab, and the pattern)"
+    text = (
+        f"{what} what these patterns match (lines of LABEL, a tab, and a regular expression; or "
+        ".jsonl of spaCy's entity ruler)"
+    )
     parser.add_argument("--patterns", metavar="FILE", help=text)
     text = f"{what} these words and phrases (lines of LABEL, a tab, and the phrase)"
     parser.add_argument("--gazetteer", metavar="FILE", help=text)
 
 
-def patterns_of(arguments: argparse.Namespace) -> list[tuple[str, re.Pattern[str]]]:
-    """Return the patterns of ``--patterns`` and ``--gazetteer`` with their labels.
+def patterns_of(arguments: argparse.Namespace, tokenizer: str = BUILTIN) -> list[Pattern]:
+    """Return the patterns of ``--patterns`` and ``--gazetteer``.
 
     Raises:
         ConfigError: A line or a pattern is invalid.
     """
-    from ner.redaction import compiled, gazetteer
+    from ner.redaction import by_label, gazetteer, read_patterns
 
-    found: list[tuple[str, re.Pattern[str]]] = []
+    found: list[Pattern] = []
     if arguments.patterns:
-        found += compiled(_by_label(arguments.patterns))
+        found += read_patterns(arguments.patterns, tokenizer)
     if arguments.gazetteer:
-        found += gazetteer(_by_label(arguments.gazetteer))
-    return found
-
-
-def _by_label(path: str) -> dict[str, list[str]]:
-    """Read a file of lines ``LABEL<tab>pattern``.
-
-    Raises:
-        ConfigError: A line is not of that form.
-    """
-    found: dict[str, list[str]] = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        label, tab, pattern = line.partition("\t")
-        if line.strip() and not (tab and label and pattern):
-            raise ConfigError(f"{path}:{number}: expected LABEL, a tab and a pattern")
-        if line.strip():
-            found.setdefault(label, []).append(pattern)
+        found += gazetteer(by_label(arguments.gazetteer))
     return found
 
 

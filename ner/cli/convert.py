@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +39,7 @@ from ner.sentence import Sentence
 
 if TYPE_CHECKING:
     from ner.evaluation.agreement import Corrections
+    from ner.redaction import Pattern
 
 EXAMPLE = """\
 example:
@@ -116,14 +116,14 @@ def _corrections(arguments: argparse.Namespace, corrected: Iterable[Sentence]) -
     return corrections(suggested, corrected)
 
 
-def _matched(
-    sentences: Iterable[Sentence], patterns: Sequence[tuple[str, re.Pattern[str]]]
-) -> Iterator[Sentence]:
+def _matched(sentences: Iterable[Sentence], patterns: Sequence[Pattern]) -> Iterator[Sentence]:
     """Annotate what patterns match; all other tokens are left open."""
+    from ner.redaction import matches
+
     for sentence in sentences:
         text, offsets = text_of(sentence)
-        matches = ((label, one) for label, pattern in patterns for one in pattern.finditer(text))
-        spans = align(text, offsets, [Characters(*one.span(), label) for label, one in matches])
+        found = [Characters(*place, label) for *place, label, _ in matches(text, patterns)]
+        spans = align(text, offsets, found)
         matched = (range(span.start, span.end) for span in spans)
         open_ = frozenset(range(len(sentence))).difference(*matched)
         yield replace(sentence, spans=spans, unknown=open_, tags=None)

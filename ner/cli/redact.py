@@ -26,6 +26,7 @@ from ner.redaction import WAYS
 if TYPE_CHECKING:
     from ner.redaction import Redacted, Redactor
     from ner.redaction.promise import OperatingPoint
+    from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
 EXAMPLE = """\
@@ -35,7 +36,7 @@ example:
 
 A text file is one document whose lines are tagged one by one; in JSON lines each record is a
 document whose "text" is redacted. Each line of a file of patterns or phrases is LABEL, a tab, and
-a pattern.
+a pattern; a .jsonl file of patterns is that of spaCy's entity ruler.
 """
 CHUNK = 256  # lines tagged together
 
@@ -63,17 +64,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Redact a stream."""
-    from ner.tagger import load
+    from ner.models import load
+    from ner.redaction import Redactor, Replacer
 
     if arguments.coverage is not None and not 0.0 < arguments.coverage < 1.0:
         raise ConfigError(f"--coverage must be between 0 and 1, got {arguments.coverage}")
     tagger = load(arguments.model, device=arguments.device)
     point = _operating_point(tagger, arguments)
-    redactor = tagger.redactor(
-        arguments.way,
+    key = Path(arguments.key).read_bytes().strip() if arguments.key else b""
+    redactor = Redactor.of(
+        tagger,
+        Replacer(arguments.way, key),
         coverage=arguments.coverage,
-        patterns=patterns_of(arguments),
-        key=Path(arguments.key).read_bytes().strip() if arguments.key else b"",
+        patterns=patterns_of(arguments, arguments.tokenizer or tagger.tokenizer),
         tokenizer=arguments.tokenizer,
     )
     counts: Counter[str] = Counter()
@@ -98,7 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _operating_point(tagger: Tagger, arguments: argparse.Namespace) -> dict[str, Any] | None:
+def _operating_point(
+    tagger: Tagger | ExportedTagger, arguments: argparse.Namespace
+) -> dict[str, Any] | None:
     """Return the promised coverage and its cost, measured again if sentences are given."""
     if arguments.coverage is None:
         return None
@@ -107,8 +112,11 @@ def _operating_point(tagger: Tagger, arguments: argparse.Namespace) -> dict[str,
     from ner.analysis.calibration import Lattices
     from ner.formats import read
     from ner.redaction.promise import as_json, operating_points, promising, stored
+    from ner.runtime import ExportedTagger
 
     if arguments.development:
+        if isinstance(tagger, ExportedTagger):
+            raise ConfigError("measure the coverage of the model that this one was exported from")
         lattices = Lattices(tagger.network, list(read(arguments.development)))
         tagger.metrics["redaction"] = as_json(operating_points(lattices, tagger.decoding))
     point: OperatingPoint = promising(stored(tagger.metrics), arguments.coverage)

@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "accepted Host header (default: localhost for this machine only, else any)"
     add("--allow-host", action="append", metavar="NAME", help=text)
     add_tagging(parser)
+    add("--patterns", metavar="FILE", help="patterns that /redact always hides, as in ner redact")
     for option, (limit, kind, text) in OPTIONS.items():
         add(option, dest=limit, type=kind, metavar="N", help=text)
     add("--quiet", action="store_true", help="print only errors")
@@ -55,18 +56,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted."""
     check_decoding(arguments)
     try:
+        from ner.redaction import read_patterns
         from ner.serving import Limits, application, serve
         from ner.serving.server import listen
     except ModuleNotFoundError as error:
         raise ConfigError(f"ner serve needs {error.name}: pip install 'ner-crf[serve]'") from error
-    given = {limit: getattr(arguments, limit) for limit, *_ in OPTIONS.values()}
-    limits = Limits.of(**{limit: value for limit, value in given.items() if value is not None})
+    chosen = {limit: getattr(arguments, limit) for limit, *_ in OPTIONS.values()}
+    limits = Limits.of(**{limit: value for limit, value in chosen.items() if value is not None})
     with listen(arguments.host, arguments.port) as listening:
         tagger = load_tagger(arguments)
+        tokenizer = tokenizer_of(arguments, tagger)
+        given = arguments.patterns
         app = application(
             tagger,
             limits=limits,
-            tokenizer=tokenizer_of(arguments, tagger),
+            tokenizer=tokenizer,
+            patterns=read_patterns(given, tokenizer) if given else (),
             name=Path(arguments.model).resolve().name,
             hosts=_hosts(arguments),
         )

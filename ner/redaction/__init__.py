@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
 
+from ner.analysis.clamping import ClampedEngine, GivesChains, clampable
 from ner.errors import ConfigError
+from ner.inference.decoding import Decoding
 from ner.sentence import Sentence, Span
-from ner.streaming.tokenizers import TextTokenizer
+from ner.streaming.tokenizers import TextTokenizer, blank, spacy_language, text_tokenizer
+from ner.texts import Parts, predict_parts
 
 WAYS = ("mask", "label", "hash", "pseudonym")
 DIGITS = 12  # hexadecimal digits of a hash
@@ -97,6 +103,8 @@ def _mask(text: str, label: str) -> str:
 
 Predict = Callable[[list[Sentence]], list[tuple[Span, ...]]]
 Found = tuple[int, int, str, float | None]  # characters, label, probability
+Finder = Callable[[str], Iterable[tuple[int, int, str]]]  # from a text to characters and labels
+Pattern = Finder | tuple[str, re.Pattern[str]]  # or a regular expression with its label
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +128,29 @@ class Redacted:
         return any(one.score is not None and one.score < sure for one in self.hidden)
 
 
+class AnyTagger(GivesChains, Protocol):
+    """A tagger, exported or not."""
+
+    metrics: dict[str, Any]
+    tokenizer: str
+
+    @property
+    def decoding(self) -> Decoding:
+        """The decoding of spans."""
+
+
 class Redactor:
     """Replaces entities found by a tagger or by patterns.
 
-    If a pattern and the model overlap, all of both is replaced, under the pattern's label.
+    What a pattern matches is always replaced, and the tagger finds what is most probable beside it.
+    If the two overlap, all of both is replaced, under the pattern's label.
 
     Args:
-        predict: Tags sentences, with the decoding of the operating point.
+        predict: Tags sentences around what is annotated, with the decoding of the operating point.
         tokenizer: Splits texts into tokens.
         replacer: Chooses replacements.
-        patterns: Regular expressions, each with its label.
+        patterns: The patterns.
+        labels: The labels that ``predict`` can tag around.
     """
 
     def __init__(
@@ -137,10 +158,36 @@ class Redactor:
         predict: Predict,
         tokenizer: TextTokenizer,
         replacer: Replacer,
-        patterns: Sequence[tuple[str, re.Pattern[str]]] = (),
+        patterns: Sequence[Pattern] = (),
+        labels: Collection[str] = (),
     ) -> None:
         self.predict, self.tokenizer = predict, tokenizer
-        self.replacer, self.patterns = replacer, patterns
+        self.replacer, self.patterns, self.labels = replacer, patterns, labels
+
+    @classmethod
+    def of(
+        cls,
+        tagger: AnyTagger,
+        replacer: Replacer,
+        *,
+        coverage: float | None = None,
+        patterns: Sequence[Pattern] = (),
+        tokenizer: str | None = None,
+    ) -> Redactor:
+        """Return the redactor of a tagger, exported or not; see ``Tagger.redactor``.
+
+        Raises:
+            ConfigError: The tokenizer is unknown, or the coverage cannot be reached.
+        """
+        from ner.redaction.promise import promising, redacting, stored  # imports torch
+
+        decoding = tagger.decoding
+        if coverage is not None:
+            decoding = redacting(decoding, promising(stored(tagger.metrics), coverage).miss_cost)
+        engine = ClampedEngine(tagger, decoding)
+        cut = text_tokenizer(tokenizer or tagger.tokenizer)
+        labels = clampable(tagger.scheme, tagger.labels)
+        return cls(engine.predict, cut, replacer, patterns, labels)
 
     def new_document(self) -> None:
         """Start a new document; pseudonyms are consistent within one."""
@@ -153,25 +200,53 @@ class Redactor:
             ValueError: A text cannot be tagged; the message does not contain the text.
         """
         held = list(texts)
-        sentences = [self.tokenizer(text) for text in held]
+        given = [matches(text, self.patterns) for text in held]
+        sentences = [
+            around(self.tokenizer(text), own, self.labels)
+            for text, own in zip(held, given, strict=True)
+        ]
         try:
-            found = self.predict(sentences)
+            found = predict_parts(self.predict, list(map(Parts.of, sentences)))
         except ValueError:
             raise ValueError("a text cannot be tagged (its content is not shown here)") from None
         return [
-            self._replaced(text, _in_characters(sentence, spans))
-            for text, sentence, spans in zip(held, sentences, found, strict=True)
+            replaced(text, [*own, *_in_characters(sentence, spans)], self.replacer)
+            for text, own, sentence, spans in zip(held, given, sentences, found, strict=True)
         ]
 
-    def _replaced(self, text: str, found: list[Found]) -> Redacted:
-        """Replace the spans found, and all matches of the patterns."""
-        own: list[Found] = [
-            (match.start(), match.end(), label, None)
-            for label, pattern in self.patterns
-            for match in pattern.finditer(text)
-            if match.end() > match.start()
-        ]
-        return replaced(text, [*own, *found], self.replacer)
+
+def matches(text: str, patterns: Iterable[Pattern]) -> list[Found]:
+    """Return what patterns match in a text."""
+    found: list[Found] = []
+    for one in patterns:
+        if callable(one):
+            spans = one(text)
+        else:
+            label, pattern = one
+            spans = ((match.start(), match.end(), label) for match in pattern.finditer(text))
+        found += [(start, end, label, None) for start, end, label in spans if end > start]
+    return found
+
+
+def around(sentence: Sentence, given: Iterable[Found], labels: Collection[str]) -> Sentence:
+    """Annotate a text with matches, for the rest to be found around them.
+
+    Annotated are those with one of the labels that begin and end with a token; of those that
+    overlap, the first. The tagger sees nothing of the others, which are replaced all the same.
+    """
+    offsets = sentence.offsets or ()
+    starts = {start: place for place, (start, _) in enumerate(offsets)}
+    ends = {end: place + 1 for place, (_, end) in enumerate(offsets)}
+    spans: list[Span] = []
+    for start, end, label, _ in sorted(given, key=lambda one: (one[0], -one[1])):
+        first, last = starts.get(start, -1), ends.get(end, -1)
+        if label in labels and (spans[-1].end if spans else 0) <= first < last:
+            spans.append(Span(first, last, label))
+    if not spans:
+        return sentence
+    known = {token for span in spans for token in range(span.start, span.end)}
+    unknown = frozenset(range(len(sentence))) - known
+    return replace(sentence, spans=tuple(spans), unknown=unknown)
 
 
 def replaced(text: str, found: Iterable[Found], replacer: Replacer) -> Redacted:
@@ -203,6 +278,61 @@ def _in_characters(sentence: Sentence, spans: Iterable[Span]) -> list[Found]:
     """Convert token spans to character offsets."""
     places = sentence.offsets or ()
     return [(places[s.start][0], places[s.end - 1][1], s.label, s.score) for s in spans]
+
+
+def read_patterns(path: Path | str, tokenizer: str = "builtin") -> list[Pattern]:
+    """Read patterns: lines ``LABEL<tab>regular expression``, or ``.jsonl`` of an entity ruler.
+
+    Args:
+        path: The file. The patterns of ``.jsonl`` are those of spaCy's entity ruler: phrases, or
+            attributes of tokens.
+        tokenizer: The tokenizer of texts, which names the language for spaCy.
+
+    Raises:
+        ConfigError: A pattern is not valid.
+    """
+    if str(path).endswith(".jsonl"):
+        return [entity_ruler(path, spacy_language(tokenizer) or "en")]
+    return list(compiled(by_label(path)))
+
+
+def by_label(path: Path | str) -> dict[str, list[str]]:
+    """Read a file of lines ``LABEL<tab>pattern``.
+
+    Raises:
+        ConfigError: A line is not of that form.
+    """
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        label, tab, pattern = line.partition("\t")
+        if line.strip() and not (tab and label and pattern):
+            raise ConfigError(f"{path}:{number}: expected LABEL, a tab and a pattern")
+        if line.strip():
+            found.setdefault(label, []).append(pattern)
+    return found
+
+
+def entity_ruler(path: Path | str, language: str) -> Finder:
+    """Return what finds the patterns of spaCy's entity ruler.
+
+    Raises:
+        ConfigError: A pattern is not valid.
+    """
+    nlp = blank(language)
+    ruler: Any = nlp.add_pipe("entity_ruler", config={"validate": True})
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            if line.strip():
+                ruler.add_patterns([json.loads(line)])
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{path}:{number}: not a pattern of spaCy: {reason}") from None
+
+    def find(text: str) -> list[tuple[int, int, str]]:
+        with nlp.memory_zone():  # its strings are forgotten
+            return [(one.start_char, one.end_char, one.label_) for one in nlp(text).ents]
+
+    return find
 
 
 def compiled(patterns: Mapping[str, str | Iterable[str]]) -> list[tuple[str, re.Pattern[str]]]:

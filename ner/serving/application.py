@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from ner import __version__
 from ner.analysis.clamping import clampable
-from ner.redaction import Replacer, replaced
+from ner.redaction import Pattern, Replacer, around, matches, replaced
+from ner.sentence import Sentence
 from ner.serving.label_studio import TRAINING, Tasks
 from ner.serving.middleware import CONTENT_TYPE, GONE, JSON, Backpressure, Metrics, Middleware, left
 from ner.serving.page import page, reference
@@ -104,17 +106,24 @@ class Service:
         limits: The limits of requests.
         tokenizer: The tokenizer of texts in requests that name no language.
         name: The name of the model.
+        patterns: What is redacted whatever the model finds.
 
     Raises:
         ConfigError: The tokenizer is unknown.
     """
 
     def __init__(
-        self, tagger: Tagger | ExportedTagger, limits: Limits, *, tokenizer: str, name: str
+        self,
+        tagger: Tagger | ExportedTagger,
+        limits: Limits,
+        *,
+        tokenizer: str,
+        name: str,
+        patterns: Sequence[Pattern],
     ) -> None:
         text_tokenizer(tokenizer)  # an unknown one fails now
         self.tagger, self.limits, self.name, self.tokenizer = tagger, limits, name, tokenizer
-        self.language = spacy_language(tokenizer)
+        self.language, self.patterns = spacy_language(tokenizer), patterns
         self.spacy = SpacyWorker(limits.seconds)
         # parsing JSON holds the GIL: a second thread would take it as soon as the first is done
         self.reading = ThreadPoolExecutor(1, "ner-reading")
@@ -151,7 +160,8 @@ class Service:
                 self._check_given(asked)
                 records = await self._records(request, asked)
                 if isinstance(asked, RedactBody):
-                    records = await loop.run_in_executor(self.reading, _redacted, asked, records)
+                    hide = partial(_redacted, asked, records, self.patterns)
+                    records = await loop.run_in_executor(self.reading, hide)
         self.metrics.answered(perf_counter() - began)
         content = b"[" + b", ".join(records) + b"]" if asked.many else records[0]
         return Response(content, media_type=JSON)
@@ -186,6 +196,8 @@ class Service:
 
     async def _records(self, request: Request, asked: TagBody) -> list[bytes]:
         cut = await self._cutter(asked)
+        if isinstance(asked, RedactBody) and self.patterns:
+            cut = partial(self._around_patterns, cut or text_tokenizer(BUILTIN))
         answer = asyncio.wrap_future(self.batcher.submit(asked, cut))
         gone = asyncio.ensure_future(left(request))
         try:
@@ -220,6 +232,11 @@ class Service:
         cut = iter(found)
         return lambda text: tokenized(text, lambda _: next(cut))
 
+    def _around_patterns(self, cut: TextTokenizer, text: str) -> Sentence:
+        """Tokenize a text, and annotate what the patterns match in it."""
+        known = clampable(self.tagger.scheme, self.tagger.labels)
+        return around(cut(text), matches(text, self.patterns), known)
+
     def about(self) -> dict[str, Any]:
         """Describe the model."""
         return {
@@ -240,14 +257,17 @@ class Service:
         }
 
 
-def _redacted(asked: RedactBody, records: Iterable[bytes]) -> list[bytes]:
-    """Replace the entities of records; pseudonyms are those of a document."""
+def _redacted(
+    asked: RedactBody, records: Iterable[bytes], patterns: Sequence[Pattern]
+) -> list[bytes]:
+    """Replace the entities of records and what patterns match; pseudonyms are by document."""
     replacer, made = Replacer(asked.replacement), []
     for record in map(json.loads, records):
         if not asked.document:
             replacer.new_document()
         found = [(one["start"], one["end"], one["label"], one["score"]) for one in record["spans"]]
-        redacted = replaced(record["text"], found, replacer)
+        own = matches(record["text"], patterns)
+        redacted = replaced(record["text"], [*own, *found], replacer)
         said = {"text": redacted.text, "hidden": [asdict(one) for one in redacted.hidden]}
         made.append(json.dumps(said, ensure_ascii=False).encode())
     return made
@@ -260,6 +280,7 @@ def application(
     tokenizer: str = BUILTIN,
     name: str = "model",
     hosts: tuple[str, ...] = (),
+    patterns: Sequence[Pattern] = (),
 ) -> FastAPI:
     """Return the ASGI application that tags.
 
@@ -270,11 +291,12 @@ def application(
             or ``spacy:LANGUAGE``.
         name: The name of the model.
         hosts: The accepted host names; empty for any.
+        patterns: What ``/redact`` replaces whatever the model finds.
 
     Raises:
         ConfigError: The tokenizer is unknown.
     """
-    service = Service(tagger, limits or Limits(), tokenizer=tokenizer, name=name)
+    service = Service(tagger, limits or Limits(), tokenizer=tokenizer, name=name, patterns=patterns)
     app = FastAPI(
         title="ner",
         version=__version__,

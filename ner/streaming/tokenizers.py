@@ -105,18 +105,23 @@ class SpacyTokenizer:
 
     def __init__(self, language: str) -> None:
         self._language = language
-        self._nlp = _blank(language)
+        self._nlp = blank(language)
         self._most = len(self._nlp.vocab.strings) + WORDS
 
     def __call__(self, text: str) -> Offsets:
         """Return the offsets of each token."""
         if len(self._nlp.vocab.strings) > self._most:
-            self._nlp = _blank(self._language)
+            self._nlp = blank(self._language)
         doc = self._nlp.make_doc(text)
         return [(token.idx, token.idx + len(token)) for token in doc if not token.is_space]
 
 
-def _blank(language: str) -> Any:
+def blank(language: str) -> Any:
+    """Return spaCy's empty pipeline of a language.
+
+    Raises:
+        ConfigError: spaCy does not support the language.
+    """
     import spacy
 
     try:
