@@ -122,8 +122,8 @@ def _matched(sentences: Iterable[Sentence], patterns: Sequence[Pattern]) -> Iter
 
     for sentence in sentences:
         text, offsets = text_of(sentence)
-        found = [Characters(*place, label) for *place, label, _ in matches(text, patterns)]
-        spans = align(text, offsets, found)
+        found = matches(text, patterns)
+        spans = align(text, offsets, [Characters(a, b, label) for a, b, label, _ in found])
         matched = (range(span.start, span.end) for span in spans)
         open_ = frozenset(range(len(sentence))).difference(*matched)
         yield replace(sentence, spans=spans, unknown=open_, tags=None)
