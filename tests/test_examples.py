@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 import runpy
 import shutil
+import sys
+import types
+from pathlib import Path
 
 import pytest
 from documented import ROOT, furnish, lines_of, pipelines, run
 
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+import ner
+
+PRODIGY = ROOT / "examples" / "prodigy_recipes.py"  # which cannot be installed here
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {PRODIGY})
 SHOWS = {
     "tag_text": r"\w+ +(PER|LOC|ORG|MISC) +0\.\d\d  at \d+",
     "spacy_pipeline": r"\('Accra', 'LOC', 0\.\d+\)",
@@ -36,3 +44,79 @@ def test_three_commands_train_on_own_files(trained_model, exported_model, tmp_pa
             printed = run(pipeline, monkeypatch)
     assert re.search(r"^ +micro avg +0\.\d+", printed, re.MULTILINE)
     assert (tmp_path / "report.html").exists()
+
+
+@pytest.fixture
+def recipes(monkeypatch, tmp_path):
+    """The recipes by name, with what they use of Prodigy, as its documentation describes it."""
+    found = {}
+
+    def recipe(name, **arguments):
+        def register(function):
+            assert list(arguments) == list(inspect.signature(function).parameters)
+            found[name] = function
+            return function
+
+        return register
+
+    def hashed(task):
+        return {**task, "_task_hash": hash(json.dumps(task))}
+
+    def prefer_uncertain(scored):
+        return (task for _, task in sorted(scored, key=lambda one: abs(one[0] - 0.5)))
+
+    def get_stream(source, **settings):
+        assert settings == {"rehash": True, "dedup": True, "input_key": "text"}
+        return map(json.loads, Path(source).read_text("utf-8").splitlines())
+
+    names = ("prodigy", "prodigy.components.sorters", "prodigy.components.stream")
+    top, sorters, stream = (types.ModuleType(name) for name in names)
+    top.recipe, top.set_hashes = recipe, hashed
+    sorters.prefer_uncertain, stream.get_stream = prefer_uncertain, get_stream
+    for name, module in zip(names, (top, sorters, stream), strict=True):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "prodigy.components", types.ModuleType("components"))
+    texts = ["Ada Obi left Accra for Lagos.", "Nobody came. Kestrel Foods grew in Berlin."]
+    lines = [json.dumps({"text": text, "meta": {"source": "news"}}) + "\n" for text in texts]
+    (tmp_path / "news.jsonl").write_text("".join(lines))
+    monkeypatch.chdir(tmp_path)
+    script = runpy.run_path(str(PRODIGY))
+    return {**found, "accepted": script["accepted"]}
+
+
+def test_what_is_corrected_in_prodigy_comes_back(recipes, trained_model, tmp_path):
+    given = recipes["ner-crf.correct"]("news", trained_model, "news.jsonl")
+    assert (given["dataset"], given["view_id"]) == ("news", "ner_manual")
+    tasks = list(given["stream"])
+    assert set(given["config"]["labels"]) >= {s["label"] for task in tasks for s in task["spans"]}
+    assert all(task["meta"] == {"source": "news"} and "_task_hash" in task for task in tasks)
+    exported = "".join(json.dumps({**task, "answer": "accept"}) + "\n" for task in tasks)
+    (tmp_path / "export.jsonl").write_text(exported)
+    found = list(ner.read("export.jsonl"))
+    tagger = ner.load(trained_model)
+    texts = [json.loads(line)["text"] for line in Path("news.jsonl").read_text().splitlines()]
+    wanted = [sentence for text in texts for sentence in tagger.tag(text).sentences]
+    assert [(one.tokens, one.spans) for one in found] == [(s.tokens, s.spans) for s in wanted]
+    assert any(one.spans for one in found)
+
+
+def test_answers_about_single_spans_leave_the_rest_open(recipes, trained_model, monkeypatch):
+    given = recipes["ner-crf.teach"]("doubts", trained_model, "news.jsonl")
+    questions = list(given["stream"])
+    assert given["view_id"] == "ner"
+    doubts = [abs(task["spans"][0]["score"] - 0.5) for task in questions]
+    assert doubts == sorted(doubts)
+    assert {len(task["spans"]) for task in questions} == {1}
+    answers = [{**questions[0], "answer": "accept"}]
+    answers += [{**task, "answer": "reject"} for task in questions[1:]]
+    Path("doubts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers))
+    monkeypatch.setattr("sys.argv", [PRODIGY.name, "doubts.jsonl", "doubts.conll"])
+    runpy.run_path(str(PRODIGY), run_name="__main__")
+    found = list(ner.read("doubts.conll"))
+    (span,) = (span for one in found for span in one.spans)
+    asked = questions[0]["spans"][0]
+    assert (span.start, span.end, span.label) == (
+        asked["token_start"], asked["token_end"] + 1, asked["label"],
+    )  # fmt: skip
+    marked = sum(len(one) - len(one.unknown) for one in found)
+    assert marked == span.end - span.start
