@@ -97,17 +97,15 @@ class SpanExtractor:
         self._labels = np.array(
             [-1 if tag == OUTSIDE else numbers[tag.partition("-")[2]] for tag in tags]
         )
-        self._continues = np.array(
-            [
-                [OUTSIDE not in (a, b) and len(scheme.decode([a, b])) == 1 for b in tags]
-                for a in tags
-            ]
-        )
+        roles = [None if tag == OUTSIDE else scheme.read(tag)[0] for tag in tags]
+        self._joins = np.array([r is not None and r.opens is not True for r in roles])
+        self._goes_on = np.array([r is not None and r.closes is not True for r in roles])
 
     def follows(self, tags: Integers) -> NDArray[np.bool_]:
         """Return whether each token continues the span of the previous one, ``(tokens,)``."""
         follows = np.zeros(len(tags), dtype=bool)
-        follows[1:] = self._continues[tags[:-1], tags[1:]]
+        before, after, labels = tags[:-1], tags[1:], self._labels
+        follows[1:] = (labels[before] == labels[after]) & self._goes_on[before] & self._joins[after]
         return follows
 
     def find(self, tags: Integers, lengths: Integers) -> SpanBatch:
