@@ -25,7 +25,6 @@ import importlib
 import importlib.util
 import resource
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -34,102 +33,19 @@ from typing import Any
 import numpy as np
 import torch
 from peers.spans import make_spans_rare
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import ner
-from ner.embeddings import TypeEmbedding
-from ner.embeddings.characters import CharacterEmbedding
-from ner.embeddings.words import WordEmbedding
-from ner.indexers import Arrays
-from ner.indexers.base import PADDING, UNKNOWN
-from ner.indexers.characters import HEAD, LONGEST, TAIL, shape
-from ner.indexers.words import normalise
+from ner.cli.bench import best_of, contestants, latencies
+from ner.indexers.characters import shape
 from ner.inference import FastEngine
 from ner.inference.batch_engine import ROWS
 from ner.network import Network, build
-from ner.sentence import Sentence, Span
+from ner.sentence import Sentence
 
 TYPES_ONLY = {
     "characters": {"width": 30, "character_width": 25},
     **dict.fromkeys(("affixes", "document", "topic"), False),
 }
-
-
-class PlainTagger:
-    """The network as a tutorial would write it."""
-
-    def __init__(self, network: Network) -> None:
-        import torchcrf
-
-        self.network = network
-        encoder = network.encoder
-        width = encoder.width
-        self.lstm = torch.nn.LSTM(
-            encoder.input_width, width, len(encoder.forwards), batch_first=True, bidirectional=True
-        )
-        weights = {}
-        for suffix, stack in (("", encoder.forwards), ("_reverse", encoder.backwards)):
-            for number, lstm in enumerate(stack):
-                for name, value in lstm.named_parameters():
-                    weights[name.replace("l0", f"l{number}") + suffix] = value
-        self.lstm.load_state_dict(weights)
-        self.crf = torchcrf.CRF(len(network.tags), batch_first=True)
-        chain = network.crf.chain(torch.zeros(0, 1, len(network.tags)), torch.zeros(0).long())
-        scores = {
-            "transitions": chain.transitions,
-            "start_transitions": chain.start,
-            "end_transitions": chain.end,
-        }
-        self.crf.load_state_dict({name: part.clamp_min(-1e4) for name, part in scores.items()})
-
-    @torch.inference_mode()
-    def predict(self, sentences: Sequence[Sentence], size: int = 32) -> list[tuple[Span, ...]]:
-        found: list[tuple[Span, ...]] = []
-        for first in range(0, len(sentences), size):
-            found += self._batch(sentences[first : first + size])
-        return found
-
-    def _batch(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
-        lengths = torch.tensor([len(sentence) for sentence in sentences])
-        mask = torch.arange(int(lengths.max())) < lengths[:, None]
-        tokens = [token for sentence in sentences for token in sentence.tokens]
-        vectors = []
-        for part in self.network.embeddings.values():
-            if isinstance(part, TypeEmbedding):
-                flat = part(*map(torch.from_numpy, _one_by_one(part, tokens)))
-            else:
-                arrays = zip(*(part.index(sentence) for sentence in sentences), strict=True)
-                whole = (torch.from_numpy(np.concatenate(own)[:, None]) for own in arrays)
-                flat = part(*whole).squeeze(1)
-            padded = flat.new_zeros(*mask.shape, flat.shape[1])
-            padded[mask] = flat
-            vectors.append(padded)
-        packed = pack_padded_sequence(
-            torch.cat(vectors, 2), lengths, batch_first=True, enforce_sorted=False
-        )
-        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
-        paths = self.crf.decode(self.network.projection(states), mask)
-        tags = self.network.tags
-        return [self.network.scheme.decode([tags[tag] for tag in path]) for path in paths]
-
-
-def _one_by_one(part: TypeEmbedding, tokens: Sequence[str]) -> Arrays:
-    """What ``part.index`` gives, made as tutorials make it: token by token, sign by sign."""
-    if isinstance(part, WordEmbedding):
-        return (np.array([part.indexer.vocabulary[normalise(token)] for token in tokens]),)
-    if not isinstance(part, CharacterEmbedding):
-        return part.index(tokens)
-    cut = (t if len(t) <= LONGEST else t[:HEAD] + t[-TAIL:] for t in tokens)
-    rows = [[part.indexer.vocabulary[sign] for sign in token] or [UNKNOWN] for token in cut]
-    return (np.array([row + [PADDING] * (LONGEST - len(row)) for row in rows]),)
-
-
-class NoScores(FastEngine):
-    """The fast engine without probabilities, for what the plain tagger can be compared with."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__(network)
-        self.decoder.probabilities = lambda chain, found: [0.0] * len(found)
 
 
 def main() -> None:
@@ -141,13 +57,15 @@ def main() -> None:
     network = _network(arguments, sentences)
     tokens = sum(map(len, sentences))
     print(f"{len(sentences)} sentences, {tokens} tokens; {_described(network)}; CPU, one thread\n")
+    own, differing = contestants(network, sentences)
+    print(f"sentences whose spans differ from the plain tagger's: {differing}")
     runs = {
-        **_runs(network, sentences),
+        **own,
         **_spacy(sentences),
         **_crfsuite(sentences),
         **_untrained(network, sentences, published=arguments.published),
     }
-    best = _timed(runs, arguments.rounds)
+    best = best_of(runs, arguments.rounds)
     base = best["plain"]
     print(f"{'':24}{'tokens/s':>10}{'x plain':>9}")
     for name, seconds in best.items():
@@ -196,48 +114,10 @@ def _described(network: Network) -> str:
     return f"{parts}; {len(encoder.forwards)} x BiLSTM {encoder.width}; {len(network.tags)} tags"
 
 
-def _runs(network: Network, sentences: list[Sentence]) -> dict[str, Callable[[], Any]]:
-    plain, warm, scored = PlainTagger(network), NoScores(network), FastEngine(network)
-    expected = plain.predict(sentences)
-    differing = sum(a != b for a, b in zip(scored.predict(sentences), expected, strict=True))
-    spans = sum(map(len, expected))
-    print(f"sentences whose spans differ from the plain tagger's: {differing} ({spans} spans)")
-    warm.predict(sentences)
-    return {
-        "plain": lambda: plain.predict(sentences),
-        "fast, cold": lambda: NoScores(network).predict(sentences),
-        "fast, warm": lambda: warm.predict(sentences),
-        "fast, warm, with scores": lambda: scored.predict(sentences),
-    }
-
-
-def _timed(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    best = dict.fromkeys(runs, float("inf"))
-    for _ in range(rounds):
-        for name, run in runs.items():
-            began = time.process_time()
-            run()
-            best[name] = min(best[name], time.process_time() - began)
-    return best
-
-
 def _latency(network: Network, sentences: list[Sentence]) -> None:
-    """CPU time of one call with one sentence; both take turns on the same ones."""
+    """CPU time of one call with one sentence; all take turns on the same ones."""
     some = [Sentence(s.tokens) for s in sentences if len(s) == 14][:100] or sentences[:100]
-    taggers = {
-        "plain": PlainTagger(network),
-        "fast": NoScores(network),
-        "scored": FastEngine(network),
-    }
-    for tagger in taggers.values():
-        tagger.predict(some)
-    taken: dict[str, list[float]] = {name: [] for name in taggers}
-    order = list(taggers)
-    for number, sentence in enumerate(some * 3):
-        for name in order[number % 3 :] + order[: number % 3]:
-            began = time.process_time()
-            taggers[name].predict([sentence])
-            taken[name].append(1e3 * (time.process_time() - began))
+    taken = latencies(network, some)
     base = float(np.median(taken["plain"]))
     print(f"one sentence of {len(some[0])} tokens, ms of CPU: median, 95th percentile, x plain")
     for name, times in taken.items():
@@ -267,7 +147,7 @@ def _account(network: Network, sentences: list[Sentence], seconds: float) -> Non
             states[:rows].sigmoid_()
 
     with torch.inference_mode():
-        took = _timed({"products": products, "sigmoids": sigmoids}, 5)
+        took = best_of({"products": products, "sigmoids": sigmoids}, 5)
     least, more = took["products"], sum(took.values())
     rate = 2 * 2 * layers * sum(shapes) * width * 4 * width / least / 1e9
     print(

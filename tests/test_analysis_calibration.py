@@ -19,6 +19,7 @@ from ner.inference import Decoding
 from ner.inference.decoding import VITERBI
 from ner.inference.plain import spans_of
 from ner.inference.span_decoder import SpanDecoder
+from ner.native import described
 from ner.network import build
 from ner.sample import path as sample_path
 from ner.sentence import Sentence
@@ -210,3 +211,17 @@ def _found(network, chain, lengths):
     tags = viterbi(chain).tags.numpy()
     inside = np.arange(tags.shape[1]) < lengths[:, None]
     return SpanExtractor(network.scheme, network.tags, network.labels).find(tags[inside], lengths)
+
+
+def test_bench_compares_with_the_plain_tagger(network, toy, tmp_path, capsys):
+    model, file = tmp_path / "model", tmp_path / "toy.conll"
+    Tagger(network).save(model)
+    write(file, toy)
+    arguments = ["bench", str(model), str(file), "--rounds", "1", "--against", "plain"]
+    assert main([*arguments, "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sentences_that_differ"] == 0
+    for way in ("cold", "warm", "with_scores"):
+        assert found[f"{way}_times_plain"] > 0.0
+    assert found["latency_of_plain"] > 0.0
+    assert found["kernels"] == described()

@@ -57,6 +57,8 @@ def _rounded(value):
 def test_bench_measures_an_exported_model(exported_model, gold, capsys):
     assert main(["bench", exported_model, gold, "--rounds", "1", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["tokens"] > 20
+    assert main(["bench", exported_model, gold, "--rounds", "1", "--against", "plain"]) == 2
+    assert "needs the original model" in capsys.readouterr().err
 
 
 def test_an_exported_model_is_served(exported_model):

@@ -110,20 +110,17 @@ class TorchRecurrence:
         """
         if gates.ndim == 2:
             gates = gates.reshape(len(gates), self.directions, -1).transpose(1, 0, 2)
+        found = np.empty((places.shape[1], self.directions, self.width), np.float32)
         if counts[0] == 1:
             own = np.stack([table.take(rows, 0) for table, rows in zip(gates, index, strict=True)])
-            steps = self._one(own)
-        else:
-            steps = np.empty((places.shape[1], self.directions, self.width), np.float32)
-            sizes = counts.tolist()
-            for way, weights in enumerate(self._recurrent):
-                given = _looked_up(torch.from_numpy(gates[way]), index[way], sizes)
-                outputs = torch.empty(len(steps), self.width)
-                self._along(given, torch.split(outputs, sizes), weights)
-                steps[:, way] = outputs.numpy()
-        found = np.empty_like(steps)
-        for way, own in enumerate(places):
-            found[own, way] = steps[:, way]
+            for way, outputs in enumerate(self._one(own).transpose(1, 0, 2)):
+                found[places[way], way] = outputs
+            return found.reshape(len(found), -1)
+        sizes, packed = counts.tolist(), torch.empty(len(found), self.width)
+        for way, weights in enumerate(self._recurrent):
+            given = _looked_up(torch.from_numpy(gates[way]), index[way], sizes)
+            self._along(given, torch.split(packed, sizes), weights)
+            found[places[way], way] = packed.numpy()
         return found.reshape(len(found), -1)
 
     def _one(self, gates: Floats) -> Floats:

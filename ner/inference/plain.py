@@ -1,16 +1,28 @@
-"""The plain engine: the trained network, batch by batch; the reference for other engines."""
+"""The plain engine: the trained network, batch by batch; the reference for other engines.
+
+`TutorialTagger` is slower still: the same network as tutorials write it, to measure others against.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ner.batch import group_by_length
 from ner.crf import DECODERS, LinearChain, Paths, posterior
 from ner.crf.chain import SpanTags
 from ner.crf.core.scores import ChainScores
+from ner.embeddings import ContextEmbedding, Embedding, TypeEmbedding
+from ner.errors import ConfigError
+from ner.indexers import Arrays, CharacterIndexer, TypeIndexer, WordIndexer
+from ner.indexers.base import PADDING, UNKNOWN
+from ner.indexers.characters import HEAD, LONGEST, TAIL
+from ner.indexers.words import normalise
 from ner.inference.batch_engine import bare
 from ner.inference.decoding import VITERBI, Decoding
 from ner.inference.span_decoder import NBestParse
@@ -170,3 +182,95 @@ def paths_of(chain: LinearChain, network: Spelling, decoding: Decoding) -> Paths
     if decoding.decode == "posterior":
         return posterior(chain, network.span_tags, threshold=decoding.threshold)
     return DECODERS[decoding.decode](chain)
+
+
+class TutorialTagger:
+    """A network as tutorials write it, without probabilities: a baseline of speed.
+
+    Batches of 32 in the order of the file, the features of every token, PackedSequence,
+    pytorch-crf.
+
+    Args:
+        network: The network, on the CPU.
+
+    Raises:
+        ConfigError: It is an ensemble, has no BiLSTM, or an embedding of whole sentences.
+    """
+
+    def __init__(self, network: Scorer) -> None:
+        import torchcrf
+
+        (stack, *others), self._network = network.stacks, network
+        contexts = (e for e in stack.embeddings.values() if isinstance(e, ContextEmbedding))
+        encoder = stack.encoder
+        if others or not len(encoder.forwards) or not all(part.tokenwise for part in contexts):
+            raise ConfigError("only a single network with a BiLSTM can be compared with plain")
+        self._parts, self._projection = list(stack.embeddings.values()), stack.projection
+        self._lstm = torch.nn.LSTM(
+            encoder.input_width,
+            encoder.width,
+            len(encoder.forwards),
+            batch_first=True,
+            bidirectional=encoder.bidirectional,
+        )
+        weights = {}
+        for suffix, lstms in (("", encoder.forwards), ("_reverse", encoder.backwards)):
+            for number, lstm in enumerate(lstms):
+                for name, value in lstm.named_parameters():
+                    weights[name.replace("l0", f"l{number}") + suffix] = value
+        self._lstm.load_state_dict(weights)
+        self._crf = torchcrf.CRF(len(network.tags), batch_first=True)
+        chain = network.chain(torch.zeros(0, 1, len(network.tags)), torch.zeros(0).long())
+        scores = {
+            "transitions": chain.transitions,
+            "start_transitions": chain.start,
+            "end_transitions": chain.end,
+        }
+        self._crf.load_state_dict({name: part.clamp_min(-1e4) for name, part in scores.items()})
+
+    @torch.inference_mode()
+    def predict(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
+        """Return the spans of each sentence; none may be empty."""
+        found: list[tuple[Span, ...]] = []
+        for first in range(0, len(sentences), 32):
+            found += self._batch(sentences[first : first + 32])
+        return found
+
+    def _batch(self, sentences: Sequence[Sentence]) -> list[tuple[Span, ...]]:
+        lengths = torch.tensor([len(sentence) for sentence in sentences])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        vectors = []
+        for part in self._parts:
+            flat = _vectors_of(part, sentences)
+            padded = flat.new_zeros(*mask.shape, flat.shape[1])
+            padded[mask] = flat
+            vectors.append(padded)
+        packed = pack_padded_sequence(
+            torch.cat(vectors, 2), lengths, batch_first=True, enforce_sorted=False
+        )
+        states, _ = pad_packed_sequence(self._lstm(packed)[0], batch_first=True)
+        paths = self._crf.decode(self._projection(states), mask)
+        return [spelled(self._network, path) for path in paths]
+
+
+def _vectors_of(part: Embedding, sentences: Sequence[Sentence]) -> Tensor:
+    """Return the vectors of all tokens, each computed anew, ``(tokens, width)``."""
+    if isinstance(part, TypeEmbedding):
+        tokens = [token for sentence in sentences for token in sentence.tokens]
+        vectors: Tensor = part(*map(torch.from_numpy, _one_by_one(part.indexer, tokens)))
+        return vectors
+    assert isinstance(part, ContextEmbedding), "an embedding is one or the other"
+    arrays = zip(*(part.index(sentence) for sentence in sentences), strict=True)
+    together: Tensor = part(*(torch.from_numpy(np.concatenate(own)[:, None]) for own in arrays))
+    return together.squeeze(1)
+
+
+def _one_by_one(indexer: TypeIndexer, tokens: Sequence[str]) -> Arrays:
+    """Return the indices of tokens, made token by token and character by character."""
+    if isinstance(indexer, WordIndexer):
+        return (np.array([indexer.vocabulary[normalise(token)] for token in tokens]),)
+    if not isinstance(indexer, CharacterIndexer):
+        return indexer.index(tokens)
+    cut = (t if len(t) <= LONGEST else t[:HEAD] + t[-TAIL:] for t in tokens)
+    rows = [[indexer.vocabulary[character] for character in token] or [UNKNOWN] for token in cut]
+    return (np.array([row + [PADDING] * (LONGEST - len(row)) for row in rows]),)
