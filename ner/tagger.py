@@ -314,6 +314,8 @@ def decision_line(metrics: Mapping[str, Any]) -> str:
     try:
         figures, threshold = chosen["development"], chosen["threshold"]
         way = "best path" if chosen["decode"] == "viterbi" else f"spans above {threshold:.3f}"
+        if own := chosen.get("label_thresholds"):
+            way += f" ({', '.join(f'{label} {one:.3f}' for label, one in own.items())})"
         return (
             f"decoding: {way}, temperature {chosen['temperature']:.2f}; development F1 "
             f"{percent(figures['f1'])} ({percent(figures['cross_fitted'])} cross-fitted), "

@@ -1,6 +1,6 @@
 """The decoding that development sentences choose: what it is, and that every engine honours it."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -134,3 +134,42 @@ def test_auto_is_the_default_and_a_setting_of_it_can_be_fixed(given):
     assert read_settings(config()).decoding is None
     if given != {"decode": "auto"}:
         assert read_settings(raw, ["decoding.decode=viterbi"]).decoding == VITERBI
+
+
+def test_thresholds_of_labels_are_those_of_every_engine(network, development):
+    """With an equal threshold for all labels they change nothing."""
+    first, second, *_ = network.labels
+    way = Decoding("posterior", 0.3, 1.3, label_thresholds={first: 0.1, second: 0.7})
+    fast = FastEngine(network, way).predict(development)
+    lattices = Lattices(network, development)
+    assert lattices.predict(way) == fast
+    for own, plain in zip(fast, PlainEngine(network, way).predict(development), strict=True):
+        assert own == plain
+    least = {label: way.label_thresholds.get(label, 0.3) for label in network.labels}
+    found = [span for spans in fast for span in spans]
+    assert all(span.score >= least[span.label] - 1e-6 for span in found)
+    assert any(span.score < 0.3 for span in found if span.label == first)
+    alike = replace(way, label_thresholds=dict.fromkeys(network.labels, 0.3))
+    assert lattices.predict(alike) == lattices.predict(replace(way, label_thresholds={}))
+    spans = lattices.probable(way, 0.05)
+    everywhere = np.ones(len(development), bool)
+    counted = spans.counts(way.thresholds(network.labels), everywhere).tolist()
+    assert counted == lattices.counts(way).sum(0)[:2].tolist()
+
+
+def test_thresholds_of_labels_are_kept_only_if_they_are_better_on_other_folds(
+    network, development, monkeypatch
+):
+    chooser = Chooser(Lattices(network, development))
+    labelled = chooser.fit_labels()
+    assert labelled.label_thresholds
+    assert Decoding.read(asdict(labelled)) == labelled
+    for better, expected in ((0.9, labelled), (0.1, chooser.fit())):
+        folds = {
+            True: Score(9, 10, 10) if better > 0.5 else Score(1, 10, 10),
+            False: Score(5, 10, 10),
+        }
+        monkeypatch.setattr(chooser, "_cross_fitted", folds)
+        assert chooser.best() == expected
+    with pytest.raises(ner.errors.ConfigError, match="labels with thresholds"):
+        Decoding(label_thresholds={"PER": 2.0})

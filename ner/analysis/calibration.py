@@ -7,8 +7,10 @@ probable than half of the F1 reached maximises the expected F1 (Lipton, Elkan an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -127,6 +129,7 @@ class ProbableSpans:
     def __init__(self, lattices: Lattices, spans: SpanBatch, probabilities: Doubles) -> None:
         self.spans, self.probabilities = spans, probabilities
         labels, sentences = lattices.network.labels, lattices.sentences
+        self._labels = len(labels)
         columns = (spans.rows, spans.starts, spans.ends, spans.labels)
         places = list(zip(*(column.tolist() for column in columns), strict=True))
         self._counts = np.array(
@@ -138,10 +141,16 @@ class ProbableSpans:
         lengths = np.array([len(sentence) for sentence in sentences])
         self._begins = (lengths.cumsum() - lengths)[spans.rows]
 
-    def counts(self, threshold: float, within: Bools) -> Integers:
-        """Return the correct and predicted spans of some sentences, ``(2,)``."""
-        passed = np.flatnonzero((self.probabilities >= threshold) & within[self.spans.rows])
-        gains = self.probabilities[passed] - threshold
+    def counts(self, threshold: float | Doubles, within: Bools) -> Integers:
+        """Return the correct and predicted spans of some sentences, ``(2,)``.
+
+        Args:
+            threshold: The threshold, or that of each label.
+            within: The sentences.
+        """
+        least = np.broadcast_to(threshold, self._labels)[self.spans.labels]
+        passed = np.flatnonzero((self.probabilities >= least) & within[self.spans.rows])
+        gains = self.probabilities[passed] - least[passed]
         chosen = greatest_gain(self.spans.take(passed), self._begins[passed], gains)
         total: Integers = self._counts[passed[chosen]].sum(0)
         return total
@@ -177,7 +186,9 @@ def _units(sentences: Sequence[Sentence]) -> Integers:
 
 ENOUGH = 30  # minimum number of entities to choose a decoding by
 FOLDS = 5
-LEAST, ROUNDS = 0.05, 6  # lowest threshold; iterations of threshold = F1 / 2
+LEAST, MOST = 0.05, 0.95  # lowest and highest threshold
+ROUNDS = 6  # iterations of threshold = F1 / 2
+FACTORS = (0.5, 0.7, 0.85, 1.15, 1.4, 1.8)  # of the threshold, tried for each label
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +224,7 @@ class Chooser:
         self.lattices = lattices
         self._losses = lattices.losses()
         self._best_path = lattices.counts(VITERBI)
+        self._cross_fitted: dict[bool, Score] = {}
 
     @property
     def enough(self) -> bool:
@@ -222,10 +234,53 @@ class Chooser:
 
     def fit(self, within: Bools | None = None) -> Decoding:
         """Return the best decoding for the sentences selected by a mask; by default, for all."""
-        if within is None:
-            within = np.ones(len(self.lattices.sentences), bool)
-        temperature = fitted(self._losses[within].sum(0))
+        within = self._within(within)
         best_path = Score(*self._best_path[within].sum(0).tolist())
+        _, decoding, score = self._half(within, best_path)
+        if score.f1 < best_path.f1:
+            return Decoding(temperature=decoding.temperature)
+        return decoding
+
+    def fit_labels(self, within: Bools | None = None) -> Decoding:
+        """Return the best thresholds of labels with `ENOUGH` entities, by coordinate ascent."""
+        within = self._within(within)
+        best_path = Score(*self._best_path[within].sum(0).tolist())
+        spans, decoding, score = self._half(within, best_path)
+        labels = self.lattices.network.labels
+        counts = Counter(
+            span.label
+            for sentence in compress(self.lattices.sentences, within.tolist())
+            for span in sentence.spans or ()
+        )
+        chosen, highest = np.full(len(labels), decoding.threshold), score.f1
+        for number, label in enumerate(labels):
+            for factor in FACTORS if counts[label] >= ENOUGH else ():
+                tried = chosen.copy()
+                tried[number] = min(max(decoding.threshold * factor, LEAST), MOST)
+                correct, predicted = spans.counts(tried, within).tolist()
+                f1 = Score(correct, predicted, best_path.gold).f1
+                if f1 > highest:
+                    chosen, highest = tried, f1
+        pairs = zip(labels, chosen.tolist(), strict=True)
+        return replace(
+            decoding,
+            label_thresholds={name: one for name, one in pairs if one != decoding.threshold},
+        )
+
+    def best(self) -> Decoding:
+        """Return the best decoding, with thresholds of labels if these are cross-fitted better."""
+        labelled = self.fit_labels()
+        if not labelled.label_thresholds:
+            return self.fit()
+        better = self.cross_fitted(by_label=True).f1 > self.cross_fitted().f1
+        return labelled if better else self.fit()
+
+    def _within(self, within: Bools | None) -> Bools:
+        return np.ones(len(self.lattices.sentences), bool) if within is None else within
+
+    def _half(self, within: Bools, best_path: Score) -> tuple[ProbableSpans, Decoding, Score]:
+        """Return posterior decoding with half of its F1 as the threshold, and its score."""
+        temperature = fitted(self._losses[within].sum(0))
         spans = self.lattices.probable(Decoding(temperature=temperature), LEAST)
         score, threshold = best_path, 0.0
         for _ in range(ROUNDS):
@@ -235,28 +290,34 @@ class Chooser:
             threshold = half
             correct, predicted = spans.counts(threshold, within).tolist()
             score = Score(correct, predicted, best_path.gold)
-        if score.f1 < best_path.f1:
-            return Decoding(temperature=temperature)
-        return Decoding("posterior", threshold=threshold, temperature=temperature)
+        return spans, Decoding("posterior", threshold, temperature), score
 
-    def cross_fitted(self) -> Score:
+    def cross_fitted(self, *, by_label: bool = False) -> Score:
         """Return the score if each fold is decoded as the other folds suggest.
 
         Documents are not split across folds.
+
+        Args:
+            by_label: Whether the decodings have thresholds of labels.
         """
+        if by_label in self._cross_fitted:
+            return self._cross_fitted[by_label]
+        fit = self.fit_labels if by_label else self.fit
         units = self.lattices.units
         folds = units * FOLDS // (int(units.max()) + 1)
         total = Score()
         for fold in np.unique(folds):
-            counts = self.lattices.counts(self.fit(folds != fold))
+            counts = self.lattices.counts(fit(folds != fold))
             total += Score(*counts[folds == fold].sum(0).tolist())
+        self._cross_fitted[by_label] = total
         return total
 
     def report(self, decoding: Decoding) -> DecodingChoice:
-        """Return a decoding from `fit` with its scores."""
+        """Return a decoding from `best` with its scores."""
         own, best = self.lattices.counts(decoding).sum(0), self._best_path.sum(0)
         f1 = [Score(*counts.tolist()).f1 for counts in (own, best)]
-        return DecodingChoice(decoding, f1[0], self.cross_fitted().f1, f1[1])
+        fitted_on_others = self.cross_fitted(by_label=bool(decoding.label_thresholds))
+        return DecodingChoice(decoding, f1[0], fitted_on_others.f1, f1[1])
 
 
 def choose_decoding(lattices: Lattices) -> Decoding:

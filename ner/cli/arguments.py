@@ -386,6 +386,8 @@ def load_tagger(arguments: argparse.Namespace) -> Tagger | ExportedTagger:
         ConfigError: A threshold is given, but the decoding does not use it.
     """
     tagger, chosen = load_model(arguments), _chosen(arguments)
+    if "threshold" in chosen:  # of every label
+        chosen["label_thresholds"] = {}
     tagger.decoding = replace(tagger.decoding, **chosen)
     if "threshold" in chosen and tagger.decoding.decode != "posterior":
         raise ConfigError(

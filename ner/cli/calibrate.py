@@ -131,7 +131,7 @@ def choose_best(tagger: Tagger, sentences: list[Sentence]) -> Score:
     chooser = Chooser(Lattices(tagger.network, sentences))
     if not chooser.enough:
         raise ConfigError(f"--f1 needs at least {ENOUGH} entities in fully annotated sentences")
-    tagger.decoding = chooser.fit()
+    tagger.decoding = chooser.best()
     tagger.metrics["decoding"] = chooser.report(tagger.decoding).as_json()
     return Score(*chooser.lattices.counts(tagger.decoding).sum(0).tolist())
 

@@ -262,7 +262,7 @@ def posterior(
     span_tags: SpanTags | None = None,
     *,
     outside: int = 0,
-    threshold: float = 0.5,
+    threshold: float | NDArray[np.float64] = 0.5,
 ) -> Paths:
     """Return the path with the greatest expected accuracy (minimum Bayes risk decoding).
 
@@ -279,14 +279,15 @@ def posterior(
         chain: The distribution.
         span_tags: The tags that spell a span of each label.
         outside: The tag of a token outside all spans.
-        threshold: The minimum probability of a span, greater than 0.
+        threshold: The minimum probability of a span, greater than 0; or of each label,
+            ``(labels,)``.
 
     Raises:
         ValueError: The threshold is not in (0, 1], a score is NaN or infinite, or a sentence has
             no legal path.
     """
     scores = _checked(chain)
-    if not 0.0 < threshold <= 1.0:
+    if not ((np.asarray(threshold) > 0.0) & (np.asarray(threshold) <= 1.0)).all():
         raise ValueError(f"threshold must be greater than 0 and at most 1, got {threshold}")
     if span_tags is None:
         return _paths(chain, core.posterior_tags(scores))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ner.errors import ConfigError
 
@@ -28,6 +31,7 @@ class Decoding:
         miss_cost: The cost of a missed entity, in false alarms. Its logarithm is subtracted from
             the score of O at every token before spans are chosen, so that values above 1 find
             more entity tokens. The probabilities of spans do not change.
+        label_thresholds: The thresholds of labels that differ from ``threshold``.
 
     Raises:
         ConfigError: A setting is out of its range.
@@ -38,6 +42,7 @@ class Decoding:
     temperature: float = 1.0
     min_score: float = 0.0
     miss_cost: float = 1.0
+    label_thresholds: dict[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.decode not in WAYS:
@@ -49,6 +54,7 @@ class Decoding:
             "temperature": ("from 1e-9 to 1e9", 1e-9 <= _number(self.temperature) <= 1e9),
             "min_score": ("from 0 to 1", 0.0 <= _number(self.min_score) <= 1.0),
             "miss_cost": ("above 0", 0.0 < _number(self.miss_cost) < float("inf")),
+            "label_thresholds": ("labels with thresholds", self._labels_fit()),
         }
         for name, (wanted, fits) in ranges.items():
             if not fits:
@@ -66,6 +72,16 @@ class Decoding:
             known = ", ".join(cls.__slots__)
             raise ConfigError(f"decoding: unknown setting {unknown}; expected {known}")
         return cls(**settings)
+
+    def _labels_fit(self) -> bool:
+        given: Any = self.label_thresholds  # from a file
+        return isinstance(given, dict) and all(
+            isinstance(label, str) and 0.0 < _number(one) <= 1.0 for label, one in given.items()
+        )
+
+    def thresholds(self, labels: Sequence[str]) -> NDArray[np.float64]:
+        """Return the threshold of each label, ``(labels,)``."""
+        return np.array([self.label_thresholds.get(label, self.threshold) for label in labels])
 
     def tempered(self, chain: Chain) -> Chain:
         """Return the distribution with all scores divided by the temperature."""

@@ -156,6 +156,7 @@ class Spelling(Protocol):
     """The scheme and the tags of a network."""
 
     scheme: Scheme
+    labels: tuple[str, ...]
     tags: tuple[str, ...]
     span_tags: SpanTags
 
@@ -180,7 +181,8 @@ def paths_of(chain: LinearChain, network: Spelling, decoding: Decoding) -> Paths
     """Return the chosen tags of each sentence, given a chain from ``decoding.tempered``."""
     chain = decoding.biased(chain)
     if decoding.decode == "posterior":
-        return posterior(chain, network.span_tags, threshold=decoding.threshold)
+        least = decoding.thresholds(network.labels)
+        return posterior(chain, network.span_tags, threshold=least)
     return DECODERS[decoding.decode](chain)
 
 

@@ -215,6 +215,7 @@ class SpanDecoder:
         self.labels = tuple(labels)
         self.tags = scheme.tags(labels)
         self.decoding = decoding
+        self._thresholds = decoding.thresholds(self.labels)
         self._known: _Prepared | None = None
         self.extractor = SpanExtractor(scheme, self.tags, labels)
         spelling = scheme.spelling(self.labels)
@@ -299,7 +300,7 @@ class SpanDecoder:
             return viterbi(chain) if path is None else path[None]
         chosen_from = way.biased(way.tempered(chain))
         if way.decode == "posterior":
-            return posterior_spans(chosen_from, self.table, threshold=way.threshold)
+            return posterior_spans(chosen_from, self.table, threshold=self._thresholds)
         return greedy(chosen_from) if way.decode == "greedy" else viterbi(chosen_from)
 
     def _probable(self, chain: ChainScores) -> tuple[SpanBatch, list[float]] | None:
@@ -313,15 +314,19 @@ class SpanDecoder:
         known = self._prepared(chain)
         if not (known.joinable and np.isfinite(chain.emissions.min(initial=0.0))):
             return None
+        least = float(self._thresholds.min(initial=1.0))
         found = native.probable_spans(
-            chain.emissions, chain.lengths, known.potentials, self._spelling, way.threshold
+            chain.emissions, chain.lengths, known.potentials, self._spelling, least
         )
         if found is None:
             return None
+        if way.label_thresholds:
+            found = found[found["score"] >= self._thresholds[found["label"]]]
         begins, starts, ends = found["row"] * chain.emissions.shape[1], found["start"], found["end"]
         if ((begins + starts)[1:] < (begins + ends)[:-1]).any():
             spans = SpanBatch(found["row"], starts, ends, found["label"])
-            found = found[greatest_gain(spans, begins, found["score"] - way.threshold)]
+            gains = found["score"] - self._thresholds[found["label"]]
+            found = found[greatest_gain(spans, begins, gains)]
         fields = (found["row"], found["start"], found["end"], found["label"])
         return SpanBatch(*fields), found["score"].tolist()
 

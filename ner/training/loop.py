@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ner.errors import ConfigError
-from ner.evaluation import Score
+from ner.evaluation import Score, evaluate
 from ner.evaluation.score import percent
 from ner.indexers.columns import columns_of
 from ner.inference.decoding import Decoding
@@ -39,7 +39,7 @@ from ner.training.results import (
     Position,
     Step,
     best_of,
-    decision_of,
+    decide,
     final_metrics,
     model_files,
     remarks_on,
@@ -132,6 +132,7 @@ class Run(Iterator[Epoch]):
         self._best_weights: dict[str, torch.Tensor] | None = None
         self.lock: RunLock | None = None
         self._stopping = False
+        self._finished: Epoch | None = None
         self._decoding: Decoding | None = None  # of the development sentences, where they decide
         self._written = time.monotonic()
         self._frozen = frozen_digest(self.network)
@@ -210,8 +211,8 @@ class Run(Iterator[Epoch]):
 
     @property
     def best(self) -> Epoch | None:
-        """The best epoch so far."""
-        return best_of(self.epochs)
+        """The best epoch so far; at the end, with the decoding and score of the saved model."""
+        return self._finished or best_of(self.epochs)
 
     @property
     def tagger(self) -> Tagger:
@@ -327,7 +328,12 @@ class Run(Iterator[Epoch]):
         old = None if self.init_from is None else load(self.init_from, device=device)
         found = final_metrics(tagger, self.corpora, metrics, old)
         if self.best is not None and self.best.decoding is not None:
-            found |= decision_of(tagger, self.corpora.development)
+            decision = decide(tagger, self.corpora.development)
+            if tagger.decoding != self.best.decoding:
+                score = evaluate(dev := self.corpora.development, tagger.predict(dev)).exact
+                self._finished = replace(self.best, decoding=tagger.decoding, score=score)
+                found = final_metrics(tagger, self.corpora, self.metrics(), old)
+            found |= decision
         if output is not None:
             self.save(Path(output), found)
         return found

@@ -290,12 +290,16 @@ def _by_label(report: Report) -> dict[str, Any]:
     return found
 
 
-def decision_of(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
-    """Return the report on the chosen decoding, and the coverage that redaction reaches."""
+def decide(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """Set the decoding of a finished tagger: that of its epoch, or one with thresholds of labels.
+
+    Return the report on the decoding, and the coverage that redaction reaches.
+    """
     lattices = Lattices(tagger.network, sentences)
     chooser = Chooser(lattices)
     if not chooser.enough:
         return {}
+    tagger.decoding = chooser.best()
     return {
         "decoding": chooser.report(tagger.decoding).as_json(),
         "redaction": as_json(operating_points(lattices, tagger.decoding)),

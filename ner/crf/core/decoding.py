@@ -18,7 +18,7 @@ _PENALTY = 1e9  # exceeds any score, and still leaves float64 digits to distingu
 
 
 def posterior_spans(
-    scores: ChainScores, table: SpanTable, *, outside: int = 0, threshold: float = 0.5
+    scores: ChainScores, table: SpanTable, *, outside: int = 0, threshold: float | Doubles = 0.5
 ) -> Integers:
     """Return the tags of the disjoint spans with the greatest gain; see ``ner.crf.posterior``.
 
@@ -26,7 +26,8 @@ def posterior_spans(
         scores: The scores.
         table: The tags that spell a span of each label.
         outside: The tag of a token outside all spans.
-        threshold: The minimum probability of a span, greater than 0.
+        threshold: The minimum probability of a span, greater than 0; or of each label,
+            ``(labels,)``.
 
     Returns:
         ``(batch, length)``, 0 at padding.
@@ -71,11 +72,15 @@ def probable_spans(
     return spans.take(passed), probabilities[passed]
 
 
-def _best_spans(scores: ChainScores, table: SpanTable, threshold: float) -> SpanBatch:
+def _best_spans(scores: ChainScores, table: SpanTable, threshold: float | Doubles) -> SpanBatch:
     """Return the disjoint spans with the greatest total of probability less threshold."""
-    spans, probabilities = probable_spans(scores, table, threshold)
+    least = np.broadcast_to(threshold, table.single.shape)
+    spans, probabilities = probable_spans(scores, table, float(least.min(initial=1.0)))
+    gains = probabilities - least[spans.labels]
+    passed = np.flatnonzero(gains >= 0.0)
+    spans = spans.take(passed)
     begins = spans.rows * scores.emissions.shape[1]  # as if sentences were concatenated
-    return spans.take(greatest_gain(spans, begins, probabilities - threshold))
+    return spans.take(greatest_gain(spans, begins, gains[passed]))
 
 
 def greatest_gain(spans: SpanBatch, begins: Integers, gains: Doubles) -> Integers:
