@@ -195,6 +195,15 @@ class Tagger(BaseTagger):
             more={"decoding": asdict(self.decoding), "tokenizer": self.tokenizer},
         )
 
+    def include_transformer(self) -> None:
+        """Store the weights of frozen transformers with the model, when it is saved."""
+        from ner.embeddings import TransformerEmbedding
+
+        for stack in self.network.stacks:
+            for part in stack.embeddings.values():
+                if isinstance(part, TransformerEmbedding):
+                    part.include_weights()
+
     def to_bytes(self) -> bytes:
         """Return the files of the model directory as bytes."""
         with tempfile.TemporaryDirectory() as folder:

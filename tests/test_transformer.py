@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tiny_transformers import TOKENIZERS, tiny_transformer
 
 import ner
+from ner.cli import main
 from ner.embeddings import TransformerEmbedding
 from ner.embeddings import transformer_files as files
 from ner.errors import ConfigError, ModelError
@@ -229,6 +230,65 @@ def test_a_model_that_holds_its_transformer_needs_no_other_files(
     again = Tagger.from_bytes(tagger.to_bytes())
     assert again.predict(toy) == known
     assert [tagger.predict([sentence])[0] for sentence in toy] == known
+
+
+def test_a_model_is_shared_with_its_transformer(toy, toy_file, folders, tmp_path, capsys):
+    folder = shutil.copytree(folders["wordpiece"], tmp_path / "bert")
+    model = trained(toy_file, folder, tmp_path)
+    known = ner.load(model).predict(toy)
+    for flags in ([], ["--include-transformer"]):
+        address = f"file://{tmp_path}/shared{len(flags)}"
+        assert main(["push", str(model), address, "--quiet", *flags]) == 0
+    shutil.rmtree(folder)
+    with pytest.raises((ConfigError, ModelError), match="bert"):
+        ner.load(tmp_path / "shared0")
+    whole = tmp_path / "shared1"
+    assert ner.load(whole).predict(toy) == known
+    assert (whole / "README.md").read_text() == (model / "README.md").read_text()
+
+
+def test_the_command_line_includes_a_transformer(toy_file, folders, tmp_path, capsys):
+    own = config(toy_file, folders["wordpiece"], tmp_path)
+    (tmp_path / "run.yaml").write_text(json.dumps(own))
+    command = ["train", str(tmp_path / "run.yaml"), "--quiet", "--include-transformer"]
+    assert main([*command, "--set", "training.epochs=1"]) == 0
+    assert ner.load(tmp_path / "model").network.embeddings["transformer"].include
+    without = ["--set", "model.embeddings={}", "--output", str(tmp_path / "other")]
+    assert main([*command, *without]) == 2
+    assert "has no transformer" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of spacy package
+@pytest.mark.parametrize("included", [False, True])
+def test_a_spacy_pipeline_is_packed_with_the_transformer_or_without(
+    toy_file, folders, tmp_path, included
+):
+    """Without: installed where the transformer is not, the package says what it lacks."""
+    spacy = pytest.importorskip("spacy")
+    from spacy.cli.package import package
+
+    folder = shutil.copytree(folders["wordpiece"], tmp_path / "bert")
+    model = trained(toy_file, folder, tmp_path, include=included)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner_crf", config={"model": str(model)})
+    text = "Ada Obi joined Kestrel Foods in Accra ."
+    known = [(ent.text, ent.label_) for ent in nlp(text).ents]
+    nlp.to_disk(tmp_path / "pipeline")
+    name = f"held{included:d}"
+    package(
+        tmp_path / "pipeline", tmp_path, name=name, version="1.0.0",
+        create_sdist=False, create_wheel=False, silent=True,
+    )  # fmt: skip
+    shutil.rmtree(model)
+    packed = tmp_path / f"en_{name}-1.0.0" / f"en_{name}" / f"en_{name}-1.0.0"
+    loaded = spacy.load(packed)
+    assert [(ent.text, ent.label_) for ent in loaded(text).ents] == known
+    shutil.rmtree(folder)
+    if included:
+        assert [(e.text, e.label_) for e in spacy.load(packed)(text).ents] == known
+    else:
+        with pytest.raises(ValueError, match="bert"):
+            spacy.load(packed)
 
 
 @pytest.mark.parametrize(("tune", "changed"), [(True, {0, 1}), ("top-1", {1})])
@@ -512,3 +572,16 @@ def test_gradients_are_the_same_with_checkpointing(toy, folders, tmp_path, tune,
     assert any(gradient.any() for gradient in plain.values())
     for name, gradient in plain.items():
         torch.testing.assert_close(again[name], gradient)
+
+
+@pytest.mark.parametrize("without", [("encoder",), ("crf",), ("encoder", "crf")])
+def test_the_bilstm_or_the_crf_can_be_left_out(toy, toy_file, folders, tmp_path, without):
+    own = config(toy_file, folders["wordpiece"], tmp_path)
+    own["model"] |= dict.fromkeys(without, False)
+    list(ner.train(own))
+    tagger = ner.load(tmp_path / "model")
+    stack = tagger.network.stacks[0]
+    weights = [name for name, _ in stack.encoder.named_parameters() if "weight" in name]
+    assert bool(weights) == ("encoder" not in without)
+    assert bool(stack.crf.transitions.any()) == ("crf" not in without)
+    assert [tagger.predict([sentence])[0] for sentence in toy] == tagger.predict(toy)

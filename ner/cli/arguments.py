@@ -89,6 +89,12 @@ def add_model(parser: Parser, what: str = "a model directory") -> None:
     parser.add_argument("model", metavar="MODEL", help=what)
 
 
+def add_include(parser: Parser) -> None:
+    """Add ``--include-transformer``."""
+    text = "store the weights of a frozen transformer with the model, which refers to it otherwise"
+    parser.add_argument("--include-transformer", action="store_true", help=text)
+
+
 def add_model_and_file(parser: Parser, file: str) -> None:
     """Add ``MODEL`` and ``FILE``, how to read the latter, the device, and the report."""
     add_model(parser)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
+from typing import Any
 
-from ner.cli.arguments import add_model, add_report
+from ner.cli.arguments import add_include, add_model, add_report
 from ner.cli.console import Progress
 from ner.errors import ConfigError, ModelError
 from ner.storage.addresses import is_remote, pin_of, upload
+from ner.storage.manifest import is_exported
 
 HUB = "hf://"
 EXAMPLE = """\
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--dry-run", action="store_true", help="check the model and print what would be written")
     add("--private", action="store_true", help="create a private repository on the hub")
+    add_include(parser)
     add("--message", default="Upload a model of ner", help="message of the commit on the hub")
     add_report(parser)
 
@@ -42,7 +46,25 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_remote(arguments.address) or "#" in arguments.address:
         raise ConfigError(f"{arguments.address}: expected an address such as hf://user/name")
     folder = Path(arguments.model)
-    load(folder)  # a damaged model is not shared
+    tagger = load(folder)  # a damaged model is not shared
+    with tempfile.TemporaryDirectory() as scratch:
+        if arguments.include_transformer:
+            folder = _included(tagger, folder, Path(scratch))
+        return _share(folder, arguments)
+
+
+def _included(tagger: Any, folder: Path, scratch: Path) -> Path:
+    """Return a copy of a model with the weights of its transformer; an exported one has them."""
+    if is_exported(folder):
+        return folder
+    tagger.include_transformer()
+    names = ("metrics.jsonl", "training.svg", "README.md")
+    texts = {name: (folder / name).read_text("utf-8") for name in names if (folder / name).exists()}
+    tagger.save(scratch / folder.name, texts=texts)
+    return scratch / folder.name
+
+
+def _share(folder: Path, arguments: argparse.Namespace) -> int:
     files = sorted(file for file in folder.iterdir() if file.is_file())
     sizes = {file.name: file.stat().st_size for file in files}
     show = Progress.of(arguments)

@@ -7,10 +7,12 @@ import contextlib
 import signal
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ner.cli.arguments import (
+    add_include,
     add_number,
     add_outcome,
     add_resuming,
@@ -53,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--init-from", metavar="MODEL", help=text)
     text = "with --init-from, save nothing where F1 of the old labels falls by more than this"
     add("--max-drop", type=float, metavar="POINTS", help=text)
+    add_include(parser)
     add_tracking(parser)
     text = "log the run for TensorBoard, in this folder"
     add("--tensorboard", metavar="DIR", help=text)
@@ -74,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         [*assignments_of(arguments), *_limits(arguments)],
         output=arguments.output,
     )
+    if arguments.include_transformer:
+        settings = _including(settings)
     if settings.output is None:
         raise ConfigError("no output: pass --output DIR or set `output:` in the configuration")
     writes = Processes().writes
@@ -92,6 +97,23 @@ def _limits(arguments: argparse.Namespace) -> list[str]:
     """Return the setting of ``--max-drop``, if it is given."""
     given = arguments.max_drop
     return [] if given is None else [f"training.max_drop={given}"]
+
+
+def _including(settings: RunSettings) -> RunSettings:
+    """Return settings with which the weights of transformers are stored in the model.
+
+    Raises:
+        ConfigError: There is no transformer.
+    """
+    embeddings = settings.model.get("embeddings") or {}
+    included = {
+        name: {**own, "include": True}
+        for name, own in embeddings.items()
+        if isinstance(own, dict) and own.get("kind", name) == "transformer"
+    }
+    if not included:
+        raise ConfigError("--include-transformer: model.embeddings has no transformer")
+    return replace(settings, model={**settings.model, "embeddings": {**embeddings, **included}})
 
 
 def train_seeds(

@@ -350,6 +350,13 @@ class TransformerEmbedding(ContextEmbedding):
             self._outside = [network.to(self.mean.device, dtype).requires_grad_(False)]
         return self._outside[0]
 
+    def include_weights(self) -> None:
+        """Make a transformer outside the model part of it."""
+        if self.network is None:
+            folder, self.include, self._outside = self._folder(), True, []
+            network = files.load(folder, max(self.layers)).requires_grad_(False)
+            self.network = network.to(self.mean.device)
+
     def _folder(self) -> Path:
         """Return the folder of the transformer after verifying its checksum."""
         folder = files.folder_of(self.model, self.revision, download=False)
