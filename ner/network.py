@@ -251,10 +251,18 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **given)
 
 
+FEW, SEVERAL = 3_000, 3  # members for fewer training entities than that
+
+
+def automatic_members(sentences: Sequence[Sentence]) -> int:
+    """Return the number of members for ``members: auto``."""
+    return SEVERAL if sum(len(one.spans or ()) for one in sentences) < FEW else 1
+
+
 def build(  # noqa: PLR0913 - one argument for each setting
     sentences: Sequence[Sentence],
     *,
-    members: int | list[dict[str, Any]] = 1,
+    members: int | list[dict[str, Any]] | Literal["auto"] = 1,
     scheme: str = "BIOES",
     embeddings: Mapping[str, Any] | None = None,
     encoder: Mapping[str, Any] | Literal[False] | None = None,
@@ -268,7 +276,8 @@ def build(  # noqa: PLR0913 - one argument for each setting
     Args:
         sentences: The sentences to train on, for vocabularies and labels.
         members: The number of networks trained together and averaged; or a list of the settings of
-            each (``embeddings`` by name, ``encoder``, ``crf``), which override the shared ones.
+            each (``embeddings`` by name, ``encoder``, ``crf``), which override the shared ones;
+            ``auto``: three for fewer than 3,000 training entities, else one.
         scheme: The tagging scheme inside the network.
         embeddings: Settings of each embedding by its name, which is its kind unless ``kind`` is
             given; ``false`` omits an embedding of the recipe.
@@ -285,7 +294,8 @@ def build(  # noqa: PLR0913 - one argument for each setting
     shared = {"embeddings": embeddings, "encoder": encoder, "crf": crf}
     start = None if pretrained is None else Pretrained.load(pretrained)
     networks = []
-    for number, own in enumerate(listed_members(members)):
+    count = automatic_members(sentences) if members == "auto" else members
+    for number, own in enumerate(listed_members(count)):
         for name in own:
             lookup(shared, name, of=f"setting of model.members.{number}")
         merged = {name: {**(all_ or {}), **(own.get(name) or {})} for name, all_ in shared.items()}

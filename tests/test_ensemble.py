@@ -217,3 +217,15 @@ def test_a_model_without_a_bilstm_is_not_exported(toy, tmp_path):
     with pytest.raises(ConfigError, match="encoder: false"):
         export.write(tagger, tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
+
+
+def test_a_small_corpus_gets_automatic_members_which_the_configuration_records(toy, monkeypatch):
+    run = run_of(toy, "auto")
+    assert isinstance(run.network, Ensemble)
+    assert run.settings.as_dict()["model"]["members"] == 3
+    assert any("3 members, which take 3 times" in remark for remark in run.remarks)
+    assert isinstance(build(toy, members="auto", encoder={"width": 8}), Ensemble)
+    monkeypatch.setattr("ner.network.FEW", 0)
+    run = run_of(toy, "auto")
+    assert not isinstance(run.network, Ensemble)
+    assert run.settings.as_dict()["model"]["members"] == 1

@@ -18,7 +18,7 @@ from ner import model_directory
 from ner.batch import Batch
 from ner.config import ConfigError
 from ner.evaluation import Score, evaluate
-from ner.network import build, from_settings
+from ner.network import automatic_members, build, from_settings
 from ner.options import instantiate
 from ner.schemes import OUTSIDE
 from ner.scorer import Scorer
@@ -158,6 +158,16 @@ class Initialisation:
     distillation: Distillation | None
     remarks: tuple[str, ...]
     retention: Retention | None = None
+
+
+def with_members(settings: RunSettings, corpora: Corpora) -> tuple[RunSettings, list[str]]:
+    """Return settings with the number that ``members: auto`` stands for, and what it costs."""
+    if settings.model.get("members") != "auto":
+        return settings, []
+    count = automatic_members(corpora.train)
+    remark = f"few training entities: {count} members, which take {count} times the time and memory"
+    settings = replace(settings, model={**settings.model, "members": count})
+    return settings, [remark] if count > 1 else []
 
 
 def initialise(

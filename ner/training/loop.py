@@ -33,6 +33,7 @@ from ner.training.initialisation import (
     initialise,
     model_digest,
     prepare_torch,
+    with_members,
 )
 from ner.training.results import (
     Epoch,
@@ -115,12 +116,13 @@ class Run(Iterator[Epoch]):
             log.info("reading the corpora")
             corpora = read_corpora(settings.data, training.seed)
         self.processes.join(self.device)
+        settings, remarks = with_members(settings, corpora)
         torch.manual_seed(training.seed)
         log.info("building the vocabularies of %s sentences", f"{len(corpora.train):,}")
         start = initialise(settings, corpora, init_from, self.device)
         self.network: Scorer = start.network
         self.corpora = start.corpora
-        self.remarks = list(start.remarks)
+        self.remarks = [*remarks, *start.remarks]
         self._retention, self._distillation = start.retention, start.distillation
         self.settings = settings
         self._begin(0)
