@@ -179,10 +179,10 @@ class Redactor:
         Raises:
             ConfigError: The tokenizer is unknown, or the coverage cannot be reached.
         """
-        from ner.redaction.promise import promising, redacting, stored  # imports torch
-
         decoding = tagger.decoding
         if coverage is not None:
+            from ner.redaction.promise import promising, redacting, stored  # imports torch
+
             decoding = redacting(decoding, promising(stored(tagger.metrics), coverage).miss_cost)
         engine = ClampedEngine(tagger, decoding)
         cut = text_tokenizer(tokenizer or tagger.tokenizer)
