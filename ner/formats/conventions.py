@@ -427,7 +427,7 @@ def _located(value: Object) -> Object | None:
 
 
 def _quoted(value: Object) -> Object | None:
-    """What language models answer: entities in words, which stand for all places in the text."""
+    """Entities in words, as language models answer; they stand for all places in the text."""
     text, given = value["text"], value.get("entities")
     if isinstance(given, dict):
         lists = {label: x if isinstance(x, list) else [x] for label, x in given.items()}

@@ -1,7 +1,6 @@
 """Trackers of experiments: training is logged to MLflow, TensorBoard or Weights & Biases.
 
-What a tracker is and where it logs is set as its own documentation says (``MLFLOW_TRACKING_URI``,
-``WANDB_PROJECT``, ...). A tracker that fails is left out from then on; training goes on.
+Each logs where its own settings say (``MLFLOW_TRACKING_URI``, ``WANDB_PROJECT``, ...). A tracker that fails is left out from then on; training goes on.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ FIGURES = ("f1", "precision", "recall")
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What a tracker is told when a run begins.
+    """The facts about a run that a tracker needs when it begins.
 
     Attributes:
         group: The name of the output or of the configuration.
