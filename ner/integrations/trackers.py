@@ -1,6 +1,7 @@
 """Trackers of experiments: training is logged to MLflow, TensorBoard or Weights & Biases.
 
-Each logs where its own settings say (``MLFLOW_TRACKING_URI``, ``WANDB_PROJECT``, ...). A tracker that fails is left out from then on; training goes on.
+Each logs where its own settings say (``MLFLOW_TRACKING_URI``, ``WANDB_PROJECT``, ...). A tracker
+that fails is left out from then on; training goes on.
 """
 
 from __future__ import annotations
