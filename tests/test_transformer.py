@@ -19,8 +19,9 @@ from ner.cli import main
 from ner.embeddings import TransformerEmbedding
 from ner.embeddings import transformer_files as files
 from ner.errors import ConfigError, ModelError
-from ner.indexers.subwords import MOST, Subwords, Windows
+from ner.indexers.subwords import MOST, Memory, Subwords, Windows
 from ner.indexers.transformer import TransformerIndexer
+from ner.network import build
 from ner.sentence import Sentence, in_document
 from ner.tagger import Tagger
 from ner.training import StoppedError
@@ -585,3 +586,23 @@ def test_the_bilstm_or_the_crf_can_be_left_out(toy, toy_file, folders, tmp_path,
     assert bool(weights) == ("encoder" not in without)
     assert bool(stack.crf.transitions.any()) == ("crf" not in without)
     assert [tagger.predict([sentence])[0] for sentence in toy] == tagger.predict(toy)
+
+
+@pytest.mark.parametrize("tune", [False, True])
+def test_the_emissions_of_a_sentence_are_the_same_alone_and_in_any_batch(
+    toy, folders, tmp_path, tune
+):
+    own = {"model": str(folders["wordpiece"]), "cache": str(tmp_path / "cache"), "tune": tune}
+    network = build(toy, embeddings={"transformer": own}, encoder={"width": 8}).eval()
+    parts = [part.indexer for part in network.context_embeddings if hasattr(part, "transformer")]
+    found: dict[int, list] = {}
+    with torch.inference_mode():
+        for order in ([*range(len(toy))], [3, 0, 7], *([n] for n in range(len(toy)))):
+            for indexer in parts:  # nothing is remembered
+                indexer.features, indexer.memory = None, Memory()
+            emissions = network.emissions(network.batch([toy[n] for n in order]))
+            for n, own_emissions in zip(order, emissions, strict=True):
+                found.setdefault(n, []).append(own_emissions[: len(toy[n])])
+    for first, *others in found.values():
+        for other in others:
+            torch.testing.assert_close(other, first, atol=1e-5, rtol=0.0)
