@@ -350,10 +350,11 @@ def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
         show.line(advice)
     known = result.get("old labels", {})
     for split, found in known.items():
-        before, after, drop = (percent(found[name]) for name in ("before", "after", "drop"))
+        before, after = percent(found["before"]), percent(found["after"])
+        change = f"{'gain' if found['drop'] < 0 else 'drop'} of {percent(abs(found['drop']))}"
         labels = ", ".join(found["labels"])
         show.line(
-            f"{split:12} F1 on old labels ({labels}) {before} before, {after} now, a drop of {drop}"
+            f"{split:12} F1 on old labels ({labels}) {before} before, {after} now, a {change}"
         )
     if old_labels and not known:
         show.line("no entities of old labels to score: forgetting cannot be measured")
