@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from ner.evaluation.pairs import Pair
 from ner.sentence import Span
 
@@ -170,26 +172,28 @@ class Average:
 
 def macro(labels: Mapping[str, Score]) -> Average:
     """Return the mean over labels, equally weighted; undefined figures count as 0 (seqeval)."""
-    return _mean(labels.values(), [1.0] * len(labels))
+    return _mean(labels.values(), None)
 
 
 def weighted(labels: Mapping[str, Score]) -> Average:
     """Return the mean over labels, weighted by their number of gold spans."""
-    return _mean(labels.values(), [float(score.gold) for score in labels.values()])
+    return _mean(labels.values(), [score.gold for score in labels.values()])
 
 
-def _mean(scores: Iterable[Score], weights: list[float]) -> Average:
+def _mean(scores: Iterable[Score], weights: list[int] | None) -> Average:
     held = list(scores)
-    total = sum(weights) or 1.0
+    gold = sum(score.gold for score in held)
+    undefined = not held or (weights is not None and not gold)
 
     def mean(values: Iterable[float]) -> float:
-        return sum(w * value for w, value in zip(weights, values, strict=True)) / total
+        # with numpy, as seqeval does: sum() rounds differently since Python 3.12
+        return 0.0 if undefined else float(np.average(list(values), weights=weights))
 
     return Average(
         mean(score.precision for score in held),
         mean(score.recall for score in held),
         mean(score.f1 for score in held),
-        sum(score.gold for score in held),
+        gold,
     )
 
 
