@@ -143,7 +143,7 @@ class Run(Iterator[Epoch]):
     def _begin(self, stage: int) -> None:
         """Index the training sentences for a stage, and choose what its settings leave open."""
         stages, network, train = self._stages, self.network.train(), self.corpora.train
-        training, table = stages[stage], network.type_table()
+        training, count, table = stages[stage], self.processes.count, network.type_table()
         if not network.fine_tune(stage == len(stages) - 1) and len(stages) > 1:
             raise ConfigError(
                 "training.fine_tuning needs an embedding to fine-tune, such as "
@@ -153,19 +153,16 @@ class Run(Iterator[Epoch]):
         sentences = (*train, *copies)
         log.info("indexing %s sentences", f"{len(sentences):,}")
         indexed = network.index(sentences, table)
-        self._data = training_set(
-            sentences, indexed, training, self.processes.count, network.blocks
-        )
+        self._data = training_set(sentences, indexed, training, count, network.blocks)
         training = self._data.training
         self._schedule = training.learning_rates()
         self._stepper = Stepper(network, table, training, self.processes, self._distillation)
 
     def _next_stage(self) -> None:
         """Begin the next stage with the best weights of this one."""
-        best, stage = self._best_weights, self.position.stage + 1
+        best, stage, step = self._best_weights, self.position.stage + 1, self.position.step
         self.network.load_state_dict(best or {}, strict=False)
         self._begin(stage)
-        step = self.position.step
         self.position = Position(step, stage=stage, before=step, begun=len(self.epochs))
         if best is not None:  # with the weights that were frozen before
             self._best_weights = {n: w.clone() for n, w in trained_weights(self.network).items()}
@@ -260,10 +257,9 @@ class Run(Iterator[Epoch]):
     @property
     def _stage_done(self) -> bool:
         training, done = self._data.training, len(self.epochs) - self.position.begun
-        if training.patience is None or self.best is None:
+        if done >= (training.epochs or 0) or training.patience is None or self.best is None:
             return done >= (training.epochs or 0)
-        waited = min(done, len(self.epochs) - self.best.number)
-        return done >= (training.epochs or 0) or waited >= training.patience
+        return min(done, len(self.epochs) - self.best.number) >= training.patience
 
     def __next__(self) -> Epoch:
         if not self.finished:
