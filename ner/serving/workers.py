@@ -315,6 +315,8 @@ class SpacyWorker:
 
 def _work(connection: Connection) -> None:
     """Tokenize incoming texts until the connection closes."""
+    import spacy  # noqa: F401 - before it reports that it runs, since importing takes seconds
+
     tokenizers = lru_cache(LANGUAGES)(SpacyTokenizer)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         connection.send(True)
