@@ -182,7 +182,7 @@ def train_once(
                 _train(training, show, log)
             result = training.finish()
             for split, name in (("development", "best development"), ("test", "test")):
-                if split in result:
+                if split in result.get("labels", {}):  # not in a process that does not write
                     log.scores(name, result[split], result["labels"][split])
             log.attach(path)
     except StoppedError:

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from ner.evaluation.pairs import Pair
 from ner.sentence import Span
 
@@ -181,6 +179,8 @@ def weighted(labels: Mapping[str, Score]) -> Average:
 
 
 def _mean(scores: Iterable[Score], weights: list[int] | None) -> Average:
+    import numpy as np  # here: the command line imports this module before it knows the verb
+
     held = list(scores)
     gold = sum(score.gold for score in held)
     undefined = not held or (weights is not None and not gold)

@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ner.errors import ConfigError
 
 Chain = TypeVar("Chain")  # ner.crf.LinearChain or ner.crf.core.scores.ChainScores
@@ -79,9 +76,9 @@ class Decoding:
             isinstance(label, str) and 0.0 < _number(one) <= 1.0 for label, one in given.items()
         )
 
-    def thresholds(self, labels: Sequence[str]) -> NDArray[np.float64]:
-        """Return the threshold of each label, ``(labels,)``."""
-        return np.array([self.label_thresholds.get(label, self.threshold) for label in labels])
+    def thresholds(self, labels: Sequence[str]) -> list[float]:
+        """Return the threshold of each label."""
+        return [self.label_thresholds.get(label, self.threshold) for label in labels]
 
     def tempered(self, chain: Chain) -> Chain:
         """Return the distribution with all scores divided by the temperature."""

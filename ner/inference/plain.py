@@ -181,7 +181,7 @@ def paths_of(chain: LinearChain, network: Spelling, decoding: Decoding) -> Paths
     """Return the chosen tags of each sentence, given a chain from ``decoding.tempered``."""
     chain = decoding.biased(chain)
     if decoding.decode == "posterior":
-        least = decoding.thresholds(network.labels)
+        least = np.array(decoding.thresholds(network.labels))
         return posterior(chain, network.span_tags, threshold=least)
     return DECODERS[decoding.decode](chain)
 

@@ -215,7 +215,7 @@ class SpanDecoder:
         self.labels = tuple(labels)
         self.tags = scheme.tags(labels)
         self.decoding = decoding
-        self._thresholds = decoding.thresholds(self.labels)
+        self._thresholds = np.array(decoding.thresholds(self.labels))
         self._known: _Prepared | None = None
         self.extractor = SpanExtractor(scheme, self.tags, labels)
         spelling = scheme.spelling(self.labels)
