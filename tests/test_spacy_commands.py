@@ -77,14 +77,18 @@ def test_every_command_of_the_page_runs(here, capfd):
         "Kestrel Foods",
         "Accra",
     }
+    component = "pipeline/model-best/ner_crf"
+    assert main(["export", component, f"{component}-onnx"]) == 0
     for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
         names: dict = {"spacy": spacy}
-        exec(block.replace("models/conll2003", "pipeline/model-best/ner_crf"), names)
+        exec(block.replace("models/conll2003", component), names)
         if "doc = " in block:
             assert names["doc"].has_annotation("ENT_IOB")
+        elif "-onnx" in block:
+            assert names["nlp"]("Ada Obi joined Kestrel Foods in Accra .").ents
         else:
             assert names["scores"]["ents_f"] > 0.9  # learned by heart
-    assert main(["evaluate", "train.conll", "--model", "pipeline/model-best/ner_crf"]) == 0
+    assert main(["evaluate", "train.conll", "--model", component]) == 0
 
 
 def test_the_reader_of_the_component_scores_as_ner_evaluate_does(trained_model, tmp_path):

@@ -207,7 +207,8 @@ class CharacterCNN(CharacterEmbedding):
         """
         known = vectors_of(self.vectors, torch.arange(len(self.indexer.vocabulary)))
         filters = self.filters.weight.view(self.width, -1, self.window)
-        products = torch.matmul(known, filters.permute(2, 1, 0))  # (window, known, width)
+        # (window, known, width), also under autocast in float32
+        products = torch.matmul(known, filters.permute(2, 1, 0)).float()
         found: Tensor = _Maxima.apply(products, indices)  # type: ignore[no-untyped-call]
         return found + self.filters.bias
 

@@ -88,7 +88,9 @@ class TokenCache(Generic[Key]):
             self._held, new = _Rows(self._shape), distinct
             characters = sum(map(len, new))
         held = self._held
-        tokens = sorted(new, key=len)  # of similar length, to reduce padding
+        # of similar length, to reduce padding, and in an order that hashes do not decide: products
+        # of matrices round by the place of a row
+        tokens = sorted(new, key=lambda token: (len(token), token))
         first = len(held.rows)
         for start in range(0, len(tokens), AT_ONCE):
             some = tokens[start : start + AT_ONCE]
