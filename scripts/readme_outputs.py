@@ -40,8 +40,9 @@ def main() -> None:
         if model is None:
             printed(f"ner train {ROOT}/configs/quick.yaml", place)
             model = place / "models" / "quick"
-        for name in ("mine", "quick"):
-            shutil.copytree(model, place / "models" / name, dirs_exist_ok=True)
+        for path in (place / "models" / "mine", place / "models" / "quick"):
+            if path != model:
+                shutil.copytree(model, path, dirs_exist_ok=True)
         page = README.read_text("utf-8")
         made = OUTPUT.sub(lambda found: found[1] + printed(command_of(found), place), page)
     README.write_text(made, "utf-8", newline="\n")
