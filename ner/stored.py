@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ner import native
 from ner.errors import ConfigError
 from ner.indexers import (
     AffixIndexer,
@@ -116,22 +117,13 @@ def _characters(given: Mapping[str, Any]) -> EmbeddingPlan:
 
 
 def _convolution(weights: Weights, window: int) -> Vectors:
-    """Return a convolution with max pooling, as a sum of rows looked up in one table a position."""
+    """Return a convolution with max pooling, by the kernel that training uses, too."""
     table, bias = weights["vectors.weight"], weights["filters.bias"]
-    rows, inner = table.shape
-    kernel = weights["filters.weight"].reshape(len(bias), inner, window)
-    products = np.zeros((window, rows + 1, len(bias)), np.float32)  # the last row: no character
-    products[:, :rows] = table @ kernel.transpose(2, 1, 0)
+    kernel = weights["filters.weight"].reshape(len(bias), table.shape[1], window)
+    products = np.ascontiguousarray(table @ kernel.transpose(2, 1, 0))  # (window, known, width)
 
     def vectors(indices: Integers) -> Floats:
-        longest = max(1, int((indices != PADDING).sum(1).max(initial=0)))
-        cut, side = indices[:, :longest], window // 2
-        wide = np.pad(cut, ((0, 0), (side, side)), constant_values=rows)
-        filtered = products[0].take(wide[:, :longest], 0)
-        for shift in range(1, window):
-            filtered += products[shift].take(wide[:, shift : shift + longest], 0)
-        filtered[cut == PADDING] = -1e4
-        maxima: Floats = filtered.max(1)
+        maxima, _ = native.character_maxima(products, np.ascontiguousarray(indices))
         maxima += bias
         return maxima
 
