@@ -49,7 +49,7 @@ example:
   zcat big.conll.gz | ner convert - big.spacy --from conll
   ner convert tagged.jsonl tasks.json --to labelstudio --writer model_version=news-2
   ner convert export.json train.conll --suggestions tasks.json
-  ner convert raw.txt names.conll --from text --gazetteer names.tsv
+  ner convert raw.jsonl names.conll --gazetteer names.tsv
   ner convert train.conll corrected.conll --decisions decisions.json
 
 formats:

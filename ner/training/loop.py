@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ner.errors import ConfigError
-from ner.evaluation import Score, evaluate
+from ner.evaluation import Score
 from ner.evaluation.score import percent
 from ner.indexers.columns import columns_of
 from ner.inference.decoding import Decoding
@@ -45,6 +45,7 @@ from ner.training.results import (
     model_files,
     remarks_on,
     score_development,
+    score_from,
 )
 from ner.training.run_folder import Checkpoint, RunFolder, check_place, check_same
 from ner.training.settings import RunSettings, TrainingSettings
@@ -328,9 +329,10 @@ class Run(Iterator[Epoch]):
         if self.best is not None and self.best.decoding is not None:
             decision = decide(tagger, self.corpora.development)
             if tagger.decoding != self.best.decoding:
-                score = evaluate(dev := self.corpora.development, tagger.predict(dev)).exact
+                again = {name: one for name, one in metrics.items() if name != "development"}
+                found = final_metrics(tagger, self.corpora, again, old)
+                score = score_from(found["development"])
                 self._finished = replace(self.best, decoding=tagger.decoding, score=score)
-                found = final_metrics(tagger, self.corpora, self.metrics(), old)
             found |= decision
         if output is not None:
             self.save(Path(output), found)

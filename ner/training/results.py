@@ -77,7 +77,7 @@ class Epoch:
         return cls(
             known["epoch"],
             known["loss"],
-            _score(known["development"]),
+            score_from(known["development"]),
             known["seconds"],
             known["tokens_per_second"],
             known["best"],
@@ -148,7 +148,8 @@ def remarks_on(epochs: Sequence[Epoch], score: Score | None) -> tuple[str, ...]:
     )
 
 
-def _score(counts: Mapping[str, Any] | None) -> Score | None:
+def score_from(counts: Mapping[str, Any] | None) -> Score | None:
+    """Return a score from its figures, as JSON; ``None`` for none."""
     return None if counts is None else _counts(counts)
 
 
