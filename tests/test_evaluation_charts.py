@@ -1,8 +1,13 @@
 """Charts: round ticks, and whole SVG whatever is drawn."""
 
+import csv
+import re
+import runpy
+import statistics
 from xml.etree import ElementTree
 
 import pytest
+from documented import ROOT
 
 from ner.evaluation.charts import PAGE, Axis, Chart, side_by_side
 
@@ -40,3 +45,26 @@ def test_a_chart_is_whole_svg_with_what_was_drawn():
     (x0, y0), (x1, y1) = (map(float, place.split(",")) for place in line.get("points").split())
     assert float(dot.get("cx")) == pytest.approx((x0 + x1) / 2, abs=0.1)
     assert float(dot.get("cy")) == pytest.approx((y0 + y1) / 2, abs=0.1)
+
+
+def test_the_curves_of_active_learning_are_those_of_the_table():
+    """The pictures are drawn from the recorded figures, and the table has their means."""
+    script = runpy.run_path(str(ROOT / "scripts" / "pictures.py"))
+    with (script["PICTURES"] / "active_learning.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    table = (ROOT / "docs" / "loop.md").read_text(encoding="utf-8")
+    for corpus in ("CoNLL-2003", "BC5CDR"):
+        held = [row for row in rows if row["corpus"] == corpus]
+        picture = script["PICTURES"] / f"active_learning_{corpus.lower()}.svg"
+        assert picture.read_text(encoding="utf-8") == script["learning_curves"](corpus, held) + "\n"
+        assert picture.name in table
+        for strategy in script["STRATEGIES"]:
+            (line,) = re.findall(rf"\| {corpus}, `{strategy}` (.*)", table)
+            for size in ("375", "750", "1500"):
+                f1 = [
+                    float(row["F1"])
+                    for row in held
+                    if (row["strategy"], row["sentences"]) == (strategy, size)
+                ]
+                assert len(f1) == 3
+                assert f"{statistics.mean(f1):.2f}" in line
