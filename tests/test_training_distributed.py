@@ -33,10 +33,55 @@ run.finish()
 weights = torch.cat([p.detach().reshape(-1) for p in run.network.parameters()])
 for one in run.processes.gather(weights):
     assert torch.equal(one, weights)
+assert run.processes.first(("of", run.processes.rank)) == ("of", 0)
 if run.processes.writes:
     torch.save({{"gradient": gradient, "gold": score.gold}}, {result!r})
 os._exit(0)  # what torch's threads do while the interpreter ends is not asked here
 """
+
+STAGED = """
+import os, sys, torch
+sys.path.insert(0, {tests!r})
+from conftest import parse_line
+from ner.training import Run, read_settings
+from ner.training.corpora import Corpora
+from ner.sentence import in_document
+
+lines = ["[PER Ada Obi] joined [ORG Kestrel Foods] .", "[PER Obi] said nothing .",
+         "[LOC Ghana] beat [LOC Peru] 2-1 .", "Shares fell ."]
+toy = tuple(map(parse_line, lines))
+toy = (*in_document(toy[:2]), *in_document(toy[2:]))
+own = {{"model": {bert!r}, "tune": True, "cache": {output!r} + "-cache", "learning_rate": 1e-2}}
+training = {{"epochs": 2, "batch_size": 2, "fine_tuning": {{"epochs": 2}}}}
+settings = read_settings({{
+    "data": {{"train": "unread"}}, "output": {output!r}, "training": training,
+    "model": {{"embeddings": {{"transformer": own}}, "encoder": {{"width": 8}}}},
+}})
+run = Run(settings, device="cpu", corpora=Corpora(toy, toy, ()))
+part = run.network.embeddings["transformer"].network
+before = torch.cat([w.detach().reshape(-1).clone() for w in part.parameters()])
+list(run)
+weights = torch.cat([p.detach().reshape(-1) for p in run.network.parameters()])
+for one in run.processes.gather(weights):
+    assert torch.equal(one, weights)
+after = torch.cat([w.detach().reshape(-1) for w in part.parameters()])
+assert run.position.stage == 1 and not torch.equal(before, after)
+assert len(run.processes.gather(weights)) == 2
+os._exit(0)  # as above
+"""
+
+
+@pytest.mark.skipif(not distributed.is_available(), reason="torch without torch.distributed")
+def test_two_processes_fine_tune_a_transformer_alike(tmp_path, request):
+    """Frozen first, then tuned: after both stages they hold the same weights."""
+    pytest.importorskip("transformers")
+    from tiny_transformers import tiny_transformer
+
+    bert = str(tiny_transformer(tmp_path / "bert"))
+    probe = tmp_path / "probe.py"
+    tests = str(request.path.parent)
+    probe.write_text(STAGED.format(tests=tests, bert=bert, output=str(tmp_path / "model")))
+    run_together(probe, 2)
 
 
 @pytest.mark.skipif(not distributed.is_available(), reason="torch without torch.distributed")

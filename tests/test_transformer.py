@@ -381,6 +381,19 @@ def test_each_tuned_layer_has_its_learning_rate(toy, folders, tmp_path):
     assert part.mean not in rates
 
 
+def test_tuning_in_bfloat16_goes_about_the_way_float32_goes(toy_file, folders, tmp_path):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        own = config(
+            toy_file, folders["wordpiece"], tmp_path, tune=True, precision=precision,
+            learning_rate=1e-2,
+        )  # fmt: skip
+        own["training"]["precision"] = precision
+        losses[precision] = [epoch.loss for epoch in ner.train(own)]
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
+
+
 def test_a_run_that_tunes_is_resumed_to_the_same_bytes(toy_file, folders, tmp_path):
     def run(name):
         own = config(toy_file, folders["wordpiece"], tmp_path, tune=True)

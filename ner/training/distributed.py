@@ -15,8 +15,6 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor
 
-from ner.inference.decoding import WAYS, Decoding
-
 Item = TypeVar("Item")
 
 
@@ -134,13 +132,12 @@ class Processes:
         distributed.all_gather(gathered, tensor)
         return [one.cpu() for one in gathered]
 
-    def first(self, decoding: Decoding) -> Decoding:
-        """Return the decoding chosen by the first process."""
-        if self.count == 1:
-            return decoding
-        own = [WAYS.index(decoding.decode), decoding.threshold, decoding.temperature]
-        way, threshold, temperature = self.gather(torch.tensor(own).double())[0].tolist()
-        return Decoding(WAYS[int(way)], threshold, temperature)
+    def first(self, item: Item) -> Item:
+        """Return the item of the first process."""
+        items = [item]
+        if self.count > 1:
+            distributed.broadcast_object_list(items)
+        return items[0]
 
     def wait(self) -> None:
         """Wait for all processes."""

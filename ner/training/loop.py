@@ -315,7 +315,7 @@ class Run(Iterator[Epoch]):
         metrics = self.metrics()
         if self.processes.writes:
             metrics = self._score_saved(metrics)
-        self.processes.wait()
+        self._finished = self.processes.first(self._finished)
         if self.folder is not None and self.processes.writes:
             self.folder.remove()
         self.lock = None
@@ -325,15 +325,15 @@ class Run(Iterator[Epoch]):
         output, device = self.settings.output, str(self.device)
         tagger = self.tagger if output is None else load(output, device=device)
         old = None if self.init_from is None else load(self.init_from, device=device)
-        found = final_metrics(tagger, self.corpora, metrics, old)
-        if self.best is not None and self.best.decoding is not None:
-            decision = decide(tagger, self.corpora.development)
-            if tagger.decoding != self.best.decoding:
-                again = {name: one for name, one in metrics.items() if name != "development"}
-                found = final_metrics(tagger, self.corpora, again, old)
-                score = score_from(found["development"])
-                self._finished = replace(self.best, decoding=tagger.decoding, score=score)
-            found |= decision
+        best, decision = self.best, dict[str, Any]()
+        if best is not None and best.decoding is not None:
+            decision = decide(tagger, self.corpora.development, best.score)
+            if tagger.decoding != best.decoding:  # what was known is of another decoding
+                metrics = {name: one for name, one in metrics.items() if name != "development"}
+        found = final_metrics(tagger, self.corpora, metrics, old) | decision
+        if best is not None and best.decoding not in (None, tagger.decoding):
+            score = score_from(found["development"])
+            self._finished = replace(best, decoding=tagger.decoding, score=score)
         if output is not None:
             self.save(Path(output), found)
         return found

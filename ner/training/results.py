@@ -231,7 +231,7 @@ def final_metrics(
         old: The tagger that the run started from.
 
     Raises:
-        RuntimeError: The tagger scores differently than during training.
+        RuntimeError: The tagger scores differently on development data than ``known`` has it.
     """
     metrics = dict(known)
     for name, sentences in (("development", corpora.development), ("test", corpora.test)):
@@ -240,11 +240,8 @@ def final_metrics(
         predicted = tagger.predict(sentences)
         report = evaluate(sentences, predicted)
         found = report.exact.as_json()
-        if name in metrics and metrics[name] != found:
-            raise RuntimeError(
-                f"the saved model has F1 {found['f1']} on development data, but "
-                f"{metrics[name]['f1']} during training"
-            )
+        if name in metrics:
+            check_same_score(found, metrics[name])
         metrics[name] = found
         metrics.setdefault("labels", {})[name] = _by_label(report)
         lower = _lower_cased(tagger, sentences, predicted) if name == "development" else None
@@ -253,6 +250,19 @@ def final_metrics(
         if old is not None and (drop := forgetting_report(old, sentences, predicted)):
             metrics.setdefault("old labels", {})[name] = drop
     return metrics
+
+
+def check_same_score(found: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Compare the development score of a saved model with that during training.
+
+    Raises:
+        RuntimeError: They differ.
+    """
+    if found != known:
+        raise RuntimeError(
+            f"the saved model has F1 {found['f1']} on development data, but {known['f1']} during "
+            "training"
+        )
 
 
 CASED = 1000  # development sentences that are also scored in lower case, at most
@@ -291,15 +301,28 @@ def _by_label(report: Report) -> dict[str, Any]:
     return found
 
 
-def decide(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, Any]:
+def decide(tagger: Tagger, sentences: Sequence[Sentence], known: Score | None) -> dict[str, Any]:
     """Set the decoding of a finished tagger: that of its epoch, or one with thresholds of labels.
 
-    Return the report on the decoding, and the coverage that redaction reaches.
+    Args:
+        tagger: The tagger, reloaded from disk.
+        sentences: The development sentences.
+        known: Its score in its epoch.
+
+    Returns:
+        The report on the decoding, and the coverage that redaction reaches; nothing where there are
+        too few development sentences to choose by.
+
+    Raises:
+        RuntimeError: The tagger scores differently than in its epoch.
     """
     lattices = Lattices(tagger.network, sentences)
     chooser = Chooser(lattices)
     if not chooser.enough:
         return {}
+    if known is not None:
+        found = evaluate(sentences, lattices.predict(tagger.decoding)).exact
+        check_same_score(found.as_json(), known.as_json())
     tagger.decoding = chooser.best()
     return {
         "decoding": chooser.report(tagger.decoding).as_json(),
