@@ -213,7 +213,9 @@ class _Member:
         places = np.stack(packed.orders[:directions])
         counts, gates, index = np.array(packed.counts), table, rows[places]
         if self._contexts:
-            gates = np.stack([own.take(way, 0) for own, way in zip(gates, index, strict=True)])
+            gates = np.empty((*index.shape, table.shape[-1]), np.float32)
+            for own, way, out in zip(table, index, gates, strict=True):
+                own.take(way, 0, out, "clip")  # "raise" would copy; all rows are in the table
             index = np.tile(np.arange(len(rows)), (directions, 1))
             for part, place in zip(self._contexts, self._places, strict=True):
                 part.add_to(gates, contexts[place], packed)
