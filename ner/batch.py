@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def group_by_length(
-    lengths: Sequence[int],
+    lengths: Sequence[int] | NDArray[np.integer[Any]],
     *,
     sentences: int,
     tokens: int | None = None,

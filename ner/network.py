@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
@@ -17,6 +16,7 @@ from ner.crf import CRF
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbedding
 from ner.encoder import Encoder
 from ner.indexers import Indexer
+from ner.indexers.base import token_counts
 from ner.options import instantiate, lookup
 from ner.pretrained import Pretrained
 from ner.schemes import WRITABLE, Scheme, distinct_labels, scheme_named
@@ -336,8 +336,9 @@ def _build_one(
 
 def recipe(sentences: Sequence[Sentence]) -> dict[str, Any]:
     """Return the settings of the embeddings that suit training sentences, by name."""
-    counts = Counter(len(token) == 1 for sentence in sentences for token in sentence.tokens)
-    parts = CHARACTERWISE if counts[True] > 3 * counts[False] else RECIPE
+    counts = token_counts(sentences)
+    single = sum(number for token, number in counts.items() if len(token) == 1)
+    parts = CHARACTERWISE if single > 3 * (counts.total() - single) else RECIPE
     known = any(s.document is not None and len(s.document.tokens) > 1 for s in sentences)
     return {**parts, **(DOCUMENTWISE if known else {})}
 

@@ -238,7 +238,7 @@ class Scorer(nn.Module, ABC):
     def blocks(self, indexed: Sequence[Indexed]) -> list[int] | None:
         """Return the block of each sentence: to train whole blocks together is faster."""
         for place, part in enumerate(self.context_embeddings):
-            found = part.blocks([sentence.contexts[place] for sentence in indexed])
+            found = part.blocks(sentence.contexts[place] for sentence in indexed)
             if found is not None:
                 return found
         return None

@@ -9,7 +9,7 @@ from training_runs import SMALL
 from ner.network import build
 from ner.sentence import Sentence, Span
 from ner.training import Run, TrainingSettings, read_settings
-from ner.training.batching import automatic_sizes, describe, pieces
+from ner.training.batching import automatic_sizes, describe, pieces, training_set
 from ner.training.corpora import Corpora
 
 OTHERS = ("characters", "affixes", "document", "topic")
@@ -80,7 +80,7 @@ def test_sentences_without_annotation_or_token_are_left_out_and_the_former_said(
 
 def test_sentences_of_which_none_is_annotated_teach_nothing():
     with pytest.raises(ValueError, match="no training sentence is annotated"):
-        pieces([Sentence(("a",))], NETWORK.index([Sentence(("a",))], NETWORK.type_table()), 9)
+        training_set(NETWORK, NETWORK.type_table(), (Sentence(("a",)),), TrainingSettings(), 1)
 
 
 def test_few_sentences_get_small_batches_and_many_steps():

@@ -31,7 +31,7 @@ from ner.formats import DataWarning
 if TYPE_CHECKING:
     from ner.integrations.trackers import Log, Trackers
     from ner.training import Epoch, Run, RunSettings, Step
-    from ner.training.corpora import Corpora
+    from ner.training.corpora import Corpora, Inspection
 
 EXAMPLE = """\
 example:
@@ -214,8 +214,9 @@ def _begin(
         show.line(f"warning: {warning.message}")
     for remark in training.remarks:
         show.line(remark)
-    show.line(_corpora(training))
-    for line in inspect(training.corpora).lines():
+    found = inspect(training.corpora)
+    show.line(_corpora(training, found))
+    for line in found.lines():
         show.line(line)
     return training
 
@@ -309,16 +310,14 @@ def leaving_cleanly(training: Stoppable) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _corpora(training: Run) -> str:
+def _corpora(training: Run, found: Inspection) -> str:
     corpora = training.corpora
-    counts = [
+    entities = f"{sum(found.labels.values()):,} entities"
+    counts = [f"train {len(corpora.train):,} sentences, {found.tokens:,} tokens, {entities}"]
+    counts += [
         f"{name} {len(sentences):,} sentences, {sum(map(len, sentences)):,} tokens, "
         f"{sum(len(s.spans or ()) for s in sentences):,} entities"
-        for name, sentences in (
-            ("train", corpora.train),
-            ("development", corpora.development),
-            ("test", corpora.test),
-        )
+        for name, sentences in (("development", corpora.development), ("test", corpora.test))
         if sentences
     ]
     labels = ", ".join(training.network.labels)

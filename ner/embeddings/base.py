@@ -143,7 +143,7 @@ class ContextEmbedding(Embedding):
         """Index several sentences, which may be faster than one by one."""
         return self.indexer.index_all(sentences)
 
-    def blocks(self, indexed: Sequence[Arrays]) -> list[int] | None:
+    def blocks(self, indexed: Iterable[Arrays]) -> list[int] | None:
         """Return the block of each indexed sentence: to train whole blocks together is faster."""
         return None
 

@@ -20,7 +20,7 @@ from ner.embeddings.base import (
     spread,
     vectors_of,
 )
-from ner.indexers.base import PADDING, UNKNOWN, Vocabulary, frequent
+from ner.indexers.base import PADDING, UNKNOWN, Vocabulary, form_counts, frequent, token_counts
 from ner.indexers.characters import (
     FEATURES,
     AffixIndexer,
@@ -68,8 +68,11 @@ class CharacterEmbedding(TypeEmbedding):
     @classmethod
     def fit(cls, sentences: Iterable[Sentence], *args: Any, **settings: Any) -> Self:
         """Build the embedding for the characters of these sentences."""
-        tokens = (token for sentence in sentences for token in sentence.tokens)
-        return cls(frequent(character for token in tokens for character in token), **settings)
+        characters: Counter[str] = Counter()
+        for token, number in token_counts(sentences).items():
+            for character in token:
+                characters[character] += number
+        return cls(frequent(characters), **settings)
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -379,12 +382,12 @@ class AffixEmbedding(TypeEmbedding):
         for name in features:
             if name not in FEATURES:
                 raise ValueError(f"unknown feature {name!r}; expected {', '.join(FEATURES)}")
-        counts = Counter(token for sentence in sentences for token in sentence.tokens)
+        held = sentences if isinstance(sentences, Sequence) else list(sentences)
         values = {
             name: frequent(
-                (form(token) for token in counts.elements())
+                form_counts(held, form)
                 if name == "form"
-                else map(FEATURES[name], counts),
+                else map(FEATURES[name], token_counts(held)),
                 min_count=min_count,
             )
             for name in features

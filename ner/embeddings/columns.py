@@ -72,7 +72,7 @@ class ColumnEmbedding(ContextEmbedding):
         Raises:
             ValueError: No sentence has a column of that name, or any column at all.
         """
-        held = list(sentences)
+        held = sentences if isinstance(sentences, Sequence) else list(sentences)
         there = sorted({name for sentence in held for name in sentence.columns})
         wanted = there if columns is None else list(columns)
         missing = [name for name in wanted if name not in there]

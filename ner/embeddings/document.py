@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
-from ner.indexers.base import PADDING, frequent
+from ner.indexers.base import PADDING, form_counts, frequent
 from ner.indexers.document import FLAGS, HEADLINE, POSITIONS, DocumentIndexer, TopicIndexer
 from ner.indexers.words import normalise
 from ner.sentence import Sentence
@@ -71,8 +70,7 @@ class DocumentEmbedding(ContextEmbedding):
         context_dropout: float = 0.2,
     ) -> Self:
         """Build the embedding for the neighbouring words seen at least ``min_count`` times."""
-        counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)
-        words = frequent(counts.elements(), min_count=min_count)
+        words = frequent(form_counts(sentences, normalise), min_count=min_count)
         return cls(words, width=width, flag_width=flag_width, context_dropout=context_dropout)
 
     def settings(self) -> dict[str, Any]:
@@ -157,8 +155,7 @@ class TopicEmbedding(ContextEmbedding):
         context_dropout: float = 0.2,
     ) -> Self:
         """Build the embedding for the words seen at least ``min_count`` times."""
-        counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)
-        words = frequent(counts.elements(), min_count=min_count)
+        words = frequent(form_counts(sentences, normalise), min_count=min_count)
         return cls(
             words, width=width, position_width=position_width, context_dropout=context_dropout
         )

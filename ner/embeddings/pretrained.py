@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ner.embeddings.base import TypeEmbedding, check_widths, vectors_of
 from ner.embeddings.vector_files import FastText, VectorFormat, WordVectors, format_of, read
-from ner.indexers.base import UNKNOWN
+from ner.indexers.base import UNKNOWN, token_counts
 from ner.indexers.words import PretrainedIndexer, forms
 from ner.sentence import Sentence
 
@@ -92,7 +92,7 @@ class PretrainedEmbedding(TypeEmbedding):
             ValueError: The file contains no vectors.
             OSError: The file cannot be read.
         """
-        tokens = Counter(token for sentence in sentences for token in sentence.tokens)
+        tokens = token_counts(sentences)
         if prune is not None and prune < 0:
             raise ValueError(f"prune must be at least 0, got {prune}")
         most = 0 if only_training_words else prune

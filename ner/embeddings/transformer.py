@@ -204,7 +204,7 @@ class TransformerEmbedding(ContextEmbedding):
         base = default_folder() if cache is None else Path(cache)
         kind = f"{part.indexer.settings()['states']}-{pooling}"
         part.indexer.features = part._cache = Features(base / kind)
-        part._standardise(list(sentences))
+        part._standardise(sentences)
         part.fine_tune(tune is not False)
         return part
 
@@ -221,7 +221,7 @@ class TransformerEmbedding(ContextEmbedding):
         self.train(self.training)
         return True
 
-    def blocks(self, indexed: Sequence[Arrays]) -> list[int] | None:
+    def blocks(self, indexed: Iterable[Arrays]) -> list[int] | None:
         if self.frozen:
             return None
         places = self._registry.places([numbers[0] for (numbers,) in indexed])
@@ -372,7 +372,7 @@ class TransformerEmbedding(ContextEmbedding):
         own = () if self.network is None else self.network.parameters()
         return tuple(weight._version for weight in own)
 
-    def _standardise(self, sentences: Sequence[Sentence]) -> None:
+    def _standardise(self, sentences: Iterable[Sentence]) -> None:
         """Fit the mean and scale, so that states have mean 0 and deviation `SCALE` here."""
         count, size = 0, self.mean.numel()
         total, squares = np.zeros(size), np.zeros(size)

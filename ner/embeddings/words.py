@@ -20,9 +20,9 @@ from ner.embeddings.base import (
     spread,
     vectors_of,
 )
-from ner.indexers.base import PADDING, UNKNOWN, Vocabulary, frequent
+from ner.indexers.base import PADDING, UNKNOWN, Vocabulary, form_counts, frequent
 from ner.indexers.words import GivenIndexer, VectorIndexer, WordIndexer, normalise
-from ner.sentence import Sentence
+from ner.sentence import Document, Sentence
 
 LEVELS = 50  # document frequencies above this are treated alike
 
@@ -94,9 +94,10 @@ class WordEmbedding(TypeEmbedding):
         rare_dropout: float = 0.0,
     ) -> Self:
         """Build the embedding for the words seen at least ``min_count`` times."""
-        sentences = list(sentences)
-        counts = Counter(normalise(token) for sentence in sentences for token in sentence.tokens)
-        words = frequent(counts.elements(), min_count=min_count)
+        if not isinstance(sentences, Sequence):
+            sentences = list(sentences)
+        counts = form_counts(sentences, normalise)
+        words = frequent(counts, min_count=min_count)
         rare: list[int] = []
         if rare_dropout:
             documents = _documents(sentences)
@@ -155,9 +156,9 @@ class WordEmbedding(TypeEmbedding):
 
 def _documents(sentences: Iterable[Sentence]) -> Counter[str]:
     """Count the documents of each word; a sentence without one counts as a document."""
-    documents: dict[int, set[str]] = {}
+    documents: dict[int | Document, set[str]] = {}
     for number, sentence in enumerate(sentences):
-        key = number if sentence.document is None else id(sentence.document)
+        key = number if sentence.document is None else sentence.document
         documents.setdefault(key, set()).update(map(normalise, sentence.tokens))
     return Counter(word for words in documents.values() for word in words)
 

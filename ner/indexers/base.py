@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -37,9 +38,34 @@ class Vocabulary:
         return self._index.get(item, UNKNOWN)
 
 
-def frequent(items: Iterable[str], *, min_count: int = 1) -> list[str]:
+def frequent(items: Iterable[str] | Counter[str], *, min_count: int = 1) -> list[str]:
     """Return the items seen at least that often, the most frequent first."""
-    return [item for item, count in Counter(items).most_common() if count >= min_count]
+    counts = items if isinstance(items, Counter) else Counter(items)
+    return [item for item, count in counts.most_common() if count >= min_count]
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """Sentences that count their tokens themselves."""
+
+    @property
+    def token_counts(self) -> Counter[str]:
+        """The number of times each token occurs, in the order of its first occurrence."""
+
+
+def token_counts(sentences: Iterable[Sentence]) -> Counter[str]:
+    """Count the tokens of sentences, in the order of their first occurrence."""
+    if isinstance(sentences, Counted):
+        return sentences.token_counts
+    return Counter(chain.from_iterable(sentence.tokens for sentence in sentences))
+
+
+def form_counts(sentences: Iterable[Sentence], form: Callable[[str], str]) -> Counter[str]:
+    """Count a form of the tokens of sentences, in the order of their first occurrence."""
+    counts: Counter[str] = Counter()
+    for token, number in token_counts(sentences).items():
+        counts[form(token)] += number
+    return counts
 
 
 Arrays = tuple[NDArray[np.int64], ...]

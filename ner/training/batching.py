@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ner.batch import batched, group_by_length
-from ner.scorer import Indexed
+from ner.scorer import Indexed, Scorer, TypeTable
 from ner.sentence import Sentence
+from ner.training.corpora import Sentences, like, recased
+from ner.training.on_disk import CHUNK, Lazy, StoredPieces, same
 from ner.training.results import Step
 from ner.training.settings import TrainingSettings
+
+log = logging.getLogger(__name__)
 
 # Used where the settings leave the choice open:
 EPOCHS, STEPS = 8, 1000  # the number of epochs, and the least number of steps
 SMALLEST, LARGEST = 4, 32  # the sentences of a batch
+SHUFFLED = 1 << 17  # pieces that are shuffled together
 STEPS_OF_EPOCH = 400  # the batch size is chosen so that an epoch has about this many steps
 
-Group = list[list[int]]  # the numbers of the pieces of each batch of one step
+Integers = NDArray[np.integer[Any]]
+Group = Sequence[Sequence[int] | Integers]  # the numbers of the pieces of each batch of one step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,73 +39,127 @@ class TrainingSet:
     Attributes:
         sentences: The training sentences.
         pieces: The pieces of sentences to train on.
+        lengths: The number of tokens of each piece.
         origins: The number of the sentence each piece comes from.
         training: The training settings, with batch size and number of epochs chosen.
-        blocks: The numbers of the pieces that stay together in a batch.
+        blocks: The numbers of the pieces that stay together in a batch; ``None``: any may be apart.
     """
 
-    sentences: Sequence[Sentence]
+    sentences: Sentences
     pieces: Sequence[Indexed]
-    origins: Sequence[int]
+    lengths: Integers
+    origins: Integers
     training: TrainingSettings
-    blocks: Sequence[Sequence[int]]
+    blocks: Sequence[Sequence[int]] | None
 
     @property
     def tokens(self) -> int:
         """The number of tokens an epoch trains on."""
-        return sum(map(len, self.pieces))
+        return int(self.lengths.sum())
 
     def groups(self, epoch: int) -> list[Group]:
         """Return the batches of each step of an epoch (from 0), which depend on the seed only."""
-        training, blocks = self.training, self.blocks
-        size = len(self.pieces) / len(blocks)  # pieces of a block
-        batches = group_by_length(
-            [sum(len(self.pieces[number]) for number in block) for block in blocks],
-            sentences=max(round((training.batch_size or 1) / size), 1),
-            tokens=training.batch_tokens,
-            noise=training.length_noise * size,
-            seed=training.seed * 1_000_003 + epoch,
-        )
-        flat = [[number for block in batch for number in blocks[block]] for batch in batches]
-        return list(batched(flat, training.accumulate))
+        training, blocks, lengths = self.training, self.blocks, self.lengths
+        if blocks is not None:
+            lengths = np.array([self.lengths[block].sum() for block in blocks])
+        size = len(self.pieces) / len(lengths)  # pieces of a block
+        batches: list[Sequence[int] | Integers] = []
+        for number, some in enumerate(shuffled(len(lengths), training.seed, epoch)):
+            found = group_by_length(
+                lengths[some],
+                sentences=max(round((training.batch_size or 1) / size), 1),
+                tokens=training.batch_tokens,
+                noise=training.length_noise * size,
+                seed=(training.seed * 1_000_003 + epoch) + (number << 64),
+            )
+            batches += [some[batch] for batch in found]
+        if blocks is not None:
+            batches = [[number for block in batch for number in blocks[block]] for batch in batches]
+        return list(batched(batches, training.accumulate))
 
     def batches(self, group: Group) -> list[list[Indexed]]:
         """Return the pieces of each batch of a step."""
-        return [[self.pieces[number] for number in numbers] for numbers in group]
+        return [[self.pieces[int(number)] for number in numbers] for numbers in group]
 
     def step(self, groups: Sequence[Group], loss: float) -> Step:
         """Return the sentences and tokens of steps with this summed loss."""
         numbers = [number for group in groups for batch in group for number in batch]
-        return Step(len(numbers), sum(len(self.pieces[number]) for number in numbers), loss)
+        return Step(len(numbers), int(self.lengths[numbers].sum()), loss)
 
     def lines(self, group: Group) -> str:
         """Return the lines of the first sentences of a step, for an error."""
-        numbers = [self.origins[number] for batch in group for number in batch]
-        lines = [str(self.sentences[n].line or n + 1) for n in numbers]
+        numbers = [int(self.origins[number]) for batch in group for number in batch]
+        lines = [str(self.sentences[n].line or n + 1) for n in numbers[:9]]
         return ", ".join(lines[:8]) + (", ..." if len(lines) > 8 else "")
 
 
+def shuffled(count: int, seed: int, epoch: int) -> Iterator[NDArray[np.int32]]:
+    """Yield the numbers of the pieces that are shuffled together, so that not all need be loaded.
+
+    Up to ``SHUFFLED`` pieces are all shuffled together. Of more, each time some stretches of
+    ``CHUNK`` pieces are, which are drawn from the whole corpus.
+    """
+    numbers = np.arange(count, dtype=np.int32)
+    if count <= SHUFFLED:
+        yield numbers
+        return
+    stretches = np.split(numbers, range(CHUNK, count, CHUNK))
+    order = np.random.default_rng([seed, epoch]).permutation(len(stretches)).tolist()
+    for some in batched(order, SHUFFLED // CHUNK):
+        yield np.concatenate([stretches[number] for number in sorted(some)])
+
+
 def training_set(
-    sentences: Sequence[Sentence],
-    indexed: Sequence[Indexed],
+    network: Scorer,
+    table: TypeTable,
+    train: Sentences,
     training: TrainingSettings,
     processes: int,
-    blocks_of: Callable[[Sequence[Indexed]], Sequence[int] | None],
 ) -> TrainingSet:
-    """Split indexed sentences into pieces, and choose what the settings leave open.
+    """Index sentences, split them into pieces, and choose what the settings leave open.
 
-    ``blocks_of`` returns the block of each piece, if batches consist of blocks.
+    Sentences on disk are indexed in chunks, and their pieces are kept on disk, too.
 
     Raises:
         ValueError: No sentence is annotated.
+        OSError: The pieces cannot be written.
     """
-    cut, origins = pieces(sentences, indexed, training.longest)
-    size, epochs = automatic_sizes(training, [len(piece) for piece in cut], processes)
+    copies = recased(train, training.lower_cased, training.upper_cased, training.seed)
+    sentences = like(train, *((some, range(len(some)), same) for some in (train, copies)))
+    log.info("indexing %s sentences", f"{len(sentences):,}")
+    cut: Sequence[Indexed]
+    if isinstance(sentences, Lazy):
+        table.index([sorted(sentences.token_counts)])  # the rows that all at once would get
+        origins = array("i")
+        stream = _pieces_of_chunks(network, table, sentences, training.longest, origins)
+        cut = StoredPieces(stream, sentences.folder, loaded=SHUFFLED // CHUNK + 1)
+        lengths: Integers = cut.lengths
+    else:
+        cut, found = pieces(sentences, network.index(sentences, table), training.longest)
+        origins = array("i", found)
+        lengths = np.fromiter(map(len, cut), np.int32, len(cut))
+    if not cut:
+        raise ValueError("no training sentence is annotated")
+    size, epochs = automatic_sizes(training, lengths, processes)
     chosen = replace(training, batch_size=size, epochs=epochs)
+    numbers = network.blocks(cut)
     blocks: dict[int, list[int]] = {}
-    for number, block in enumerate(blocks_of(cut) or range(len(cut))):
+    for number, block in enumerate(numbers or ()):
         blocks.setdefault(block, []).append(number)
-    return TrainingSet(sentences, cut, origins, chosen, list(blocks.values()))
+    together = None if numbers is None else list(blocks.values())
+    return TrainingSet(sentences, cut, lengths, np.frombuffer(origins, np.int32), chosen, together)
+
+
+def _pieces_of_chunks(
+    network: Scorer, table: TypeTable, sentences: Lazy, longest: int, origins: array[int]
+) -> Iterator[Indexed]:
+    """Yield the pieces of sentences, and note the number of the sentence each comes from."""
+    first = 0
+    for some in batched(sentences, CHUNK):
+        cut, own = pieces(some, network.index(some, table), longest)
+        origins.extend(first + number for number in own)
+        first += len(some)
+        yield from cut
 
 
 def pieces(
@@ -111,9 +176,6 @@ def pieces(
 
     Returns:
         The pieces in order, and the number of the sentence each comes from.
-
-    Raises:
-        ValueError: No sentence is annotated.
     """
     cut, origins = [], []
     for number, (sentence, whole) in enumerate(zip(sentences, indexed, strict=True)):
@@ -126,30 +188,31 @@ def pieces(
             for start, end in zip(starts, ends, strict=True)
         ]
         origins += [number] * len(ends)
-    if not cut:
-        raise ValueError("no training sentence is annotated")
     return cut, origins
 
 
-def describe(sentences: Sequence[Sentence], origins: Sequence[int], longest: int) -> list[str]:
+def describe(
+    sentences: Sequence[Sentence], origins: Sequence[int] | Integers, longest: int
+) -> list[str]:
     """Return remarks on training sentences that are omitted or split; arguments as in `pieces`."""
-    cut = [count for count in Counter(origins).values() if count > 1]
-    bare = sum(sentence.spans is None for sentence in sentences)
+    parts = np.bincount(np.asarray(origins), minlength=len(sentences))
+    bare = sum(sentences[place].spans is None for place in np.flatnonzero(parts == 0).tolist())
+    cut = parts[parts > 1]
     lines = []
     if bare:
         lines.append(
             f"{bare:,} of {len(sentences):,} training sentences are not annotated and are ignored"
         )
-    if cut:
+    if len(cut):
         lines.append(
             f"{len(cut):,} of {len(sentences):,} training sentences have more than {longest} "
-            f"tokens and are split into {sum(cut):,} pieces between entities (training.longest)"
+            f"tokens and are split into {cut.sum():,} pieces between entities (training.longest)"
         )
     return lines
 
 
 def automatic_sizes(
-    training: TrainingSettings, lengths: Sequence[int], processes: int = 1
+    training: TrainingSettings, lengths: Sequence[int] | Integers, processes: int = 1
 ) -> tuple[int, int]:
     """Return the batch size and the number of epochs: those of the settings, or suitable ones.
 
@@ -161,8 +224,11 @@ def automatic_sizes(
     if size is None:
         wanted = max(processes * len(lengths) // STEPS_OF_EPOCH, SMALLEST)
         size = min(1 << (wanted.bit_length() - 1), processes * LARGEST)
-    batches = group_by_length(lengths, sentences=size, tokens=training.batch_tokens)
-    steps = math.ceil(len(batches) / training.accumulate)
+    batches = sum(
+        len(group_by_length(some, sentences=size, tokens=training.batch_tokens))
+        for some in np.split(np.asarray(lengths), range(SHUFFLED, len(lengths), SHUFFLED))
+    )
+    steps = math.ceil(batches / training.accumulate)
     return size, training.epochs or max(EPOCHS, math.ceil(STEPS / steps))
 
 

@@ -24,7 +24,7 @@ from ner.schemes import OUTSIDE
 from ner.scorer import Scorer
 from ner.sentence import Sentence
 from ner.tagger import Tagger, load
-from ner.training.corpora import Corpora
+from ner.training.corpora import Corpora, Sentences, like
 from ner.training.settings import RunSettings, TrainingSettings
 
 _LEAST = 1e-12  # below any probability with a noticeable gradient
@@ -62,13 +62,17 @@ class Distillation:
         return loss
 
 
-def as_partial_annotation(sentences: Sequence[Sentence]) -> tuple[Sentence, ...]:
+def as_partial_annotation(sentences: Sentences) -> Sentences:
     """Return sentences whose O no longer excludes entities of old labels.
 
     Sentences that do not declare their labels now declare those of all sentences.
     """
     labels = frozenset(span.label for sentence in sentences for span in sentence.spans or ())
-    return tuple(s if s.labels is not None else replace(s, labels=labels) for s in sentences)
+
+    def partial(sentence: Sentence) -> Sentence:
+        return replace(sentence, labels=labels) if sentence.labels is None else sentence
+
+    return like(sentences, (sentences, range(len(sentences)), partial))
 
 
 def forgetting_report(

@@ -26,7 +26,7 @@ from ner.storage.locks import RunLock
 from ner.streaming.tokenizers import of_reader
 from ner.tagger import Tagger, load, pick_device
 from ner.training.batching import Group, describe, training_set
-from ner.training.corpora import Corpora, read_corpora, recased
+from ner.training.corpora import Corpora, read_corpora
 from ner.training.distributed import Processes
 from ner.training.initialisation import (
     ForgettingError,
@@ -150,11 +150,7 @@ class Run(Iterator[Epoch]):
                 "training.fine_tuning needs an embedding to fine-tune, such as "
                 "model.embeddings.transformer with tune: true"
             )
-        copies = recased(train, training.lower_cased, training.upper_cased, training.seed)
-        sentences = (*train, *copies)
-        log.info("indexing %s sentences", f"{len(sentences):,}")
-        indexed = network.index(sentences, table)
-        self._data = training_set(sentences, indexed, training, count, network.blocks)
+        self._data = training_set(network, table, train, training, count)
         training = self._data.training
         self._schedule = training.learning_rates()
         self._stepper = Stepper(network, table, training, self.processes, self._distillation)

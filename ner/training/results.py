@@ -352,7 +352,7 @@ def _how_trained(epochs: Sequence[Epoch], corpora: Corpora, seed: int) -> list[s
     lines = [
         "## Training",
         "",
-        f"Trained on {len(corpora.train):,} sentences ({sum(map(len, corpora.train)):,} tokens), "
+        f"Trained on {len(corpora.train):,} sentences ({corpora.tokens:,} tokens), "
         f"{len(epochs)} epochs, seed {seed}; epoch {kept.number} is kept. The SHA-256 of its "
         f"training and development sentences is `{corpora.fingerprint()}`. "
         "`config.yaml` has every setting, `metrics.jsonl` every epoch.",

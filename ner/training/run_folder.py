@@ -38,6 +38,7 @@ FORMAT = 3
 KEPT = 2  # the newest, and the one before it in case the newest is damaged
 STATE, TENSORS = "state.json", "tensors.safetensors"
 _NAME = re.compile(r"step-(\d+)")
+FREE = ("output", "data.on_disk")  # may differ: they do not change the result
 CHOSEN = ("training.epochs", "training.batch_size")  # by the run, if they are null
 CHECKPOINTS, HISTORY = "checkpoints", "metrics.jsonl"  # the contents of the folder, with
 TRACKED = "trackers.json"  # the ids of the run in trackers of experiments
@@ -300,7 +301,7 @@ def check_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     old, new = flat(before), flat(json.loads(json.dumps(now)))
     for name in sorted(set(old) | set(new)):
         left_open = name in CHOSEN and new.get(name) is None
-        if old.get(name) != new.get(name) and name != "output" and not left_open:
+        if old.get(name) != new.get(name) and name not in FREE and not left_open:
             raise ConfigError(
                 f"--resume: {name} was {old.get(name)!r} before, now {new.get(name)!r}; train "
                 "without --resume, or with the previous settings"

@@ -95,6 +95,8 @@ class DataSettings:
         format: The format of the files, if their extensions do not give it.
         reader: Options of that format's reader.
         labels: The labels to learn; entities with other labels are ignored. Null: all labels.
+        on_disk: A folder, for training sentences that do not fit in memory: they are kept in
+            temporary files there, with the same result. Null: they are kept in memory.
     """
 
     train: Files
@@ -105,6 +107,7 @@ class DataSettings:
     format: str | None = None
     reader: dict[str, Any] = field(default_factory=dict)
     labels: list[str] | None = None
+    on_disk: str | None = None
 
     def __post_init__(self) -> None:
         for split in ("development", "test"):
