@@ -27,7 +27,11 @@ from ner.indexers import Arrays
 from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Sentence
 
-IMPROBABLE = 8.0  # nats by which a new tag begins below O: more takes longer to be learnt
+# Nats by which a new tag is below O until training begins. The probability of a span falls by the
+# mass of the paths through new tags, about exp(-IMPROBABLE / temperature) for each token: 1e-10 at
+# a temperature of 1.75, which is lost in the rounding of float32.
+IMPROBABLE = 40.0
+LEARNABLE = 8.0  # the same when it begins: more takes more steps to be learnt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -367,7 +371,8 @@ class Scorer(nn.Module, ABC):
 
         A tag that the other lacks starts like O, but `IMPROBABLE` nats lower at each token: a path
         through new tags scores less than the same path with O in their place, which is legal, too.
-        So the first predictions are those of the other scorer, except for its dropped labels.
+        So the first predictions and their scores are those of the other scorer, except for its
+        dropped labels.
         """
         known = [tag if tag in other.tags else OUTSIDE for tag in self.tags]
         fresh = torch.tensor([tag not in other.tags for tag in self.tags])
@@ -381,6 +386,15 @@ class Scorer(nn.Module, ABC):
                 weight.copy_(old[theirs])
             own.projection.bias[fresh] -= IMPROBABLE
             own.crf.transitions.copy_(given.crf.transitions[theirs[:, None], theirs])
+
+    @torch.no_grad()
+    def admit(self) -> None:
+        """Raise new tags, if they still are as `adopt` made them, to where they can be learnt."""
+        outside = self._numbers[OUTSIDE]
+        for stack in self.stacks:
+            weight, bias = stack.projection.weight, stack.projection.bias
+            new = (weight == weight[outside]).all(1) & (bias == bias[outside] - IMPROBABLE)
+            bias[new] += IMPROBABLE - LEARNABLE
 
     def _tags(self, sentence: Sentence) -> NDArray[np.int64] | None:
         if sentence.spans is None:

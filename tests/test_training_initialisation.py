@@ -10,6 +10,7 @@ from ner.inference.decoding import Decoding
 from ner.model_directory import ModelError
 from ner.network import build
 from ner.sample import path as sample_path
+from ner.scorer import IMPROBABLE, LEARNABLE
 from ner.sentence import Sentence, Span
 from ner.tagger import Tagger
 from ner.training import Run, read_settings
@@ -188,12 +189,36 @@ def test_before_the_first_step_a_new_label_changes_no_prediction(toy, tmp_path, 
     new = start_from(tmp_path / "old", NEW, keep=True).network
     assert {"DRUG"} == set(new.labels) - set(old.labels)
     sentences = list(ner.read(sample_path("test")))[:60]
-    for decoding in (None, Decoding("posterior", threshold=0.3, temperature=1.2)):
+    for decoding in (None, Decoding("posterior", threshold=0.3, temperature=1.75)):
         before, scores = found_by(old, sentences, decoding)
         after, same = found_by(new, sentences, decoding)
         assert sum(map(len, before)) > 50
         assert after == before
-        assert same == pytest.approx(scores, abs=1e-3)  # the mass of new paths
+        assert same == pytest.approx(scores, rel=0, abs=1e-6)  # the mass of new paths
+
+
+def test_before_the_first_step_spans_are_chosen_as_the_old_model_does(model, toy, tmp_path):
+    old = ner.load(model)
+    old.decoding = Decoding("posterior", threshold=0.9, temperature=1.5)
+    old.save(tmp_path / "old")
+    run = rehearsing(tmp_path / "old", NEW)
+    assert run.tagger.decoding == old.decoding
+    assert run.tagger.predict(toy) == old.predict(toy)
+
+
+def test_a_new_tag_is_raised_only_before_it_is_trained(model):
+    run = rehearsing(model, NEW)
+    bias, new = run.network.projection.bias, run.network.tags.index("B-DRUG")
+    first = bias[new].item()
+    run.network.admit()
+    raised = bias[new].item()
+    assert raised == pytest.approx(first + IMPROBABLE - LEARNABLE, abs=1e-5)
+    run.network.admit()
+    assert bias[new].item() == raised
+    run.train_epoch()
+    trained = bias.detach().clone()
+    run.network.admit()
+    assert torch.equal(bias, trained)
 
 
 def test_a_new_label_is_learnt_from_there(model):

@@ -37,6 +37,7 @@ from ner.spacy_component.layer import (
     bilstm_crf,
     drift,
     loss,
+    network_of,
     read,
     shim_of,
     tok2vec_of,
@@ -305,6 +306,7 @@ class NerCrf(SavedPipe):
             sgd: The optimizer, to update the weights at once.
         """
         set_dropout_rate(self.model, drop)
+        network_of(self.model).admit()
         scores, backprop = self.model.begin_update(docs)
         value, gradient = loss_of(scores)
         backprop(gradient)

@@ -18,6 +18,7 @@ from ner import model_directory
 from ner.batch import Batch
 from ner.config import ConfigError
 from ner.evaluation import Score, evaluate
+from ner.inference.decoding import Decoding
 from ner.network import automatic_members, build, from_settings
 from ner.options import instantiate
 from ner.schemes import OUTSIDE
@@ -155,6 +156,7 @@ class Initialisation:
         distillation: The loss against forgetting, if requested.
         remarks: Remarks for the user.
         retention: The limit on the loss of F1 on old labels, if there is one.
+        decoding: That of the model to start from, until an epoch has chosen its own.
     """
 
     network: Scorer
@@ -162,6 +164,7 @@ class Initialisation:
     distillation: Distillation | None
     remarks: tuple[str, ...]
     retention: Retention | None = None
+    decoding: Decoding | None = None
 
 
 def with_members(settings: RunSettings, corpora: Corpora) -> tuple[RunSettings, list[str]]:
@@ -215,7 +218,7 @@ def _from_model(
     if weight > 0.0:
         corpora = replace(corpora, train=as_partial_annotation(corpora.train))
         distillation = Distillation(transfer.old.to(device), network, weight)
-    return Initialisation(network, corpora, distillation, remarks, retention)
+    return Initialisation(network, corpora, distillation, remarks, retention, transfer.decoding)
 
 
 def prepare_torch(device: torch.device, threads: int | None, *, deterministic: bool) -> None:
@@ -240,6 +243,7 @@ class Transfer:
         kept: The labels of both; with rehearsal, all labels of the old network.
         new: The labels that only the training sentences have.
         dropped: The labels that only the old network has.
+        decoding: The decoding of the old model.
     """
 
     old: Scorer
@@ -247,6 +251,7 @@ class Transfer:
     kept: tuple[str, ...]
     new: tuple[str, ...]
     dropped: tuple[str, ...]
+    decoding: Decoding
 
     def lines(self) -> list[str]:
         """Return the remarks on the labels."""
@@ -266,7 +271,8 @@ def start_from(model: Path | str, sentences: Sequence[Sentence], *, keep: bool =
         ModelError: The model cannot be read.
         ValueError: No sentence has an entity.
     """
-    old = load(model).network
+    tagger = load(model)
+    old = tagger.network
     found = {span.label for sentence in sentences for span in sentence.spans or ()}
     if not found:
         raise ValueError("no training sentence has an entity")
@@ -279,6 +285,7 @@ def start_from(model: Path | str, sentences: Sequence[Sentence], *, keep: bool =
         kept=tuple(label for label in labels if label in old.labels),
         new=tuple(label for label in labels if label not in old.labels),
         dropped=tuple(label for label in old.labels if label not in labels),
+        decoding=tagger.decoding,
     )
 
 

@@ -125,6 +125,7 @@ class Run(Iterator[Epoch]):
         self.corpora = start.corpora
         self.remarks = [*remarks, *start.remarks]
         self._retention, self._distillation = start.retention, start.distillation
+        self._first_decoding = start.decoding
         self.settings = settings
         self._begin(0)
         self.settings = replace(settings, training=self._data.training)
@@ -217,7 +218,7 @@ class Run(Iterator[Epoch]):
         if self._best_weights is not None:
             network.load_state_dict(self._best_weights, strict=False)
         settings = self.settings
-        chosen = None if self.best is None else self.best.decoding
+        chosen = self._first_decoding if self.best is None else self.best.decoding
         return Tagger(
             network.merged().eval(),
             metrics=self.metrics(),
@@ -280,6 +281,8 @@ class Run(Iterator[Epoch]):
         place = self.position
         groups = self._data.groups(len(self.epochs))
         self.network.train()
+        if not place.step:
+            self.network.admit()
         if before := groups[: place.steps_of_epoch]:
             done(self._data.step(before, place.loss))
         for group in groups[place.steps_of_epoch :]:
