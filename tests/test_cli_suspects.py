@@ -276,3 +276,44 @@ def test_alternatives_go_where_each_tool_shows_them(model, raw, tmp_path):
     said = first.get("meta", {}).get("text", [])
     assert [one.split()[0] for one in said] == [one["label"] for one in span["alternatives"]]
     assert found["doccano"]["alternatives"][0] == said
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "message"),
+    [
+        (RAW, ("--output", "news.txt"), "news.txt is an input and would be overwritten"),
+        (RAW, ("--output", "x.json", "--to", "labelstudio", "--writer", "model=1"), "no option"),
+        ("", ("--output", "x.conll"), "news.txt: no sentence to choose from"),
+        ("\n\n", (), "news.txt: no sentence to choose from"),
+    ],
+)
+def test_what_cannot_be_chosen_or_written_is_refused_before_the_work(
+    model, text, more, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("news.txt").write_text(text, encoding="utf-8")
+    assert select(model, "news.txt", "--budget", 3, *more) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert not said.out
+    assert [path.name for path in tmp_path.iterdir()] == ["news.txt"]
+    assert Path("news.txt").read_text(encoding="utf-8") == text
+
+
+def test_a_page_does_not_replace_the_file_it_is_about(model, spoiled, capsys):
+    before = Path(spoiled).read_bytes()
+    status, _, error = run(capsys, "suspects", model, spoiled, "--html", spoiled)
+    assert status == 2
+    assert "is an input and would be overwritten; name another" in error
+    assert Path(spoiled).read_bytes() == before
+
+
+@pytest.mark.parametrize("suggested", [None, "", "It\nrained\n", '{"a":1'])
+def test_suggestions_are_read_before_anything_is_written(suggested, tmp_path, capsys):
+    corrected, tasks, out = (tmp_path / name for name in ("a.conll", "tasks.json", "train.conll"))
+    corrected.write_text("Ada B-PER\nleft O\n", encoding="utf-8")
+    if suggested is not None:
+        tasks.write_text(suggested, encoding="utf-8")
+    assert main(["convert", str(corrected), str(out), "--suggestions", str(tasks)]) == 2
+    assert str(tasks) in capsys.readouterr().err
+    assert not out.exists()

@@ -1,6 +1,7 @@
 """Agreement between annotators, held against published values and scikit-learn."""
 
 import json
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -151,3 +152,28 @@ def test_the_verb_prints_lists_and_merges(tmp_path, capsys):
     assert list(ner.read(train)) == [sentence(PER, unknown={3})]
     assert main(["agreement", *paths, "--votes", "2", "--merged", str(train), "--quiet"]) == 0
     assert list(ner.read(train)) == [sentence(PER, LOC)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "more", "message"),
+    [
+        (("It O\n", "It O\n"), ["--votes", "3"], "--votes: must be at most 2, the number of files"),
+        (("", ""), [], "no sentence is annotated in two files"),
+        (("It O\n", "It _\n"), ["--merged", "a.conll"], "a.conll is an input and would be overwr"),
+    ],
+)
+def test_what_cannot_be_measured_or_written_is_refused(
+    texts, more, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for name, text in zip(("a.conll", "b.conll"), texts, strict=True):
+        Path(name).write_text(text, encoding="utf-8")
+    assert main(["agreement", "a.conll", "b.conll", *more]) == 2
+    assert message in capsys.readouterr().err
+    assert Path("a.conll").read_text(encoding="utf-8") == texts[0]
+
+
+def test_f1_is_undefined_where_nobody_marked_anything():
+    found = measure_agreement([[sentence()], [sentence()]], ["a", "b"])
+    assert found.as_json()["pairs"][0]["f1"] is None
+    assert "n/a" in found.lines()[2]

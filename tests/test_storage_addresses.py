@@ -200,13 +200,15 @@ def test_a_model_is_pushed_to_the_hub(small_model, monkeypatch, capsys):
     assert 'ner.load("hf://user/mine@4f0c#sha256=' in capsys.readouterr().out
 
 
-def test_a_damaged_model_is_not_pushed(served, capsys, tmp_path):
+def test_a_damaged_model_is_not_pushed(served, small_model, capsys, tmp_path):
     folder, _ = served
     (folder / "weights.safetensors").write_bytes(b"other")
     assert main(["push", str(folder), f"file://{tmp_path}/shared"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "shared").exists()
     assert main(["push", str(folder), "elsewhere"]) == 2
+    assert main(["push", small_model, "hf://user", "--dry-run"]) == 2
+    assert "expected hf://user/name" in capsys.readouterr().err
 
 
 def test_the_card_begins_with_metadata_of_the_hub(small_model):

@@ -118,9 +118,32 @@ def _run(given: list[str]) -> int:
     if not given or given[0] not in VERBS:
         return _without_verb(given)
     parser, module = parser_of(given[0]), import_module(f"ner.cli.{given[0]}")
-    status: int = module.run(parser.parse_intermixed_args(given[1:]))
+    arguments = parser.parse_intermixed_args(given[1:])
+    _refuse_overwriting(arguments)
+    status: int = module.run(arguments)
     sys.stdout.flush()
     return status
+
+
+def _refuse_overwriting(arguments: argparse.Namespace) -> None:
+    """Check that no file is both read and written.
+
+    Raises:
+        ConfigError: An output is also an input.
+    """
+    from ner.cli.arguments import Output
+
+    values = [
+        one
+        for value in vars(arguments).values()
+        for one in (value if isinstance(value, list) else [value])
+        if isinstance(one, str) and os.path.isfile(one)  # noqa: PTH113  # also of what is no path
+    ]
+    for output in values:
+        for other in values:
+            same = isinstance(output, Output) and not isinstance(other, Output)
+            if same and Path(output).samefile(other):
+                raise ConfigError(f"{output} is an input and would be overwritten; name another")
 
 
 def parser_of(verb: str) -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from ner.cli.arguments import (
     reading_of,
 )
 from ner.cli.console import STREAM, Progress
+from ner.errors import ConfigError, DataError
 from ner.formats import read, write
 
 EXAMPLE = """\
@@ -50,10 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.merged:
         check_extension(arguments.merged, "name it .conll or .jsonl")
     paths = [arguments.first, *arguments.others]
+    if arguments.votes and arguments.votes > len(paths):
+        raise ConfigError(f"--votes: must be at most {len(paths)}, the number of files")
     options: dict[str, Any] = reading_of(arguments)
     annotators = [list(read(path, **options)) for path in paths]
     names = _names(paths)
     found = measure_agreement(annotators, names)
+    if not (found.sentences or arguments.merged):
+        raise DataError("no sentence is annotated in two files")
     show.line("\n".join(found.lines()))
     for one in found.disputes[: arguments.top]:
         said = zip(names, one.said, strict=True)

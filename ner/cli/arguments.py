@@ -194,6 +194,10 @@ def parse_options(given: Iterable[str], *, option: str) -> dict[str, Any]:
     return {key.replace("-", "_"): value for key, value in read_assignments(given, option=option)}
 
 
+class Output(str):
+    """The path of a file to write, as given on the command line."""
+
+
 def output_file(option: str = "") -> Callable[[str], str]:
     """Return a check, run before the work begins, that a file can be written.
 
@@ -214,7 +218,7 @@ def output_file(option: str = "") -> Callable[[str], str]:
             raise NotADirectoryError(ENOTDIR, f"cannot be written: {folder} is not a folder", named)
         if not os.access(folder, os.W_OK):
             raise PermissionError(EACCES, f"cannot be written: folder {folder} is read-only", named)
-        return path
+        return Output(path)
 
     return check
 

@@ -38,7 +38,6 @@ from ner.schemes import SCHEMES, file_scheme_named, outermost
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
-    from ner.evaluation.agreement import Corrections
     from ner.redaction import Pattern
 
 EXAMPLE = """\
@@ -91,9 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
         sentences = _matched(sentences, patterns)
     if arguments.decisions:
         sentences = _decided(sentences, arguments.decisions)
+    suggested = _suggested(arguments)
     with progress.bar(None, "converting", "sentences") as step:
         passing = counts.through(sentences, step)
-        if arguments.suggestions:
+        if suggested:
             corrected += passing
             passing = iter(corrected)
         write(arguments.output, passing, format=arguments.to, scheme=scheme, **writing)
@@ -101,19 +101,27 @@ def run(arguments: argparse.Namespace) -> int:
         note(f"warning: {loss}")
     if not arguments.quiet:
         note(f"{arguments.output}: {counts}")
-    if arguments.suggestions:
-        note("\n".join(_corrections(arguments, corrected).lines()))
+    if suggested:
+        from ner.evaluation.agreement import corrections
+
+        note("\n".join(corrections(suggested, corrected).lines()))
     return 0
 
 
-def _corrections(arguments: argparse.Namespace, corrected: Iterable[Sentence]) -> Corrections:
-    """Compare the sentences of INPUT with what was suggested for them."""
-    from ner.evaluation.agreement import corrections
+def _suggested(arguments: argparse.Namespace) -> list[Sentence]:
+    """Read what was suggested for the sentences of INPUT, before anything is written.
 
+    Raises:
+        DataError: Nothing was.
+    """
+    if not arguments.suggestions:
+        return []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*hold only predictions")  # as it should be
-        suggested = list(read(arguments.suggestions, **reading_of(arguments)))
-    return corrections(suggested, corrected)
+        found = list(read(arguments.suggestions, **reading_of(arguments)))
+    if all(one.spans is None for one in found):
+        raise DataError(f"{arguments.suggestions}: no sentence with suggestions")
+    return found
 
 
 def _matched(sentences: Iterable[Sentence], patterns: Sequence[Pattern]) -> Iterator[Sentence]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ner.storage.addresses import is_remote, pin_of, upload
 from ner.storage.manifest import is_exported
 
 HUB = "hf://"
+_REPOSITORY = re.compile(HUB + r"[\w.-]+/[\w.-]+(@[^@\s]+)?")
 EXAMPLE = """\
 The Hugging Face hub needs the extra `hub` and a token (`hf auth login`); other addresses are those
 of fsspec. What is printed at the end loads exactly this model, from anywhere.
@@ -45,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not is_remote(arguments.address) or "#" in arguments.address:
         raise ConfigError(f"{arguments.address}: expected an address such as hf://user/name")
+    if arguments.address.startswith(HUB) and not _REPOSITORY.fullmatch(arguments.address):
+        raise ConfigError(f"{arguments.address}: expected hf://user/name or hf://user/name@branch")
     folder = Path(arguments.model)
     tagger = load(folder)  # a damaged model is not shared
     with tempfile.TemporaryDirectory() as scratch:

@@ -23,8 +23,8 @@ from ner.cli.arguments import (
 )
 from ner.cli.console import STREAM, Progress
 from ner.cli.tag_job import bare
-from ner.errors import ConfigError
-from ner.formats import FORMATS, TOOLS, format_of, read, write
+from ner.errors import ConfigError, DataError
+from ner.formats import FORMATS, TOOLS, check_format_options, format_of, read, write
 from ner.sentence import Sentence
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     tagger = load(arguments.model, device=arguments.device)
     doubts = Doubts.of(tagger)
     sentences = _raw(arguments, tagger.tokenizer)
+    if not any(map(len, sentences)):
+        raise DataError(f"{arguments.file}: no sentence to choose from")
     groups = distinct(sentences)
     uncertain = _uncertainties(doubts, [sentences[group[0]] for group in groups], show)
     how = {name: getattr(arguments, name) for name in ("unit", "strategy", "seed")}
@@ -107,6 +109,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError("--suggest and --to go with --output")
     if arguments.output and arguments.to is None:
         check_extension(arguments.output, f"pass --to {', '.join((*TOOLS, *FORMATS))}")
+    if arguments.output:
+        target = format_of(arguments.output, arguments.to)
+        options = parse_options(arguments.writer, option="--writer")
+        check_format_options(target.name, "write", options)
 
 
 def _raw(arguments: argparse.Namespace, tokenizer: str) -> list[Sentence]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ner.evaluation.errors import cases_of
 from ner.evaluation.pairs import Pair, place
-from ner.evaluation.score import Score, Section, label_scores, percent, table
+from ner.evaluation.score import Score, Section, label_scores, percent, percents, table
 from ner.schemes import OUTSIDE
 from ner.sentence import Sentence, Span
 
@@ -88,7 +88,7 @@ class Agreement(Section):
     Attributes:
         names: The annotators.
         sentences: The number of sentences that at least two of them annotated.
-        f1: The F1 between two annotators, over all labels.
+        f1: The F1 between two annotators, over all labels; ``None`` where neither has a span.
         labels: The same by label.
         kappa: Cohen's kappa of two annotators on tokens, tokens in entities and spans.
         alpha: Krippendorff's alpha of all on the same.
@@ -97,7 +97,7 @@ class Agreement(Section):
 
     names: tuple[str, ...]
     sentences: int
-    f1: Mapping[tuple[str, str], float]
+    f1: Mapping[tuple[str, str], float | None]
     labels: Mapping[tuple[str, str], Mapping[str, Score]]
     kappa: Mapping[tuple[str, str], Mapping[str, float | None]]
     alpha: Mapping[str, float | None]
@@ -142,10 +142,10 @@ class Agreement(Section):
                 rows.append([f"  {label}", percent(score.f1), *("" for _ in kinds)])
         alphas = ", ".join(f"{_figure(value)} ({kind})" for kind, value in self.alpha.items())
         return [
-            f"{self.sentences:,} sentences that at least two annotated",
+            f"sentences that at least two annotated: {self.sentences:,}",
             *table(rows),
             f"Krippendorff's alpha: {alphas}",
-            f"{len(self.disputes):,} stretches in dispute",
+            f"spans in dispute: {len(self.disputes):,}",
         ]
 
 
@@ -177,7 +177,7 @@ def measure_agreement(annotators: Annotators, names: Sequence[str]) -> Agreement
             for gold, said in both
             if gold is not None and said is not None
         )
-        f1[key] = sum(labels[key].values(), Score()).f1
+        f1[key] = sum(labels[key].values(), Score()).as_json()["f1"]
         kappa[key] = {
             kind: cohen_kappa([(unit[one], unit[other]) for unit in units])
             for kind, units in kinds.items()
@@ -334,14 +334,14 @@ class Corrections(Section):
 
     def lines(self) -> list[str]:
         """The figures and the most frequent changes as text."""
-        score = self.score
+        figures = percents(self.score.as_json())
+        said = zip(("precision", "recall", "F1"), figures, strict=True)
         rows = [[f"{n} x", kind, f"{old}  ->  {new}"] for kind, old, new, n in self.changes[:SHOWN]]
         width = max((len(row[-1]) for row in rows), default=0)
         return [
             f"{self.reviewed:,} of {self.suggested:,} suggested sentences came back annotated, "
             f"{self.unchanged:,} of them unchanged",
-            f"the suggestions scored against the corrections: precision "
-            f"{percent(score.precision)}, recall {percent(score.recall)}, F1 {percent(score.f1)}",
+            f"the suggestions scored against the corrections: {', '.join(map(' '.join, said))}",
             *table([[*row[:-1], row[-1].ljust(width)] for row in rows]),
         ]
 
