@@ -312,6 +312,7 @@ class Run(Iterator[Epoch]):
                 self.folder.remove()
             raise ForgettingError(f"no model is saved: {self.epochs[-1].remarks[-1]}")
         metrics = self.metrics()
+        self._stepper.release()
         if self.processes.writes:
             metrics = self._score_saved(metrics)
         self._finished = self.processes.first(self._finished)

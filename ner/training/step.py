@@ -125,8 +125,15 @@ class Stepper:
         return total
 
     def settle(self) -> None:
-        """Apply pending updates to the weights and their average."""
+        """Apply pending updates to the weights and their average, and free the gradients."""
         self.rows.settle()
+        self.network.zero_grad()
+
+    def release(self) -> None:
+        """Free the memory of the optimiser. No step can be taken after that."""
+        self.average, self.rows = None, RowTables(None, {})
+        self.optimizer.state.clear()
+        release_memory()
 
     def _gradients(self, batches: Sequence[Sequence[Indexed]]) -> float:
         """Compute the gradients, and return the sum of the sentences' losses."""
