@@ -26,6 +26,7 @@ from ner.indexers import (
     Indexer,
     PairIndexer,
     PretrainedIndexer,
+    ReferencedIndexer,
     TopicIndexer,
     TypeIndexer,
     VectorIndexer,
@@ -89,18 +90,29 @@ def _vectors(given: Mapping[str, Any]) -> EmbeddingPlan:
 
 def _pretrained(given: Mapping[str, Any]) -> EmbeddingPlan:
     indexer = PretrainedIndexer(given["words"], rows=given.get("rows", ()))
-    width, projection = given["vector_width"], given["projection"]
+    return _projected(_table(indexer, indexer.count, given["vector_width"]), given["projection"])
+
+
+def _referenced(given: Mapping[str, Any]) -> EmbeddingPlan:
+    own = {name: value for name, value in given.items() if name != "projection"}
+    indexer = ReferencedIndexer(**own)
+    plan = EmbeddingPlan(indexer, indexer.width, {}, lambda weights: lambda vectors: vectors)
+    return _projected(plan, given["projection"])
+
+
+def _projected(plan: EmbeddingPlan, projection: int | None) -> EmbeddingPlan:
+    """Plan vectors that a learned matrix projects, unless ``projection`` is ``None``."""
     if projection is None:
-        return _table(indexer, indexer.count, width)
+        return plan
     if projection < 1:
         raise ValueError("projection must be at least 1")
-    shapes = {"vectors.weight": (indexer.count, width), "projection.weight": (projection, width)}
+    shapes = {**plan.shapes, "projection.weight": (projection, plan.width)}
 
     def vectors(weights: Weights) -> Vectors:
-        table, down = _rows(weights["vectors.weight"]), weights["projection.weight"].T
+        table, down = plan.vectors(weights), weights["projection.weight"].T
         return lambda indices: table(indices) @ down
 
-    return EmbeddingPlan(indexer, projection, shapes, vectors)
+    return EmbeddingPlan(plan.indexer, projection, shapes, vectors)
 
 
 def _characters(given: Mapping[str, Any]) -> EmbeddingPlan:
@@ -232,20 +244,21 @@ KINDS: Mapping[str, tuple[Callable[[Mapping[str, Any]], EmbeddingPlan], str]] = 
     "pairs": (_pairs, "pairs width pair_dropout"),
     "vectors": (_vectors, "words rows count width"),
     "pretrained": (_pretrained, "words rows? vector_width tuned projection"),
+    "referenced": (_referenced, "file format sha256 vector_width projection"),
     "columns": (_columns, "values width value_dropout"),
     "gazetteers": (_gazetteers, "lists width match_dropout"),
 }
 NETWORK = "embeddings labels scheme encoder constrain_training? transitions?"
 ENCODER = "width layers bidirectional dropout"
 TYPES: Mapping[str, Any] = {
-    **dict.fromkeys(("words", "characters", "pairs", "labels"), Sequence[str]),
+    **dict.fromkeys(("words", "characters", "pairs", "labels", "sha256"), Sequence[str]),
     **dict.fromkeys(("values", "lists"), Mapping[str, Sequence[str]]),
     **dict.fromkeys(("rows", "rare"), Sequence[int]),
     **dict.fromkeys(("singletons", "count", "window", "layers"), int),
     **dict.fromkeys(("tuned", "bidirectional", "constrain_training", "transitions"), bool),
     **dict.fromkeys(("embeddings", "encoder"), Mapping[str, Any]),
     "projection": int | None,
-    "scheme": str,
+    **dict.fromkeys(("scheme", "file", "format"), str),
 }
 
 
@@ -330,10 +343,10 @@ class NetworkPlan:
 
 
 def _embedding(name: str, settings: Mapping[str, Any]) -> EmbeddingPlan:
-    """Plan an embedding, whose name contains its kind: torch reserves some other names."""
+    """Plan an embedding, whose name contains some kind: torch reserves some other names."""
     rest = dict(settings)
-    make, names = KINDS[kind := rest.pop("kind")]
-    if kind not in name or not (name.isascii() and name.isidentifier()):
+    make, names = KINDS[rest.pop("kind")]
+    if not any(known in name for known in KINDS) or not (name.isascii() and name.isidentifier()):
         raise ValueError(f"{name} may be a name that torch reserves")
     return make(_checked(rest, names))
 

@@ -1,7 +1,10 @@
 """Knowledge from outside: vectors of a file, other columns, lists of names."""
 
+import copy
 import gzip
 import json
+import os
+import pickle
 import struct
 
 import numpy as np
@@ -13,11 +16,14 @@ from training_runs import config
 
 import ner
 from ner.embeddings.columns import ColumnEmbedding, GazetteerEmbedding
-from ner.embeddings.pretrained import PretrainedEmbedding
-from ner.embeddings.vector_files import FastText, hashed, read
+from ner.embeddings.pretrained import PretrainedEmbedding, ReferencedEmbedding
+from ner.embeddings.vector_files import read
+from ner.errors import ConfigError, ModelError
 from ner.formats import DataWarning
+from ner.indexers.vectors import FastText, hashed
 from ner.network import build
 from ner.sentence import Sentence, Span
+from ner.tagger import Tagger
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
 
@@ -306,7 +312,7 @@ def test_the_hash_of_fasttext_is_fnv_with_signed_bytes():
 def test_a_word_of_fasttext_is_the_mean_of_itself_and_its_parts(tmp_path):
     rows = np.random.default_rng(1).normal(size=(2 + 13, 5)).astype(np.float32)
     file = write_fasttext(tmp_path / "m.bin", ["</s>", "cat"], rows)
-    model = FastText.load(file)
+    model = FastText(file)
     parts = ["<ca", "<cat", "cat", "cat>", "at>"]
     buckets = [2 + hashed(part) % 13 for part in parts]
     expected = rows[[1, *buckets]].mean(axis=0)
@@ -325,7 +331,7 @@ def test_training_words_that_fasttext_lacks_are_composed(tmp_path):
     assert part.indexer.vocabulary.items == ("cat", "Dogs")
     assert "100.0 % of the distinct" in part.remarks[0]
     found = part(torch.from_numpy(part.index(["Dogs"])[0]))
-    expected = FastText.load(file).vectors_of(["Dogs"])
+    expected = FastText(file).vectors_of(["Dogs"])
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
@@ -368,7 +374,110 @@ def test_words_that_share_a_vector_share_its_row(tmp_path):
 
 def test_the_first_words_and_those_of_training_are_kept(tmp_path):
     file = write_vectors(tmp_path, "plain")
-    part = PretrainedEmbedding.fit([Sentence(("00",))], file=str(file), prune=2)
-    assert part.indexer.vocabulary.items == ("the", "New York", "00")
+    for settings in ({"prune": 2}, {"vectors": "prune 2"}):
+        part = PretrainedEmbedding.fit([Sentence(("00",))], file=str(file), **settings)
+        assert part.indexer.vocabulary.items == ("the", "New York", "00")
     with pytest.raises(ValueError, match="prune must be at least 0"):
         PretrainedEmbedding.fit([], file=str(file), prune=-1)
+
+
+MAPPABLE = ["plain", "header", "binary", "numpy", "safetensors", "fasttext"]
+ASKED = ("the", "THE", "New York", "New_York", "Üä", "47", "no", "\ud800")
+
+
+def referenced_and_contained(folder, kind):
+    """The same file, referred to by one embedding and contained in another."""
+    if kind == "fasttext":
+        rows = np.random.default_rng(1).normal(size=(4 + 50, 3)).astype(np.float32)
+        file = write_fasttext(folder / "m.bin", [word.replace(" ", "_") for word in WORDS], rows)
+    else:
+        file = write_vectors(folder, kind)
+    sentences = [Sentence(ASKED)]
+    return [
+        PretrainedEmbedding.fit(sentences, file=str(file), vectors=vectors)
+        for vectors in ("reference", "pack")
+    ]
+
+
+def vectors_in(part, tokens):
+    return part(*map(torch.from_numpy, part.index(tokens))).detach().numpy()
+
+
+@pytest.mark.parametrize("kind", MAPPABLE)
+def test_a_file_that_is_referred_to_gives_the_vectors_that_a_model_would_contain(tmp_path, kind):
+    referenced, contained = referenced_and_contained(tmp_path, kind)
+    assert isinstance(referenced, ReferencedEmbedding)
+    assert not referenced.state_dict()
+    expected = vectors_in(contained, ASKED)
+    assert expected.any()
+    np.testing.assert_allclose(vectors_in(referenced, ASKED), expected, rtol=1e-6)
+    assert not vectors_in(referenced, [""]).any()
+    again = ReferencedEmbedding(**json.loads(json.dumps(referenced.settings())))
+    np.testing.assert_allclose(vectors_in(again, ASKED), expected, rtol=1e-6)
+    for copied in (copy.deepcopy(again), pickle.loads(pickle.dumps(again))):
+        np.testing.assert_allclose(vectors_in(copied, ASKED), expected, rtol=1e-6)
+    covered = [part.remarks[0].partition("they cover")[2] for part in (referenced, contained)]
+    assert covered[0] == covered[1]
+
+
+def test_odd_texts_are_referred_to_as_they_are_read(tmp_path):
+    file = tmp_path / "glove.txt"
+    file.write_text(
+        "\ufeffNew York .1 .2\r\n. . . 1.5 2\nthe\t3\t4\nshort 1\nodd x y\nthe 5 6\nlast 7 8",
+        "utf-8",
+    )
+    part = PretrainedEmbedding.fit([], file=str(file), vectors="reference")
+    found = vectors_in(part, ["New York", ". . .", "the", "short", "odd", "last"])
+    expected = [[0.1, 0.2], [1.5, 2], [3, 4], [0, 0], [0, 0], [7, 8]]
+    np.testing.assert_array_equal(found, np.float32(expected))
+
+
+def test_a_file_that_has_changed_is_refused(toy, tmp_path, monkeypatch):
+    """So is one that is missing, or that may never end; a model says which file it needs."""
+    monkeypatch.chdir(tmp_path)
+    file = write_vectors(tmp_path, "numpy")
+    given = {"kind": "pretrained", "file": "v.npy", "vectors": "reference", "projection": 2}
+    network = build(toy, embeddings={"glove": given})
+    Tagger(network).save("model")
+    assert ner.load("model").predict(toy) == Tagger(network.eval()).predict(toy)
+    (tmp_path / "v.txt").write_text("\n".join([*WORDS[:3], "11"]) + "\n", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"v\.npy differs from the file of vectors .* restore"):
+        ner.load("model")
+    file.unlink()
+    with pytest.raises(ModelError, match=r"file of vectors v\.npy does not exist"):
+        ner.load("model")
+    os.mkfifo(file)
+    with pytest.raises(ModelError, match=r"v\.npy does not exist or is not a regular file"):
+        ner.load("model")
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"vectors": "reference", "tuned": True}, "vectors that are tuned belong to the model"),
+        ({"vectors": "some"}, "vectors must be all, pack, prune N or reference, got 'some'"),
+        ({"vectors": "pack", "prune": 3}, "give `vectors` alone"),
+        ({"vectors": "reference", "format": "spacy"}, "cannot refer to vectors in the format"),
+        ({"vectors": "reference", "format": "numpy"}, "cannot be mapped into memory"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(tmp_path, settings, complaint):
+    file = write_vectors(tmp_path, "plain")
+    with pytest.raises(ValueError, match=complaint):
+        PretrainedEmbedding.fit([], file=str(file), **settings)
+
+
+def test_a_compressed_file_is_not_referred_to(tmp_path):
+    file = tmp_path / "v.txt.gz"
+    file.write_bytes(gzip.compress("\n".join(LINES).encode()))
+    with pytest.raises(ConfigError, match="decompress it first"):
+        PretrainedEmbedding.fit([], file=str(file), vectors="reference")
+
+
+def test_a_lower_cased_fasttext_model_knows_capitalised_words(tmp_path):
+    """They are not composed of n-grams that it has never seen."""
+    rows = np.random.default_rng(1).normal(size=(2 + 50, 4)).astype(np.float32)
+    file = write_fasttext(tmp_path / "m.bin", ["cat", "dog"], rows)
+    part = PretrainedEmbedding.fit([Sentence(("Dog",))], file=str(file), vectors="pack")
+    assert part.indexer.vocabulary.items == ("dog",)
+    np.testing.assert_array_equal(vectors_in(part, ["Dog"]), FastText(file).vectors_of(["dog"]))

@@ -18,6 +18,7 @@ from ner.indexers import (
     INDEXERS,
     DocumentIndexer,
     GivenIndexer,
+    ReferencedIndexer,
     TopicIndexer,
     TransformerIndexer,
     TypeIndexer,
@@ -29,7 +30,7 @@ from ner.indexers.document import CLASSES, OTHERS, is_name_like
 from ner.indexers.words import normalise, normalised
 from ner.sentence import Document, Sentence, in_document
 
-FLOATS = (GivenIndexer, TransformerIndexer)
+FLOATS = (GivenIndexer, ReferencedIndexer, TransformerIndexer)
 
 
 @pytest.fixture(params=INDEXERS)
@@ -58,9 +59,7 @@ def test_its_settings_are_some_of_its_embeddings_and_make_it_again(part, toy):
         given = sentence.tokens if isinstance(again, TypeIndexer) else sentence
         for one, other in zip(again.index(given), part.index(given), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-5 if one.dtype == np.float32 else 0)
-            assert one.dtype == (
-                np.float32 if type(again) in (GivenIndexer, TransformerIndexer) else np.int64
-            )
+            assert one.dtype == (np.float32 if type(again) in FLOATS else np.int64)
             assert len(one) == len(sentence)
 
 

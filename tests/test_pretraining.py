@@ -22,8 +22,7 @@ from ner.errors import ConfigError, ModelError
 from ner.export import write
 from ner.network import build
 from ner.pretrained import DESCRIPTION, PART, Pretrained
-from ner.pretraining.run import TRIED, Pretraining
-from ner.pretraining.settings import PretrainingSettings
+from ner.pretraining.run import TRIED, Pretraining, PretrainingSettings
 from ner.pretraining.text import NumberedText, documents, write_numbers
 from ner.pretraining.vectors import POSITIONS, Words, word_classes, word_vectors
 from ner.sample import path as sample_path

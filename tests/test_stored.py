@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_transformers import transformer_settings
 
 import ner
 from ner import native, stored
@@ -34,6 +35,7 @@ NETWORKS = {
     "gazetteers": {"embeddings": {"gazetteers": {}}},
     "vectors": {"embeddings": {"vectors": {"table": TABLE}}},
     "pretrained": {"embeddings": {"pretrained": {"projection": 3}}},
+    "text vectors": {"embeddings": {"text_vectors": {"kind": "pretrained"}}},
     "two tables": {"embeddings": {"pretrained": {}, "words2": {"kind": "words", "width": 3}}},
     "window": {"embeddings": {"characters": {"window": 5, "width": 7}}},
     "rare words": {"embeddings": {"words": {"rare_dropout": 0.3}}},
@@ -60,6 +62,18 @@ def corpus(toy):
         )
         for one in (*toy, *in_document(more))
     ]
+
+
+@pytest.fixture(scope="module", params=[{}, {"projection": 2}], ids=["kept", "projected"])
+def referring(request, tmp_path_factory):
+    """Settings of a network that refers to a file of vectors."""
+    own = transformer_settings("referenced", tmp_path_factory)
+    return {"embeddings": {"text_vectors": {"kind": "referenced", **own, **request.param}}}
+
+
+def test_a_network_that_refers_to_a_file_is_tagged_with_by_numpy(corpus, referring, tmp_path):
+    test_numpy_finds_what_torch_finds(corpus, referring, tmp_path)
+    test_it_expects_the_weights_that_torch_expects(corpus, referring)
 
 
 def random_network(corpus, settings, seed=0):

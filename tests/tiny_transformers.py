@@ -86,7 +86,11 @@ def _sentencepiece():
 
 
 def transformer_settings(kind: str, factory) -> dict[str, object]:
-    """What ``fit`` needs of the embedding of this name: a transformer of its own, or nothing."""
+    """What ``fit`` needs of the embedding of this name: a transformer, vectors, or nothing."""
+    if kind == "referenced":
+        file = factory.mktemp("vectors") / "v.txt"
+        file.write_text("Ada .1 .2 .3\nLagos 1 2 -3\nthe 0 1 2\n", encoding="utf-8")
+        return {"file": str(file)}
     if kind != "transformer":
         return {}
     folder = factory.mktemp("transformer")

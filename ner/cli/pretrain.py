@@ -22,8 +22,7 @@ from ner.cli.train import leaving_cleanly
 from ner.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ner.pretraining.run import StageProgress
-    from ner.pretraining.settings import PretrainingSettings
+    from ner.pretraining.run import PretrainingSettings, StageProgress
 
 EXAMPLE = """\
 example:
@@ -114,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> PretrainingSettings:
     from ner.options import instantiate
-    from ner.pretraining.settings import PretrainingSettings
+    from ner.pretraining.run import PretrainingSettings
 
     given: dict[str, Any] = parse_options(arguments.assignments, option="--set")
     if arguments.seed is not None:

@@ -9,7 +9,7 @@ from ner.embeddings.base import ContextEmbedding, Embedding, TypeEmbedding
 from ner.embeddings.characters import AffixEmbedding, CharacterCNN, CharacterLSTM, PairEmbedding
 from ner.embeddings.columns import ColumnEmbedding, GazetteerEmbedding
 from ner.embeddings.document import DocumentEmbedding, TopicEmbedding
-from ner.embeddings.pretrained import PretrainedEmbedding
+from ner.embeddings.pretrained import PretrainedEmbedding, ReferencedEmbedding
 from ner.embeddings.transformer import TransformerEmbedding
 from ner.embeddings.words import GivenEmbedding, VectorEmbedding, WordEmbedding
 
@@ -23,6 +23,7 @@ EMBEDDINGS: dict[str, type[Embedding]] = {
     "pairs": PairEmbedding,
     "vectors": VectorEmbedding,
     "pretrained": PretrainedEmbedding,
+    "referenced": ReferencedEmbedding,
     "columns": ColumnEmbedding,
     "gazetteers": GazetteerEmbedding,
     "given": GivenEmbedding,
@@ -42,6 +43,7 @@ __all__ = [
     "GivenEmbedding",
     "PairEmbedding",
     "PretrainedEmbedding",
+    "ReferencedEmbedding",
     "TopicEmbedding",
     "TransformerEmbedding",
     "TypeEmbedding",

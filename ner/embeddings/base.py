@@ -38,7 +38,7 @@ class Embedding(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, sentences: Iterable[Sentence], *args: Any, **settings: Any) -> Self:
+    def fit(cls, sentences: Iterable[Sentence], *args: Any, **settings: Any) -> Embedding:
         """Build the embedding for the words of these training sentences.
 
         Its keyword arguments are what a configuration may set (there are no other ``args``).

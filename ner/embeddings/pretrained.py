@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,8 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from ner.embeddings.base import TypeEmbedding, check_widths, vectors_of
-from ner.embeddings.vector_files import FastText, VectorFormat, WordVectors, format_of, read
+from ner.embeddings.vector_files import (
+    VectorFormat,
+    WordVectors,
+    format_of,
+    mapped_format_of,
+    opened_fasttext,
+    read,
+)
 from ner.indexers.base import UNKNOWN, token_counts
+from ner.indexers.vectors import ReferencedIndexer
 from ner.indexers.words import PretrainedIndexer, forms
 from ner.sentence import Sentence
 
@@ -66,11 +75,12 @@ class PretrainedEmbedding(TypeEmbedding):
         *,
         file: str | None = None,
         format: VectorFormat | None = None,  # noqa: A002 - the word users know
+        vectors: str = "all",
         only_training_words: bool = False,
         prune: int | None = None,
         tuned: bool = False,
         projection: int | None = None,
-    ) -> Self:
+    ) -> TypeEmbedding:
         """Read the vectors of a file.
 
         Args:
@@ -80,10 +90,12 @@ class PretrainedEmbedding(TypeEmbedding):
                 ``fasttext`` (a model of fastText, ``.bin``), ``numpy`` or ``safetensors`` (with a
                 ``.txt`` file beside it, one word per line), or ``spacy`` (the folder of a pipeline,
                 or the name of an installed one). By default inferred from extension and content.
-            only_training_words: Keep only the vectors of training words, for a small model that
-                will see no other words.
-            prune: Keep the vectors of this many words, the first of the file, and of training
-                words; in most files the frequent ones come first.
+            vectors: Which vectors the model contains: ``all``; ``pack``, those of training words,
+                for a small model that will see no other words; ``prune N``, those of the first N
+                words of the file, most often the frequent ones, and of training words; or
+                ``reference``, none: the model refers to the file, by its path and SHA-256.
+            only_training_words: The same as ``vectors: pack``.
+            prune: The same as ``vectors: prune N``.
             tuned: Whether training changes the vectors.
             projection: The width to project the vectors to by a learned matrix; by default they
                 are not projected.
@@ -92,10 +104,14 @@ class PretrainedEmbedding(TypeEmbedding):
             ValueError: The file contains no vectors.
             OSError: The file cannot be read.
         """
+        most, referenced = _most(vectors, only_training_words, prune)
+        if referenced and file is not None:
+            if tuned:
+                raise ValueError("vectors that are tuned belong to the model: use `vectors: pack`")
+            return ReferencedEmbedding.fit(
+                sentences, file=file, format=format, projection=projection
+            )
         tokens = token_counts(sentences)
-        if prune is not None and prune < 0:
-            raise ValueError(f"prune must be at least 0, got {prune}")
-        most = 0 if only_training_words else prune
         table = WordVectors([], np.zeros((0, 1), np.float32))
         if file is not None:
             table = _chosen(Path(file), format, tokens, most)
@@ -109,7 +125,8 @@ class PretrainedEmbedding(TypeEmbedding):
         with torch.no_grad():
             part.vectors.weight[2:] = torch.from_numpy(table.vectors)
         if file is not None:
-            part.remarks = (_coverage(file, part, tokens),)
+            known = [token for token in tokens if part.indexer.place(token) != UNKNOWN]
+            part.remarks = (_coverage(file, len(part.indexer.vocabulary.items), known, tokens),)
         return part
 
     def settings(self) -> dict[str, Any]:
@@ -126,6 +143,97 @@ class PretrainedEmbedding(TypeEmbedding):
         return vectors if self.projection is None else vectors_of(self.projection, vectors)
 
 
+class ReferencedEmbedding(TypeEmbedding):
+    """Pretrained vectors that stay in their file, to which the model refers.
+
+    The file is mapped into memory. Tokens are looked up as by `PretrainedEmbedding`, those without
+    a vector get zeros; a model of fastText composes the vectors of unknown words.
+
+    Args:
+        file: The file.
+        format: As for ``PretrainedEmbedding.fit``; not compressed, nor a spaCy pipeline.
+        sha256: The SHA-256 of the file, and of the file of its words where that is another one.
+        vector_width: The width of the file's vectors.
+        projection: The width to project the vectors to by a learned matrix; ``None`` to keep them.
+
+    Raises:
+        ConfigError: The file is missing, or not the one that the model was trained with.
+        ValueError: A width is below 1.
+    """
+
+    indexer: ReferencedIndexer
+    remarks: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        file: str,
+        *,
+        format: str,  # noqa: A002 - the word users know
+        sha256: Sequence[str] = (),
+        vector_width: int = 0,
+        projection: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_widths(projection=projection)
+        self.indexer = ReferencedIndexer(
+            file, format=format, sha256=sha256, vector_width=vector_width
+        )
+        inner = self.indexer.width
+        self.width = inner if projection is None else projection
+        self.projection = None if projection is None else nn.Linear(inner, projection, bias=False)
+
+    @classmethod
+    def fit(
+        cls,
+        sentences: Iterable[Sentence],
+        *,
+        file: str,
+        format: VectorFormat | None = None,  # noqa: A002 - as above
+        projection: int | None = None,
+    ) -> Self:
+        """Open a file; the arguments are those of ``PretrainedEmbedding.fit``.
+
+        Raises:
+            ConfigError: The file is missing, compressed, or a folder.
+            ValueError: The file contains no vectors.
+        """
+        part = cls(file, format=mapped_format_of(Path(file), format), projection=projection)
+        tokens = token_counts(sentences)
+        vectors = part.indexer.vectors
+        known = [token for token in tokens if vectors.vector_of(token) is not None]
+        part.remarks = (_coverage(file, len(vectors.places), known, tokens),)
+        return part
+
+    def settings(self) -> dict[str, Any]:
+        out = None if self.projection is None else self.projection.out_features
+        return {**self.indexer.settings(), "projection": out}
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return the vectors of the tokens, ``(tokens, width)``."""
+        return vectors if self.projection is None else vectors_of(self.projection, vectors)
+
+
+def _most(vectors: str, only_training_words: bool, prune: int | None) -> tuple[int | None, bool]:
+    """Return how many of a file's first words to keep, and whether to refer to the file instead.
+
+    Raises:
+        ValueError: The settings are invalid, or contradict each other.
+    """
+    if vectors != "all" and (only_training_words or prune is not None):
+        raise ValueError("give `vectors` alone, without `prune` and `only_training_words`")
+    if prune is not None and prune < 0:
+        raise ValueError(f"prune must be at least 0, got {prune}")
+    found = _VECTORS.fullmatch(vectors)
+    if found is None:
+        raise ValueError(f"vectors must be all, pack, prune N or reference, got {vectors!r}")
+    if vectors == "pack" or only_training_words:
+        return 0, False
+    return int(found[1]) if found[1] else prune, vectors == "reference"
+
+
+_VECTORS = re.compile(r"all|pack|reference|prune (\d+)")
+
+
 def _chosen(
     file: Path,
     kind: VectorFormat | None,
@@ -137,8 +245,12 @@ def _chosen(
     A model of fastText composes those of training words that it does not have.
     """
     if (kind or format_of(file)) == "fasttext":
-        model = FastText.load(file)
-        words = list(dict.fromkeys((*list(model.words)[:most], *tokens)))
+        model = opened_fasttext(file)
+        own = [
+            next((form for form in forms(token) if model.places.of(form) >= 0), token)
+            for token in tokens
+        ]
+        words = list(dict.fromkeys((*model.words()[:most], *own)))
         return WordVectors(words, model.vectors_of(words))
     table = read(file, kind)
     if most is None:
@@ -147,11 +259,10 @@ def _chosen(
     return table.only([n for n, word in enumerate(table.words) if n < most or word in wanted])
 
 
-def _coverage(file: str, part: PretrainedEmbedding, tokens: Counter[str]) -> str:
-    found = [token for token in tokens if part.indexer.place(token) != UNKNOWN]
+def _coverage(file: str, count: int, known: Sequence[str], tokens: Counter[str]) -> str:
     types, occurrences = max(len(tokens), 1), max(tokens.total(), 1)
     return (
-        f"{file}: {len(part.indexer.vocabulary.items):,} vectors; "
-        f"they cover {100 * len(found) / types:.1f} % of the distinct training words and "
-        f"{100 * sum(tokens[token] for token in found) / occurrences:.1f} % of the tokens"
+        f"{file}: {count:,} vectors; "
+        f"they cover {100 * len(known) / types:.1f} % of the distinct training words and "
+        f"{100 * sum(tokens[token] for token in known) / occurrences:.1f} % of the tokens"
     )

@@ -12,7 +12,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import nn
 
 from ner.errors import ConfigError, ModelError
 from ner.indexers.subwords import MISSING
+from ner.storage.atomic import known_sha256
 
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
@@ -84,16 +84,8 @@ def weight_files(folder: Path) -> list[Path]:
 def checksum(folder: Path) -> str:
     """Return the SHA-256 of the weights, the configuration and the tokenizer."""
     files = [folder / CONFIG, folder / TOKENIZER, *weight_files(folder)]
-    return _checksum(tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files))
-
-
-@cache
-def _checksum(files: tuple[tuple[str, int, int], ...]) -> str:
-    total = hashlib.sha256()
-    for name, _, _ in files:
-        with Path(name).open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+    each = b"".join(bytes.fromhex(known_sha256(file)) for file in files)
+    return hashlib.sha256(each).hexdigest()
 
 
 def read_config(folder: Path) -> dict[str, Any]:

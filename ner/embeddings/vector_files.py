@@ -9,24 +9,23 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, Any, BinaryIO, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ner.errors import DataWarning
+from ner.errors import ConfigError, DataWarning
 from ner.formats import ending_of
 from ner.formats.lines import COMPRESSED, broken, opened
+from ner.indexers.vectors import FASTTEXT, LONGEST_WORD, FastText
 
 VectorFormat = Literal["text", "binary", "fasttext", "numpy", "safetensors", "spacy"]
 # A "word" with spaces that ends in a decimal number: the line has more values than the width.
 _TOO_LONG = re.compile(r".* [-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE | re.DOTALL)
-LONGEST_WORD = 1000  # bytes of a word in word2vec's binary format; more means another format
 
 
 Floats = NDArray[np.float32]
@@ -89,9 +88,20 @@ def format_of(path: Path) -> VectorFormat:
     found = _BY_ENDING.get(ending, "text")
     if found == "binary":
         with opened(path) as file:
-            if file.read(4) == struct.pack("<i", _MAGIC):
+            if file.read(4) == struct.pack("<i", FASTTEXT):
                 return "fasttext"
     return found
+
+
+def mapped_format_of(path: Path, given: str | None) -> str:
+    """Return the format of a file that is to be mapped into memory.
+
+    Raises:
+        ConfigError: It is compressed.
+    """
+    if path.suffix.lower() in COMPRESSED:
+        raise ConfigError(f"{path}: decompress it first, since it is mapped into memory")
+    return given or format_of(path)
 
 
 def _read_text(path: Path) -> WordVectors:
@@ -249,120 +259,20 @@ def _beside(path: Path, vectors: NDArray[Any]) -> WordVectors:
         return WordVectors(words, np.array(vectors, dtype=np.float32))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FastText:
-    """A model of fastText (``.bin``): vectors of words and of their n-grams of characters.
+def opened_fasttext(path: Path) -> FastText:
+    """Open a model of fastText.
 
-    A word's vector is the mean of its own, where it has one, and of those of its n-grams
-    (Bojanowski et al. 2017), so that every word has a vector.
-
-    Attributes:
-        words: The words that have a vector of their own, the frequent ones first.
-        vectors: Those of the words, then of the buckets of n-grams, ``(rows, width)``, mapped
-            from the file.
-        buckets: The number of buckets.
-        shortest: The fewest characters of an n-gram.
-        longest: The most; 0 for words alone.
+    Raises:
+        ValueError: It is compressed, or not such a file.
     """
-
-    words: dict[str, int]
-    vectors: Floats
-    buckets: int
-    shortest: int
-    longest: int
-
-    @classmethod
-    def load(cls, path: Path) -> FastText:
-        """Open a file.
-
-        Raises:
-            ValueError: It is not such a file, or a quantised one.
-        """
-        if path.suffix.lower() in COMPRESSED:
-            raise ValueError(f"{path}: decompress it first, since it is mapped into memory")
-        with path.open("rb") as file:
-            try:
-                return cls._read(file, path)
-            except struct.error as error:
-                raise ValueError(f"{path} is truncated or not a fastText model") from error
-
-    @classmethod
-    def _read(cls, file: BinaryIO, path: Path) -> FastText:
-        magic, version, width, *others = _unpack(file, "<14i")
-        buckets, shortest, longest = others[7:10]
-        if magic != _MAGIC or version not in (11, 12) or width < 1:
-            raise ValueError(f"{path} is not a fastText model of version 11 or 12")
-        _unpack(file, "<d")
-        size, count, _, _, pruned = _unpack(file, "<3i2q")
-        words: dict[str, int] = {}
-        for _ in range(size):
-            word = _terminated(file, path)
-            _, kind = _unpack(file, "<qb")
-            if kind == 0:
-                words[word] = len(words)
-        (quantised,) = _unpack(file, "<b")
-        if quantised or pruned > 0:
-            raise ValueError(f"{path}: quantised fastText models are not supported")
-        rows, columns = _unpack(file, "<2q")
-        if columns != width or count != len(words) or rows < count + (buckets if longest else 0):
-            raise ValueError(f"{path}: its sizes do not fit each other")
-        if rows * columns * 4 > path.stat().st_size - file.tell():
-            raise ValueError(f"{path} is truncated: it announces {rows:,} vectors")
-        shape = (rows, columns)
-        vectors: Floats = np.memmap(path, "<f4", "r", file.tell(), shape)
-        return cls(words, vectors, buckets, shortest, longest)
-
-    def vectors_of(self, words: Sequence[str]) -> Floats:
-        """Return the vector of each word, ``(words, width)``; 0 where it has no n-gram."""
-        found = np.zeros((len(words), self.vectors.shape[1]), np.float32)
-        for vector, word in zip(found, words, strict=True):
-            if rows := self.rows_of(word):
-                vector[:] = self.vectors[rows].mean(axis=0)
-        return found
-
-    def rows_of(self, word: str) -> list[int]:
-        """Return the rows whose mean is a word's vector."""
-        own = [self.words[word]] if word in self.words else []
-        if word == "</s>" or not self.longest:
-            return own
-        parts = _ngrams(f"<{word}>", self.shortest, self.longest)
-        return [*own, *(len(self.words) + hashed(part) % self.buckets for part in parts)]
-
-
-def _ngrams(word: str, shortest: int, longest: int) -> Iterator[str]:
-    """Yield the n-grams of a word with its brackets; neither bracket is one alone."""
-    for start in range(len(word)):
-        for end in range(start + shortest, min(start + longest, len(word)) + 1):
-            if end - start > 1 or 0 < start < len(word) - 1:
-                yield word[start:end]
-
-
-def hashed(text: str) -> int:
-    """Return fastText's hash of a text: FNV-1a whose bytes are signed."""
-    value = 2166136261
-    for byte in text.encode("utf-8", "surrogatepass"):
-        value = ((value ^ (byte if byte < 128 else byte | 0xFFFFFF00)) * 16777619) & 0xFFFFFFFF
-    return value
-
-
-def _unpack(file: BinaryIO, form: str) -> tuple[Any, ...]:
-    return struct.unpack(form, file.read(struct.calcsize(form)))
-
-
-def _terminated(file: BinaryIO, path: Path) -> str:
-    """Return the bytes before the next zero, as text."""
-    word = bytearray()
-    while (byte := file.read(1)) != b"\0":
-        word += byte
-        if not byte or len(word) > LONGEST_WORD:
-            raise ValueError(f"{path}: a word is longer than {LONGEST_WORD} bytes, or truncated")
-    return word.decode("utf-8", errors="replace")
+    mapped_format_of(path, "fasttext")
+    return FastText(path)
 
 
 def _read_fasttext(path: Path) -> WordVectors:
     """Read the words of a fastText model with their composed vectors."""
-    model = FastText.load(path)
-    words = list(model.words)
+    model = opened_fasttext(path)
+    words = model.words()
     return WordVectors(words, model.vectors_of(words))
 
 
@@ -382,7 +292,6 @@ def _decompressed(path: Path) -> Iterator[IO[bytes]]:
             raise ValueError(f"{path}: the compressed data is broken: {error}") from error
 
 
-_MAGIC = 793712314  # with which fastText's models begin
 _BY_ENDING: dict[str, VectorFormat] = {
     ".bin": "binary",
     ".npy": "numpy",

@@ -24,6 +24,7 @@ from ner.embeddings import (
     GivenEmbedding,
     PairEmbedding,
     PretrainedEmbedding,
+    ReferencedEmbedding,
     TopicEmbedding,
     TransformerEmbedding,
     VectorEmbedding,
@@ -55,7 +56,14 @@ def _rows(graph: Graph, part: Any, indices: Sequence[str]) -> str:
 
 
 def _pretrained(graph: Graph, part: PretrainedEmbedding, indices: Sequence[str]) -> str:
-    vectors = _rows(graph, part, indices)
+    return _projected(graph, part, _rows(graph, part, indices))
+
+
+def _referenced(graph: Graph, part: ReferencedEmbedding, indices: Sequence[str]) -> str:
+    return _projected(graph, part, indices[0])
+
+
+def _projected(graph: Graph, part: PretrainedEmbedding | ReferencedEmbedding, vectors: str) -> str:
     if part.projection is None:
         return vectors
     return graph.product(vectors, numbers(part.projection.weight).T)
@@ -203,6 +211,7 @@ DRAWINGS: Mapping[type[Embedding], Drawing] = {
     PairEmbedding: _pairs,
     VectorEmbedding: _rows,
     PretrainedEmbedding: _pretrained,
+    ReferencedEmbedding: _referenced,
     ColumnEmbedding: _tables,
     GazetteerEmbedding: _tables,
     GivenEmbedding: _as_they_are,

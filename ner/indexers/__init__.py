@@ -11,6 +11,7 @@ from ner.indexers.characters import AffixIndexer, CharacterIndexer, PairIndexer
 from ner.indexers.columns import ColumnIndexer, GazetteerIndexer
 from ner.indexers.document import DocumentIndexer, TopicIndexer
 from ner.indexers.transformer import TransformerIndexer
+from ner.indexers.vectors import ReferencedIndexer
 from ner.indexers.words import GivenIndexer, PretrainedIndexer, VectorIndexer, WordIndexer
 
 INDEXERS: dict[str, type[Indexer]] = {
@@ -23,6 +24,7 @@ INDEXERS: dict[str, type[Indexer]] = {
     "pairs": PairIndexer,
     "vectors": VectorIndexer,
     "pretrained": PretrainedIndexer,
+    "referenced": ReferencedIndexer,
     "columns": ColumnIndexer,
     "gazetteers": GazetteerIndexer,
     "given": GivenIndexer,
@@ -42,6 +44,7 @@ __all__ = [
     "Indexer",
     "PairIndexer",
     "PretrainedIndexer",
+    "ReferencedIndexer",
     "TopicIndexer",
     "TransformerIndexer",
     "TypeIndexer",

@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from ner.network import RECIPE
 from ner.options import instantiate, lookup
 from ner.pretrained import CARD, DESCRIPTION, MANIFEST, PART, VECTORS, WEIGHTS, WORDS
 from ner.pretraining.cloze import PARTS, ClozeData, ClozeNetwork, ClozeTraining
-from ner.pretraining.settings import PretrainingSettings
 from ner.pretraining.text import FACTS, NumberedText, same_files, write_numbers
 from ner.pretraining.vectors import Floats, Integers, Words, word_classes, word_vectors
 from ner.sentence import Sentence
@@ -36,8 +35,64 @@ from ner.training.run_folder import Checkpoint, RunFolder, prepare
 log = logging.getLogger(__name__)
 STAGES = ("text", "vectors", "network")
 TRIED = 30  # steps after which a budget decides how many there are
-LEFT_OUT = ("pretrained", "vectors", "transformer")  # embeddings with a file of their own
+LEFT_OUT = (
+    "pretrained",
+    "referenced",
+    "vectors",
+    "transformer",
+)  # embeddings with a file of their own
 TEXT, CLASSES = "text", "classes.npy"
+FROM_ZERO = ("seed", "own_classes")  # whole numbers that may be 0; others are at least 1
+SHARES = ("learning_rate", "dropout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingSettings:
+    """The settings of `ner pretrain`.
+
+    Attributes:
+        seed: Drives the random projection, the first centres of the classes, initial weights, the
+            order of sentences, and dropout.
+        width: The width of the word vectors.
+        contexts: How many of the most frequent words are counted as neighbours.
+        min_count: How often a word must occur to take part in the decomposition.
+        known_count: How often a word must occur for the network to have a vector of its own for it.
+        classes: The number of classes that words are clustered into.
+        own_classes: The number of most frequent words that are classes of their own.
+        tokens: About how many tokens the network learns from; of a longer text a random part.
+        batch_tokens: The tokens of a batch.
+        learning_rate: The highest.
+        dropout: That of the encoder.
+        checkpoint_minutes: Save a checkpoint every so many minutes.
+    """
+
+    seed: int = 1
+    width: int = 200
+    contexts: int = 10_000
+    min_count: int = 3
+    known_count: int = 5
+    classes: int = 1000
+    own_classes: int = 200
+    tokens: int = 3_000_000
+    batch_tokens: int = 1500
+    learning_rate: float = 3e-3
+    dropout: float = 0.1
+    checkpoint_minutes: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name, value in self.as_dict().items():
+            if name in SHARES:
+                if not 0.0 <= value < 1.0:
+                    raise ConfigError(f"{name} must be at least 0 and below 1, got {value}")
+            elif isinstance(value, float):
+                if not value > 0.0:
+                    raise ConfigError(f"{name} must be more than 0, got {value}")
+            elif value < (least := int(name not in FROM_ZERO)):
+                raise ConfigError(f"{name} must be at least {least}, got {value}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON holds them."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +309,9 @@ class Pretraining:
             if kind in LEFT_OUT or not issubclass(part, TypeEmbedding):
                 continue
             own |= {"rare_dropout": 0.0} if kind == "words" else {}
-            yield name, instantiate(part.fit, own, sentences, of=f"model.embeddings.{name}")
+            fitted = instantiate(part.fit, own, sentences, of=f"model.embeddings.{name}")
+            assert isinstance(fitted, TypeEmbedding), "as its kind says"
+            yield name, fitted
 
     def _encoder(self, width: int) -> Encoder:
         given = dict(self._model.get("encoder") or {})
