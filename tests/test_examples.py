@@ -23,14 +23,19 @@ SHOWS = {
     "spacy_pipeline": r"\('Accra', 'LOC', 0\.\d+\)",
     "correct_labels": r"\d+ of the first 30 suspects are in sentences with a wrong label",
     "redact": r"\[\w+-1\] met",
+    "few_sentences": r"30 sentences, self-trained +F1 \d+\.\d\d\n +60 sentences, alone-60 ",
     "serve": r"Ada Obi left Accra\. \[",
+}
+GIVEN = {  # other arguments than the model
+    "few_sentences": "--sentences 30 --epochs 1 --tokens 3000 --pretraining classes=50 width=20",
 }
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path, trained_model, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", [path.name, trained_model])
+    given = GIVEN.get(path.stem, trained_model).split()
+    monkeypatch.setattr("sys.argv", [path.name, *given])
     runpy.run_path(str(path), run_name="__main__")
     assert re.search(SHOWS[path.stem], capsys.readouterr().out)
 
