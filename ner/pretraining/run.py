@@ -35,12 +35,9 @@ from ner.training.run_folder import Checkpoint, RunFolder, prepare
 log = logging.getLogger(__name__)
 STAGES = ("text", "vectors", "network")
 TRIED = 30  # steps after which a budget decides how many there are
-LEFT_OUT = (
-    "pretrained",
-    "referenced",
-    "vectors",
-    "transformer",
-)  # embeddings with a file of their own
+FEWEST = 200  # steps, below which a network has learnt next to nothing
+# Embeddings with a file of their own, which are not pretrained:
+LEFT_OUT = ("pretrained", "referenced", "vectors", "transformer")
 TEXT, CLASSES = "text", "classes.npy"
 FROM_ZERO = ("seed", "own_classes")  # whole numbers that may be 0; others are at least 1
 SHARES = ("learning_rate", "dropout")
@@ -347,6 +344,8 @@ class Pretraining:
             if deadline is not None and first < TRIED == step:
                 each = (time.monotonic() - began) / (step - first)
                 left = int((deadline - time.monotonic()) / each)
+                if step + left < min(FEWEST, training.steps):
+                    log.warning("the budget leaves no time for the network: use its vectors alone")
                 training.steps = min(training.steps, max(step + left, step + 1))
                 total = training.data.tokens(0, training.steps)
             watch(StageProgress("network", done, total, loss, right))
