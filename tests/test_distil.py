@@ -163,6 +163,11 @@ def test_an_interrupted_run_is_continued_to_the_same_bytes(here, trained_model, 
     assert bytes_of(here / "student") == whole
 
 
+@pytest.mark.parametrize("option", ["--tokens", "--silver-epochs"])
+def test_nothing_is_not_a_number_of_tokens_or_epochs(option):
+    assert main(["distil", "teacher", "news.txt", "--output", "s", option, "0"]) == 2
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

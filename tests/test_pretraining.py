@@ -206,6 +206,20 @@ def test_a_run_that_fails_before_the_text_is_read_leaves_nothing(text, tmp_path)
         assert [path.name for path in tmp_path.glob("own*")] == []
 
 
+def test_a_run_that_other_settings_would_save_leaves_nothing(text, tmp_path):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="give more text, or lower width"):
+            pretrain(text, tmp_path / "own", min_count=500)
+        assert [path.name for path in tmp_path.glob("own*")] == []
+
+
+def test_a_pipe_is_refused_since_text_is_read_twice(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    for source in ("-", str(tmp_path / "pipe.txt")):
+        with pytest.raises(ConfigError, match="is not a regular file, and text is read twice"):
+            write_numbers(tmp_path / "numbers", [source])
+
+
 def test_what_is_left_of_another_run_is_not_lost_or_mixed(text, tmp_path):
     output = tmp_path / "own"
     with pytest.raises(ValueError, match="vectors of width 5000"):
@@ -325,10 +339,11 @@ def test_damage_and_other_directories_are_one_line(pretrained, tmp_path):
         Pretrained.load(tmp_path)
 
 
-def test_a_budget_bounds_the_steps(text, tmp_path):
+def test_a_budget_bounds_the_steps(text, tmp_path, caplog):
     settings = PretrainingSettings(**TINY)
     run = Pretraining([str(text)], tmp_path / "own", settings=settings, model=SMALL)
     assert run.run(budget=1e-6)["steps"] == TRIED + 1
+    assert "the budget leaves no time for the network" in caplog.text
 
 
 def test_settings_that_would_fill_the_memory_are_refused(pretrained):

@@ -137,7 +137,7 @@ def _refuse_overwriting(arguments: argparse.Namespace) -> None:
         one
         for value in vars(arguments).values()
         for one in (value if isinstance(value, list) else [value])
-        if isinstance(one, str) and os.path.isfile(one)  # noqa: PTH113  # also of what is no path
+        if isinstance(one, str) and os.path.isfile(one)  # noqa: PTH113  # not only of paths
     ]
     for output in values:
         for other in values:

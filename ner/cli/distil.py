@@ -71,13 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "change a setting of the student, such as model.pretrained=DIR"
     add_repeated(parser, "--set", text, "assignments")
     add_shortcuts(parser)
-    add(
-        "--tokens",
-        type=int,
-        default=1_500_000,
-        metavar="N",
-        help="about how many tokens of RAW to annotate (default: 1,500,000)",
-    )
+    add_number(parser, "--tokens", 1_500_000, "about how many tokens of RAW to annotate")
     add(
         "--sure",
         type=float,

@@ -75,7 +75,7 @@ class MappedVectors(ABC):
 
     @abstractmethod
     def at(self, place: int) -> Floats | None:
-        """Return the vector at a place; ``None`` if there are no numbers there."""
+        """Return the vector at a place; ``None`` if its numbers cannot be read."""
 
     def vector_of(self, token: str) -> Floats | None:
         """Return the vector of a token as written, in lower case or with digits as 0."""

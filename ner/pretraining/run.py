@@ -185,12 +185,16 @@ class Pretraining:
         self._check_same()
         text = self._text(watch)
         words = Words.of(text)
-        vectors, classes = self._vectors(text, words, watch)
         training = None
-        if only == "network":
-            deadline = None if budget is None else began + budget
-            training = self._network(text, words, vectors, classes)
-            self._train(training, deadline, watch)
+        try:
+            vectors, classes = self._vectors(text, words, watch)
+            if only == "network":
+                training = self._network(text, words, vectors, classes)
+        except ValueError:  # with other settings or more text it is another run
+            shutil.rmtree(self.folder.path, ignore_errors=True)
+            raise
+        if training is not None:
+            self._train(training, None if budget is None else began + budget, watch)
         facts = self._write(text, words, training)
         shutil.rmtree(self.folder.path, ignore_errors=True)
         self.lock = None

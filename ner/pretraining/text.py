@@ -173,6 +173,8 @@ def write_numbers(
 
 def _facts(file: str) -> dict[str, Any]:
     path = Path(file)
+    if file == "-" or (path.exists() and not path.is_file()):
+        raise ConfigError(f"{file} is not a regular file, and text is read twice; give a file")
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
