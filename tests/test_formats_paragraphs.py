@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ner.errors import DataError
 from ner.formats import columns, conll
+from ner.formats import lines as file_lines
 from ner.formats.columns import Cutter
 
 PARTS = ["a", "b", "\u00e9", "\u00a0", "\u2028", "O", "B-X", "I-X", " ", "\t", "\n", "\n\n"]
@@ -52,10 +53,32 @@ def outcome(path: Path, options):
 def test_cut_in_one_go_or_line_by_line_is_the_same(tmp_path_factory, text, options):
     path = tmp_path_factory.mktemp("law") / "x.conll"
     path.write_text(text, encoding="utf-8", newline="")
-    quick = outcome(path, options)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cutter, "cut", lambda self, text: None)
-        assert outcome(path, options) == quick
+    for size in (file_lines.BLOCK, 16):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(file_lines, "BLOCK", size)
+            quick = outcome(path, options)
+            patch.setattr(conll, "HELD", -1)  # nothing is held, and many tags are counted at once
+            assert outcome(path, options) == quick
+            patch.setattr(Cutter, "cut", lambda self, text: None)
+            patch.setattr(Cutter, "tags", lambda self, texts: None)
+            assert outcome(path, options) == quick
+
+
+def test_tags_of_many_plain_paragraphs_are_read_at_once():
+    cutter = Cutter(2, 0, 1, ["#"])
+    assert cutter.tags(["a O\nb B-X", "c I-X"]) == ["O", "B-X", "O", "I-X"]
+    assert Cutter(3, 2, 0, []).tags(["O N a", "B-X\tN\tb"]) is None
+    assert Cutter(3, 2, 0, []).tags(["O\tN\ta", "B-X\tN\tb"]) == ["O", "O", "B-X"]
+    for odd in (
+        ["a O", "\nb O"],
+        ["a O", ""],
+        ["a  O"],
+        ["a O ", "b O"],
+        ["# O"],
+        ["a"],
+        ["a O", "b"],
+    ):
+        assert cutter.tags(odd) is None
 
 
 @pytest.mark.parametrize(

@@ -361,6 +361,24 @@ class Cutter:
         tags = [] if self._tag is None else cells[self._tag :: step]
         return tuple(map(share, tokens, tokens)), tuple(map(share, tags, tags))
 
+    def tags(self, paragraphs: Sequence[str]) -> list[str] | None:
+        """The tags of all paragraphs, ``O`` between two; ``None`` unless all are plain."""
+        text, width, blank = "\n\n".join(paragraphs), self._width, len(paragraphs) - 1
+        separator = "\t" if "\t" in text else " "
+        if self._tag is None or (separator == "\t" and " " in text):
+            return None
+        if any(special in text for special in self._special):
+            return None
+        empty = separator.join("O" if place == self._tag else "" for place in range(width))
+        lines = text.replace("\n\n", f"\n{empty}\n")
+        cells = lines.replace("\n", f"{separator}\n{separator}").split(separator)
+        ends = cells[width :: width + 1]
+        if len(cells) != (len(ends) + 1) * (width + 1) - 1 or ends.count("\n") != len(ends):
+            return None
+        if cells.count("") != blank * (width - 1) or len(ends) != lines.count("\n"):
+            return None
+        return cells[self._tag :: width + 1]
+
     def _room(self, characters: int) -> dict[str, str]:
         """The fields that are remembered, of which the number is limited."""
         self._characters += characters

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -102,6 +102,7 @@ class Reader:
         self._open = True  # whether tokens may be unannotated
         # what the first pass saw of a file of modest size
         self._held: deque[Piece | Aside] = deque()
+        self._seen = 0  # tokens that it saw in pieces
         self._scheme: Scheme | None = None
         if self.options.scheme is not None:
             self._scheme = file_scheme_named(self.options.scheme)
@@ -139,7 +140,8 @@ class Reader:
         counts = TagCounts(self.options.missing)
         met: dict[str, int] = {OUTSIDE: 0, self.options.missing: 0}  # where each tag stands first
         table, mapped, known = self._table, self._tag_map, met.keys()
-        for piece in self._kept(table.pieces(path, faults)):
+        skip = self._skipping(counts, numbering, known)
+        for piece in self._kept(table.pieces(path, faults, skip)):
             if numbering.going:
                 numbering.add(piece.tokens)
             if table.hollow:
@@ -160,6 +162,19 @@ class Reader:
         for told in filter(None, (remark, *self._remarks())):
             warnings.warn(DataWarning(told, path=faults.path), stacklevel=2)
         return found
+
+    def _skipping(
+        self, counts: TagCounts, numbering: Numbering, known: Set[str]
+    ) -> Callable[[Sequence[str], int], bool]:
+        """Return what counts the tags of many sentences at once, where no more is to do."""
+
+        def skip(tags: Sequence[str], sentences: int) -> bool:
+            if self._seen <= HELD or numbering.going or self._tag_map or not known >= set(tags):
+                return False
+            counts.add(tags, sentences)
+            return True
+
+        return skip
 
     def _check(self, path: str | Path, faults: Faults) -> None:
         """Raise what is wrong with the file: in one line where that shows what to set."""
@@ -189,14 +204,14 @@ class Reader:
     def _kept(self, pieces: Iterable[Piece | Aside]) -> Iterator[Piece]:
         """The sentences among the pieces, all of which are held if they are not too many."""
         self._held.clear()
-        tokens = 0
+        self._seen = 0
         for piece in pieces:
-            if tokens <= HELD:
+            if self._seen <= HELD:
                 self._held.append(piece)
             if not isinstance(piece, Aside):
-                tokens += len(piece.lines)
+                self._seen += len(piece.lines)
                 yield piece
-        if tokens > HELD:
+        if self._seen > HELD:
             self._held.clear()
 
     def _meet(self, piece: Piece, tags: Sequence[str], met: dict[str, int], faults: Faults) -> None:

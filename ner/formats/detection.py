@@ -70,9 +70,9 @@ class TagCounts:
         self._count()
         return self._pairs
 
-    def add(self, tags: Sequence[str]) -> None:
-        """Count the tags of a sentence."""
-        self.sentences += 1
+    def add(self, tags: Sequence[str], sentences: int = 1) -> None:
+        """Count the tags of a sentence, or of several with ``O`` between two."""
+        self.sentences += sentences
         self._waiting += tags
         self._waiting.append(OUTSIDE)
         if len(self._waiting) > TOGETHER:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count, groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -184,10 +184,21 @@ class Table:
         """Return whether some line had an empty field."""
         return self._fields_of.hollow
 
-    def pieces(self, path: str | Path, faults: Faults) -> Iterator[Piece | Aside]:
+    def pieces(
+        self,
+        path: str | Path,
+        faults: Faults,
+        skip: Callable[[Sequence[str], int], bool] | None = None,
+    ) -> Iterator[Piece | Aside]:
         """The sentences of a file, and the boundaries between its documents.
 
         Lines that do not have the right number of columns are noted and left out.
+
+        Args:
+            path: The file.
+            faults: Collects malformed lines.
+            skip: Is given the tags of many plain sentences, ``O`` between two, and the number of
+                the sentences; says whether it needs no more of them.
         """
         options, line = self._options, 1
         prefixes = (options.comment_prefix or "", options.document_prefix or "")
@@ -199,17 +210,21 @@ class Table:
                 told = f"no empty line within {lines:,} lines; raise max_sentence if that is right"
                 faults.refuse(line, told)
 
-        blocks = paragraphs(self._settled(texts), hollow=hollow, check=check)
-        for text in chain.from_iterable(blocks):
-            cut = self._cutter.cut(text) if self._cutter else None
-            if cut is not None:
-                after = line + len(cut[0])
-                yield Piece(range(line, after), *cut, text)
-            else:
-                lines = text.split("\n")
-                after = line + len(lines)
-                yield from self._line_by_line(line, lines, faults)
-            line = after + 1  # one is empty
+        for block in paragraphs(self._settled(texts), hollow=hollow, check=check):
+            tags = self._cutter.tags(block) if skip and self._cutter else None
+            if tags and skip and skip(tags, len(block)):
+                line += len(tags) + 1
+                continue
+            for text in block:
+                cut = self._cutter.cut(text) if self._cutter else None
+                if cut is not None:
+                    after = line + len(cut[0])
+                    yield Piece(range(line, after), *cut, text)
+                else:
+                    lines = text.split("\n")
+                    after = line + len(lines)
+                    yield from self._line_by_line(line, lines, faults)
+                line = after + 1  # one is empty
 
     def _line_by_line(
         self, first: int, lines: Sequence[str], faults: Faults

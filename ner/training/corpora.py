@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import warnings
 from collections import Counter
@@ -74,7 +75,7 @@ def read_corpora(settings: DataSettings, seed: int) -> Corpora:
         OSError: A file cannot be read, or the training sentences cannot be written to disk.
     """
     train, folder = _read(settings, "train"), settings.on_disk
-    kept: Sentences = tuple(train) if folder is None else StoredSentences(train, Path(folder))
+    kept: Sentences = _held(train) if folder is None else StoredSentences(train, Path(folder))
     if not any(sentence.spans for sentence in kept):
         named = _named(settings.corpora("train"))
         raise ValueError(f"{named}: no sentence has an entity")
@@ -86,6 +87,17 @@ def read_corpora(settings: DataSettings, seed: int) -> Corpora:
     if share is not None:
         kept, development = hold_out(kept, share / rest, seed)
     return Corpora(kept, development, test)
+
+
+def _held(sentences: Iterable[Sentence]) -> tuple[Sentence, ...]:
+    """Hold sentences, which have no cycles: to look for some among millions takes long."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return tuple(sentences)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def hold_out(
