@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ner.evaluation.review import Opinion, rank_suspects
+from ner.evaluation.review import Opinion, decided, rank_suspects
 from ner.sentence import Sentence, Span, in_document
 
 TOKENS = ("Ada", "Obi", "of", "Kestrel", "Foods", "spoke")
@@ -99,3 +99,15 @@ def test_a_suspect_says_where_it_stands():
     assert said["gold"]["text"] == "Ada Obi"
     assert said["suggestion"] is None
     assert found.change() == "no entity"
+
+
+def test_suspects_about_one_predicted_span_can_all_be_accepted():
+    """It covers two gold spans: one is to be extended, the other to be removed, in any order."""
+    sentence = Sentence(("New", "York", "Times"), (Span(0, 2, "LOC"), Span(2, 3, "ORG")))
+    whole = (Span(0, 3, "ORG", 0.9),)
+    found = rank_suspects([Opinion(sentence, whole, (0.1, 0.1), (0.0, 0.0))])
+    assert {one.gold for one in found} == set(sentence.spans)
+    decisions = [{**one.as_json(), "accepted": True} for one in found]
+    for order in (decisions, decisions[::-1]):
+        (changed,) = decided([sentence], order)
+        assert changed.spans == whole

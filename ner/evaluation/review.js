@@ -36,7 +36,7 @@
 
   const cards = suspects.map((one, number) => {
     const place = one.line ? `line ${one.line.toLocaleString("en")}` : `sentence ${one.sentence + 1}`;
-    const more = one.repeats.length ? `and ${one.repeats.length} more like it` : "";
+    const more = one.repeats.length ? `, and ${one.repeats.length} more like it` : "";
     const card = element("li", {},
       element("p", { class: "where" }, element("span", {}, `${number + 1}.`), one.document || "", place,
         element("span", { class: "kind" }, one.kind), one.probability.toFixed(4), more),

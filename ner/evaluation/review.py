@@ -204,22 +204,27 @@ def _accepted(decisions: Any) -> dict[int, list[_Change]]:
 
 
 def _changed(number: int, sentence: Sentence, changes: Sequence[_Change]) -> Sentence:
-    """Return a sentence with changes made; a new span replaces all that it overlaps."""
+    """Return a sentence with changes made; a new span replaces all that it overlaps.
+
+    A new span may cover several gold spans, each of which is a suspect.
+    """
     if not changes:
         return sentence
-    spans = list(sentence.spans or ())
+    old, new = set(sentence.spans or ()), list[Span]()
     try:
-        for gold, suggestion in changes:
-            if gold is not None:
-                spans.remove(_span(gold, sentence))
+        dropped = {_span(gold, sentence) for gold, _ in changes if gold is not None}
+        if not dropped <= old:
+            raise ValueError("expected a gold span")
+        for _, suggestion in changes:
             if suggestion is not None:
-                new = _span(suggestion, sentence)
-                spans = [span for span in spans if not _overlap(new, span)] + [new]
+                one = _span(suggestion, sentence)
+                new = [span for span in new if not _overlap(one, span)] + [one]
     except (KeyError, TypeError, ValueError):
         raise ValueError(
             f"a decision does not fit sentence {number + 1}; was it made on this file?"
         ) from None
-    return replace(sentence, spans=tuple(sorted(spans)))
+    kept = [s for s in old - dropped if not any(_overlap(one, s) for one in new)]
+    return replace(sentence, spans=tuple(sorted([*kept, *new])))
 
 
 def _span(given: Mapping[str, Any], sentence: Sentence) -> Span:
