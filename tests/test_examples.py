@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import runpy
 import shutil
+import socket
+import subprocess
 import sys
 import types
 from pathlib import Path
 
+import httpx
 import pytest
 from documented import ROOT, furnish, lines_of, pipelines, run
+from serving_client import running, wait_for
 
 import ner
+from ner.serving.request import Limits
 
 PRODIGY = ROOT / "examples" / "prodigy_recipes.py"  # which cannot be installed here
-EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {PRODIGY})
+LABEL_STUDIO = ROOT / "examples" / "label_studio.py"  # which needs that server, see below
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {PRODIGY, LABEL_STUDIO})
 SHOWS = {
     "tag_text": r"\w+ +(PER|LOC|ORG|MISC) +0\.\d\d  at \d+",
     "spacy_pipeline": r"\('Accra', 'LOC', 0\.\d+\)",
@@ -125,3 +132,73 @@ def test_answers_about_single_spans_leave_the_rest_open(recipes, trained_model, 
     )  # fmt: skip
     marked = sum(len(one) - len(one.unknown) for one in found)
     assert marked == span.end - span.start
+
+
+@pytest.fixture
+def label_studio(monkeypatch, tmp_path):
+    """The functions of the example, connected to a running Label Studio without any data."""
+    program = shutil.which("label-studio")
+    if program is None:
+        pytest.skip("label-studio is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port, token = free.getsockname()[1], "0123456789abcdef" * 2 + "01234567"
+    settings = {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(tmp_path / "data"),
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "USE_DEFAULT_BANNED_SUBNETS": "false",  # which are those of this machine, too
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+    }
+    command = [program, "start", "--init", "--no-browser", "--port", str(port)]
+    command += ["--username", "a@example.org", "--password", "a-secret-1", "--user-token", token]
+    address = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("LABEL_STUDIO_URL", address)
+    monkeypatch.setenv("LABEL_STUDIO_TOKEN", token)
+    with (
+        (tmp_path / "label_studio.log").open("w") as log,
+        subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log) as server,
+    ):
+        try:
+            wait_for(lambda: _answers(f"{address}/api/version"), 600)
+            yield runpy.run_path(str(LABEL_STUDIO))
+        finally:
+            server.terminate()
+
+
+def _answers(address):
+    try:
+        return httpx.get(address).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_label_studio_suggests_and_what_is_corrected_comes_back(
+    label_studio, trained_model, tmp_path, monkeypatch, capsys
+):
+    """The real server: tasks with suggestions, this server as its backend, an export."""
+    monkeypatch.chdir(tmp_path)
+    Path("news.txt").write_text("Ada Obi left Accra for Lagos. Ben Kofi came to Kumasi.\n")
+    ask, tagger = label_studio["ask"], ner.load(trained_model)
+    with running(tagger, Limits(), name="news-2") as server:
+        label_studio["send"](trained_model, "news.txt", "tasks.json", server.address)
+        project = re.search(r"project (\d+): 2 tasks", capsys.readouterr().out)[1]
+        (backend,) = ask(f"/api/ml?project={project}")
+        assert (backend["state"], backend["model_version"]) == ("CO", "news-2")
+        tasks = ask(f"/api/tasks?project={project}&fields=all")["tasks"]
+        first = tasks[0]["predictions"][0]["result"]
+        given = {**first[0], "value": {**first[0]["value"], "labels": ["ORG"]}}
+        made = {"task": tasks[0]["id"], "context": {"result": [given]}}
+        answer = ask(f"/api/ml/{backend['id']}/interactive-annotating", made)["data"]["result"]
+        assert answer[0]["value"]["labels"] == ["ORG"]
+    for task in tasks:
+        (suggested,) = task["predictions"]
+        assert suggested["model_version"] == Path(trained_model).name
+        corrected = [given, *first[1:]] if task is tasks[0] else suggested["result"]
+        ask(f"/api/tasks/{task['id']}/annotations/", {"result": corrected})
+    label_studio["fetch"](project, "tasks.json", "train.conll")
+    said = capsys.readouterr().err
+    assert "2 of 2 suggested sentences came back annotated, 1 of them unchanged" in said
+    assert next(ner.read("train.conll")).spans[0].label == "ORG"
