@@ -317,3 +317,12 @@ def test_suggestions_are_read_before_anything_is_written(suggested, tmp_path, ca
     assert main(["convert", str(corrected), str(out), "--suggestions", str(tasks)]) == 2
     assert str(tasks) in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_corrections_of_other_sentences_are_refused_before_anything_is_written(tmp_path, capsys):
+    corrected, tasks, out = (tmp_path / name for name in ("a.conll", "b.conll", "train.conll"))
+    corrected.write_text("Ada B-PER\nleft O\n", encoding="utf-8")
+    tasks.write_text("It O\nrained O\n", encoding="utf-8")
+    assert main(["convert", str(corrected), str(out), "--suggestions", str(tasks)]) == 2
+    assert "no corrected sentence is among the suggested ones" in capsys.readouterr().err
+    assert not out.exists()

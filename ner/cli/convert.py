@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_format_options(target.name, "write", writing)
     if "layout" in options_of(target.name, "write"):
         writing.setdefault("layout", "plain")  # which can be read without options
-    sentences, corrected = read(arguments.input, **reading_of(arguments)), list[Sentence]()
+    sentences, report = read(arguments.input, **reading_of(arguments)), list[str]()
     if patterns := patterns_of(arguments):
         sentences = _matched(sentences, patterns)
     if arguments.decisions:
@@ -94,17 +94,17 @@ def run(arguments: argparse.Namespace) -> int:
     with progress.bar(None, "converting", "sentences") as step:
         passing = counts.through(sentences, step)
         if suggested:
-            corrected += passing
-            passing = iter(corrected)
+            from ner.evaluation.agreement import corrections
+
+            corrected = list(passing)
+            passing, report = iter(corrected), corrections(suggested, corrected).lines()
         write(arguments.output, passing, format=arguments.to, scheme=scheme, **writing)
     for loss in counts.losses(target):
         note(f"warning: {loss}")
     if not arguments.quiet:
         note(f"{arguments.output}: {counts}")
-    if suggested:
-        from ner.evaluation.agreement import corrections
-
-        note("\n".join(corrections(suggested, corrected).lines()))
+    for line in report:
+        note(line)
     return 0
 
 
