@@ -16,7 +16,7 @@ from ner.crf import CRF
 from ner.embeddings import EMBEDDINGS, ContextEmbedding, Embedding, TypeEmbedding
 from ner.encoder import Encoder
 from ner.indexers import Indexer
-from ner.indexers.base import token_counts
+from ner.indexers.base import Counted, CountedOnce, token_counts
 from ner.options import instantiate, lookup
 from ner.pretrained import Pretrained
 from ner.schemes import WRITABLE, Scheme, distinct_labels, scheme_named
@@ -292,6 +292,7 @@ def build(  # noqa: PLR0913 - one argument for each setting
     encoder = {"layers": 0} if encoder is False else encoder
     crf = {"transitions": False} if crf is False else crf
     shared = {"embeddings": embeddings, "encoder": encoder, "crf": crf}
+    sentences = sentences if isinstance(sentences, Counted) else CountedOnce(sentences)
     start = None if pretrained is None else Pretrained.load(pretrained)
     networks = []
     count = automatic_members(sentences) if members == "auto" else members

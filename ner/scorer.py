@@ -11,7 +11,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import accumulate, chain, pairwise, repeat
 from typing import Any, Self
 
 import numpy as np
@@ -77,13 +77,13 @@ class TypeTable:
     def index(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.int64]]:
         """Return the row of each token of each sentence, adding new tokens."""
         known = self._rows
-        new = {token for tokens in sentences for token in tokens if token not in known}
+        new = set(chain.from_iterable(sentences)).difference(known)
         if new:
             self._add(sorted(new))
-        return [
-            np.fromiter(map(known.__getitem__, tokens), np.int64, len(tokens))
-            for tokens in sentences
-        ]
+        ends = list(accumulate(map(len, sentences), initial=0))
+        numbers = map(known.__getitem__, chain.from_iterable(sentences))
+        rows = np.fromiter(numbers, np.int64, ends[-1])
+        return [rows[start:end] for start, end in pairwise(ends)]
 
     def gather(self, rows: NDArray[np.int64]) -> tuple[Tensors, ...]:
         """Return the input of the embeddings for some rows."""
@@ -397,8 +397,8 @@ class Scorer(nn.Module, ABC):
             bias[new] += IMPROBABLE - LEARNABLE
 
     def _tags(self, sentence: Sentence) -> NDArray[np.int64] | None:
-        if sentence.spans is None:
-            return None
+        if not sentence.spans:
+            return None if sentence.spans is None else np.zeros(len(sentence), np.int64)
         tags = self.scheme.encode(sentence.spans, len(sentence))
         try:
             return np.fromiter(map(self._numbers.__getitem__, tags), np.int64, len(tags))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -385,7 +386,7 @@ class AffixEmbedding(TypeEmbedding):
         held = sentences if isinstance(sentences, Sequence) else list(sentences)
         values = {
             name: frequent(
-                form_counts(held, form)
+                form_counts(held, partial(map, form))
                 if name == "form"
                 else map(FEATURES[name], token_counts(held)),
                 min_count=min_count,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ner.embeddings.base import ContextEmbedding, check_shares, check_widths, spread, vectors_of
 from ner.indexers.base import PADDING, form_counts, frequent
 from ner.indexers.document import FLAGS, HEADLINE, POSITIONS, DocumentIndexer, TopicIndexer
-from ner.indexers.words import normalise
+from ner.indexers.words import normalised
 from ner.sentence import Sentence
 
 
@@ -70,7 +70,7 @@ class DocumentEmbedding(ContextEmbedding):
         context_dropout: float = 0.2,
     ) -> Self:
         """Build the embedding for the neighbouring words seen at least ``min_count`` times."""
-        words = frequent(form_counts(sentences, normalise), min_count=min_count)
+        words = frequent(form_counts(sentences, normalised), min_count=min_count)
         return cls(words, width=width, flag_width=flag_width, context_dropout=context_dropout)
 
     def settings(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class TopicEmbedding(ContextEmbedding):
         context_dropout: float = 0.2,
     ) -> Self:
         """Build the embedding for the words seen at least ``min_count`` times."""
-        words = frequent(form_counts(sentences, normalise), min_count=min_count)
+        words = frequent(form_counts(sentences, normalised), min_count=min_count)
         return cls(
             words, width=width, position_width=position_width, context_dropout=context_dropout
         )

@@ -21,7 +21,7 @@ from ner.embeddings.base import (
     vectors_of,
 )
 from ner.indexers.base import PADDING, UNKNOWN, Vocabulary, form_counts, frequent
-from ner.indexers.words import GivenIndexer, VectorIndexer, WordIndexer, normalise
+from ner.indexers.words import GivenIndexer, VectorIndexer, WordIndexer, normalise, normalised
 from ner.sentence import Document, Sentence
 
 LEVELS = 50  # document frequencies above this are treated alike
@@ -96,7 +96,7 @@ class WordEmbedding(TypeEmbedding):
         """Build the embedding for the words seen at least ``min_count`` times."""
         if not isinstance(sentences, Sequence):
             sentences = list(sentences)
-        counts = form_counts(sentences, normalise)
+        counts = form_counts(sentences, normalised)
         words = frequent(counts, min_count=min_count)
         rare: list[int] = []
         if rare_dropout:

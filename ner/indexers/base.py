@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -53,18 +54,41 @@ class Counted(Protocol):
         """The number of times each token occurs, in the order of its first occurrence."""
 
 
+class CountedOnce(Sequence[Sentence]):
+    """Sentences whose tokens are counted once for all embeddings."""
+
+    def __init__(self, sentences: Sequence[Sentence]) -> None:
+        self._sentences = sentences
+
+    def __len__(self) -> int:
+        return len(self._sentences)
+
+    def __iter__(self) -> Iterator[Sentence]:
+        return iter(self._sentences)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._sentences[place]
+
+    @cached_property
+    def token_counts(self) -> Counter[str]:
+        """The number of times each token occurs, in the order of its first occurrence."""
+        return Counter(chain.from_iterable([sentence.tokens for sentence in self._sentences]))
+
+
 def token_counts(sentences: Iterable[Sentence]) -> Counter[str]:
     """Count the tokens of sentences, in the order of their first occurrence."""
     if isinstance(sentences, Counted):
         return sentences.token_counts
-    return Counter(chain.from_iterable(sentence.tokens for sentence in sentences))
+    return CountedOnce(list(sentences)).token_counts
 
 
-def form_counts(sentences: Iterable[Sentence], form: Callable[[str], str]) -> Counter[str]:
-    """Count a form of the tokens of sentences, in the order of their first occurrence."""
-    counts: Counter[str] = Counter()
-    for token, number in token_counts(sentences).items():
-        counts[form(token)] += number
+def form_counts(
+    sentences: Iterable[Sentence], forms: Callable[[Sequence[str]], Iterable[str]]
+) -> Counter[str]:
+    """Count the forms of the tokens of sentences, in the order of their first occurrence."""
+    tokens, counts = token_counts(sentences), Counter[str]()
+    for form, number in zip(forms(list(tokens)), tokens.values(), strict=True):
+        counts[form] += number
     return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,12 +80,13 @@ def pairs_of(tokens: Sequence[str]) -> Iterator[str]:
 
 _DIGIT = re.compile(r"\d")
 _RUN, _SHAPE = 3, 12  # maximum length of a run of one sign, and of a shape
+_LONG_RUN = re.compile(rf"((.)\2{{{_RUN - 1}}})\2+", re.DOTALL)
 
 
 def shape(token: str) -> str:
     """Return the shape of a token, with runs shortened: ``Xxx`` for London."""
-    signs = (_sign(character) for character in token[: 8 * _SHAPE])
-    return "".join("".join(list(run)[:_RUN]) for _, run in groupby(signs))[:_SHAPE]
+    signs = "".join(map(_SIGNS.__getitem__, token[: 8 * _SHAPE]))
+    return _LONG_RUN.sub(r"\1", signs)[:_SHAPE]
 
 
 def case(token: str) -> str:
@@ -144,14 +145,16 @@ class AffixIndexer(TypeIndexer):
         return (np.array(columns, dtype=np.int64).reshape(len(columns), len(tokens)).T,)
 
 
-def _sign(character: str) -> str:
-    if character.isupper():
-        return "X"
-    if character.isalpha():
-        return "x"
-    return "d" if character.isdigit() else character
+class _Signs(dict[str, str]):
+    """The sign of each character in a shape."""
+
+    def __missing__(self, character: str) -> str:
+        letter = "X" if character.isupper() else "x" if character.isalpha() else ""
+        self[character] = sign = letter or ("d" if character.isdigit() else character)
+        return sign
 
 
+_SIGNS = _Signs()
 _CASES: Mapping[str, Callable[[str], bool]] = {
     "number": str.isdigit,
     "letter": lambda token: len(token) == 1 and token.isupper(),
