@@ -467,6 +467,28 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path, settings, com
         PretrainedEmbedding.fit([], file=str(file), **settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("v.safetensors", b"what"),
+        ("v.safetensors", (10**6).to_bytes(8, "little") + b"[" * 10**6),
+        ("v.safetensors", (2).to_bytes(8, "little") + b"[]"),
+        ("v.safetensors", (13).to_bytes(8, "little") + b'{"x":{"y":1}}'),
+        ("v.npy", lying_array(10**12)),
+        ("v.bin", b"9 9999\nx"),
+        ("v.bin", b"what\n"),
+        ("v.txt", b""),
+        ("v.txt", b"word\n"),
+    ],
+)
+def test_a_file_without_vectors_is_not_referred_to(tmp_path, name, content):
+    (tmp_path / "v.txt").write_bytes(b"x\n")
+    (tmp_path / name).write_bytes(content)
+    complaint = "cannot be mapped|truncated|no header|contains no vectors"
+    with pytest.raises(ValueError, match=complaint):
+        PretrainedEmbedding.fit([], file=str(tmp_path / name), vectors="reference")
+
+
 def test_a_compressed_file_is_not_referred_to(tmp_path):
     file = tmp_path / "v.txt.gz"
     file.write_bytes(gzip.compress("\n".join(LINES).encode()))

@@ -193,9 +193,12 @@ def _array(path: Path) -> Any:
             rows = np.memmap(path, "<f4", "r", *_only_tensor(path))
         if rows.ndim == 2 and rows.shape[1] >= 1 and rows.dtype.kind in "fiu":
             return rows
-    except (ValueError, EOFError, AttributeError, LookupError, TypeError) as error:
+    except _UNUSABLE as error:
         raise ValueError(f"{path} cannot be mapped into memory ({error})") from error
     raise ValueError(f"{path}: expected an array of numbers of two dimensions")
+
+
+_UNUSABLE = (ValueError, EOFError, AttributeError, LookupError, TypeError, RecursionError)
 
 
 def _only_tensor(path: Path) -> tuple[int, tuple[int, ...]]:
