@@ -432,6 +432,24 @@ def test_odd_texts_are_referred_to_as_they_are_read(tmp_path):
     np.testing.assert_array_equal(found, np.float32(expected))
 
 
+def test_a_network_learns_from_a_file_that_it_refers_to(toy, tmp_path):
+    """A resumed run refuses another file."""
+    tokens = sorted({token for sentence in toy for token in sentence.tokens})
+    np.save(tmp_path / "v.npy", np.random.default_rng(1).normal(size=(len(tokens), 3)))
+    (tmp_path / "v.txt").write_text("\n".join(tokens), encoding="utf-8")
+    raw = config(epochs=2)
+    given = {"kind": "pretrained", "file": str(tmp_path / "v.npy"), "vectors": "reference"}
+    raw["model"] = {**raw["model"], "embeddings": {**raw["model"]["embeddings"], "glove": given}}
+    settings = read_settings(raw, output=str(tmp_path / "model"))
+    corpora = Corpora(toy, toy, ())
+    run = Run(settings, device="cpu", corpora=corpora)
+    assert "100.0 % of the tokens" in run.remarks[0]
+    run.train_epoch()
+    np.save(tmp_path / "v.npy", np.ones((len(tokens), 3)))
+    with pytest.raises(ConfigError, match="vocabularies and lists"):
+        Run(settings, device="cpu", corpora=corpora, resume=True)
+
+
 def test_a_file_that_has_changed_is_refused(toy, tmp_path, monkeypatch):
     """So is one that is missing, or that may never end; a model says which file it needs."""
     monkeypatch.chdir(tmp_path)
