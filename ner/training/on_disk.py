@@ -83,14 +83,12 @@ class ChunkFile:
 
     def _read(self, number: int) -> list[Array]:
         start, forms = self._places[number]
-        sizes = [np.dtype(kind).itemsize * int(np.prod(shape)) for kind, shape in forms]
         self._file.seek(start)
-        raw = self._file.read(sum(sizes))
-        starts = accumulate(sizes, initial=0)
-        return [
-            np.frombuffer(raw, kind, int(np.prod(shape)), first).reshape(shape)
-            for first, (kind, shape) in zip(starts, forms, strict=False)
-        ]
+        found = []
+        for kind, shape in forms:
+            size = np.dtype(kind).itemsize * int(np.prod(shape))
+            found.append(np.frombuffer(self._file.read(size), kind).reshape(shape))
+        return found
 
 
 def _small(array: Array) -> Array:
