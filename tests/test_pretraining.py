@@ -220,18 +220,23 @@ def test_a_pipe_is_refused_since_text_is_read_twice(tmp_path):
             write_numbers(tmp_path / "numbers", [source])
 
 
-def test_what_is_left_of_another_run_is_not_lost_or_mixed(text, tmp_path):
+def test_what_is_left_of_another_run_is_not_lost_or_mixed(text, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
     output = tmp_path / "own"
-    with pytest.raises(ValueError, match="vectors of width 5000"):
-        pretrain(text, output, width=5000)
+    with monkeypatch.context() as patch:
+        patch.setattr("ner.pretraining.run.word_classes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(text, output)
     with pytest.raises(ConfigError, match="--overwrite"):
         pretrain(text, output)
     with pytest.raises(ConfigError, match="settings are not those"):
-        pretrain(text, output, resume=True)
+        pretrain(text, output, seed=2, resume=True)
     changed = tmp_path / "changed.txt"
     changed.write_text("Ada left.\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="texts have changed"):
-        pretrain(changed, output, width=5000, resume=True)
+        pretrain(changed, output, resume=True)
 
 
 @pytest.mark.parametrize(
