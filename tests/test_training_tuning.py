@@ -180,4 +180,4 @@ def test_the_verb_writes_a_configuration_that_trains(tmp_path, monkeypatch, caps
     assert best["training"]["learning_rate"] == found["best"]["settings"][RATE]
     assert main(["train", "run.best.yaml", "--device", "cpu", "--quiet"]) == 0
     assert main(["tune", "run.yaml", "--output", "run.yaml"]) == 2
-    assert "would overwrite" in capsys.readouterr().err
+    assert "would be overwritten" in capsys.readouterr().err
