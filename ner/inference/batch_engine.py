@@ -34,7 +34,7 @@ from ner.inference.span_decoder import (
 from ner.sentence import Sentence, Span
 
 ROWS = 384  # sentences per group: few recurrent steps, yet states that fit the CPU cache
-GROUP = 6144  # maximum tokens per group
+GROUP = 8192  # maximum tokens per group; 6,144 take 13 MB less and a sixth more time
 FEW = 2048  # maximum tokens per group for n-best decoding
 SLICE = 32768  # tokens looked up together
 WHOLE = 100_000  # longer sentences are decoded in pieces
