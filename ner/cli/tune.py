@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = Path(arguments.config)
     output = Path(arguments.output or config.with_suffix(".best.yaml"))
     path = Path(arguments.study or config.with_suffix(".study.db"))
-    if output.resolve() in (config.resolve(), path.resolve()):
+    if output.resolve() == path.resolve():
         raise ConfigError(f"--output {output} would overwrite an input")
     trackers = trackers_of(arguments)
     show = Progress.of(arguments)
