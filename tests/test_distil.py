@@ -121,6 +121,8 @@ def test_a_model_teaches_and_the_report_compares(here, trained_model, capsys):
     told = capsys.readouterr().out
     assert "F1" in told
     assert "than its teacher" in told
+    assert "F1 on all labels" in told
+    assert "old labels" not in told
     assert ner.load("student").network.labels
     assert not (here / "student.distil").exists()
 

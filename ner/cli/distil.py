@@ -307,7 +307,7 @@ def _teach(
             init_from=start,
             seeds=1,
         )
-        result = train_once(settings, given, show, Trackers(), own)
+        result = train_once(settings, given, show, Trackers(), own, "on all labels")
         if isinstance(result, int):
             return result
     return 0

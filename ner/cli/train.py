@@ -165,8 +165,12 @@ def train_once(
     show: Progress,
     trackers: Trackers,
     corpora: Corpora | None = None,
+    old: str = "on old labels",
 ) -> dict[str, Any] | int:
-    """Train one model; return its figures, or the exit status if the run was interrupted."""
+    """Train one model; return its figures, or the exit status if the run was interrupted.
+
+    ``old`` says which labels the model knew that the training began from.
+    """
     from ner.training import StoppedError
 
     path = Path(str(settings.output))
@@ -188,7 +192,7 @@ def train_once(
     except StoppedError:
         show.line(f"stopped after step {training.position.step}; continue with --resume")
         return 128 + received[0]
-    _tell(result, show, old_labels=arguments.init_from is not None)
+    _tell(result, show, None if arguments.init_from is None else old)
     show.line(f"saved {path}")
     return {**result, "output": str(path)}
 
@@ -334,8 +338,8 @@ def _line(epoch: Epoch) -> str:
     )
 
 
-def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
-    """Report the scores, the decoding, and what was forgotten of the first model."""
+def _tell(result: dict[str, Any], show: Progress, old: str | None) -> None:
+    """Report the scores, the decoding, and what was forgotten of the first model, if any."""
     from ner.evaluation.perturbations import case_advice
     from ner.tagger import decision_line
 
@@ -352,8 +356,6 @@ def _tell(result: dict[str, Any], show: Progress, *, old_labels: bool) -> None:
         before, after = percent(found["before"]), percent(found["after"])
         change = f"{'gain' if found['drop'] < 0 else 'drop'} of {percent(abs(found['drop']))}"
         labels = ", ".join(found["labels"])
-        show.line(
-            f"{split:12} F1 on old labels ({labels}) {before} before, {after} now, a {change}"
-        )
-    if old_labels and not known:
+        show.line(f"{split:12} F1 {old} ({labels}) {before} before, {after} now, a {change}")
+    if old and not known:
         show.line("no entities of old labels to score: forgetting cannot be measured")
