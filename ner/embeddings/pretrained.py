@@ -262,7 +262,7 @@ def _chosen(
 def _coverage(file: str, count: int, known: Sequence[str], tokens: Counter[str]) -> str:
     types, occurrences = max(len(tokens), 1), max(tokens.total(), 1)
     return (
-        f"{file}: {count:,} vectors; "
+        f"{file}: {count:,} words have a vector; "
         f"they cover {100 * len(known) / types:.1f} % of the distinct training words and "
         f"{100 * sum(tokens[token] for token in known) / occurrences:.1f} % of the tokens"
     )
