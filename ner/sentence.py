@@ -153,8 +153,8 @@ class Sentence:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        refuse_text(self.tokens)
         if type(self.tokens) is not tuple or isinstance(self.spans, list):
+            refuse_text(self.tokens)
             self._freeze()
         if isinstance(self.labels, str):
             raise TypeError(f"labels must be a set of strings, got the string {self.labels!r}")
@@ -166,7 +166,7 @@ class Sentence:
                 f"unknown tokens {sorted(self.unknown)!r:.80} are not all in their sentence, "
                 f"{_has(self.tokens)}"
             )
-        if self.columns and isinstance(self.columns, dict):  # others are read from a file on demand
+        if isinstance(self.columns, dict):  # others are read from a file on demand
             for name, values in self.columns.items():
                 check_column(name, values, len(self.tokens))
 

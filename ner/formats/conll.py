@@ -20,6 +20,7 @@ from ner.errors import BAD_TAG, DataError, DataWarning
 from ner.formats.advice import REMARKED, advice_on, remarks, sampled
 from ner.formats.columns import (
     BOUNDARY,
+    END,
     Aside,
     ColumnLayout,
     Columns,
@@ -165,13 +166,15 @@ class Reader:
 
     def _skipping(
         self, counts: TagCounts, numbering: Numbering, known: Set[str]
-    ) -> Callable[[Sequence[str], int], bool]:
+    ) -> Callable[[Sequence[str]], bool]:
         """Return what counts the tags of many sentences at once, where no more is to do."""
 
-        def skip(tags: Sequence[str], sentences: int) -> bool:
-            if self._seen <= HELD or numbering.going or self._tag_map or not known >= set(tags):
+        def skip(tags: Sequence[str]) -> bool:
+            if self._seen <= HELD or numbering.going or self._tag_map:
                 return False
-            counts.add(tags, sentences)
+            if not known >= set(tags) - {END}:
+                return False
+            counts.add(tags)
             return True
 
         return skip

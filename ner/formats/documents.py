@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 
 from ner.formats.alignment import text_of
 from ner.formats.columns import BOUNDARY
 from ner.formats.detection import tags_of
 from ner.schemes import Scheme
 from ner.sentence import Document, Origin, Sentence, Span, SpanWithAlternatives
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DOCUMENT_TOKENS = 100_000  # a longer document is given in parts, so that memory stays bounded
 WHOLE = ("doccano", "prodigy", "labelstudio", "argilla")  # have no word for a token left open
@@ -27,8 +31,13 @@ class Boundary(NamedTuple):
     id: str
 
 
-class Parsed(NamedTuple):
-    """The parts of a sentence, before its document is known."""
+@dataclass(slots=True, eq=False)
+class Parsed:
+    """A sentence that can be assigned to until its document is known.
+
+    Its fields are those of `Sentence`, so that it becomes one where it is: to make a frozen
+    object takes ten times as long.
+    """
 
     tokens: tuple[str, ...]
     spans: tuple[Span, ...] | None
@@ -39,6 +48,17 @@ class Parsed(NamedTuple):
     offsets: tuple[tuple[int, int], ...] | None = None
     tags: tuple[str, ...] | None = None
     origin: Origin | None = None
+    document: Document | None = None
+    position: int = 0
+    labels: frozenset[str] | None = None
+    vectors: NDArray[np.float32] | None = None
+
+    def sentence(self) -> Sentence:
+        """Turn this object into a sentence, after the checks that every sentence undergoes."""
+        self.__class__ = Sentence  # type: ignore[assignment]
+        made = cast("Sentence", self)
+        made.__post_init__()
+        return made
 
 
 class Part(Document):
@@ -60,7 +80,7 @@ def in_documents(parsed: Iterable[Parsed | Boundary]) -> Iterator[Sentence]:
             yield from _together(held, make, name)
             make, held, tokens, name = Document, [], 0, item.id
         elif make is None:
-            yield _sentence(item, None, 0)
+            yield item.sentence()
         else:
             held.append(item)
             tokens += len(item.tokens)
@@ -75,16 +95,8 @@ def _together(held: Sequence[Parsed], make: type[Document] | None, name: str) ->
         return
     document = make(tuple(parsed.tokens for parsed in held), name)
     for position, parsed in enumerate(held):
-        yield _sentence(parsed, document, position)
-
-
-def _sentence(parsed: Parsed, document: Document | None, position: int) -> Sentence:
-    tokens, spans, columns, unknown, line, text, offsets, tags, origin = parsed
-    return Sentence(
-        *(tokens, spans, columns, unknown, document, position, line, text, offsets),
-        tags=tags,
-        origin=origin,
-    )
+        parsed.document, parsed.position = document, position
+        yield parsed.sentence()
 
 
 def begins_document(sentence: Sentence, before: Document | None) -> bool:
