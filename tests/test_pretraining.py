@@ -349,6 +349,7 @@ def test_a_budget_bounds_the_steps(text, tmp_path, caplog):
     run = Pretraining([str(text)], tmp_path / "own", settings=settings, model=SMALL)
     assert run.run(budget=1e-6)["steps"] == TRIED + 1
     assert "the budget leaves no time for the network" in caplog.text
+    assert "steps are too few for the network: give more text" in caplog.text
 
 
 def test_settings_that_would_fill_the_memory_are_refused(pretrained):

@@ -335,6 +335,11 @@ class Pretraining:
 
     def _train(self, training: ClozeTraining, deadline: float | None, watch: Watch) -> None:
         began, first = time.monotonic(), training.step
+        if training.steps < FEWEST:
+            log.warning(
+                "%s steps are too few for the network: give more text, or use its vectors alone",
+                training.steps,
+            )
         total = training.data.tokens(0, training.steps)
         done = training.data.tokens(0, first)
         loss = right = 0.0
