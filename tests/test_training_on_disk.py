@@ -88,7 +88,7 @@ def test_the_same_model_as_in_memory(own, files, tmp_path):
         for name, where in (("memory", {}), ("disk", {"on_disk": str(store)}))
     )
     assert isinstance(run.corpora.train, on_disk.Lazy)
-    assert len(run._data.pieces) > batching.SHUFFLED
+    assert len(run._data.lengths) > batching.SHUFFLED
     assert here == there
     assert not list(store.iterdir())
 

@@ -278,8 +278,9 @@ class ContextGates:
         elif self.part.tokenwise:
             arrays = [np.concatenate(arrays) for arrays in zip(*sentences, strict=True)]
             places = np.flatnonzero(reduce(np.logical_or, map(_rows_with_any, arrays)))
-            if len(places):
-                self._add_some(gates, tuple(a[places] for a in arrays), places, packed)
+            for start in range(0, len(places), AT_ONCE):
+                some = places[start : start + AT_ONCE]
+                self._add_some(gates, tuple(a[some] for a in arrays), some, packed)
         else:
             vectors = np.concatenate([self.part.vectors(*arrays) for arrays in sentences])
             shares = _by_direction(vectors @ self._weights, self._directions)

@@ -7,6 +7,8 @@ import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from ner.batch import batched, group_by_length
 from ner.scorer import Indexed, Scorer, TypeTable
 from ner.sentence import Sentence
 from ner.training.corpora import Sentences, like, recased
-from ner.training.on_disk import CHUNK, Lazy, StoredPieces, same
+from ner.training.on_disk import CHUNK, ChunkFile, Lazy, PackedPieces, same
 from ner.training.results import Step
 from ner.training.settings import TrainingSettings
 
@@ -118,7 +120,7 @@ def training_set(
 ) -> TrainingSet:
     """Index sentences, split them into pieces, and choose what the settings leave open.
 
-    Sentences on disk are indexed in chunks, and their pieces are kept on disk, too.
+    The pieces of sentences on disk are kept on disk, too.
 
     Raises:
         ValueError: No sentence is annotated.
@@ -127,17 +129,15 @@ def training_set(
     copies = recased(train, training.lower_cased, training.upper_cased, training.seed)
     sentences = like(train, *((some, range(len(some)), same) for some in (train, copies)))
     log.info("indexing %s sentences", f"{len(sentences):,}")
-    cut: Sequence[Indexed]
     if isinstance(sentences, Lazy):
-        table.index([sorted(sentences.token_counts)])  # the rows that all at once would get
-        origins = array("i")
-        stream = _pieces_of_chunks(network, table, sentences, training.longest, origins)
-        cut = StoredPieces(stream, sentences.folder, loaded=SHUFFLED // CHUNK + 1)
-        lengths: Integers = cut.lengths
+        tokens, folder = list(sentences.token_counts), sentences.folder
     else:
-        cut, found = pieces(sentences, network.index(sentences, table), training.longest)
-        origins = array("i", found)
-        lengths = np.fromiter(map(len, cut), np.int32, len(cut))
+        tokens, folder = list({token for s in sentences for token in s.tokens}), None
+    table.index([tokens])  # the rows that all sentences at once would get
+    origins = array("i")
+    stream = _pieces_of_chunks(network, table, sentences, training.longest, origins)
+    cut = _kept(stream, folder)
+    lengths = cut.lengths if isinstance(cut, PackedPieces) else np.fromiter(map(len, cut), np.int32)
     if not cut:
         raise ValueError("no training sentence is annotated")
     size, epochs = automatic_sizes(training, lengths, processes)
@@ -150,8 +150,22 @@ def training_set(
     return TrainingSet(sentences, cut, lengths, np.frombuffer(origins, np.int32), chosen, together)
 
 
+def _kept(pieces: Iterator[Indexed], folder: Path | None) -> Sequence[Indexed]:
+    """Return pieces to train on: packed, on disk if a folder is given, unless they have vectors.
+
+    Vectors are not copied: they may be mapped from a file.
+    """
+    if folder is not None:
+        return PackedPieces(pieces, ChunkFile(folder, loaded=SHUFFLED // CHUNK + 1))
+    first = list(islice(pieces, 1))
+    all_of_them = chain(first, pieces)
+    if any(array.dtype.kind == "f" for piece in first for array in chain(*piece.contexts)):
+        return list(all_of_them)
+    return PackedPieces(all_of_them, [])
+
+
 def _pieces_of_chunks(
-    network: Scorer, table: TypeTable, sentences: Lazy, longest: int, origins: array[int]
+    network: Scorer, table: TypeTable, sentences: Sentences, longest: int, origins: array[int]
 ) -> Iterator[Indexed]:
     """Yield the pieces of sentences, and note the number of the sentence each comes from."""
     first = 0

@@ -53,6 +53,7 @@ from ner.training.step import (
     DivergedError,
     Stepper,
     frozen_digest,
+    map_large_blocks,
     random_states,
     release_memory,
     restore_random_states,
@@ -109,6 +110,7 @@ class Run(Iterator[Epoch]):
         self.processes = Processes()
         self.device = self.processes.device(pick_device(device))
         prepare_torch(self.device, training.threads, deterministic=training.deterministic)
+        map_large_blocks()
         output = settings.output
         self.folder = None if output is None else RunFolder(Path(output))
         if self.folder is not None and not (resume or overwrite):
@@ -230,7 +232,7 @@ class Run(Iterator[Epoch]):
     @property
     def sentences(self) -> int:
         """The number of sentences an epoch trains on."""
-        return len(self._data.pieces)
+        return len(self._data.lengths)
 
     @property
     def tokens(self) -> int:
@@ -312,6 +314,7 @@ class Run(Iterator[Epoch]):
                 self.folder.remove()
             raise ForgettingError(f"no model is saved: {self.epochs[-1].remarks[-1]}")
         metrics = self.metrics()
+        self._data = replace(self._data, pieces=())
         self._stepper.release()
         if self.processes.writes:
             metrics = self._score_saved(metrics)

@@ -61,20 +61,19 @@ class ChunkFile:
     def __len__(self) -> int:
         return len(self._places)
 
-    def append(self, arrays: Iterable[Array]) -> None:
-        """Write a list of arrays, integers in the smallest type that holds them."""
-        small = [_small(array) for array in arrays]
-        self._places.append((self._end, [(one.dtype.str, one.shape) for one in small]))
+    def append(self, arrays: Sequence[Array]) -> None:
+        """Write a list of arrays."""
+        self._places.append((self._end, [(one.dtype.str, one.shape) for one in arrays]))
         try:
             self._file.seek(self._end)
-            for one in small:
+            for one in arrays:
                 self._end += self._file.write(one.tobytes())
         except OSError as error:
             why = f"cannot be written: {error.strerror}"
             raise OSError(error.errno, why, str(self._folder)) from error
 
     def __getitem__(self, number: int) -> list[Array]:
-        """Return a list; its integers may be of smaller types than they were."""
+        """Return a list."""
         found = self._loaded.pop(number, None)
         self._loaded[number] = found = self._read(number) if found is None else found
         if len(self._loaded) > self._most:
@@ -92,6 +91,7 @@ class ChunkFile:
 
 
 def _small(array: Array) -> Array:
+    """Return an array with integers of the smallest type that holds them."""
     if array.dtype.kind != "i" or not array.size or array.min() < 0:
         return array
     return array.astype(np.min_scalar_type(array.max()))
@@ -348,12 +348,11 @@ class _Writer:
         counts, documents, positions, lines = np.array(figures, np.int64).T
         lengths, tokens = self._numbered([sentence.tokens for sentence in some])
         marks, columns = map(_mark, some), (s.columns and dict(s.columns) for s in some)
-        self._chunks.append(
-            [
-                *(lengths, tokens, counts, np.array(spans, np.int64).reshape(-1, 3)),
-                *(documents, positions, lines, *_joined(marks), *_joined(columns)),
-            ]
+        arrays = (
+            *(lengths, tokens, counts, np.array(spans, np.int64).reshape(-1, 3)),
+            *(documents, positions, lines, *_joined(marks), *_joined(columns)),
         )
+        self._chunks.append(list(map(_small, arrays)))
 
     def finish(self) -> list[int]:
         """Write the rest, and return the number of the first document of each list."""
@@ -377,7 +376,7 @@ class _Writer:
         sizes = np.array([len(document.tokens) for document in self._waiting], np.int64)
         rows = list(chain.from_iterable(document.tokens for document in self._waiting))
         names = _joined(document.id for document in self._waiting)
-        self._texts.append([sizes, *self._numbered(rows), *names])
+        self._texts.append(list(map(_small, (sizes, *self._numbered(rows), *names))))
         self._firsts.append(self._firsts[-1] + len(self._waiting))
         self._waiting, self._tokens = [], 0
 
@@ -441,26 +440,25 @@ def _rows(array: Array, place: tuple[int, int, int, int]) -> Array:
     return np.broadcast_to(_wide(array[number]), (end - start, *array.shape[1:]))
 
 
-class StoredPieces(OnDemand[Indexed]):
-    """Indexed sentences in a temporary file.
+class PackedPieces(OnDemand[Indexed]):
+    """Indexed sentences as a few large arrays of small integers, in memory or in a file.
 
     Args:
         pieces: The sentences, which are read once; all have tags.
-        folder: The folder of the file.
-        loaded: The number of chunks that are kept in memory.
+        chunks: Where the arrays are kept.
 
     Raises:
         OSError: The file cannot be written.
     """
 
-    def __init__(self, pieces: Iterable[Indexed], folder: Path, loaded: int) -> None:
-        self._chunks = ChunkFile(folder, loaded)
+    def __init__(self, pieces: Iterable[Indexed], chunks: ChunkFile | list[list[Array]]) -> None:
+        self._chunks = chunks
         self._widths: list[int] = []  # the number of arrays of each context embedding
         lengths = []
         for some in batched(pieces, CHUNK):
             self._widths = list(map(len, some[0].contexts))
             lengths.append(np.fromiter(map(len, some), np.int32, len(some)))
-            self._chunks.append(_stacked(some))
+            self._chunks.append(list(map(_small, _stacked(some))))
         self.lengths = np.concatenate(lengths) if lengths else np.zeros(0, np.int32)
 
     def __len__(self) -> int:

@@ -32,6 +32,7 @@ from ner.training.optimisation import (
 )
 from ner.training.settings import TrainingSettings
 
+M_MMAP_THRESHOLD = -3  # of <malloc.h>
 RELEASED = 64  # steps after which freed memory goes back to the system
 
 
@@ -41,9 +42,22 @@ def release_memory() -> None:
     Tensors of a step are of many sizes, so that memory fragments: after an epoch of CoNLL-2003 a
     third of what the process holds is free. Without this it grows with every epoch.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
+    _allocator("malloc_trim", 0)
+
+
+def map_large_blocks() -> None:
+    """Have large blocks of memory mapped, where the C library can (glibc): free, they are gone.
+
+    The library raises its limit for this as such blocks are freed, up to 32 MB. Later ones then
+    leave holes in the heap, which an epoch of CoNLL-2003 and its scoring do not fill again.
+    """
+    _allocator("mallopt", M_MMAP_THRESHOLD, 8 << 20)
+
+
+def _allocator(function: str, *arguments: int) -> None:
+    found = getattr(ctypes.CDLL(None), function, None) if os.name == "posix" else None
+    if found is not None:
+        found(*arguments)
 
 
 class DivergedError(ValueError):
@@ -131,7 +145,7 @@ class Stepper:
 
     def release(self) -> None:
         """Free the memory of the optimiser. No step can be taken after that."""
-        self.average, self.rows = None, RowTables(None, {})
+        self.average, self.rows, self.table = None, RowTables(None, {}), TypeTable([])
         self.optimizer.state.clear()
         release_memory()
 
