@@ -10,7 +10,6 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -378,6 +377,8 @@ UNTESTED = (
 
 def _versions() -> str:
     """Say which versions wrote the model, as far as they are known."""
+    from importlib.metadata import PackageNotFoundError, version
+
     import torch
 
     own = ""

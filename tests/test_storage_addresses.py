@@ -56,7 +56,7 @@ def test_a_model_is_fetched_once_and_then_read_offline(served, small_model, toy,
     found = ner.load(url).predict(toy)
     assert found == ner.load(small_model).predict(toy)
     assert len(Quiet.asked) == len(list(folder.iterdir()))
-    monkeypatch.setattr(addresses, "urlopen", None)  # nobody is asked any more
+    monkeypatch.setattr(addresses, "_opened", None)  # nobody is asked any more
     assert ner.load(url).predict(toy) == found
     assert ner.load(f"{url}#sha256={pin_of(folder)}").predict(toy) == found
 

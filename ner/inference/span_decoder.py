@@ -195,8 +195,8 @@ class _Prepared:
     def joinable(self) -> bool:
         """Return whether spans and outside tokens can follow one another in any order."""
         single, first, _, last, _ = self._spelling
-        opening = np.unique(np.concatenate(([0], single, first)))
-        closing = np.unique(np.concatenate(([0], single, last)))
+        opening = sorted({0, *single.tolist(), *first.tolist()})
+        closing = sorted({0, *single.tolist(), *last.tolist()})
         moves, start, end = self.arrays
         joints = (moves[np.ix_(closing, opening)], start[opening], end[closing])
         return all(bool(np.isfinite(scores).all()) for scores in joints)

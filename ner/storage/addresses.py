@@ -20,7 +20,6 @@ from glob import has_magic
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import parse_qsl, urlsplit
-from urllib.request import urlopen
 
 from ner.errors import ConfigError, DataError, ModelError
 from ner.storage.atomic import atomic_directory, sha256
@@ -270,6 +269,8 @@ def _copy(url: str, file: Path) -> str:
 def _opened(url: str) -> Iterator[IO[bytes]]:
     """Open a file at a URL: of the web by the standard library, of anything else by fsspec."""
     if urlsplit(url).scheme in ("http", "https"):
+        from urllib.request import urlopen  # imports much that other addresses do not need
+
         with _naming(url), urlopen(url, timeout=SECONDS) as file:
             yield file
         return
