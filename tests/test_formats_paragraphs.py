@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ner.errors import DataError
 from ner.formats import columns, conll
 from ner.formats import lines as file_lines
-from ner.formats.columns import END, Pairs, Rows
+from ner.formats.columns import Cutter
 
 PARTS = ["a", "b", "\u00e9", "\u00a0", "\u2028", "O", "B-X", "I-X", " ", "\t", "\n", "\n\n"]
 PARTS += [" O\n", " B-X\n", "\tO\n", " \n", "#", "-DOCSTART-", "-DOCSTART- O\n\n"]
@@ -59,42 +59,64 @@ def test_cut_in_one_go_or_line_by_line_is_the_same(tmp_path_factory, text, optio
             quick = outcome(path, options)
             patch.setattr(conll, "HELD", -1)  # nothing is held, and many tags are counted at once
             assert outcome(path, options) == quick
-            patch.setattr(Pairs, "__missing__", lambda self, line: (None, None))
+            patch.setattr(Cutter, "cut", lambda self, text: None)
+            patch.setattr(Cutter, "tags", lambda self, texts: None)
             assert outcome(path, options) == quick
 
 
+def test_tags_of_many_plain_paragraphs_are_read_at_once():
+    cutter = Cutter(2, 0, 1, ["#", "-DOCSTART-"])
+    assert cutter.tags(["a O\nb B-X", "c I-X"]) == (["O", "B-X", "O", "I-X"], 2)
+    boundary = cutter.tags(["-DOCSTART- O", "c I-X", "-DOCSTART-"])
+    assert boundary == (["O", "O", "I-X", "O", "O"], 5)
+    assert cutter.tags(["-DOCSTART- O\nc I-X"]) is None
+    assert Cutter(3, 2, 0, []).tags(["O N a", "B-X\tN\tb"]) is None
+    assert Cutter(3, 2, 0, []).tags(["O\tN\ta", "B-X\tN\tb"]) == (["O", "O", "B-X"], 2)
+    for odd in (
+        ["a O", "\nb O"],
+        ["a O", ""],
+        ["a  O"],
+        ["a O ", "b O"],
+        ["# O"],
+        ["a"],
+        ["a O", "b"],
+    ):
+        assert cutter.tags(odd) is None
+
+
 @pytest.mark.parametrize(
-    ("line", "pair"),
+    ("text", "cut"),
     [
-        ("a N O", ("a", "O")),
-        ("a\tN\tB-X", ("a", "B-X")),
-        ("a b\tN\tO", ("a b", "O")),
-        ("a\u00a0b  N O ", ("a\u00a0b", "O")),
-        ("a N", (None, None)),
-        ("a N O N", (None, None)),
-        ("a\t\tO", (None, None)),
-        ("", (END, END)),
-        ("# N O", (None, None)),
-        ("-DOCSTART- N O", (None, END)),
+        ("a N O\nb N B-X", (("a", "b"), ("O", "B-X"))),
+        ("a\tN\tO\nb\tN\tO", (("a", "b"), ("O", "O"))),
+        ("a\u00a0b N O", (("a\u00a0b",), ("O",))),
+        ("a N O\nb N", None),
+        ("a N O N\nb N", None),
+        ("a  N O", None),
+        ("a  O", None),
+        (" a O", None),
+        ("a N ", None),
+        ("\na N O", None),
+        ("", None),
+        ("a N O\nb\tN\tO", None),
+        ("a b\tN\tO", None),
+        ("a N O\n# N O", None),
     ],
 )
-def test_a_line_gives_a_token_and_a_tag_where_it_has_the_usual_columns(line, pair):
-    assert Pairs(Rows("#"), 3, 0, 2)[line] == pair
+def test_only_plain_paragraphs_are_cut(text, cut):
+    assert Cutter(3, 0, 2, ["#"]).cut(text) == cut
 
 
-def test_equal_fields_are_one_string():
-    pairs = Pairs(Rows(), 2, 0, 1)
-    (first, tag), (again, same) = pairs["word B-X"], pairs["word  B-X"]
+def test_equal_fields_are_one_string_until_there_are_too_many(monkeypatch):
+    cutter = Cutter(2, 0, 1, [])
+    (first,), _ = cutter.cut("word O")
+    (again,), _ = cutter.cut("word O")
     assert again is first
-    assert same is tag
-
-
-def test_lines_are_remembered_until_there_are_too_many(monkeypatch):
-    monkeypatch.setattr(columns, "CACHED", 2)
-    monkeypatch.setattr(columns, "LONG", 5)
-    pairs = Pairs(Rows(), 2, 0, 1)
-    assert [pairs[line] for line in ("a O", "b O", "a_long_one O", "c O")][-1] == ("c", "O")
-    assert set(pairs) == {"c O"}
+    monkeypatch.setattr(columns, "REMEMBERED", 20)
+    cutter.cut("a word that is long".replace(" ", "_") + " O")
+    (other,), _ = cutter.cut("word O")
+    assert other == first
+    assert other is not first
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from ner.errors import BAD_TAG, DataError, DataWarning
 from ner.formats.advice import REMARKED, advice_on, remarks, sampled
 from ner.formats.columns import (
     BOUNDARY,
-    END,
     Aside,
     ColumnLayout,
     Columns,
@@ -166,15 +165,13 @@ class Reader:
 
     def _skipping(
         self, counts: TagCounts, numbering: Numbering, known: Set[str]
-    ) -> Callable[[Sequence[str]], bool]:
+    ) -> Callable[[Sequence[str], int], bool]:
         """Return what counts the tags of many sentences at once, where no more is to do."""
 
-        def skip(tags: Sequence[str]) -> bool:
-            if self._seen <= HELD or numbering.going or self._tag_map:
+        def skip(tags: Sequence[str], sentences: int) -> bool:
+            if self._seen <= HELD or numbering.going or self._tag_map or not known >= set(tags):
                 return False
-            if not known >= set(tags) - {END}:
-                return False
-            counts.add(tags)
+            counts.add(tags, sentences)
             return True
 
         return skip

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 
 from ner.errors import DataWarning
-from ner.formats.columns import END
 from ner.schemes import IO, OUTSIDE, SCHEMES, Scheme
 from ner.sentence import Sentence, Span
 
@@ -54,51 +53,48 @@ class TagCounts:
 
     Args:
         missing: The tag of a token nobody has annotated, which tells nothing of the scheme.
+
+    Attributes:
+        sentences: How many sentences have been counted.
     """
 
     def __init__(self, missing: str | None = None) -> None:
         self._pairs: Counter[tuple[str, str]] = Counter()
-        self._waiting = [END]  # tags still to be counted, after what stands before them
+        self._waiting = [OUTSIDE]  # tags still to be counted, after what stands before them
         self._missing = missing
+        self.sentences = 0
 
     @property
     def pairs(self) -> Counter[tuple[str, str]]:
         """The number of times each tag follows each."""
-        return self.without(END)._pairs
-
-    def without(self, tag: str) -> TagCounts:
-        """Return the same counts with a tag read as ``O``."""
         self._count()
-        counts = TagCounts()
-        for pair, number in self._pairs.items():
-            before, after = (OUTSIDE if one == tag else one for one in pair)
-            counts._pairs[before, after] += number
-        return counts
+        return self._pairs
 
-    def add(self, tags: Sequence[str]) -> None:
-        """Count the tags of a sentence, or of several with ``END`` between two."""
+    def add(self, tags: Sequence[str], sentences: int = 1) -> None:
+        """Count the tags of a sentence, or of several with ``O`` between two."""
+        self.sentences += sentences
         self._waiting += tags
-        self._waiting.append(END)
+        self._waiting.append(OUTSIDE)
         if len(self._waiting) > TOGETHER:
             self._count()
 
     def _count(self) -> None:
-        self._pairs.update(pairwise(self._waiting))
-        self._waiting = [END]
+        self._pairs.update(zip(self._waiting, self._waiting[1:], strict=False))
+        self._waiting = [OUTSIDE]
 
     def detect(self, scheme: Scheme | None = None) -> Detection:
         """The scheme of all tags counted, or how they agree with the one that is given."""
         tags: Counter[str] = Counter()
-        pairs = self.pairs
-        for (_, tag), number in self._pairs.items():
-            if tag != END:
-                tags[tag] += number
+        for (_, tag), number in self.pairs.items():
+            tags[tag] += number
+        tags[OUTSIDE] -= self.sentences  # of which each has one at its end
+        tags = +tags  # without what is not there
         counts: Counter[str] = Counter()
         for tag, number in tags.items():
             counts[tag.partition("-")[0]] += number
         if scheme is None:
             scheme = self._scheme(counts)
-        illegal = sum(pairs[pair] for pair in self.illegal_pairs(scheme))
+        illegal = sum(self.pairs[pair] for pair in self.illegal_pairs(scheme))
         return Detection(scheme, self._support(scheme, counts), tags, illegal)
 
     def _scheme(self, counts: Mapping[str, int]) -> Scheme:

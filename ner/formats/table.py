@@ -6,21 +6,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ner.errors import DataError
 from ner.formats.columns import (
     BLANK,
-    END,
+    BOUNDARY,
     EXTRA,
     FILLED,
     Aside,
     ColumnLayout,
+    Cutter,
     Fields,
-    Pair,
-    Pairs,
     Row,
     Rows,
     Whole,
@@ -130,8 +128,7 @@ def options_from(**given: Any) -> TableOptions:
     return TableOptions(**with_preset(PRESETS, given))
 
 
-@dataclass(slots=True)
-class Piece:
+class Piece(NamedTuple):
     """The lines of a sentence.
 
     Attributes:
@@ -163,7 +160,7 @@ class Table:
         self._title = title
         self._options = options
         self._fields_of = Rows(options.comment_prefix, options.document_prefix)
-        self._pairs: Pairs | None = None  # where all lines have the same columns
+        self._cutter: Cutter | None = None  # where lines can be cut without a look at each
         self.opening = ""  # the first lines
         self._width = 0  # 0: not known yet
         self._header = 0  # the line that names the columns
@@ -191,7 +188,7 @@ class Table:
         self,
         path: str | Path,
         faults: Faults,
-        skip: Callable[[Sequence[str]], bool] = lambda tags: False,
+        skip: Callable[[Sequence[str], int], bool] | None = None,
     ) -> Iterator[Piece | Aside]:
         """The sentences of a file, and the boundaries between its documents.
 
@@ -200,8 +197,8 @@ class Table:
         Args:
             path: The file.
             faults: Collects malformed lines.
-            skip: Is given the tags of many plain sentences, ``END`` between two; says whether it
-                needs no more of them.
+            skip: Is given the tags of many plain sentences, ``O`` between two, and how many of
+                the ``O`` are no tags; says whether it needs no more of them.
         """
         options, line = self._options, 1
         prefixes = (options.comment_prefix or "", options.document_prefix or "")
@@ -214,32 +211,20 @@ class Table:
                 faults.refuse(line, told)
 
         for block in paragraphs(self._settled(texts), hollow=hollow, check=check):
-            lines = "\n\n".join(block).split("\n")
-            if self._pairs is None:
-                yield from self._line_by_line(line, lines, faults)
-            else:
-                pairs = list(map(self._pairs.__getitem__, lines))
-                tags = list(map(itemgetter(1), pairs))
-                if None in tags or not skip(cast("list[str]", tags)):
-                    yield from self._together(line, block, pairs, faults)
-            line += len(lines) + 1  # one is empty
-
-    def _together(
-        self, line: int, block: Sequence[str], pairs: Sequence[Pair], faults: Faults
-    ) -> Iterator[Piece | Aside]:
-        """The pieces of paragraphs most of which have lines of the usual columns only."""
-        tokens = cast("Fields", tuple(map(itemgetter(0), pairs)))
-        tags = cast("Fields", () if self._tag is None else tuple(map(itemgetter(1), pairs)))
-        others = None in tokens or tokens.count(END) >= len(block)
-        start = 0
-        for text in block:
-            end = start + text.count("\n") + 1
-            own = tokens[start:end]
-            if others and (None in own or END in own):
-                yield from self._line_by_line(line + start, text.split("\n"), faults)
-            else:
-                yield Piece(range(line + start, line + end), own, tags[start:end], text)
-            start = end + 1
+            found = self._cutter.tags(block) if skip and self._cutter else None
+            if found and skip and skip(*found):
+                line += len(found[0]) + 1
+                continue
+            for text in block:
+                cut = self._cutter.cut(text) if self._cutter else None
+                if cut is not None:
+                    after = line + len(cut[0])
+                    yield Piece(range(line, after), *cut, text)
+                else:
+                    lines = text.split("\n")
+                    after = line + len(lines)
+                    yield from self._line_by_line(line, lines, faults)
+                line = after + 1  # one is empty
 
     def _line_by_line(
         self, first: int, lines: Sequence[str], faults: Faults
@@ -249,7 +234,7 @@ class Table:
         start = 0
         for end in (*_blanks(rows), len(rows)):
             piece = rows[start:end]
-            if self._pairs is not None and set(map(len, piece)) == {self._width}:
+            if self._cutter and set(map(len, piece)) == {self._width}:
                 yield self._piece(range(first + start, first + end), cast("list[Fields]", piece))
             elif piece:
                 sifted = self._sift(first + start, lines[start:end], piece, faults)
@@ -324,7 +309,7 @@ class Table:
             raise self._error(f"two columns have the same name: {', '.join(names)}")
         separator = _separator(lines, rows, width)
         self._layout = ColumnLayout(names, token, tag, separator, options.header, line_each=True)
-        self._pairs = self._pairs_at(token, tag)
+        self._cutter = self._cutter_for(token, tag)
 
     def _telling(self, text: str) -> list[str]:
         """The lines that say how many columns there are."""
@@ -333,13 +318,15 @@ class Table:
             return text.split("\n")
         return telling(text.split("\n", VOTING)[:VOTING])
 
-    def _pairs_at(self, token: int, tag: int | None) -> Pairs | None:
-        """Return what reads lines, if all share their columns and empty ones end sentences."""
+    def _cutter_for(self, token: int, tag: int | None) -> Cutter | None:
+        """Return the function that splits paragraphs, if all lines share their columns."""
         options = self._options
-        special = (options.ragged, options.sentence_end, options.header, options.token_prefix)
-        if any(special) or options.sentence_column is not None:
+        if options.ragged or options.sentence_end or options.header:
             return None
-        return Pairs(self._fields_of, self._width, token, tag)
+        if options.token_prefix or options.sentence_column is not None:
+            return None
+        special = (BOUNDARY, options.comment_prefix, options.document_prefix)
+        return Cutter(self._width, token, tag, filter(None, special))
 
     def _tail(self) -> int:
         """Return the number of columns, from the tag's on, that are counted from the line's end."""

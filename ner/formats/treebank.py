@@ -379,7 +379,14 @@ class _Tally:
 
     def counts(self) -> TagCounts:
         """Which tag follows which; where no O is written, ``_`` is one."""
-        return self._counts if self.explicit else self._counts.without(EMPTY)
+        if self.explicit:
+            return self._counts
+        counts = TagCounts()
+        for (before, after), number in self._counts.pairs.items():
+            pair = tuple(OUTSIDE if tag == EMPTY else tag for tag in (before, after))
+            counts.pairs[pair[0], pair[1]] += number
+        counts.sentences = self._counts.sentences
+        return counts
 
 
 def _tail(name: str) -> str:
