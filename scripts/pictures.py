@@ -2,13 +2,14 @@
 
     python scripts/pictures.py models/quick
 
-The charts show recorded figures (``docs/pictures/active_learning.tsv``) and are all that is made
-without a model. The rest needs a headless Chromium and pillow, and texts of the bundled corpus.
+The charts show recorded figures (``docs/pictures/*.tsv``) and are all that is made without a model.
+The rest needs a headless Chromium and pillow, and texts of the bundled corpus.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import statistics
@@ -20,7 +21,7 @@ from itertools import groupby
 from pathlib import Path
 
 from ner.cli import main as ner
-from ner.evaluation.charts import FILE, Axis, Chart
+from ner.evaluation.charts import FILE, Axis, Chart, side_by_side
 from ner.sample import path as sample_path
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
@@ -29,7 +30,10 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--
 SENTENCES = 15  # of the first document of the test split, with the line that begins it
 COLOURS = 64
 
-
+GROWTH = {  # pictures of the quantities that `benchmarks/growth.py` varies
+    "growth_of_text.svg": {"tokens": "tokens of a call", "length": "tokens of a sentence"},
+    "growth_of_model.svg": {"labels": "labels", "words": "distinct words"},
+}
 STRATEGIES = dict(zip(("uncertainty", "random"), FILE.lines, strict=False))
 
 
@@ -39,6 +43,10 @@ def main(model: str | None = None) -> None:
         for corpus, rows in groupby(csv.DictReader(records, delimiter="\t"), lambda r: r["corpus"]):
             name = f"active_learning_{corpus.lower()}.svg"
             (PICTURES / name).write_text(learning_curves(corpus, list(rows)) + "\n", "utf-8")
+    with (PICTURES / "growth.tsv").open(encoding="utf-8", newline="") as records:
+        rows = list(csv.DictReader(records, delimiter="\t"))
+    for name, quantities in GROWTH.items():
+        (PICTURES / name).write_text(growth(quantities, rows) + "\n", "utf-8")
     if model is None:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -74,6 +82,26 @@ def learning_curves(corpus: str, rows: Sequence[dict[str, str]]) -> str:
     names = [*STRATEGIES.items(), ("dashed: all sentences, and 95 % of that", FILE.ink)]
     chart.legend(names, "right")
     return chart.svg()
+
+
+def growth(quantities: dict[str, str], rows: Sequence[dict[str, str]]) -> str:
+    """Draw tagging speed over each quantity on a scale of logarithms, side by side."""
+    charts = []
+    for quantity, title in quantities.items():
+        own = [row for row in rows if row["quantity"] == quantity]
+        places = [math.log10(int(row["value"])) for row in own]
+        ticks = list(zip(places, (f"{int(row['value']):,}" for row in own), strict=True))
+        margin = 0.04 * (places[-1] - places[0])
+        across = Axis(title, places[0] - margin, places[-1] + margin, ticks)
+        charts.append(chart := Chart(f"by {title}", across, Axis.of("speed", 0.0, 1.75)))
+        for how, colour in zip(("warm", "cold"), FILE.lines, strict=False):
+            dots = [(x, float(row[how])) for x, row in zip(places, own, strict=True)]
+            chart.line(dots, colour)
+            chart.dots(dots, colour, [3] * len(dots))
+        falls = float(own[0]["warm"]) > float(own[-1]["warm"])
+        names = list(zip(("warm", "cold"), FILE.lines, strict=False))
+        chart.legend(names, "left" if falls else "right")
+    return side_by_side(charts)
 
 
 def take(page: Path, picture: Path, width: int, height: int) -> None:

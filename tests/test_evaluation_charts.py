@@ -68,3 +68,14 @@ def test_the_curves_of_active_learning_are_those_of_the_table():
                 ]
                 assert len(f1) == 3
                 assert f"{statistics.mean(f1):.2f}" in line
+
+
+def test_the_pictures_of_growth_are_those_of_its_table():
+    script = runpy.run_path(str(ROOT / "scripts" / "pictures.py"))
+    with (script["PICTURES"] / "growth.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    for name, quantities in script["GROWTH"].items():
+        picture = script["PICTURES"] / name
+        assert picture.read_text(encoding="utf-8") == script["growth"](quantities, rows) + "\n"
+        assert f"pictures/{name}" in page
