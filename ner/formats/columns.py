@@ -364,8 +364,8 @@ class Cutter:
     def tags(self, paragraphs: Sequence[str]) -> tuple[list[str], int] | None:
         """The tags of all paragraphs, ``O`` between two and in place of the boundary of a document.
 
-        With them comes the number of paragraphs, of which a boundary counts twice, since its
-        ``O`` is no tag; ``None`` unless all others are plain.
+        With them comes the number of paragraphs, in which a boundary counts twice: for the end of
+        a sentence and for its own ``O``. ``None`` unless all others are plain.
         """
         width, blank, count = self._width, len(paragraphs) - 1, len(paragraphs)
         text = "\n\n".join(paragraphs)

@@ -198,7 +198,7 @@ class Table:
             path: The file.
             faults: Collects malformed lines.
             skip: Is given the tags of many plain sentences, ``O`` between two, and how many of
-                the ``O`` are no tags; says whether it needs no more of them.
+                the ``O`` stand for something else; says whether it needs no more of them.
         """
         options, line = self._options, 1
         prefixes = (options.comment_prefix or "", options.document_prefix or "")
