@@ -24,7 +24,8 @@ def _eager(kind: type[Optimizer]) -> Callable[..., Optimizer]:
 
     That takes seconds and 70 MB of memory.
     """
-    raw = {name: inspect.unwrap(getattr(kind, name)) for name in ("step", "add_param_group")}
+    names = ("step", "add_param_group", "state_dict", "load_state_dict")
+    raw = {name: inspect.unwrap(getattr(kind, name)) for name in names}
     return type(kind.__name__, (kind,), {**raw, "step": torch.no_grad()(raw["step"])})
 
 
