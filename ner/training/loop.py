@@ -316,9 +316,6 @@ class Run(Iterator[Epoch]):
         metrics = self.metrics()
         self._data = replace(self._data, pieces=())
         self._stepper.release()
-        if self._best_weights is not None:
-            self.network.load_state_dict(self._best_weights, strict=False)
-            self._best_weights = None  # no step follows
         if self.processes.writes:
             metrics = self._score_saved(metrics)
         self._finished = self.processes.first(self._finished)
