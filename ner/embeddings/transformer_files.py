@@ -22,7 +22,6 @@ from ner.errors import ConfigError, ModelError
 from ner.indexers.subwords import MISSING
 from ner.storage.atomic import known_sha256
 
-ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
 INDEX = "model.safetensors.index.json"  # lists weights in several files
 PACKAGE = "package:"  # prefix of a folder in an installed package
@@ -218,8 +217,6 @@ def _config(transformers: Any, config: Mapping[str, Any], layers: int | None) ->
     kind = own.pop("model_type", None)
     if not isinstance(kind, str) or kind not in transformers.CONFIG_MAPPING:
         raise ConfigError(f"transformers does not support the model type {kind!r:.80}")
-    # no dropout of attention: CPUs have no fast kernel with it, and that of states remains
-    own.update((name, 0.0) for name in ATTENTION_DROPOUT if name in own)
     made = transformers.AutoConfig.for_model(kind, **own)
     if layers is not None:
         made.num_hidden_layers = layers
