@@ -61,19 +61,20 @@ class ChunkFile:
     def __len__(self) -> int:
         return len(self._places)
 
-    def append(self, arrays: Sequence[Array]) -> None:
-        """Write a list of arrays."""
-        self._places.append((self._end, [(one.dtype.str, one.shape) for one in arrays]))
+    def append(self, arrays: Iterable[Array]) -> None:
+        """Write a list of arrays, integers in the smallest type that holds them."""
+        small = list(map(_small, arrays))
+        self._places.append((self._end, [(one.dtype.str, one.shape) for one in small]))
         try:
             self._file.seek(self._end)
-            for one in arrays:
+            for one in small:
                 self._end += self._file.write(one.tobytes())
         except OSError as error:
             why = f"cannot be written: {error.strerror}"
             raise OSError(error.errno, why, str(self._folder)) from error
 
     def __getitem__(self, number: int) -> list[Array]:
-        """Return a list."""
+        """Return a list; its integers may be of smaller types than they were."""
         found = self._loaded.pop(number, None)
         self._loaded[number] = found = self._read(number) if found is None else found
         if len(self._loaded) > self._most:
@@ -348,11 +349,12 @@ class _Writer:
         counts, documents, positions, lines = np.array(figures, np.int64).T
         lengths, tokens = self._numbered([sentence.tokens for sentence in some])
         marks, columns = map(_mark, some), (s.columns and dict(s.columns) for s in some)
-        arrays = (
-            *(lengths, tokens, counts, np.array(spans, np.int64).reshape(-1, 3)),
-            *(documents, positions, lines, *_joined(marks), *_joined(columns)),
+        self._chunks.append(
+            [
+                *(lengths, tokens, counts, np.array(spans, np.int64).reshape(-1, 3)),
+                *(documents, positions, lines, *_joined(marks), *_joined(columns)),
+            ]
         )
-        self._chunks.append(list(map(_small, arrays)))
 
     def finish(self) -> list[int]:
         """Write the rest, and return the number of the first document of each list."""
@@ -376,7 +378,7 @@ class _Writer:
         sizes = np.array([len(document.tokens) for document in self._waiting], np.int64)
         rows = list(chain.from_iterable(document.tokens for document in self._waiting))
         names = _joined(document.id for document in self._waiting)
-        self._texts.append(list(map(_small, (sizes, *self._numbered(rows), *names))))
+        self._texts.append([sizes, *self._numbered(rows), *names])
         self._firsts.append(self._firsts[-1] + len(self._waiting))
         self._waiting, self._tokens = [], 0
 

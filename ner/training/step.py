@@ -144,7 +144,7 @@ class Stepper:
         self.network.zero_grad()
 
     def release(self) -> None:
-        """Free the memory of the optimiser. No step can be taken after that."""
+        """Free the memory of optimiser and tokens. No step can be taken after that."""
         self.average, self.rows, self.table = None, RowTables(None, {}), TypeTable([])
         self.optimizer.state.clear()
         release_memory()
