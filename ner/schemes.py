@@ -85,26 +85,22 @@ class Scheme:
             TypeError: The tags are a string.
         """
         _refuse_text(tags, "a tag for each token")
-        if tags.count(OUTSIDE) == len(tags):
+        inside = [position for position, tag in enumerate(tags) if tag != OUTSIDE]
+        if not inside:
             return ()
         found: list[tuple[int, int, str]] = []
         known, made = self._read, self._made
-        start, before, label = -1, EDGE, ""  # a start of -1: no span is open
-        for position, tag in enumerate(tags):
-            if tag == OUTSIDE:
-                if start >= 0:
-                    found.append((start, position, label))
-                    start = -1
-                continue
-            role, new_label = known.get(tag) or self.read(tag)
-            if start < 0:
+        start, before, label = inside[0], EDGE, ""
+        end = start  # of the span so far
+        for position in inside:
+            role, new_label = known.get(tags[position]) or self.read(tags[position])
+            if position > end or (
+                position > start and not _continues(before, label, role, new_label)
+            ):
+                found.append((start, end, label))
                 start = position
-            elif not _continues(before, label, role, new_label):
-                found.append((start, position, label))
-                start = position
-            before, label = role, new_label
-        if start >= 0:
-            found.append((start, len(tags), label))
+            before, label, end = role, new_label, position + 1
+        found.append((start, end, label))
         return tuple([made.get(span) or self._span(span) for span in found])
 
     def allows(self, before: str, after: str) -> bool:

@@ -1,5 +1,6 @@
 """Paragraphs cut in one go: nobody can tell by the result."""
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -59,19 +60,34 @@ def test_cut_in_one_go_or_line_by_line_is_the_same(tmp_path_factory, text, optio
             quick = outcome(path, options)
             patch.setattr(conll, "HELD", -1)  # nothing is held, and many tags are counted at once
             assert outcome(path, options) == quick
-            patch.setattr(Cutter, "cut", lambda self, text: None)
-            patch.setattr(Cutter, "tags", lambda self, texts: None)
+            patch.setattr(columns, "kernels", None)
+            assert outcome(path, options) == quick
+            patch.setattr(Cutter, "cut", lambda self, paragraphs, **wanted: None)
             assert outcome(path, options) == quick
 
 
-def test_tags_of_many_plain_paragraphs_are_read_at_once():
+@pytest.fixture(params=["native", "numpy"])
+def kernels(request, monkeypatch):
+    """Cut by the extension module, or without."""
+    if request.param == "numpy":
+        monkeypatch.setattr(columns, "kernels", None)
+    elif columns.kernels is None:
+        pytest.skip("ner._native was not built")
+
+
+def test_many_plain_paragraphs_are_cut_at_once(kernels):
     cutter = Cutter(2, 0, 1, ["#", "-DOCSTART-"])
-    assert cutter.tags(["a O\nb B-X", "c I-X"]) == (["O", "B-X", "O", "I-X"], 2)
-    boundary = cutter.tags(["-DOCSTART- O", "c I-X", "-DOCSTART-"])
-    assert boundary == (["O", "O", "I-X", "O", "O"], 5)
-    assert cutter.tags(["-DOCSTART- O\nc I-X"]) is None
-    assert Cutter(3, 2, 0, []).tags(["O N a", "B-X\tN\tb"]) is None
-    assert Cutter(3, 2, 0, []).tags(["O\tN\ta", "B-X\tN\tb"]) == (["O", "O", "B-X"], 2)
+    paragraphs = ["a O\nb B-X", "c I-X"]
+    assert cutter.cut(paragraphs) == (("a", "b", "", "c"), ("O", "B-X", "O", "I-X"), 2)
+    assert cutter.cut(paragraphs, tokens=False) == ((), ("O", "B-X", "O", "I-X"), 2)
+    boundary = cutter.cut(["-DOCSTART- O", "c I-X", "-DOCSTART-"])
+    assert boundary == (("O", "", "c", "", "O"), ("O", "O", "I-X", "O", "O"), 5)
+    assert cutter.cut(["-DOCSTART- O\nc I-X"]) is None
+    assert Cutter(3, 2, 0, []).cut(["O N a", "B-X\tN\tb"]) is None
+    reverse = Cutter(3, 2, 0, []).cut(["O\tN\ta", "B-X\tN\tb"])
+    assert reverse == (("a", "", "b"), ("O", "O", "B-X"), 2)
+    assert Cutter(2, 1, None, []).cut(["N a", "N b"]) == (("a", "", "b"), (), 2)
+    assert Cutter(1, 0, None, []).cut(["a\nb", "c"]) == (("a", "b", "", "c"), (), 2)
     for odd in (
         ["a O", "\nb O"],
         ["a O", ""],
@@ -81,15 +97,15 @@ def test_tags_of_many_plain_paragraphs_are_read_at_once():
         ["a"],
         ["a O", "b"],
     ):
-        assert cutter.tags(odd) is None
+        assert cutter.cut(odd) is None
 
 
 @pytest.mark.parametrize(
     ("text", "cut"),
     [
-        ("a N O\nb N B-X", (("a", "b"), ("O", "B-X"))),
-        ("a\tN\tO\nb\tN\tO", (("a", "b"), ("O", "O"))),
-        ("a\u00a0b N O", (("a\u00a0b",), ("O",))),
+        ("a N O\nb N B-X", (("a", "b"), ("O", "B-X"), 1)),
+        ("a\tN\tO\nb\tN\tO", (("a", "b"), ("O", "O"), 1)),
+        ("a\u00a0b N O", (("a\u00a0b",), ("O",), 1)),
         ("a N O\nb N", None),
         ("a N O N\nb N", None),
         ("a  N O", None),
@@ -103,20 +119,40 @@ def test_tags_of_many_plain_paragraphs_are_read_at_once():
         ("a N O\n# N O", None),
     ],
 )
-def test_only_plain_paragraphs_are_cut(text, cut):
-    assert Cutter(3, 0, 2, ["#"]).cut(text) == cut
+def test_only_plain_paragraphs_are_cut(kernels, text, cut):
+    assert Cutter(3, 0, 2, ["#"]).cut([text]) == cut
 
 
-def test_equal_fields_are_one_string_until_there_are_too_many(monkeypatch):
+def test_equal_fields_are_one_string(kernels):
     cutter = Cutter(2, 0, 1, [])
-    (first,), _ = cutter.cut("word O")
-    (again,), _ = cutter.cut("word O")
+    first, again = (cutter.cut(["word O"]).tokens[0] for _ in range(2))
     assert again is first
+
+
+def test_fields_are_forgotten_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(columns, "kernels", None)
+    cutter = Cutter(2, 0, 1, [])
+    (first,), _, _ = cutter.cut(["word O"])
     monkeypatch.setattr(columns, "REMEMBERED", 20)
-    cutter.cut("a word that is long".replace(" ", "_") + " O")
-    (other,), _ = cutter.cut("word O")
+    cutter.cut(["a_word_that_is_long O"])
+    (other,), _, _ = cutter.cut(["word O"])
     assert other == first
     assert other is not first
+
+
+@pytest.mark.skipif(columns.kernels is None, reason="ner._native was not built")
+def test_the_extension_module_forgets_too():
+    cutter = Cutter(2, 0, 1, [])
+    words = [f"w{number}" for number in range(250_000)]
+    first = sys.getrefcount(cutter.cut(["word O"]).tokens[0])
+    for start in range(0, len(words), 1000):
+        some = words[start : start + 1000]
+        assert list(cutter.cut(["\n".join(f"{word} O" for word in some)]).tokens) == some
+    long = "x" * 1000
+    assert cutter.cut([f"{long} O"]).tokens == (long,)
+    again = sys.getrefcount(cutter.cut(["word O"]).tokens[0])
+    assert again == first, "no string is leaked or lost"
+    assert cutter.cut(["\udc80 O"]) is None
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ner.errors import DataError
+from ner.extension import kernels
 from ner.sentence import Origin
 
 BOUNDARY = "-DOCSTART-"
@@ -270,6 +272,7 @@ def named(count: int, given: Sequence[str] | None, token: int, tag: int | None) 
 REMEMBERED = 1 << 25  # characters of text whose fields are remembered
 
 _HOLLOW = re.compile(r"^[ \t]+$", re.MULTILINE)
+_BOUNDARY = re.compile(rf"{BOUNDARY}(?:[ \t].*)?")
 
 
 def paragraphs(
@@ -321,8 +324,26 @@ def telling(lines: list[str]) -> list[str]:
     return lines
 
 
+class Cut(NamedTuple):
+    """What the lines of paragraphs hold.
+
+    Between two paragraphs stands an empty token with the tag ``O``, and in place of the boundary
+    of a document one with the tag ``O`` as well.
+
+    Attributes:
+        tokens: Of all lines; empty where they are not wanted.
+        tags: Of all lines; empty where no column holds them.
+        sentences: How many paragraphs there are, in which a boundary counts twice: for the end of a
+            sentence and for its own ``O``.
+    """
+
+    tokens: Fields
+    tags: Fields
+    sentences: int
+
+
 class Cutter:
-    """Cuts plain paragraphs; equal fields are one string.
+    """Cuts plain paragraphs.
 
     Args:
         width: How many columns there are.
@@ -336,64 +357,59 @@ class Cutter:
         self._token = token
         self._tag = tag
         self._special = tuple(special)
-        self._shared: dict[str, str] = {}
+        self._known: dict[str, str] = {}
         self._characters = 0
+        self._fields = kernels and kernels.new_fields()
 
-    def cut(self, text: str) -> tuple[Fields, Fields] | None:
-        """The tokens and the tags of a paragraph; ``None`` of one that is not plain."""
-        width, step, lines = self._width, self._width + 1, text.count("\n") + 1
-        if "\t" not in text:
-            cells = text.replace("\n", " \n ").split(" ")
-        elif " " not in text:
-            cells = text.replace("\n", "\t\n\t").split("\t")
-        else:
-            return None
-        # every line has as many fields as it should if the line ends stand where they should
-        if len(cells) != lines * step - 1 or cells[width::step].count("\n") != lines - 1:
-            return None
-        if not all(cells):  # two blanks in a row, or one at an end of a line
-            return None
-        for special in self._special:
-            if special in text:
-                return None
-        share = self._room(len(text)).setdefault
-        tokens = cells[self._token :: step]
-        tags = [] if self._tag is None else cells[self._tag :: step]
-        return tuple(map(share, tokens, tokens)), tuple(map(share, tags, tags))
+    def cut(self, paragraphs: Sequence[str], *, tokens: bool = True) -> Cut | None:
+        """What paragraphs hold, all cut at once; ``None`` unless all are plain or a boundary.
 
-    def tags(self, paragraphs: Sequence[str]) -> tuple[list[str], int] | None:
-        """The tags of all paragraphs, ``O`` between two and in place of the boundary of a document.
-
-        With them comes the number of paragraphs, in which a boundary counts twice: for the end of
-        a sentence and for its own ``O``. ``None`` unless all others are plain.
+        Args:
+            paragraphs: What `paragraphs` gives.
+            tokens: Whether tokens are wanted, or only tags.
         """
-        width, blank, count = self._width, len(paragraphs) - 1, len(paragraphs)
-        text = "\n\n".join(paragraphs)
+        width, step, blank = self._width, self._width + 1, len(paragraphs) - 1
+        text, count = "\n\n".join(paragraphs), len(paragraphs)
         if BOUNDARY in text:
-            marks = [one.startswith(BOUNDARY) and "\n" not in one for one in paragraphs]
+            marks = [_BOUNDARY.fullmatch(one) is not None for one in paragraphs]
             count += sum(marks)
             filler = ("\t" if "\t" in text else " ").join("O" * width)
             pairs = zip(paragraphs, marks, strict=True)
             text = "\n\n".join(filler if mark else one for one, mark in pairs)
-        separator = "\t" if "\t" in text else " "
-        if self._tag is None or (separator == "\t" and " " in text):
-            return None
         if any(special in text for special in self._special):
+            return None
+        if kernels is not None:
+            wanted = (self._token if tokens else -1, -1 if self._tag is None else self._tag)
+            native = kernels.cut_lines(self._fields, text, width, *wanted)
+            return None if native is None else Cut(native[0], native[1], count)
+        separator = "\t" if "\t" in text else " "
+        if separator == "\t" and " " in text:
             return None
         empty = separator.join("O" if place == self._tag else "" for place in range(width))
         lines = text.replace("\n\n", f"\n{empty}\n")
         cells = lines.replace("\n", f"{separator}\n{separator}").split(separator)
-        ends = cells[width :: width + 1]
-        if len(cells) != (len(ends) + 1) * (width + 1) - 1 or ends.count("\n") != len(ends):
+        # every line has as many fields as it should if the line ends stand where they should
+        ends = cells[width::step]
+        if len(cells) != (len(ends) + 1) * step - 1 or ends.count("\n") != len(ends):
             return None
-        if cells.count("") != blank * (width - 1) or len(ends) != lines.count("\n"):
+        # others are empty where two blanks stand in a row, or one at an end of a line
+        if cells.count("") != blank * (width - (self._tag is not None)):
             return None
-        return cells[self._tag :: width + 1], count
+        if len(ends) != lines.count("\n"):
+            return None
+        found = cells[self._token :: step] if tokens else []
+        tags = [] if self._tag is None else cells[self._tag :: step]
+        return Cut(self._shared(found), self._shared(tags), count)
+
+    def _shared(self, fields: Sequence[str]) -> Fields:
+        """The same fields, those that have been met before as the strings they were then."""
+        share = self._room(sum(map(len, fields))).setdefault
+        return tuple(map(share, fields, fields))
 
     def _room(self, characters: int) -> dict[str, str]:
         """The fields that are remembered, of which the number is limited."""
         self._characters += characters
-        if len(self._shared) > CACHED or self._characters > REMEMBERED:
-            self._shared.clear()
+        if len(self._known) > CACHED or self._characters > REMEMBERED:
+            self._known.clear()
             self._characters = characters
-        return self._shared
+        return self._known

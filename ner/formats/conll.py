@@ -23,6 +23,7 @@ from ner.formats.columns import (
     Aside,
     ColumnLayout,
     Columns,
+    Cut,
     Fields,
     Lines,
     Numbering,
@@ -43,6 +44,7 @@ from ner.formats.table import (
     FATE,
     REFUSE,
     Piece,
+    Skip,
     Table,
     TableOptions,
     comment_hint,
@@ -163,16 +165,17 @@ class Reader:
             warnings.warn(DataWarning(told, path=faults.path), stacklevel=2)
         return found
 
-    def _skipping(
-        self, counts: TagCounts, numbering: Numbering, known: Set[str]
-    ) -> Callable[[Sequence[str], int], bool]:
+    def _skipping(self, counts: TagCounts, numbering: Numbering, known: Set[str]) -> Skip:
         """Return what counts the tags of many sentences at once, where no more is to do."""
 
-        def skip(tags: Sequence[str], sentences: int) -> bool:
-            if self._seen <= HELD or numbering.going or self._tag_map or not known >= set(tags):
-                return False
-            counts.add(tags, sentences)
-            return True
+        def skip(cut: Callable[[], Cut | None]) -> int:
+            if self._seen <= HELD or numbering.going or self._tag_map:
+                return 0
+            found = cut()
+            if not (found and found.tags and known >= set(found.tags)):
+                return 0
+            counts.add(found.tags, found.sentences)
+            return len(found.tags)
 
         return skip
 

@@ -7,12 +7,12 @@ the numpy code computes; where they cannot (a score is NaN or huge), they leave 
 
 from __future__ import annotations
 
-import os
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ner.extension import kernels as kernels
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -20,21 +20,7 @@ Integers = NDArray[np.int64]
 SPAN = np.dtype(
     [(name, np.int64) for name in ("row", "start", "end", "label")] + [("score", float)]
 )
-INTERFACE = 2  # that of the module; one that was built from other sources is not used
 _CUT = -650.0  # a score so far below the greatest weighs nothing, as in ner.crf.core.linear_space
-
-
-def _loaded() -> Any:
-    if os.environ.get("NER_NATIVE") == "0":
-        return None
-    try:
-        module = import_module("ner._native")
-    except ImportError:
-        return None
-    return module if getattr(module, "interface", None) == INTERFACE else None
-
-
-kernels = _loaded()
 
 
 def described() -> str:

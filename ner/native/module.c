@@ -1,17 +1,18 @@
 /* ner._native: the module that Python sees. It checks sizes, makes room and chooses the kernels.
  *
  * Arrays come by the buffer protocol and must be contiguous; their types are the caller's affair
- * (ner/native/__init__.py). Nothing here holds the lock of the interpreter while it computes. */
+ * (ner/native/__init__.py). No kernel holds the lock of the interpreter while it computes. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "fields.h"
 #include "kernels.h"
 
 enum { LINE = 64, MOST_KINDS = 3 };  /* bytes of a line of the cache */
-enum { INTERFACE = 2 };              /* as in ner/native/__init__.py; changed with any signature */
+enum { INTERFACE = 3 };              /* as in ner/extension.py; changed with any signature */
 
 static const struct kernels *known[MOST_KINDS];  /* what this processor can run, widest last */
 static int kinds;
@@ -459,6 +460,8 @@ static PyMethodDef methods[] = {
     {"probable_spans", probable_spans, METH_VARARGS, "All spans of at least a probability."},
     {"character_maxima", character_maxima, METH_VARARGS, "The maxima of filters over words."},
     {"character_gradients", character_gradients, METH_VARARGS, "Gradients of their products."},
+    {"new_fields", new_fields, METH_NOARGS, "Remembers the fields of lines."},
+    {"cut_lines", cut_lines, METH_VARARGS, "The tokens and tags of lines of columns."},
     {NULL, NULL, 0, NULL},
 };
 
