@@ -8,8 +8,8 @@ import torch
 from training_runs import config
 
 import ner
+from ner.analysis.alternatives import ClampedEngine
 from ner.analysis.calibration import LEAST, TEMPERATURES, Chooser, Lattices, choose_decoding, fitted
-from ner.analysis.clamping import ClampedEngine
 from ner.evaluation import Score, evaluate
 from ner.inference import Decoding, FastEngine, PlainEngine
 from ner.inference.decoding import VITERBI

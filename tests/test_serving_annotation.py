@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import ner
-from ner.analysis.clamping import ClampedEngine
+from ner.analysis.alternatives import ClampedEngine
 from ner.formats.annotations import task_record
 from ner.redaction import Redactor, Replacer, compiled
 from ner.sentence import Sentence, Span

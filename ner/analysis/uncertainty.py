@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ner.analysis.alternatives import with_alternatives
-from ner.analysis.clamping import GivesChains
+from ner.analysis.alternatives import GivesChains, with_alternatives
 from ner.batch import group_by_length
 from ner.crf import LinearChain
 from ner.crf.chain import SpanTags

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from ner.analysis.clamping import ClampedEngine, GivesChains, clampable
+from ner.analysis.alternatives import ClampedEngine, GivesChains, clampable
 from ner.errors import ConfigError
 from ner.inference.decoding import Decoding
 from ner.sentence import Sentence, Span

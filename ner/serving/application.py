@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from ner import __version__
-from ner.analysis.clamping import clampable
+from ner.analysis.alternatives import clampable
 from ner.redaction import Pattern, Replacer, around, matches, replaced
 from ner.sentence import Sentence
 from ner.serving.label_studio import TRAINING, Tasks

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
-from ner.analysis.clamping import ClampedEngine
+from ner.analysis.alternatives import ClampedEngine
 from ner.errors import ConfigError
 from ner.sentence import Sentence, Span
 from ner.serving.middleware import Metrics

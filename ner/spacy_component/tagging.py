@@ -19,7 +19,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from ner import runtime
-from ner.analysis.clamping import ClampedEngine, clampable
+from ner.analysis.alternatives import ClampedEngine, clampable
 from ner.errors import ConfigError, ModelError
 from ner.inference.batch_engine import WHOLE
 from ner.inference.decoding import Decoding
