@@ -325,7 +325,7 @@ def telling(lines: list[str]) -> list[str]:
 
 
 class Cut(NamedTuple):
-    """What the lines of paragraphs hold.
+    """The fields of the lines of paragraphs.
 
     Between two paragraphs stands an empty token with the tag ``O``, and in place of the boundary
     of a document one with the tag ``O`` as well.
@@ -362,7 +362,7 @@ class Cutter:
         self._fields = kernels and kernels.new_fields()
 
     def cut(self, paragraphs: Sequence[str], *, tokens: bool = True) -> Cut | None:
-        """What paragraphs hold, all cut at once; ``None`` unless all are plain or a boundary.
+        """The fields of paragraphs, all cut at once; ``None`` unless all are plain or a boundary.
 
         Args:
             paragraphs: What `paragraphs` gives.
