@@ -6,8 +6,9 @@ scoring files never waits for torch or spaCy.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ner.loading import lazily
 
 if TYPE_CHECKING:
     from ner.evaluation import Report, Score, evaluate
@@ -60,10 +61,7 @@ __all__ = [  # noqa: RUF022 - the types first, then what is done with them
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazily(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

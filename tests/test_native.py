@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ner import extension, native
+from ner import loading, native
 from ner.crf.core import decoding
 from ner.crf.core import viterbi as reference
 from ner.crf.core.scores import ChainScores
@@ -30,9 +30,9 @@ def instruction_set(request):
 
 
 def test_a_module_of_other_sources_is_not_used(monkeypatch):
-    assert extension.loaded() is native.kernels
-    monkeypatch.setattr(native.kernels, "interface", extension.INTERFACE + 1)
-    assert extension.loaded() is None
+    assert loading.built() is native.kernels
+    monkeypatch.setattr(native.kernels, "interface", loading.INTERFACE + 1)
+    assert loading.built() is None
 
 
 def sigmoid(x):

@@ -5,8 +5,9 @@ Names are imported on first access, so that `ner.crf.core` can be used without t
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ner.loading import lazily
 
 if TYPE_CHECKING:
     from ner.crf.chain import DECODERS as DECODERS
@@ -47,13 +48,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name on first access (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,9 @@
 """The shelf of scores: everything here is made of gold spans and predicted spans."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ner.evaluation.score import Average, Score
+from ner.loading import lazily
 
 if TYPE_CHECKING:
     from ner.evaluation.report import Report, Settings, evaluate
@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["Average", "Report", "Score", "Settings", "evaluate"]
 
 
-def __getattr__(name: str) -> Any:
-    """Import reports when they are first asked for: many modules need only scores."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("ner.evaluation.report"), name)
+# many modules need only scores
+__getattr__ = lazily(
+    __name__, dict.fromkeys(("Report", "Settings", "evaluate"), "ner.evaluation.report")
+)

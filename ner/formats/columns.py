@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ner.errors import DataError
-from ner.extension import kernels
+from ner.loading import kernels
 from ner.sentence import Origin
 
 BOUNDARY = "-DOCSTART-"

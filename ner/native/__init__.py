@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.extension import kernels as kernels
+from ner.loading import kernels as kernels
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

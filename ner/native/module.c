@@ -12,7 +12,7 @@
 #include "kernels.h"
 
 enum { LINE = 64, MOST_KINDS = 3 };  /* bytes of a line of the cache */
-enum { INTERFACE = 3 };              /* as in ner/extension.py; changed with any signature */
+enum { INTERFACE = 3 };              /* as in ner/loading.py; changed with any signature */
 
 static const struct kernels *known[MOST_KINDS];  /* what this processor can run, widest last */
 static int kinds;

@@ -6,7 +6,9 @@ imports nothing from here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ner.loading import lazily
 
 if TYPE_CHECKING:
     from ner.spacy_component.component import NerCrf
@@ -14,9 +16,4 @@ if TYPE_CHECKING:
 __all__ = ["NerCrf"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ner.spacy_component.component import NerCrf  # imports torch
-
-    return NerCrf
+__getattr__ = lazily(__name__, {"NerCrf": "ner.spacy_component.component"})  # imports torch
