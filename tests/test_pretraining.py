@@ -77,6 +77,15 @@ def test_json_lines_and_columns_are_read_without_their_annotation(tmp_path):
     assert [s for document in documents(columns) for s in document] == [("Ada", "left"), ("Lima",)]
 
 
+def test_sentences_without_documents_are_taken_together(tmp_path):
+    path = tmp_path / "train.conll"
+    path.write_text("".join("a O\n" * length + "\n" for length in (20, 11, 5, 30, 7)), "utf-8")
+    assert [list(map(len, one)) for one in documents(path)] == [[20, 11], [5, 30], [7]]
+    marked = path.read_text("utf-8").replace("\n\n", "\n\n-DOCSTART- O\n\n", 1)
+    path.write_text(marked, "utf-8")
+    assert [list(map(len, one)) for one in documents(path)] == [[20], [11, 5, 30, 7]]
+
+
 def test_columns_that_are_called_text_are_refused(tmp_path):
     path = tmp_path / "train.txt"
     path.write_text("Ada B-PER\nleft O\n. O\n\nLima B-LOC\nis O\nfar O\n. O\n", encoding="utf-8")

@@ -29,6 +29,7 @@ TEXT = "text"  # the name of plain text among the formats
 PLAIN = ("", ".txt", ".text", ".md")  # endings of plain text
 BETWEEN = 2  # zeros between sentences: words two places apart never reach across
 LONGEST = 1000  # sentences of a document; a longer one is read as several
+UNMARKED = 30  # tokens from which sentences without a document make one
 NUMBERS, FORMS, FACTS = "tokens.bin", "forms.txt", "text.json"
 
 Tokens = tuple[str, ...]
@@ -44,7 +45,8 @@ def documents(
     """Read the documents of a file as lists of sentences, each a tuple of tokens.
 
     Plain text is cut by the built-in rules as ``Tagger.tag`` cuts it; blank lines separate
-    documents. Annotation is ignored.
+    documents. Annotation is ignored. Where a file marks no documents, a few sentences that follow
+    each other are taken for one.
 
     Args:
         path: The file, compressed or not.
@@ -67,7 +69,8 @@ def _annotated(sentences: Iterable[Sentence]) -> Iterator[list[Tokens]]:
     held: list[Tokens] = []
     last: object = None
     for sentence in sentences:
-        if held and (sentence.document is None or sentence.document is not last):
+        enough = last is None and sum(map(len, held)) >= UNMARKED
+        if held and (enough or sentence.document is not last):
             yield held
             held = []
         held.append(sentence.tokens)
