@@ -392,7 +392,8 @@ def _cut(
             if not end:
                 rest.append(whole)
                 if sum(map(len, rest)) > options.max_line:
-                    faults.refuse(line, f"the line has more than {options.max_line:,} bytes")
+                    told = f"the line has more than {options.max_line:,} bytes (max_line)"
+                    faults.refuse(line, told)
                 continue
             rest.append(whole[:end])
             text = _lf(decode(empty.join(rest), line))
