@@ -111,6 +111,9 @@ class Columns(Mapping[str, Fields]):
         return Columns, (self._whole, self._others)
 
 
+NO_COLUMNS = Columns((), {})  # of all sentences of a file of tokens and tags only
+
+
 def columns_of(whole: Whole) -> tuple[Fields, ...]:
     """The columns of a sentence, cut from its lines where they are not yet."""
     if not isinstance(whole, str):

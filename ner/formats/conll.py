@@ -20,6 +20,7 @@ from ner.errors import BAD_TAG, DataError, DataWarning
 from ner.formats.advice import REMARKED, advice_on, remarks, sampled
 from ner.formats.columns import (
     BOUNDARY,
+    NO_COLUMNS,
     Aside,
     ColumnLayout,
     Columns,
@@ -262,7 +263,8 @@ class Reader:
     def _parsed(self, piece: Piece, layout: ColumnLayout, repairs: Repairs) -> Parsed:
         tokens, line = piece.tokens, piece.lines[0]
         raw = None if layout.tag is None else piece.tags
-        columns, origin = Columns(piece.whole, layout.others), (None, None, raw, layout)
+        columns = Columns(piece.whole, layout.others) if layout.others else NO_COLUMNS
+        origin = (None, None, raw, layout)
         if raw is None or repairs.scheme is None:
             return Parsed(tokens, None, columns, NONE, line, *origin)
         tags = [self._tag_map.get(tag, tag) for tag in raw] if self._tag_map else raw

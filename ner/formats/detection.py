@@ -79,7 +79,12 @@ class TagCounts:
             self._count()
 
     def _count(self) -> None:
-        self._pairs.update(zip(self._waiting, self._waiting[1:], strict=False))
+        tags, pairs = self._waiting, self._pairs
+        inside = [place for place, tag in enumerate(tags) if tag != OUTSIDE]  # never at an end
+        first = [place for place in inside if tags[place - 1] == OUTSIDE]
+        pairs.update((tags[place], tags[place + 1]) for place in inside)
+        pairs.update((OUTSIDE, tags[place]) for place in first)
+        pairs[OUTSIDE, OUTSIDE] += len(tags) - 1 - len(inside) - len(first)
         self._waiting = [OUTSIDE]
 
     def detect(self, scheme: Scheme | None = None) -> Detection:
