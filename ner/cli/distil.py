@@ -177,7 +177,8 @@ def _silver(
     seed: int,
 ) -> Silver:
     """Return the silver sentences, annotated now or before an interruption."""
-    from ner.pretraining.silver import FEWEST, read_silver, write_silver
+    from ner.pretraining.silver import read_silver, write_silver
+    from ner.pretraining.text import LEAST_TOKENS
 
     path = folder / SILVER
     if not path.exists():
@@ -186,7 +187,7 @@ def _silver(
             if not read_silver(path).sentences:
                 raise ConfigError(
                     f"{arguments.teacher} leaves no sentence to learn from: documents of fewer "
-                    f"than {FEWEST} tokens are left out, and sentences of which more than "
+                    f"than {LEAST_TOKENS} tokens are left out, and sentences of which more than "
                     f"{100 * MOST_OPEN:.0f} % is in doubt; give more text, or lower --sure"
                 )
         except BaseException:  # there is nothing to continue

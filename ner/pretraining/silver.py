@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ner.pretraining.text import Tokens
+from ner.pretraining.text import LEAST_TOKENS, Tokens
 from ner.sentence import Document, Sentence, Span, in_document
 from ner.storage.atomic import atomic_write
 
-FEWEST, LONGEST = 30, 120  # tokens of a document that is looked at, and of a sentence
+LONGEST = 120  # tokens of a sentence
 SENTENCES = 40  # of a document; the beginning is dense in names
 EAGERNESS = 3.0  # by how much documents of new names go before others
 TOGETHER = 2_000  # sentences that are annotated at a time
@@ -64,7 +64,7 @@ def choose_documents(
     for number, document in enumerate(documents):
         some = document[:SENTENCES]
         size = sum(map(len, some))
-        if size < FEWEST:
+        if size < LEAST_TOKENS:
             continue
         key = EAGERNESS * np.log(_density(some, known)) + random.gumbel()
         heapq.heappush(kept, (float(key), number, some))

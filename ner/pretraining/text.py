@@ -29,7 +29,7 @@ TEXT = "text"  # the name of plain text among the formats
 PLAIN = ("", ".txt", ".text", ".md")  # endings of plain text
 BETWEEN = 2  # zeros between sentences: words two places apart never reach across
 LONGEST = 1000  # sentences of a document; a longer one is read as several
-UNMARKED = 30  # tokens from which sentences without a document make one
+LEAST_TOKENS = 30  # of a document worth annotating; sentences without one are joined up to that
 NUMBERS, FORMS, FACTS = "tokens.bin", "forms.txt", "text.json"
 
 Tokens = tuple[str, ...]
@@ -69,7 +69,7 @@ def _annotated(sentences: Iterable[Sentence]) -> Iterator[list[Tokens]]:
     held: list[Tokens] = []
     last: object = None
     for sentence in sentences:
-        enough = last is None and sum(map(len, held)) >= UNMARKED
+        enough = last is None and sum(map(len, held)) >= LEAST_TOKENS
         if held and (enough or sentence.document is not last):
             yield held
             held = []
