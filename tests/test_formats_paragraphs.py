@@ -66,10 +66,10 @@ def test_cut_in_one_go_or_line_by_line_is_the_same(tmp_path_factory, text, optio
             assert outcome(path, options) == quick
 
 
-@pytest.fixture(params=["native", "numpy"])
+@pytest.fixture(params=["native", "python"])
 def kernels(request, monkeypatch):
     """Cut by the extension module, or without."""
-    if request.param == "numpy":
+    if request.param == "python":
         monkeypatch.setattr(columns, "kernels", None)
     elif columns.kernels is None:
         pytest.skip("ner._native was not built")

@@ -169,11 +169,13 @@ class Reader:
     def _skipping(self, counts: TagCounts, numbering: Numbering, known: Set[str]) -> Skip:
         """Return what counts the tags of many sentences at once, where no more is to do."""
 
-        def skip(cut: Callable[[], Cut | None]) -> int:
+        def skip(cut: Callable[[], Cut | None]) -> int | None:
             if self._seen <= HELD or numbering.going or self._tag_map:
                 return 0
             found = cut()
-            if not (found and found.tags and known >= set(found.tags)):
+            if found is None:
+                return None
+            if not (found.tags and known >= set(found.tags)):
                 return 0
             counts.add(found.tags, found.sentences)
             return len(found.tags)

@@ -131,7 +131,7 @@ def options_from(**given: Any) -> TableOptions:
     return TableOptions(**with_preset(PRESETS, given))
 
 
-Skip = Callable[[Callable[[], Cut | None]], int]
+Skip = Callable[[Callable[[], Cut | None]], int | None]
 
 
 class Piece(NamedTuple):
@@ -204,7 +204,7 @@ class Table:
             path: The file.
             faults: Collects malformed lines.
             skip: Is given what cuts the tags of many plain sentences; returns the number of their
-                lines if it needs no more of them, or else 0.
+                lines if it needs no more of them, or else 0, and ``None`` if they are not plain.
         """
         options, line = self._options, 1
         prefixes = (options.comment_prefix or "", options.document_prefix or "")
@@ -226,9 +226,10 @@ class Table:
     ) -> Generator[Piece | Aside, None, int]:
         """The pieces of paragraphs, all cut at once if possible; returns the line after them."""
         cutter = self._cutter
-        if cutter and skip and (skipped := skip(partial(cutter.cut, block, tokens=False))):
+        skipped = skip(partial(cutter.cut, block, tokens=False)) if cutter and skip else 0
+        if skipped:
             return line + skipped + 1
-        cut = cutter.cut(block) if cutter else None
+        cut = cutter.cut(block) if cutter and skipped is not None else None
         if cut is not None:
             yield from self._plain(line, block, cut, faults)
             return line + len(cut.tokens) + 1

@@ -3,21 +3,23 @@
 
 enum {
     SLOTS = 1 << 18,
-    REMEMBERED = 100000, /* fields; where more are met, all are forgotten */
+    REMEMBERED = 100000, /* fields; when they are so many, all are forgotten */
     PROBES = 16,         /* slots that are tried, so that no text can make it slow */
     SHORT = 128,         /* bytes of a field worth remembering */
 };
 
 struct fields {
     PyObject **slots;
-    int64_t count;
+    int64_t count, used[REMEMBERED]; /* the slots that are not empty */
 };
 
 static const char FIELDS[] = "ner._native.fields";
 
 static void forget_fields(struct fields *fields) {
-    for (int64_t i = 0; i < SLOTS; i++) Py_CLEAR(fields->slots[i]);
-    fields->count = 0;
+    while (fields->count) {
+        PyObject **slot = fields->slots + fields->used[--fields->count];
+        Py_CLEAR(*slot); /* a macro that reads its argument more than once */
+    }
 }
 
 static void free_fields(PyObject *capsule) {
@@ -61,8 +63,9 @@ static PyObject *field_of(struct fields *fields, const char *text, size_t bytes)
     for (int probe = 0; bytes <= SHORT && probe < PROBES; probe++, place++) {
         PyObject **slot = fields->slots + place % SLOTS;
         if (!*slot) {
+            if (fields->count == REMEMBERED) break;
             *slot = PyUnicode_FromStringAndSize(text, (Py_ssize_t)bytes);
-            fields->count += *slot != NULL;
+            if (*slot) fields->used[fields->count++] = (int64_t)(place % SLOTS);
             return Py_XNewRef(*slot);
         }
         Py_ssize_t size;
@@ -139,7 +142,7 @@ static PyObject *cut_lines(PyObject *self, PyObject *arguments) {
     if (tabs && memchr(start, ' ', (size_t)bytes)) Py_RETURN_NONE;
     int64_t lines = 1;
     for (const char *at = start; (at = memchr(at, '\n', (size_t)(end - at))); at++) lines++;
-    if (fields->count > REMEMBERED) forget_fields(fields);
+    if (fields->count == REMEMBERED) forget_fields(fields);
     PyObject *tuples[2] = {PyTuple_New(wanted[0] < 0 ? 0 : lines),
                            PyTuple_New(wanted[1] < 0 ? 0 : lines)};
     int read = -1;
