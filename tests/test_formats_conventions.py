@@ -46,6 +46,51 @@ RECORDS: dict[str, Any] = {
             "named_entities",
         )
     },
+    "PubAnnotation": {
+        "text": TEXT,
+        "denotations": [
+            {"id": "T1", "span": {"begin": 0, "end": 7}, "obj": "PER"},
+            {"id": "T2", "span": {"begin": 15, "end": 22}, "obj": "ORG"},
+        ],
+    },
+    "Presidio": {
+        "full_text": TEXT,
+        "spans": [
+            {
+                "entity_type": one["label"],
+                "start_position": one["start"],
+                "end_position": one["end"],
+            }
+            for one in PLACES
+        ],
+    },
+    "a document of BioC, as PubTator 3 exports it": {
+        "PubTator3": [
+            {
+                "id": "1",
+                "infons": {},
+                "passages": [
+                    {
+                        "offset": 5,
+                        "text": TEXT,
+                        "annotations": [
+                            {
+                                "infons": {"type": one["label"]},
+                                "locations": [
+                                    {
+                                        "offset": 5 + one["start"],
+                                        "length": one["end"] - one["start"],
+                                    }
+                                ],
+                            }
+                            for one in PLACES
+                        ],
+                    }
+                ],
+            }
+        ]
+    },
+    "offsets under labels": {"text": TEXT, "entities": {"PER": [[0, 7]], "ORG": [[15, 22]]}},
     "annotations in an object": {"text": TEXT, "annotations": {"entities": PLACES}},
     "an empty list does not win": {"text": TEXT, "spans": [], "entities": PLACES},
     "two lists that agree": {
@@ -215,6 +260,19 @@ def test_what_each_tool_writes_is_the_same_sentence(tmp_path: Path, kind: str) -
     assert found == [ADA]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        [{"id": 1, "text": "Ada", "ner": "B-PER"}, {"id": 2, "text": "Obi", "ner": "E-PER"}],
+        [["Ada", "NNP", "B-PER"], ["Obi", "NNP", "E-PER"]],
+    ],
+    ids=["Stanza", "lists"],
+)
+def test_a_list_of_words_with_their_tags_is_a_sentence(tmp_path: Path, words: list[Any]) -> None:
+    (found,) = read(save(tmp_path, [words]))
+    assert (found.tokens, found.spans) == (("Ada", "Obi"), (Span(0, 2, "PER"),))
+
+
 PREDICTED = {
     "Label Studio": {
         "data": {"text": TEXT},
@@ -226,7 +284,7 @@ PREDICTED = {
 
 @pytest.mark.parametrize("kind", PREDICTED)
 def test_predictions_are_read_where_nobody_annotated_and_told(tmp_path: Path, kind: str) -> None:
-    with pytest.warns(DataWarning, match="1 records that hold only predictions"):
+    with pytest.warns(DataWarning, match="1 record with only predictions"):
         assert list(read(save(tmp_path, PREDICTED[kind]), tokenizer="plain")) == [ADA]
 
 
@@ -248,6 +306,28 @@ WRONG: dict[str, Any] = {
     },
     "'my_spans' looks like annotation": {"text": TEXT, "my_spans": PLACES},
     "'meta.found' looks like annotation": {"text": TEXT, "meta": {"found": PLACES}},
+    "'tracks[0].denotations' looks like annotation": {
+        "text": TEXT,
+        "tracks": [{"project": "a", "denotations": PLACES}],
+    },
+    "'spans.responses[0]' looks like annotation": {"text": TEXT, "spans.responses": [PLACES]},
+    "'label' should hold a list, found a list as text": {"text": TEXT, "label": '[[0, 7, "PER"]]'},
+    "'tags' should hold a list, found a list as text": {"tokens": ["a", "b"], "tags": "B-PER O"},
+    "the entity 'Ada Oby' is not in the text": {
+        "text": TEXT,
+        "entities": [{"text": "Ada Oby", "label": "PER"}],
+    },
+    "'data' holds the pieces of one text, as in Dialogflow and Snips": {
+        "data": [{"text": "fly to "}, {"text": "Lagos", "entity": "city"}]
+    },
+    "(its label is 7, not a name)": {
+        "text": TEXT,
+        "annotations": [{"start_offset": 0, "end_offset": 7, "label": 7}],
+    },
+    "found ['Ada', 'left']; write one object per sentence": {
+        "tokens": [["Ada", "left"], ["Bo"]],
+        "tags": [["B-PER", "O"], ["B-PER"]],
+    },
     "'gold' looks like annotation": {"tokens": ["a", "b"], "gold": ["B-PER", "O"]},
     "'tags' holds 2 tags for a text of 4 words": {"text": TEXT, "tags": ["B-PER", "O"]},
     "'labels' holds words, not spans": {"text": TEXT, "labels": ["sports"]},
@@ -321,7 +401,7 @@ def test_the_key_of_the_annotation_can_be_chosen(tmp_path: Path) -> None:
 
 def test_a_tag_of_the_whole_text_is_told_and_no_annotation(tmp_path: Path) -> None:
     path = save(tmp_path, {"text": TEXT, "tags": ["sports", "news"]})
-    with pytest.warns(DataWarning, match="1 records whose 'tags' are not tags of tokens"):
+    with pytest.warns(DataWarning, match="1 record whose 'tags' are not tags of tokens"):
         (found,) = read(path, tokenizer="plain")
     assert found.spans is None
 

@@ -209,7 +209,7 @@ def test_tokens_whose_annotation_is_missing(tmp_path: Path) -> None:
 
 def test_what_prodigy_rejected_is_no_annotation(tmp_path: Path) -> None:
     path = save(tmp_path, {**RECORDS["prodigy"], "answer": "reject"})
-    with pytest.warns(DataWarning, match="1 records with the answer 'reject', read as unannot"):
+    with pytest.warns(DataWarning, match="1 record with the answer 'reject', read as unannot"):
         (found,) = read(path)
     assert found.spans is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,17 +16,28 @@ SPANS = dict.fromkeys(
     (
         *("spans", "entities", "label", "labels", "ents", "annotations", "annotation", "ner"),
         *("tags", "entity_mentions", "entitymentions", "mentions", "named_entities"),
+        "denotations",
     )
 )
 PREDICTED = dict.fromkeys(("predictions", "prediction"))  # where nothing else is annotated
 _MAY_BE_WORDS = ("label", "labels", "tags", "ner")  # which tags, or labels of the whole text, are
-_START = ("start", "start_offset", "begin", "startOffset", "start_char", "offset", "start_idx")
-_END = ("end", "end_offset", "stop", "endOffset", "end_char", "end_idx")
+_START = (
+    "start",
+    "start_offset",
+    "begin",
+    "startOffset",
+    "start_char",
+    "offset",
+    "start_idx",
+    "start_position",
+)
+_END = ("end", "end_offset", "stop", "endOffset", "end_char", "end_idx", "end_position")
 _LABEL = (
     *("label", "type", "labels", "entity_group", "entity_type", "entity", "tag", "class"),
-    *("category", "ner"),
+    *("category", "ner", "obj"),
 )
 _SAYS = ("text", "name")
+_WRITTEN_OUT = re.compile(r"\s*(?:\[\s*[\[{(\]]|\{\s*['\"}])")  # a list, but as text
 _NO_ENTITIES = ("relation", "event", "coref", "token", "sent", "chunk", "pos", "dep", "cluster")
 
 
@@ -83,6 +95,8 @@ def _items(key: str, value: Any) -> list[Any] | None:
         return [one for item in value for one in _points(item)]
     if value is not None and key not in (*_MAY_BE_WORDS, "annotation", *PREDICTED):
         raise ValueError(f"expected a list of spans under {key!r}, found {value!r:.120}")
+    if isinstance(value, str) and (_WRITTEN_OUT.match(value) or _are_tags(value.split())):
+        raise ValueError(f"{key!r} should hold a list, found a list as text: {value!r:.120}")
     return None
 
 
@@ -139,15 +153,30 @@ def _refuse_words(given: Object) -> None:
 def _refuse_unknown(given: Object) -> None:
     """Refuse an object whose annotation seems to stand under a key that is not known."""
     for key, value in given.items():
-        inside = value.items() if isinstance(value, dict) else ()
-        for name, one in ((key, value), *((f"{key}.{inner}", one) for inner, one in inside)):
+        for name, one in _within(key, value):
             if _looks_annotated(name, one):
                 raise ValueError(
                     f"{name!r} looks like annotation, but annotation is expected under "
                     f"{', '.join(SPANS)}; "
-                    + ("move it there" if "." in name else "")
-                    + f"set annotation: {name}" * ("." not in name)
+                    + (f"set annotation: {name}" if one is value else "move it there")
                 )
+
+
+def _within(name: str, value: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
+    """Yield a value and what it holds, of lists the first item, each with where it stands."""
+    yield name, value
+    inside = value if isinstance(value, dict) else {}
+    for key, one in inside.items() if depth else ():
+        yield from _within(f"{name}.{key}", one, depth - 1)
+    if depth and isinstance(value, list) and value and isinstance(value[0], list | dict):
+        yield from _within(f"{name}[0]", value[0], depth - 1)
+
+
+def _are_tags(words: Sequence[Any]) -> bool:
+    """Return whether these are tags, at least one of which has a label."""
+    return any(str(one)[1:2] == "-" for one in words) and all(
+        isinstance(one, str) and is_any_tag(one) for one in words
+    )
 
 
 def _looks_annotated(key: str, value: Any) -> bool:
@@ -155,9 +184,7 @@ def _looks_annotated(key: str, value: Any) -> bool:
     if not isinstance(value, list) or not value or any(one in key.lower() for one in _NO_ENTITIES):
         return False
     if isinstance(value[0], str):
-        return any(one[1:2] == "-" for one in map(str, value)) and all(
-            isinstance(one, str) and is_any_tag(one) for one in value
-        )
+        return _are_tags(value)
     try:
         bounds(value[0])
     except ValueError:
@@ -248,8 +275,10 @@ def bounds(item: Any, *, by_tokens: bool = False) -> tuple[int, int, str]:
         label = label[0] if isinstance(label, list) and label else label
         start, end = _ends(item, by_tokens=by_tokens)
     if type(start) is not int or type(end) is not int or not isinstance(label, str) or not label:
+        number = f" (its label is {label}, not a name)" * (type(label) is int)
         raise ValueError(
-            f"a span should be [start, end, label] or an object with these, found {item!r:.120}"
+            "a span should be [start, end, label] or an object with these, found "
+            f"{item!r:.120}{number}"
         )
     return start, end, label
 
@@ -260,6 +289,7 @@ def _ends(item: Object, *, by_tokens: bool) -> tuple[Any, Any]:
         return item["token_start"], item.get("token_end")
     if isinstance(item.get("span"), list) and len(item["span"]) == 2:
         return item["span"][0], item["span"][1]
+    item = {**item, **as_object(item.get("span"))}  # PubAnnotation: {"begin": 0, "end": 7}
     start, end, length = first(item, _START), first(item, _END), item.get("length")
     if end is None and type(start) is int and type(length) is int:
         end = start + length

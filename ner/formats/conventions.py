@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ner.formats.annotations import task_record
+from ner.formats.detection import is_any_tag
 from ner.formats.json_values import Object, as_object
 
 CAS_ENTITY = "NamedEntity"  # how the type of an entity of UIMA ends
@@ -18,7 +19,7 @@ _CONTAINERS = ("data", "documents", "examples", "records", "items", "rows", "sen
 _NO_LABEL = -100  # in place of a tag, where a loss passes over the token
 _SPECIAL = re.compile(r"\[(?:CLS|SEP|PAD|MASK)\]|</?s>|<pad>|<mask>|<\|endoftext\|>")
 _BEGINNINGS = ("\u2581", "\u0120")  # of a word, in SentencePiece and in byte-level BPE
-_TEXTS = ("text", "content", "sentence", "data", "raw_text")
+_TEXTS = ("text", "content", "sentence", "data", "raw_text", "full_text", "source_text")
 
 
 def expanded(value: Any) -> Iterator[Any]:
@@ -33,12 +34,27 @@ def expanded(value: Any) -> Iterator[Any]:
 
 def _records(value: Any) -> Iterator[Any] | None:
     """Yield the records in a value that is not a record itself."""
+    if isinstance(value, list):
+        return _listed_words(value)
     if not isinstance(value, dict) or "text" in value or "tokens" in value:
         return None
     for key, cut in _CUTS.items():
         if isinstance(value.get(key), list | dict) and (found := cut(value)) is not None:
             return iter(found)
     return None
+
+
+def _listed_words(value: list[Any]) -> Iterator[Any] | None:
+    """A sentence as a list of its words with their tags, in objects (Stanza) or in lists."""
+    if all(_is_object(one) and {"text", "ner"} <= one.keys() for one in value):
+        pairs = [(one["text"], one["ner"]) for one in value]
+    elif all(isinstance(one, list) and len(one) > 1 for one in value):
+        pairs = [(one[0], one[-1]) for one in value]
+    else:
+        return None
+    if not (pairs and all(isinstance(tag, str) and is_any_tag(tag) for _, tag in pairs)):
+        return None
+    return iter([{"tokens": [word for word, _ in pairs], "tags": [tag for _, tag in pairs]}])
 
 
 def _annotator(value: Object) -> list[Any] | None:
@@ -159,6 +175,11 @@ def _container(value: Object) -> list[Any] | None:
     lists = [value[key] for key in _CONTAINERS if isinstance(value.get(key), list)]
     if len(lists) != 1 or not all(isinstance(one, dict) for one in lists[0]):
         return None
+    if any({"userDefined", "entity", "slot_name"} & one.keys() for one in lists[0]):
+        raise ValueError(
+            "'data' holds the pieces of one text, as in Dialogflow and Snips; join them under "
+            "'text', and write where the entities stand in it under 'spans'"
+        )
     rows = [one.get("row", one) for one in lists[0]]
     names = dict(_class_names(value.get("features")))
     return [with_names(one, names) if names else one for one in rows]
@@ -254,6 +275,8 @@ _CUTS: dict[str, Callable[[Object], list[Any] | None]] = {
     "ner": lambda value: _scierc(value) if isinstance(value.get("sentences"), list) else None,
     "sentences": lambda value: _scierc(value) or _core_nlp(value) or _container(value),
     "documents": lambda value: _bioc(value) or _container(value),
+    "PubTator3": lambda value: _bioc({"documents": value["PubTator3"]}),
+    "passages": lambda value: _bioc({"documents": [value]}) if "infons" in value else None,
     **dict.fromkeys(("data", "examples", "records", "items", "rows", "dataset"), _container),
 }
 
@@ -292,6 +315,7 @@ _FOREIGN = {
     "'stanford_ner' with prefixes (B-PERSON, I-PERSON) as 'tags'",
     "input_ids": "'input_ids' are numbers of subwords; write the words as 'tokens' and one tag for "
     "each as 'tags'",
+    "annotatable": _ELSEWHERE.format("annotatable"),
     "spanLabels": "this is a project of Datasaur; export it as CoNLL",
     "source-ref": _ELSEWHERE.format("source-ref"),
     "textGcsUri": _ELSEWHERE.format("textGcsUri"),
@@ -436,7 +460,11 @@ def _quoted(value: Object) -> Object | None:
         return None
     if not all(_is_object(x) and {"text"} <= set(x) <= {"text", "label", "type"} for x in given):
         return None
-    labels = {str(one["text"]): one.get("label", one.get("type")) for one in given}
+    if not all(isinstance(one["text"], str) for one in given):
+        return None
+    labels = {one["text"]: one.get("label", one.get("type")) for one in given}
+    if lost := [words for words in labels if words not in text]:
+        raise ValueError(f"the entity {lost[0]!r} is not in the text")
     spans = [
         {"start": found.start(), "end": found.end(), "label": labels[words]}
         for words in labels

@@ -128,7 +128,9 @@ class RecordReader:
 
     def told(self) -> list[str]:
         """Return the remarks on the file as a whole."""
-        told = [f"{count} {reason}" for reason, count in self.remarks.items()]
+        told = [
+            f"{count} record{'s' * (count > 1)} {reason}" for reason, count in self.remarks.items()
+        ]
         remark = self._evidence.remark()
         return [*told, remark] if remark else told
 
@@ -140,7 +142,7 @@ class RecordReader:
         """
         given = unwrapped(value)
         if given.get("answer") not in ACCEPTED:
-            self.remarks[f"records with the answer {given['answer']!r}, read as unannotated"] += 1
+            self.remarks[f"with the answer {given['answer']!r}, read as unannotated"] += 1
         tokens = first(given, TOKENS)
         found: tuple[Sentence, ...]
         if isinstance(tokens, list):
@@ -148,7 +150,7 @@ class RecordReader:
         else:
             found = self._of_text(given)
         if not found:
-            self.remarks["records without tokens, left out"] += 1
+            self.remarks["without tokens, left out"] += 1
         return found
 
     def _of_text(self, given: Object) -> tuple[Sentence, ...]:
@@ -157,6 +159,7 @@ class RecordReader:
             raise ValueError(
                 "expected an object with 'tokens' or 'text', found "
                 + (f"the keys {', '.join(map(repr, given))}" if given else "an empty object")
+                + "; write the text under 'text', and its entities under 'spans'"
             )
         tags = self._words_of_tags(given, text)
         if tags is not None:
@@ -216,7 +219,7 @@ class RecordReader:
 
     def _characters(self, given: Object, items: list[Any], text: str) -> list[Characters]:
         if self.options.annotation is None and predicted(given):
-            self.remarks["records that hold only predictions, which were read"] += 1
+            self.remarks["with only predictions, which were read"] += 1
         counting = self._counting(given)
         return characters(items, text, counting, self._evidence, trusted=self.options.trust_offsets)
 
@@ -242,7 +245,7 @@ class RecordReader:
                     "between blanks; put the tokens that are tagged beside them, under 'tokens'"
                 )
             if key == "tags":
-                self.remarks["records whose 'tags' are not tags of tokens, ignored"] += 1
+                self.remarks["whose 'tags' are not tags of tokens, ignored"] += 1
         return None
 
 
@@ -310,7 +313,8 @@ def _words(items: Sequence[Any]) -> tuple[str, ...]:
     for place, item in enumerate(items):
         word = item.get("text") if isinstance(item, dict) else item
         if not isinstance(word, str) or not word:
-            raise ValueError(f"token {place} should be a word, found {kind(item)}")
+            several = "; write one object per sentence" * isinstance(item, list)
+            raise ValueError(f"token {place} should be a word, found {kind(item)}{several}")
         words.append(word)
     return tuple(words)
 
