@@ -13,6 +13,9 @@ from ner.sentence import Sentence, Span
 
 ADA = [(("Ada", "Obi", "left"), (Span(0, 2, "PER"),)), (("Rome", "grows"), (Span(0, 1, "LOC"),))]
 
+BLANK = "\t_"
+TAGS = [("Ada", "B-PER"), ("Obi", "I-PER"), ("left", "O"), ("Rome", "B-LOC"), ("grows", "O")]
+
 # what stands in the file, what the message says, and the options that it leads to
 WRONG: dict[str, tuple[str, str, dict[str, Any]]] = {
     "labels": (
@@ -39,6 +42,38 @@ WRONG: dict[str, tuple[str, str, dict[str, Any]]] = {
         "B-PER Ada\nI-PER Obi\nO left\n\nB-LOC Rome\nO grows\n",
         "set tag_column: 0 and token_column: 1",
         {"tag_column": 0, "token_column": 1},
+    ),
+    "brackets": (
+        "[PER Ada Obi] left\n[LOC Rome] grows\n",
+        "this looks like brackets; set the format to brackets",
+        {"format": "brackets"},
+    ),
+    "elements": (
+        '<ENAMEX TYPE="PER">Ada Obi</ENAMEX> left\n\n<ENAMEX TYPE="LOC">Rome</ENAMEX> grows\n',
+        "this looks like sgml; set the format to sgml",
+        {"format": "sgml"},
+    ),
+    "a treebank": (
+        "# x\n"
+        + "".join(
+            f"{n + 1}\t{word}{BLANK * 7}\tNER={tag}\n" for n, (word, tag) in enumerate(TAGS[:3])
+        )
+        + "\n"
+        + "".join(
+            f"{n + 1}\t{word}{BLANK * 7}\tNER={tag}\n" for n, (word, tag) in enumerate(TAGS[3:])
+        ),
+        "this looks like conllu; set the format to conllu",
+        {"format": "conllu"},
+    ),
+    "sentences on lines": (
+        "Ada/B-PER Obi/I-PER left/O\nRome/B-LOC grows/O\n",
+        "set the format to slots and separator: '/'",
+        {"format": "slots", "separator": "/"},
+    ),
+    "sentences on lines, with labels": (
+        "Ada/PERSON Obi/PERSON left/O\nRome/LOCATION grows/O\n",
+        "set the format to slots and separator: '/', and scheme: IO",
+        {"format": "slots", "separator": "/", "scheme": "IO"},
     ),
     "several columns of tags": (
         "Ada B-PER O x\nObi I-PER B-GIV y\nleft O O z\n\nRome B-LOC O x\ngrows O O y\n",
@@ -81,6 +116,12 @@ def test_one_line_says_what_to_set_and_it_works(kind: str, tmp_path: Path) -> No
         ("Ada\tB\u2013PER\nleft\tO\nObi\tI\u2013PER\n", "did you mean 'B-PER'"),
         ("###MEDLINE:1\n\nAda\tB-PER\nleft\tO\n", "set comment_prefix: '###MEDLINE:'"),
         ("Ada B-PER\n\tO\nleft O\n", "the token is empty; restore it, if it was a blank"),
+        ("Ada|B_PER\nleft|O\n\nBo|B_PER\n", "x.conll:1: columns are separated by '|'; replace it"),
+        ("Ada|NNP|I-PER left|VBD|O\n\nBo|NNP|I-PER\n", "write one token a line"),
+        ("Ada BPER\nObi IPER\nleft O\n", "no hyphen after their prefix ('BPER', 'IPER')"),
+        ("Ada B_PER\nObi I_PER\nleft O\n", "did you mean 'B-PER'?"),
+        ("Ada PER-B\nObi PER-I\nleft O\n", "did you mean 'B-PER'?"),
+        ("Ada -\nObi B-PER\n", "(if it means O, tag_map: {'-': 'O'}; if it marks unannotated"),
     ],
 )
 def test_what_no_option_mends_is_called_by_its_name(
@@ -89,6 +130,24 @@ def test_what_no_option_mends_is_called_by_its_name(
     with pytest.raises(DataError) as caught:
         list(ner.read(save(tmp_path, text)))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# My data\n\nAda Obi of [Rome](http://x) left.\n",
+        "P00001|14 33|alkaline phosphatases\nP00001|37 50|nucleotidase\n",
+        "- text: Ada left\n  spans:\n  - [0, 3, PER]\n",
+    ],
+    ids=["Markdown", "BioCreative", "YAML"],
+)
+def test_lines_that_are_no_columns_are_not_taken_for_labels(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        list(ner.read(save(tmp_path, text)))
+    assert "x.conll:1: no line ends in a tag, so this does not look like columns" in str(
+        caught.value
+    )
+    assert "scheme" not in str(caught.value)
 
 
 REMARKS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -176,6 +176,8 @@ def test_without_repairs_or_tags_nothing_is_said():
         ("PER_I", None, "did you mean 'I-PER'"),
         ("A-B", None, "did you mean 'B-A'"),
         ("PER-Q", None, "set scheme: IO"),
+        *((tag, None, "expected O or B-.* U-$") for tag in ("5-x", ".|.|O", "W-LOC", "1", "[x]")),
+        ("None", None, "did you mean 'O'"),
         ("?", None, r"if it marks unannotated tokens, set missing: '\?'"),
         ("B\u2013PER", None, "did you mean 'B-PER'"),
         ("\u0412-PER", None, "did you mean 'B-PER'"),

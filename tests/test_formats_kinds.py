@@ -55,6 +55,20 @@ WRONG: dict[str, tuple[str, bytes | str, str]] = {
     ),
     "XMI": ("x.xml", '<?xml version="1.0"?><xmi:XMI xmlns:xmi="x"/>', "WebAnno TSV 3"),
     "WebAnno 2": ("x.tsv", "# webanno.custom.X | value\n", "export it as WebAnno TSV 3"),
+    "Arrow": ("x.arrow", b"\xff\xff\xff\xff\x88\1\0\0", "this is an Arrow stream"),
+    "RTF": ("x.txt", "{\\rtf1\\ansi Ada left}\n", "save it as plain text"),
+    "brat under another name": ("x.a1", "T1\tPER 0 3\tAda\n", "name it .ann"),
+    "a program": ("x", b"\x7fELF\2\1\1" + b"\0" * 99, "this is not text but binary data"),
+    "an image": ("x.txt", b"\xff\xd8\xff\xe0\0\x10JFIF" + b"\0\1\xff" * 99, "binary data"),
+    "elements without text between": ("x.xml", "<w><x>Ada</x></w>\n", "into another format: w (1)"),
+    "no header": ("x.csv", "1,Ada,B-PER\n1,left,O\n", "holds the tag 'B-PER'; add a line above"),
+    "Excel's separator": ("x.csv", "sep=;\ntoken;tag\nAda;O\n", "is 'sep='; remove it"),
+    "nothing": ("x.csv", "", "found an empty line or file"),
+    "a list in a row": (
+        "x.csv",
+        'text,label\nAda left,"[{""start"": 0, ""end"": 3}]"\n',
+        "write a text and its spans as JSON",
+    ),
     "CoNLL in a .con file": ("x.con", "Ada B-PER\n", "their text x.txt is missing"),
 }
 
@@ -261,6 +275,32 @@ def test_i2b2_of_2014(tmp_path: Path) -> None:
         "</deIdi2b2>\n"
     )
     assert facts(path, tokenizer="plain") == [(("Dr", "Ada"), [("Ada", "DOCTOR")]), (("left",), [])]
+
+
+def test_xml_of_another_task_of_i2b2(tmp_path: Path) -> None:
+    path = tmp_path / "x.xml"
+    path.write_text(
+        "<Notes>\n<TEXT><![CDATA[Dr Ada left]]></TEXT>\n<TAGS>\n"
+        '<EVENT id="E0" start="7" end="11" text="left" type="OCCURRENCE" />\n'
+        '<NAME id="N0" start="3" end="6" text="Ada" />\n'
+        '<TLINK id="L0" fromID="E0" toID="N0" type="BEFORE" />\n</TAGS>\n</Notes>\n'
+    )
+    marked = [("Ada", "NAME"), ("left", "OCCURRENCE")]
+    assert facts(path, tokenizer="plain") == [(("Dr", "Ada", "left"), marked)]
+    path.write_text('<N><TEXT><![CDATA[Ada]]></TEXT><TAGS><A met="not met" /></TAGS></N>')
+    with pytest.raises(DataError, match="no tag says where it stands"):
+        list(ner.read(path, tokenizer="plain"))
+
+
+@pytest.mark.parametrize("name", ["x.conll", "x.txt", "x"])
+def test_conll2012_by_its_first_line(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(
+        "#begin document (bc/x); part 000\n"
+        "bc/x 0 0 Rome NNP (NP*) - - - S1 (GPE) * -\nbc/x 0 1 grows VBZ (VP*) - - - S1 * * -\n\n"
+        "#end document\n"
+    )
+    assert facts(path) == [(("Rome", "grows"), [("Rome", "GPE")])]
 
 
 def test_xml_with_elements_that_may_be_entities(tmp_path: Path) -> None:

@@ -102,6 +102,14 @@ def test_utf16_is_recognised_by_its_bom(tmp_path: Path, encoding: str) -> None:
     assert all_lines(path, "utf-16") in (["a O"], ["\ufeffa O"])
 
 
+@pytest.mark.parametrize("encoding", ["utf-32", "windows-1252"])
+def test_the_encoding_that_is_suggested_reads_the_file(tmp_path: Path, encoding: str) -> None:
+    path = save(tmp_path, "\u201cAda\u201d O\n".encode(encoding))
+    with pytest.raises(DataError, match=f"encoding: {encoding}"):
+        all_lines(path)
+    assert all_lines(path, encoding) == ["\u201cAda\u201d O"]
+
+
 def test_tokens_of_nothing_but_zeros_are_text(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"\0\n\0\n")

@@ -86,6 +86,14 @@ def test_muc_and_plain_texts_have_no_structure_to_speak_of(tmp_path: Path) -> No
     assert all(one.document is None for one in read(path, tokenizer="plain"))
 
 
+def test_ontonotes_leaves_characters_out_of_an_entity(tmp_path: Path) -> None:
+    path = save(tmp_path, 'a <ENAMEX TYPE="NORP" S_OFF="4" E_OFF="1">pro-Roman-</ENAMEX>born one\n')
+    (one,) = read(path, tokenizer="plain")
+    assert [(one.tokens[x.start : x.end], x.label) for x in one.spans or ()] == [
+        (("Roman",), "NORP")
+    ]
+
+
 def test_elements_may_be_labels(tmp_path: Path) -> None:
     path = save(tmp_path, "<PERSON>Ada</PERSON> saw <Place>Lima</Place> <ENAMEX>x</ENAMEX>\n")
     with pytest.warns(DataWarning, match=r"unknown elements as structure: enamex \(1\)"):

@@ -232,8 +232,9 @@ def format_to_read(path: str | Path, name: str | None = None) -> Format:
 
 
 def _reads(kind: kinds.FileKind, path: str | Path) -> bool:
-    """Return whether a file of a kind has a name that says so, or that says nothing."""
-    return kind.format is not None and format_by_ending(path) in (kind.format, None)
+    """Return whether a file of a kind has a name that says so, or that leaves it to be seen."""
+    told = format_by_ending(path) or kinds.sniff(path)
+    return kind.format is not None and told == kind.format
 
 
 def expand(source: str | Path | Iterable[str | Path]) -> list[str | Path]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ner.formats.columns import BOUNDARY, Fields, split
 from ner.formats.csv import NAMES
-from ner.formats.detection import is_any_tag
+from ner.formats.detection import LABEL, PREFIXES, is_any_tag, meant_by
+from ner.formats.kinds import sniff
 from ner.formats.lines import Faults, numbered
 from ner.formats.table import TableOptions
 from ner.schemes import OUTSIDE
@@ -19,8 +20,11 @@ SAMPLED = 2_000  # lines of a misread file that are looked at
 REMARKED = 300  # of a file without errors
 MOSTLY = 0.9  # of the values of a column of tags are tags
 
-_LABEL = re.compile(r"[^\W\d_][\w&/.+'\u2019-]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}:(?=.)")
+_INLINE = {  # how the first lines of some formats look, one of which may hold no entity
+    "brackets": re.compile(r"(?:.*\s)?\[[A-Z][\w-]*(?: [^\[\]\s]+)+\](?!\()"),
+    "sgml": re.compile(r".*<(?:b_)?(?:ENAMEX|TIMEX|NUMEX)\s", re.IGNORECASE),
+}
 _NO_BREAK = "\u00a0\u2007\u202f\u3000"
 _HEADS = {name for names in NAMES.values() for name in names} | {"pos", "chunk", "lemma", "id"}
 _CHUNKS = frozenset(
@@ -98,7 +102,7 @@ def advice_on(path: str | Path, options: TableOptions, *, bad: bool) -> Iterator
         return
     if not bad:
         yield from ((0, one) for one in remarks(given, options))
-    elif options.scheme is None and (found := advise(given)):
+    elif options.scheme is None and (found := _other_format(path, given) or advise(given)):
         yield found
 
 
@@ -106,10 +110,62 @@ def advise(given: Sample) -> tuple[int, str] | None:
     """Return advice on a file that was misread, and the line that shows it."""
     if not given.rows:
         return None
-    for find in (_no_break, _header, _blank_in_label, _other_column, _unprefixed):
-        if found := find(given):
-            return found
+    finders = (_no_break, _header, _blank_in_label, _other_column, _unprefixed, _separator, _prose)
+    return next((found for find in finders if (found := find(given))), None)
+
+
+def _other_format(path: str | Path, given: Sample) -> tuple[int, str] | None:
+    """A file of another format than one of columns."""
+    name = sniff(path) if Path(path).is_file() else None
+    for line, text in zip(given.lines[:20], given.texts[:20], strict=True):
+        name = name or next((one for one in _INLINE if _INLINE[one].match(text)), None)
+        if name is not None:
+            return line, f"this looks like {name}; set the format to {name}"
     return None
+
+
+def _separator(given: Sample) -> tuple[int, str] | None:
+    """Tags that another character separates from their tokens, one or several on a line."""
+    items = [text.split() for text in given.texts]
+    for mark in "|/,;":
+        ends = [item.rpartition(mark)[2] for line in items for item in line if mark in item]
+        if len(ends) < sum(map(len, items)) or OUTSIDE not in ends:
+            continue
+        if not all(map(LABEL.fullmatch, ends)):
+            continue
+        if max(map(len, items)) == 1:
+            told = f"columns are separated by {mark!r}; replace it by TABs"
+        elif all(item.count(mark) == 1 for item in items[0]):
+            bare = not any(map(_tells, set(ends) - {OUTSIDE})) and len(set(ends)) > 1
+            told = (
+                f"each line holds a sentence, with {mark!r} between token and tag; set the format "
+                f"to slots and separator: {mark!r}{', and scheme: IO' * bare}"
+            )
+        else:
+            told = (
+                f"each line holds a sentence, with {mark!r} between the fields of a token; write "
+                "one token a line, its fields separated by TABs, and an empty line between "
+                "sentences"
+            )
+        return given.lines[0], told
+    return None
+
+
+def _prose(given: Sample) -> tuple[int, str] | None:
+    """Lines of many lengths of which none ends in a tag."""
+    widths = set(map(len, given.rows))
+    varied = len(widths) > 1 or (len(given.rows) == 1 and max(widths) > 3)
+    if not varied or any(_tells(row[-1]) for row in given.rows):
+        return None
+    return given.lines[0], (
+        "no line ends in a tag, so this does not look like columns of tokens and tags: "
+        f"{given.texts[0]!r:.80}; to find entities in a text, use ner tag"
+    )
+
+
+def _tells(value: str) -> bool:
+    """Return whether a value is a tag, and not just a letter."""
+    return value == OUTSIDE or (value[1:2] == "-" and is_any_tag(value))
 
 
 def _no_break(given: Sample) -> tuple[int, str] | None:
@@ -208,15 +264,27 @@ def _unprefixed(given: Sample) -> tuple[int, str] | None:
         return None
     if len(set(map(len, given.rows))) > 1:
         return None
-    if any(one[1:2] == "-" and is_any_tag(one) for one in labels):
+    if any(map(_tells, labels)) or any(_with_prefix(one) for one in labels):
         return None
-    if not all(_LABEL.fullmatch(one) for one in labels) or any(len(one) < 2 for one in labels):
+    if not all(LABEL.fullmatch(one) for one in labels) or any(len(one) < 2 for one in labels):
         return None
     shown = ", ".join(map(repr, list(labels)[:3]))
+    begun, inside = ({one[1:] for one in labels if one[0] == role} for role in "BI")
+    if begun & inside and all(one[0] in "BI" for one in labels):
+        one = next(iter(labels))
+        return min(labels.values()), (
+            f"the tags have no hyphen after their prefix ({shown}); add it, for example with "
+            f"tag_map: {{{one!r}: {f'{one[0]}-{one[1:]}'!r}}}, an entry for each tag"
+        )
     return min(labels.values()), (
         f"the tags are labels without a prefix ({shown}); set scheme: IO, which reads adjacent "
         "tokens of one label as one entity"
     )
+
+
+def _with_prefix(label: str) -> bool:
+    """Return whether a label seems to be a tag written in another way, such as PER_B."""
+    return meant_by(label, sorted(PREFIXES)) not in (None, f"B-{label}")
 
 
 def _mostly(values: Sequence[str], share: float = MOSTLY) -> bool:
@@ -233,6 +301,11 @@ def remarks(given: Sample, options: TableOptions) -> Iterator[str]:
     starts = {found[0] if (found := _LANGUAGE.match(token)) else "" for token in tokens}
     if len(tokens) > 2 and len(starts) == 1 and (start := starts.pop()):
         yield (f"every token begins with {start!r}; set token_prefix: {start!r} to strip it")
+    if len(tokens) > 2 and all(len(one) == 2 and one[1].isdigit() for one in tokens):
+        yield (
+            "every token is a character with a digit after it, as in Weibo NER, where it is the "
+            "place in the word; remove the digits"
+        )
     wide = min(map(len, given.rows), default=0) > 2  # beside the number there are token and tag
     if given.token == 0 and wide and _sentence_numbers(tokens):
         yield (

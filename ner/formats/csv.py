@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from ner.formats.detection import MISSING, Repairs, TagCounts, complaint, spans_of, tags_of
+from ner.formats.detection import (
+    MISSING,
+    Repairs,
+    TagCounts,
+    complaint,
+    is_any_tag,
+    spans_of,
+    tags_of,
+)
 from ner.formats.lines import Faults, SentenceOptions, read_texts, rereadable
 from ner.options import lookup, with_preset
 from ner.schemes import Scheme, file_scheme_named
@@ -105,7 +113,10 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
                 met.setdefault(one, line)
         found = counts.detect(None if given.scheme is None else file_scheme_named(given.scheme))
         for one, line in met.items():
-            if line and (wrong := complaint(one, found.scheme)):
+            if one[:1] in "[{" and one[-1:] in "]}" and len(one) > 1:
+                told = "a row should hold a token and its tag, but this holds a list"
+                faults.add(line, f"{told}: {one!r:.80}; write a text and its spans as JSON")
+            elif line and (wrong := complaint(one, found.scheme)):
                 faults.add(line, wrong)
         faults.check()
         repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
@@ -261,11 +272,22 @@ class _Table:
             self._places[what] = self._place(what, getattr(self._options, what))
         for what in ("token", "tag"):
             if self._places[what] is None:
-                self._faults.refuse(
-                    1,
-                    f"cannot find the {what} column in the header; set {what} to one of "
-                    + (", ".join(map(repr, self._header))[:200] or "none, since it is empty"),
-                )
+                self._faults.refuse(1, self._unsettled(what))
+
+    def _unsettled(self, what: str) -> str:
+        """Return what is wrong with the header, in which a column was not found."""
+        header = self._header
+        if not any(header):
+            return "expected a header that names the columns, found an empty line or file"
+        if header[0].startswith("sep="):
+            return f"the first line should name the columns, but is {header[0]!r}; remove it"
+        if tags := [one for one in header if one[1:2] == "-" and is_any_tag(one)]:
+            return (
+                f"the first line should name the columns, but holds the tag {tags[0]!r}; add a "
+                "line above it, such as sentence,token,tag"
+            )
+        named = ", ".join(map(repr, header))[:200]
+        return f"cannot find the {what} column in the header; set {what} to one of {named}"
 
     def _place(self, what: str, given: str | None) -> int | None:
         """Return the index of a column."""

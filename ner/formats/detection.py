@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ _LOOK_ALIKE: dict[int, int | str] = {
         "\u0412\u0406\u0415\u0405\u041c\u041e\u0392\u0399\u0395\u039c\u039f", "BIESMOBIEMO"
     ),
 }
+LABEL = re.compile(r"-?[^\W\d_][\w&/.+'\u2019-]*")
 _INNER = frozenset("IMEL")  # prefixes of tags that go on with a span
 
 
@@ -263,15 +265,21 @@ def complaint(tag: str, scheme: Scheme | None = None) -> str | None:
     if scheme is not None and prefix in PREFIXES and (label or not hyphen):
         own = _translated(prefix, scheme) + hyphen + label
         return f"{tag!r} is not {of}; {listed}; {_question(tag, own)}"
-    meant = _meant(tag, prefixes)
-    if meant is None and tag.isidentifier() | any(map(str.isalpha, tag)):
-        return f"{tag!r} is not {of}; {listed}; if it is a label without a prefix, set scheme: IO"
+    meant = meant_by(tag, prefixes)
     if meant is None:
-        return (
-            f"{tag!r} is not {of}; {listed} (if it marks unannotated tokens, set missing: {tag!r})"
-        )
+        return f"{tag!r} is not {of}; {listed}{_unless(tag)}"
     also = f"; or 'I-{tag}', which reads adjacent ones as one entity" * (meant == f"B-{tag}")
     return f"{tag!r} is not {of}; {_question(tag, meant)}{also}"
+
+
+def _unless(tag: str) -> str:
+    """Return what to set if a value is what else may stand where a tag should."""
+    if LABEL.fullmatch(tag) and not (tag[0].isupper() and tag[1:2] == "-"):
+        return "; if it is a label without a prefix, set scheme: IO"
+    if any(map(str.isalnum, tag)):
+        return ""
+    outside = f"if it means O, tag_map: {{{tag!r}: 'O'}}"
+    return f" ({outside}; if it marks unannotated tokens, set missing: {tag!r})"
 
 
 def _question(tag: str, meant: str) -> str:
@@ -284,14 +292,26 @@ def _translated(prefix: str, scheme: Scheme) -> str:
     return scheme.prefix(first=role.opens is True, last=role.closes is True)
 
 
-def _meant(tag: str, prefixes: Sequence[str]) -> str | None:
+def meant_by(tag: str, prefixes: Sequence[str]) -> str | None:
     """The tag somebody who wrote this one had in mind, if it can be guessed."""
-    if tag in ("o", "0", "Ο", "О", "OUT", "Other", "OTHER", "other"):  # a Greek and a Cyrillic O
+    if tag in (
+        "o",
+        "0",
+        "Ο",
+        "О",
+        "OUT",
+        "Other",
+        "OTHER",
+        "other",
+        "None",
+        "NONE",
+        "none",
+    ):  # a Greek and a Cyrillic O
         return OUTSIDE
     plain = tag.translate(_LOOK_ALIKE)
     if plain != tag and complaint(plain) is None:
         return plain
-    if tag[:1].upper() in prefixes and tag[1:2] in ("-", "_", ".", ":") and tag[2:]:
+    if tag[:1].upper() in prefixes and tag[1:2] in ("-", "_", ".", ":", "=") and tag[2:]:
         return f"{tag[0].upper()}-{tag[2:]}"
     if tag[-2:-1] in ("-", "_") and tag[-1] in prefixes and tag[:-2]:
         return f"{tag[-1]}-{tag[:-2]}"  # PER-B, as some tools write it

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
+from xml.etree.ElementTree import Element
 from xml.sax.saxutils import quoteattr
 
 from ner.errors import DataError
@@ -21,6 +22,8 @@ from ner.formats.standoff import Standoff, check_xml, elements
 from ner.sentence import Sentence, Span, in_document
 
 OPTIONS = DocumentOptions
+ROOT = "deIdi2b2"
+_ROOT = re.compile(rb"<(\w+)>\s*<TEXT>")
 
 _CONCEPT = re.compile(r'c="(.*)" (\d{1,9}):(\d{1,9}) (\d{1,9}):(\d{1,9})\|\|t="([^"]+)".*')
 
@@ -37,27 +40,31 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     with collecting(source, given) as (faults, misfits):
         standoff = Standoff(given, faults, misfits)
         with opened(source) as file:
-            start = file.read(100).lstrip(b"\xef\xbb\xbf \r\n\t")
+            start = file.read(4000).lstrip(b"\xef\xbb\xbf \r\n\t")
         if not start.startswith(b"<") and source != STREAM:
             yield from _concepts(Path(source), standoff)
         else:
-            for root in elements(source, "deIdi2b2", given, faults):
-                tags = [_bounds(tag.attrib, faults) for one in root.findall("TAGS") for tag in one]
+            named = _ROOT.search(start)
+            for root in elements(source, named[1].decode() if named else ROOT, given, faults):
+                tags = [_bounds(tag, faults) for one in root.findall("TAGS") for tag in one]
+                if tags and not any(tags):
+                    faults.add(1, "no tag says where it stands in the text, with start and end")
                 text = (root.findtext("TEXT") or "").replace("\r\n", "\n")
                 spans = [one for one in tags if one is not None]
                 yield from standoff.sentences(text, spans, 1, Path(source).stem)
         standoff.warn()
 
 
-def _bounds(given: dict[str, str], faults: Faults) -> Bounds | None:
+def _bounds(tag: Element, faults: Faults) -> Bounds | None:
     """Return the offsets of a tag; one without offsets applies to the whole text."""
+    given = tag.attrib
     start, end = given.get("start", ""), given.get("end", "")
     if not start and not end:
         return None
-    label = given.get("TYPE") or given.get("type")
+    label = given.get("TYPE") or given.get("type") or tag.tag
     numbers = start.isascii() and start.isdigit() and end.isascii() and end.isdigit()
-    if not (numbers and label and len(start + end) < 20):
-        faults.add(1, f"a tag should have start, end and TYPE, found {given!r:.80}")
+    if not (numbers and len(start + end) < 20):
+        faults.add(1, f"a tag should have start and end as numbers, found {given!r:.80}")
         return None
     return Bounds(int(start), int(end), label, given.get("text"))
 

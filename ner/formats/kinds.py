@@ -16,6 +16,7 @@ from ner.formats.lines import Faults, broken, opened
 SAMPLED = 4_000  # bytes looked at
 
 _PYTHON = "write it as JSON, for example with json.dump(TRAIN_DATA, file), and read that"
+_OFFICE = "save it as CSV, or a text as plain text"
 _SAVE = "unpack it and read the files in it"
 _STANDOFF = (
     "put each text and its spans into one line of JSON: "
@@ -44,16 +45,17 @@ _BYTES: tuple[tuple[bytes, FileKind], ...] = (
     (b"PK\x05\x06", FileKind("an empty zip archive", _SAVE)),
     (b"7z\xbc\xaf\x27\x1c", FileKind("a 7z archive", _SAVE)),
     (b"Rar!\x1a\x07", FileKind("a rar archive", _SAVE)),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", FileKind("an Excel or Word file", "save it as CSV")),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", FileKind("an Excel or Word file", _OFFICE)),
     (b"PAR1", FileKind("a Parquet file", _TABLES)),
     (b"ARROW1", FileKind("an Arrow file", _TABLES)),
+    (b"\xff\xff\xff\xff", FileKind("an Arrow stream, as of Hugging Face datasets", _TABLES)),
     (b"\x93NUMPY", FileKind("a file of numpy", _TABLES)),
     (b"%PDF-", FileKind("a PDF", "extract its text first")),
     (b"SQLite format 3\0", FileKind("an SQLite database", _TABLES)),
     (b"\x89PNG", FileKind("a PNG image", "give the text instead")),
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05](?:[\x95\]})(\x8c]|[cqX}])", re.DOTALL)
-_OFFICE = (b"[Content_Types].xml", b"xl/", b"word/", b"_rels/.rels")
+_PARTS = (b"[Content_Types].xml", b"xl/", b"word/", b"_rels/.rels")
 
 _XML = r"\s*(?:<\?xml[^>]*\?>\s*)?(?:<!(?:--.*?--|[^>]*)>\s*)*"
 _FLAGS = re.DOTALL | re.IGNORECASE
@@ -74,7 +76,14 @@ _TEXTS: tuple[tuple[re.Pattern[str], FileKind], ...] = tuple(
             FileKind("WebAnno TSV of an old version", "export it as WebAnno TSV 3"),
         ),
         (r"[^\s|]+\|t\|", FileKind("PubTator", format="pubtator")),
+        (r"\s*#begin document\b", FileKind("CoNLL-2012", format="conll2012")),
+        (r"\{\\rtf", FileKind("a text of a word processor (RTF)", "save it as plain text")),
+        (
+            r"T\d+\t\S+ \d+ \d+(?:;\d+ \d+)*\t",
+            FileKind("brat standoff", "name it .ann, with its text beside it in a .txt", "brat"),
+        ),
         (rf"{_XML}<collection\b.*?<(?:document|passage)\b", FileKind("BioC XML", format="bioc")),
+        (rf"{_XML}<\w+>\s*<TEXT><!\[CDATA\[", FileKind("XML of i2b2", format="i2b2")),
         (rf"{_XML}<deIdi2b2\b", FileKind("i2b2 2014 XML", format="i2b2")),
         (r'\s*c="[^\n]*" \d+:\d+ \d+:\d+\|\|t="', FileKind("i2b2 2010", format="i2b2")),
         (
@@ -162,7 +171,14 @@ _BEGINNINGS = {
     "sgml": r"\s*<[A-Za-z!?][^<>]*>[ \t]*(?:[\r\n]|$)",
 }
 _TAG = re.compile(r"O|[BIESMLU]-\S+")
-OWN = ("webanno", "pubtator", "bioc", "i2b2", "csv")  # formats that contents show, not names
+OWN = (
+    "conll2012",
+    "webanno",
+    "pubtator",
+    "bioc",
+    "i2b2",
+    "csv",
+)  # formats that contents show, not names
 
 
 def kind_of(path: str | Path, *, text: bool = True) -> FileKind | None:
@@ -190,8 +206,8 @@ def kind_of(path: str | Path, *, text: bool = True) -> FileKind | None:
 def _binary(start: bytes) -> FileKind | None:
     for magic, kind in _BYTES:
         if start.startswith(magic):
-            if magic == b"PK\x03\x04" and any(name in start for name in _OFFICE):
-                return FileKind("an Excel or Word file (a zip archive)", "save it as CSV")
+            if magic == b"PK\x03\x04" and any(name in start for name in _PARTS):
+                return FileKind("an Excel or Word file (a zip archive)", _OFFICE)
             return kind
     if _PICKLE.match(start):
         return FileKind("a pickle of Python", "load it where you trust it, and " + _PYTHON)

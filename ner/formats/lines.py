@@ -120,6 +120,8 @@ SAMPLED = 1000  # bytes by which something other than text is recognised
 
 T = TypeVar("T")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_BELL = 7  # bytes below it are in no text
 _PACKED = {  # how compressed files begin
     b"\x1f\x8b": ("gzip", ".gz"),
     b"BZh": ("bzip2", ".bz2"),
@@ -429,8 +431,14 @@ def _refuse_foreign(start: bytes, encoding: str, faults: Faults) -> None:
     if not encoding.lower().startswith("utf"):
         return
     wide = "utf-16" if start.startswith(_UTF16) else _wide(start[:SAMPLED])
+    if start.startswith(_UTF32):
+        wide = "utf-32"
     if wide:
-        faults.refuse(1, f"byte 0x{start[0]:02x}: this looks like UTF-16; set encoding: {wide}")
+        name = wide[:6].upper()
+        faults.refuse(1, f"byte 0x{start[0]:02x}: this looks like {name}; set encoding: {wide}")
+    damage = start[:SAMPLED].decode("utf-8", "replace").count("\ufffd")
+    if sum(byte < _BELL for byte in start[:SAMPLED]) > (16 if damage > SAMPLED // 20 else 50):
+        faults.refuse(1, "this is not text but binary data, or a file with damaged parts")
 
 
 def _wide(start: bytes) -> str | None:
@@ -463,7 +471,8 @@ def _decoded(raw: bytes, first: int, encoding: str, faults: Faults) -> str:
 
 def _undecodable(error: UnicodeDecodeError, encoding: str) -> str:
     byte = error.object[error.start]
-    other = "latin-1" if encoding.lower().replace("-", "").startswith("utf8") else "utf-8"
+    eight = "windows-1252" if 0x80 <= byte < 0xA0 else "latin-1"
+    other = eight if encoding.lower().replace("-", "").startswith("utf8") else "utf-8"
     return (
         f"byte 0x{byte:02x} at position {error.start + 1} of the line is not valid {encoding}; "
         f"if the file is in another encoding, set it, for example encoding: {other}"

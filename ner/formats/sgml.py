@@ -123,14 +123,15 @@ class _Paragraph:
         line: The line it begins on; 0 while it has nothing but white space.
         length: The characters of its text.
         written: The characters up to the last one that is not white space.
-        open: The entities that have begun: element, label, where, and on which line.
+        open: The entities that have begun: element, label, where, how many characters at their
+            end are no part of them, and on which line.
         spans: Those that have ended too.
     """
 
     line: int = 0
     length: int = 0
     written: int = 0
-    open: list[tuple[str, str, int, int]] = field(default_factory=list)
+    open: list[tuple[str, str, int, int, int]] = field(default_factory=list)
     spans: list[Characters] = field(default_factory=list)
     _texts: list[str] = field(default_factory=list)
 
@@ -166,6 +167,7 @@ class _Markup:
         self._boundary: Boundary | None = None  # of a document of which no text has been seen
         self._left_out = 0
         self._strange: Counter[str] = Counter()
+        self._inline: Counter[str] = Counter()  # those with text around them in their line
         self._entities = self._line = 0
 
     def parsed(self, lines: Iterable[tuple[int, str]]) -> Iterator[Parsed | Boundary]:
@@ -178,7 +180,10 @@ class _Markup:
             place = 0
             for found in _TAG.finditer(line):
                 self._paragraph.add(_plain(line[place : found.start()]), number)
-                place = found.end()
+                end = found.end()
+                beside = line[end : end + 9] if found[1] else line[place : found.start()]
+                self._inline[(found[2] or "").casefold()] += beside.strip()[:1] not in ("", "<")
+                place = end
                 yield from self._tag(found, number)
             self._paragraph.add(_plain(line[place:]) + " ", number)
             if self._paragraph.length > self._options.max_document:
@@ -186,11 +191,11 @@ class _Markup:
                 self._faults.refuse(number, f"no paragraph ends within {most:,} characters")
         yield from self._flush()
         if self._strange and not self._entities:
-            self._faults.add(
-                self._line,
-                "no element marks an entity; if some of these do, set elements, for example "
-                f"elements='{' '.join(list(self._strange)[:4])}': {self._named()}",
-            )
+            inline = " ".join([one for one in self._strange if self._inline[one]][:4])
+            told = f"if some of these do, set elements, for example elements='{inline}'"
+            if not inline:
+                told = "none stands within a line of text either; bring it into another format"
+            self._faults.add(self._line, f"no element marks an entity; {told}: {self._named()}")
 
     def _named(self) -> str:
         return ", ".join(f"{name} ({count})" for name, count in self._strange.most_common(8))
@@ -226,11 +231,12 @@ class _Markup:
                 for found in _ATTRIBUTE.finditer(attributes)
             }
             label = _plain(given.get("type", "")) or name.upper()
-            paragraph.open.append((name, label, paragraph.length, line))
+            start, last = (_number(given.get(one, "")) for one in ("s_off", "e_off"))
+            paragraph.open.append((name, label, paragraph.length + start, last, line))
         elif paragraph.open and paragraph.open[-1][0] == name:
-            _, label, start, opened = paragraph.open.pop()
-            if paragraph.written > start:
-                span = Characters(start, paragraph.length, label, line=opened)
+            _, label, start, last, opened = paragraph.open.pop()
+            if paragraph.written - last > start:
+                span = Characters(start, paragraph.length - last, label, line=opened)
                 paragraph.spans.append(span)
             else:
                 self._faults.add(opened, f"<{name.upper()}> is empty")
@@ -252,7 +258,7 @@ class _Markup:
     def _flush(self) -> Iterator[Parsed | Boundary]:
         """The paragraph is over."""
         paragraph, self._paragraph = self._paragraph, _Paragraph()
-        for name, _, _, line in paragraph.open:
+        for name, *_, line in paragraph.open:
             self._faults.add(
                 line, f"<{name.upper()}> is not closed before the end of its paragraph"
             )
@@ -286,6 +292,11 @@ def _numbered(
         held = ""
     if held:
         yield first, held
+
+
+def _number(text: str) -> int:
+    """Return the characters that ``S_OFF`` or ``E_OFF`` of OntoNotes leaves out of an entity."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0
 
 
 def _plain(text: str) -> str:

@@ -137,9 +137,9 @@ class Groups:
         fields = line.split("\t")
         if len(fields) != len(self.names):
             shown = line if len(line) <= SHOWN else line[:SHOWN] + "..."
-            faults.add(
-                number, f"expected {len(self.names)} columns, found {len(fields)}: {shown!r}"
-            )
+            told = f"expected {len(self.names)} columns, found {len(fields)}: {shown!r}"
+            blanks = "; columns are separated by TABs, not blanks" * ("\t" not in line)
+            faults.add(number, told + blanks)
             return
         name = "1" if self._id is None else fields[self._id]
         if not (name.isascii() and name.isdigit()):
@@ -209,6 +209,7 @@ _UNUSED = frozenset((None, EMPTY))
 OUTSIDE_TOO = ("*", None)  # how a token outside any entity is written, besides O
 
 _KEY = re.compile(r"(?:^|\|)(" + "|".join(LIKELY) + r")=", re.IGNORECASE)
+_NUMBERED = re.compile(r"[A-Za-z]+_\d+(?:-[A-Za-z]+_\d+)*")  # P_1-pf_2
 _OTHER_KEY = re.compile(r"(?:^|\|)([^=|]+)=[BS]-[A-Za-z]")
 
 
@@ -315,7 +316,10 @@ class EntitySurvey:
         found = counts.detect(file_scheme_named(given) if given else None)
         for tag, line in tally.met.items():
             wrong = None if tag == EMPTY else complaint(tag, found.scheme)
-            if wrong:
+            if wrong and _NUMBERED.fullmatch(tag):
+                told = f"{tag!r} is an entity with its number, as NameTag writes it"
+                faults.add(line, f"{told}; write tags instead, such as NER=B-PER", BAD_TAG)
+            elif wrong:
                 faults.add(line, wrong, BAD_TAG)
         return Marks(place, found, counts.illegal_pairs(found.scheme), tally.explicit)
 

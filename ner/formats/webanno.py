@@ -133,15 +133,17 @@ class _TsvReader:
         if not found and self._layer is None and len(spans) == 1:
             found = spans
         if len(found) != 1:
-            names = ", ".join(name for name, _ in spans) or "none"
-            self._faults.refuse(number, f"set layer to the layer of the entities: {names}")
+            names = ", ".join(name for name, _ in spans)
+            told = f"set layer to the layer of the entities, one of: {names}"
+            self._faults.refuse(number, told if spans else "no layer of spans has been exported")
         name, features = found[0]
         feature = self._feature or (VALUE if VALUE in features else features[0])
         if feature not in features or (
             self._feature is None and VALUE not in features and len(features) > 1
         ):
             told = ", ".join(features)
-            self._faults.refuse(number, f"set feature to the label of the entities: {told}")
+            told = f"set feature to the one that holds the labels of entities, one of: {told}"
+            self._faults.refuse(number, told)
         before = 0
         for _, other, others in self._layers:
             if other == name:
