@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import stat
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file
 
 from ner.errors import ModelError as ModelError
 from ner.storage.atomic import atomic_directory
@@ -38,6 +38,7 @@ DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
 MANIFEST = Manifest(DESCRIPTION, FORMAT, frozenset({"network"}), frozenset({WEIGHTS}))
 NAMES = 1000  # the maximum number of names of settings
 TENSORS = 5000  # a hundred members have fewer
+METADATA = "__metadata__"  # what safetensors calls all of a header that is not a tensor
 
 
 def write(
@@ -86,7 +87,7 @@ def read(path: Path) -> tuple[StoredNetwork | Scorer, dict[str, Any]]:
         _compare(shapes, path / WEIGHTS)
     MANIFEST.verify(path, description)  # last, since large files take long
     with _told_of(path):
-        weights = load_file(path / WEIGHTS)
+        weights = _tensors(path / WEIGHTS)
         _check_finite(weights, str(path))
         if plans is None:
             return built(settings, weights), description
@@ -213,6 +214,22 @@ def _compare(wanted: Iterable[tuple[str, tuple[int, ...]]], weights: Path) -> No
                 raise ModelError(f"{weights}: {name} has type {kind}, expected F32")
         if held:
             raise ModelError(f"{weights}: does not match {DESCRIPTION}: unexpected {min(held)}")
+
+
+def _tensors(file: Path) -> Weights:
+    """Read the tensors of a file whose header `_compare` has checked.
+
+    They are parts of one array: safetensors copies each several times, which takes four times as
+    long.
+    """
+    with file.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        values = np.fromfile(opened, "<f4")
+    bounds = {name: facts["data_offsets"] for name, facts in header.items() if name != METADATA}
+    return {
+        name: values[first // 4 : last // 4].reshape(header[name]["shape"])
+        for name, (first, last) in bounds.items()
+    }
 
 
 def _check_finite(weights: Weights, where: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ner import runtime
 from ner.errors import ConfigError
 from ner.storage.addresses import local
-from ner.storage.manifest import EXPORTED, read_json
+from ner.storage.manifest import EXPORTED, is_exported, read_json
 from ner.streaming.tokenizers import BUILTIN, checked_name
 
 if TYPE_CHECKING:
+    from ner.runtime import ExportedTagger
     from ner.tagger import Tagger
 
 
@@ -32,7 +32,7 @@ def tokenizer_of(path: Path | str) -> str:
 
 def load(
     path: Path | str, *, device: str = "cpu", threads: int = 1, refresh: bool = False
-) -> Tagger | runtime.ExportedTagger:
+) -> Tagger | ExportedTagger:
     """Read a model directory, exported or not: offline, without pickle, without running its code.
 
     Args:
@@ -51,10 +51,12 @@ def load(
         OSError: An address cannot be reached.
     """
     path = local(path, refresh=refresh)
-    if not runtime.is_exported(path):
+    if not is_exported(path):
         from ner import tagger
 
         return tagger.load(path, device=device)
     if device not in ("cpu", "auto"):
         raise ConfigError(f"device {device}: exported models run on the CPU")
+    from ner import runtime
+
     return runtime.load(path, threads=threads)

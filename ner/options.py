@@ -10,7 +10,6 @@ import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -50,6 +49,8 @@ def suggestion(name: object, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the known name with the most similar spelling, or that it abbreviates, if any."""
+    from difflib import get_close_matches
+
     choices = list(known)
     near = get_close_matches(name, choices, n=1, cutoff=cutoff)
     longer = [one for one in choices if len(name) > 2 and one.startswith(name)]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ner import model_directory, native
-from ner.config import ConfigError, dump, parse
+from ner.errors import ConfigError
 from ner.evaluation.score import percent
 from ner.indexers.columns import columns_of
 from ner.inference.cpu_network import StoredEngine
@@ -48,7 +47,7 @@ class Tagger(BaseTagger):
         network: The network that scores tags; one that was read from a directory tags without torch
             until `network` is asked for.
         metrics: Its scores, as JSON values.
-        config: The settings it was trained with.
+        config: The settings it was trained with, or their YAML.
         decoding: The decoding of spans.
         tokenizer: The tokenizer of raw texts: ``builtin``, ``spacy`` or ``spacy:LANGUAGE``.
     """
@@ -58,7 +57,7 @@ class Tagger(BaseTagger):
         network: Scorer | StoredNetwork,
         *,
         metrics: Mapping[str, Any] | None = None,
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | str | None = None,
         decoding: Decoding | None = None,
         tokenizer: str = BUILTIN,
     ) -> None:
@@ -67,7 +66,7 @@ class Tagger(BaseTagger):
         self.decoding = decoding or Decoding()
         self._engine: Engine | None = None
         self.metrics = dict(metrics or {})
-        self.config = dict(config or {})
+        self._config = config or {}
 
     def __repr__(self) -> str:
         return (
@@ -87,6 +86,17 @@ class Tagger(BaseTagger):
     @network.setter
     def network(self, network: Scorer) -> None:
         self._held = network
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The settings it was trained with; YAML is parsed when they are asked for.
+
+        Raises:
+            ConfigError: The YAML is invalid.
+        """
+        from ner.config import parse  # takes 20 ms, and tagging does not need it
+
+        return parse(self._config) if isinstance(self._config, str) else dict(self._config)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -181,6 +191,8 @@ class Tagger(BaseTagger):
             path: The directory.
             texts: Further text files by name; a README.md replaces the default one.
         """
+        from ner.config import dump
+
         own = {
             "metrics.json": json.dumps(self.metrics, indent=1, allow_nan=False) + "\n",
             "config.yaml": dump(self.config),
@@ -205,7 +217,9 @@ class Tagger(BaseTagger):
 
     def to_bytes(self) -> bytes:
         """Return the files of the model directory as bytes."""
-        with tempfile.TemporaryDirectory() as folder:
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory() as folder:
             self.save(Path(folder) / "model")
             files = {file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()}
         sizes = json.dumps({name: len(files[name]) for name in sorted(files)}).encode()
@@ -220,6 +234,8 @@ class Tagger(BaseTagger):
         Raises:
             ModelError: The bytes are not those of a tagger.
         """
+        from tempfile import TemporaryDirectory
+
         length = int.from_bytes(data[:8], "little")
         try:
             sizes = parse_json(data[8 : 8 + length])
@@ -229,7 +245,7 @@ class Tagger(BaseTagger):
         if not kinds <= {int} or min(sizes.values(), default=0) < 0:
             raise ModelError("not the bytes of a tagger")
         place = 8 + length
-        with tempfile.TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder:
             for name, size in sizes.items():
                 if not is_file_name(name):
                     raise ModelError(f"{name!r} is not a valid name of a model file")
@@ -271,7 +287,7 @@ def _load(folder: Path) -> Tagger:
         return Tagger(
             network,
             metrics=known if isinstance(known, dict) else None,
-            config=parse(config),
+            config=config,
             decoding=Decoding.read(description.get("decoding", {})),
             tokenizer=checked_name(description.get("tokenizer", BUILTIN)),
         )
@@ -311,6 +327,8 @@ def pick_device(name: str) -> torch.device:
 
 def _in_markdown(label: str) -> str:
     """Escape a label for Markdown."""
+    import html
+
     return re.sub(r"[\[\]`\\]", r"\\\g<0>", html.escape(label, quote=False))
 
 
@@ -389,6 +407,8 @@ def _versions() -> str:
 
 def _front_matter(tagger: Tagger) -> list[str]:
     """Return the metadata of the card as YAML."""
+    from ner.config import dump
+
     known: dict[str, Any] = {
         "library_name": "ner",
         "pipeline_tag": "token-classification",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import ner
+from ner.errors import ConfigError
 from ner.evaluation import Score
 from ner.inference import FastEngine, PlainEngine
 from ner.model_directory import DESCRIPTION, FORMAT, MANIFEST, WEIGHTS, ModelError, checksum
@@ -385,6 +386,33 @@ def test_a_lying_header_of_weights_is_refused(model):
 
 
 WEIGHED = ["projection.bias", "crf.transitions", "crf.start_transitions", "crf.end_transitions"]
+
+
+@pytest.mark.parametrize("spaces", range(5))
+def test_weights_are_read_as_safetensors_reads_them(good, model, spaces):
+    """Wherever they begin in the file: other writers need not align them."""
+    content = (good / WEIGHTS).read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + size] + b" " * spaces
+    weights = len(header).to_bytes(8, "little") + header + content[8 + size :]
+    (model / WEIGHTS).write_bytes(weights)
+    sign(model)
+    expected, found = load_file(model / WEIGHTS), ner.load(model)._held.weights
+    assert found.keys() == expected.keys()
+    assert all((found[name] == tensor.numpy()).all() for name, tensor in expected.items())
+    assert all(weight.flags.aligned and weight.flags.writeable for weight in found.values())
+
+
+def test_the_settings_of_training_are_read_only_when_they_are_asked_for(model):
+    (model / "config.yaml").write_text("training: {epochs: 7}\n")
+    sign(model)
+    assert ner.load(model).config == {"training": {"epochs": 7}}
+    (model / "config.yaml").write_text("training: *none\n")
+    sign(model)
+    tagger = ner.load(model)
+    assert tagger.predict([["Ada"]])
+    with pytest.raises(ConfigError, match="aliases"):
+        _ = tagger.config
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

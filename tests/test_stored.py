@@ -207,3 +207,27 @@ tagger.network
 assert "torch" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+NOT_TO_START = {
+    "torch", "spacy", "yaml", "onnxruntime", "safetensors.numpy", "tokenizers", "tqdm", "filelock",
+    "logging", "tempfile", "secrets", "gzip", "csv", "difflib", "html", "multiprocessing",
+    "importlib.metadata", "numpy.random", "numpy.ma", "numpy.testing", "ner.config",
+    "ner.runtime", "ner.formats.kinds", "ner.formats.records", "ner.evaluation.report",
+    "ner.crf.core.decoding", "ner.crf.core.forward_backward", "ner.crf.core.short_sentence",
+}  # fmt: skip
+
+
+def test_a_line_is_tagged_from_a_cold_start_without_what_takes_long_to_import(small_model):
+    code = f"""
+import sys
+from ner.cli import main
+assert main(["tag", {str(small_model)!r}, "-", "--device", "cpu", "--quiet"]) == 0
+sys.exit(", ".join({NOT_TO_START!r} & sys.modules.keys()))
+"""
+    line = "Ada Obi joined Kestrel Foods in Accra.\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=line, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.strip() == ""
+    assert "Kestrel" in done.stdout

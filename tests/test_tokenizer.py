@@ -48,7 +48,10 @@ def test_usual_texts_are_cut_as_corpora_are(text):
     assert tokens(text) == CASES[text]
 
 
-@given(st.text() | st.text("aB1.,'\"-$@#:()\u4e00\U0001f600\u200d\ufe0f n\u0301"))
+ASCII = st.text(st.characters(max_codepoint=127))
+
+
+@given(st.text() | ASCII | st.text("aB1.,'\"-$@#:()\u4e00\U0001f600\u200d\ufe0f n\u0301"))
 def test_tokens_are_all_of_a_text_but_its_blanks(text):
     """In order, none empty, none overlapping; what a text holds beside does not change them."""
     found = tokenize(text)
@@ -57,6 +60,7 @@ def test_tokens_are_all_of_a_text_but_its_blanks(text):
     held = "".join(text[start:end] for start, end in found)
     assert held == "".join(text.split())
     assert tokenize(f"{text} {text}")[: len(found)] == found
+    assert tokenize(f"{text} \u4e00")[: len(found)] == found  # no longer ASCII
 
 
 FAMILIES = [

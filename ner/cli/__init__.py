@@ -7,6 +7,7 @@ A verb module has ``add_arguments(parser)`` and ``run(arguments) -> int``, the e
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import signal
@@ -69,9 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         return _main(list(arguments))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's products are small
+    gc.set_threshold(20_000)  # modules and vocabularies are many objects, of which none is garbage
     try:
         return _main(sys.argv[1:])
     finally:
+        gc.freeze()  # at exit, Python would search all objects for garbage, for 50 ms
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop
 

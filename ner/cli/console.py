@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import logging
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, Self
-
-from ner.storage.atomic import write_text
 
 STREAM = "-"  # in place of a path: standard input or output
 
@@ -40,17 +37,6 @@ class Advance(Protocol):
     """Advances a bar by an amount, with figures to show beside it."""
 
     def __call__(self, count: int, /, **figures: str) -> None: ...
-
-
-class _Steps(logging.Handler):
-    """Prints each record as a line of the report."""
-
-    def __init__(self, report: Progress) -> None:
-        super().__init__(logging.INFO)
-        self._report = report
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._report.line(f"{record.getMessage()} ...")
 
 
 class Progress:
@@ -90,8 +76,13 @@ class Progress:
     @contextlib.contextmanager
     def steps(self) -> Iterator[None]:
         """Print the steps that the library logs while the block runs."""
+        import logging
+
         log = logging.getLogger("ner")
-        level, handler = log.level, _Steps(self)
+        level, handler = log.level, logging.Handler(logging.INFO)
+        handler.emit = lambda record: self.line(  # type: ignore[method-assign]
+            f"{record.getMessage()} ..."
+        )
         if not self.quiet:
             log.addHandler(handler)
             log.setLevel(min(level or logging.INFO, logging.INFO))
@@ -138,4 +129,6 @@ def write_out(text: str, path: str) -> None:
     if path == STREAM:
         sys.stdout.write(text)
     else:
+        from ner.storage.atomic import write_text
+
         write_text(Path(path), text)

@@ -21,15 +21,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ner.errors import DataError, DataWarning
-from ner.formats import kinds
 from ner.formats.lines import COMPRESSED, STREAM, check_encoding, compressing
 from ner.options import check_options, lookup, parameters_of
 from ner.schemes import IO
 from ner.sentence import Sentence
 from ner.storage.atomic import atomic_directory, atomic_write
+
+if TYPE_CHECKING:
+    from ner.formats.kinds import FileKind
 
 __all__ = [
     "FORMATS",
@@ -221,6 +223,8 @@ def format_to_read(path: str | Path, name: str | None = None) -> Format:
     """
     if path == STREAM or not Path(path).is_file():
         return format_of(path, name)
+    from ner.formats import kinds  # patterns of all of them, which only files need
+
     kind = kinds.kind_of(path, text=name is None)
     if kind is not None and kind.format in kinds.OWN:
         name = kind.format
@@ -231,9 +235,11 @@ def format_to_read(path: str | Path, name: str | None = None) -> Format:
     return format_of(path, name)
 
 
-def _reads(kind: kinds.FileKind, path: str | Path) -> bool:
+def _reads(kind: FileKind, path: str | Path) -> bool:
     """Return whether a file of a kind has a name that says so, or that leaves it to be seen."""
-    told = format_by_ending(path) or kinds.sniff(path)
+    from ner.formats.kinds import sniff
+
+    told = format_by_ending(path) or sniff(path)
     return kind.format is not None and told == kind.format
 
 

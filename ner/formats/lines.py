@@ -5,23 +5,18 @@ What is wrong with a file is collected in `Faults`, so that one run shows all of
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import contextlib
 import errno
-import gzip
 import io
 import itertools
-import lzma
-import shutil
 import sys
-import tempfile
 import warnings
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, AnyStr, NoReturn, TypeVar
 
@@ -225,9 +220,9 @@ def _zstd(file: IO[bytes], mode: str) -> Any:
 
 
 COMPRESSORS: dict[str, Callable[[IO[bytes], Any], Any]] = {
-    ".gz": lambda file, mode: gzip.GzipFile("", mode, fileobj=file, mtime=0),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
+    ".gz": lambda file, mode: import_module("gzip").GzipFile("", mode, fileobj=file, mtime=0),
+    ".bz2": lambda file, mode: import_module("bz2").BZ2File(file, mode),
+    ".xz": lambda file, mode: import_module("lzma").LZMAFile(file, mode),
     ".zst": _zstd,
 }
 COMPRESSED = tuple(COMPRESSORS)
@@ -235,6 +230,9 @@ COMPRESSED = tuple(COMPRESSORS)
 
 def broken() -> tuple[type[Exception], ...]:
     """Return the exceptions that decompressors raise for damaged or truncated data."""
+    import lzma
+    import zlib
+
     zstandard = sys.modules.get("zstandard")
     extra = (zstandard.ZstdError,) if zstandard else ()
     return (EOFError, OSError, zlib.error, lzma.LZMAError, *extra)
@@ -290,6 +288,9 @@ def rereadable(source: str | Path) -> Iterator[str | Path]:
     if source != STREAM and (Path(source).is_file() or not Path(source).exists()):
         yield source
         return
+    import shutil
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "stream"
         with opened(source) as stream, copy.open("wb") as file:

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -143,7 +142,9 @@ def default_folder() -> Path:
         return Path(base) / "ner" / "features"
     with contextlib.suppress(RuntimeError):  # no home
         return Path.home() / ".cache" / "ner" / "features"
-    return Path(tempfile.gettempdir()) / "ner-features"
+    from tempfile import gettempdir
+
+    return Path(gettempdir()) / "ner-features"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,21 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, repeat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ner import native
-from ner.crf.core.decoding import greatest_gain, greedy, n_best, posterior_spans
-from ner.crf.core.forward_backward import forward_backward
 from ner.crf.core.scores import ChainScores, check_scores
-from ner.crf.core.short_sentence import Factors, best_path, span_probabilities
 from ner.crf.core.spans import SpanBatch, SpanTable, span_probability
-from ner.crf.core.viterbi import viterbi
 from ner.inference.decoding import VITERBI, Decoding
 from ner.schemes import OUTSIDE, Scheme
 from ner.sentence import Span
+
+if TYPE_CHECKING:
+    from ner.crf.core.short_sentence import Factors
+
+# Sums and decoders of numpy are imported where they are used: the kernels do most of their work.
 
 PIECE = 16384  # tokens of a sentence that are decoded together
 MARGIN = 256  # additional tokens decoded on either side of a piece
@@ -184,6 +185,8 @@ class _Prepared:
     @cached_property
     def factors(self) -> Factors:
         """Return the factors for the numpy code."""
+        from ner.crf.core.short_sentence import Factors
+
         return Factors.of(*self.arrays, self._temperature)
 
     @cached_property
@@ -248,6 +251,9 @@ class SpanDecoder:
             lengths: The number of tokens of each sentence.
             count: The maximum number of parses per sentence.
         """
+        from ner.crf.core.decoding import n_best
+        from ner.crf.core.forward_backward import forward_backward
+
         chain = self.decoding.tempered(moves.chain(padded(emissions, lengths), lengths))
         totals = forward_backward(chain).log_partition
         tags, scores = n_best(chain, count)
@@ -296,8 +302,10 @@ class SpanDecoder:
         """Return the chosen tags, ``(batch, length)``."""
         way = self.decoding
         if way.decode == "viterbi" and way.miss_cost == 1.0:  # the same at every temperature
-            path = best_path(chain) if is_short(chain) else None
-            return viterbi(chain) if path is None else path[None]
+            return _best_paths(chain)
+        from ner.crf.core.decoding import greedy, posterior_spans
+        from ner.crf.core.viterbi import viterbi
+
         chosen_from = way.biased(way.tempered(chain))
         if way.decode == "posterior":
             return posterior_spans(chosen_from, self.table, threshold=self._thresholds)
@@ -324,6 +332,8 @@ class SpanDecoder:
             found = found[found["score"] >= self._thresholds[found["label"]]]
         begins, starts, ends = found["row"] * chain.emissions.shape[1], found["start"], found["end"]
         if ((begins + starts)[1:] < (begins + ends)[:-1]).any():
+            from ner.crf.core.decoding import greatest_gain
+
             spans = SpanBatch(found["row"], starts, ends, found["label"])
             gains = found["score"] - self._thresholds[found["label"]]
             found = found[greatest_gain(spans, begins, gains)]
@@ -341,10 +351,14 @@ class SpanDecoder:
             if own is not None:
                 return list(own.tolist())
         if is_short(chain):
+            from ner.crf.core.short_sentence import span_probabilities
+
             factors = self._prepared(chain).factors
             one = span_probabilities(chain.emissions[0], factors, found, self.table)
             if one is not None:
                 return one
+        from ner.crf.core.forward_backward import forward_backward
+
         rows, of = np.unique(found.rows, return_inverse=True)
         some = replace(chain, emissions=chain.emissions[rows], lengths=chain.lengths[rows])
         some, there = self.decoding.tempered(some), replace(found, rows=of)
@@ -374,6 +388,18 @@ class SpanDecoder:
         if least > 0.0 and scores is not None:
             listed = [tuple(s for s in some if (s.score or 0.0) >= least) for some in listed]
         return listed
+
+
+def _best_paths(chain: ChainScores) -> Integers:
+    """Return the best paths, ``(batch, length)``."""
+    from ner.crf.core.viterbi import viterbi
+
+    if is_short(chain):
+        from ner.crf.core.short_sentence import best_path
+
+        if (path := best_path(chain)) is not None:
+            return path[None]
+    return viterbi(chain)
 
 
 def is_short(chain: ChainScores) -> bool:

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,7 +116,9 @@ def nearby(source: str, target: str) -> Iterator[tuple[str, str]]:
 
     Local files are used directly. An object store shows a file only once it is complete.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
         name = source.partition("?")[0].rpartition("/")[2]
         here = str(Path(folder) / name) if is_remote(source) else source
         there = str(Path(folder) / "tagged") if is_remote(target) else target

@@ -10,8 +10,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -207,7 +205,7 @@ def _made(target: Path, make: Callable[..., None]) -> tuple[Path, BaseFileLock]:
                 raise
             else:
                 return fresh, lock
-        fresh = beside(target, f"{secrets.token_hex(4)}.part")
+        fresh = beside(target, f"{os.urandom(4).hex()}.part")
 
 
 def _lock_of(part: Path) -> Path:
@@ -226,7 +224,9 @@ def _remove_if_stale(part: Path) -> None:
 
 def _remove(name: Path) -> None:
     if name.is_dir():
-        shutil.rmtree(name, ignore_errors=True)
+        from shutil import rmtree
+
+        rmtree(name, ignore_errors=True)
     else:
         name.unlink(missing_ok=True)
 
@@ -296,14 +296,14 @@ def _exchange(new: Path, path: Path) -> None:
         return
     new.lstat()  # fail before moving the old one aside if ``new`` was removed in the meantime
     aside = _aside(path)
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
     path.replace(aside)
     try:
         new.replace(path)
     except BaseException:
         _put_back(path)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
 
 
 def _swap(one: Path, other: Path) -> bool:

@@ -19,7 +19,6 @@ from ner.errors import BAD_LINE, DataWarning
 from ner.formats.columns import Numbering, split
 from ner.formats.json_values import MAX_LINE, parsed
 from ner.formats.lines import STREAM, Faults, FileOptions, read_blocks, title
-from ner.formats.records import columns_in, offsets_of
 from ner.sentence import Document, Sentence
 from ner.streaming.tokenizers import TextTokenizer, text_tokenizer
 
@@ -326,6 +325,8 @@ def _given(record: Mapping[str, Any]) -> Sentence:
     Raises:
         ValueError: The columns are invalid.
     """
+    from ner.formats.records import columns_in, offsets_of
+
     tokens, text = tuple(record["tokens"]), record.get("text")
     columns = columns_in(record, len(tokens))
     offsets = offsets_of(text, tokens) if isinstance(text, str) else None

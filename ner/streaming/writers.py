@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import IO, TYPE_CHECKING, Any
 
 from ner.formats.columns import Lines
@@ -144,6 +143,8 @@ class HtmlWriter(JsonlWriter):
 
 def marked(record: Mapping[str, Any]) -> str:
     """Return the text of a record as HTML with its spans highlighted."""
+    from html import escape
+
     parts, place, text = [], 0, record["text"]
     for span in record["spans"]:
         score = "" if span["score"] is None else f' title="{100 * span["score"]:.1f} %"'

@@ -12,10 +12,10 @@ from ner.crf.core.linear_space import LinearSpace
 from ner.crf.core.scores import (
     ChainScores,
     Doubles,
-    Floats,
     Integers,
     Messages,
     ScoreGradient,
+    logsumexp,
     pair_marginals,
 )
 
@@ -169,15 +169,6 @@ class _Transitions:
             return logsumexp(before[:, :, None] + self.scores, 1)
         # add the small numbers first, so that the large one is rounded once
         return np.asarray((np.log(total) + self.greatest) + greatest)
-
-
-def logsumexp(scores: Floats, axis: int) -> Doubles:
-    """Return log(sum(exp(scores))) along an axis; minus infinity if all scores are."""
-    greatest = scores.max(axis, keepdims=True)
-    greatest[~np.isfinite(greatest)] = 0.0
-    with np.errstate(divide="ignore"):
-        total = np.log(np.exp(scores - greatest).sum(axis, keepdims=True))
-    return np.asarray((total + greatest).squeeze(axis))
 
 
 PathSums = LinearSpace | LogSpace

@@ -14,6 +14,15 @@ Bools = NDArray[np.bool_]
 _STEPS = 64  # tokens per block of pairwise marginals, which bounds the memory they take
 
 
+def logsumexp(scores: Floats, axis: int) -> Doubles:
+    """Return log(sum(exp(scores))) along an axis; minus infinity if all scores are."""
+    greatest = scores.max(axis, keepdims=True)
+    greatest[~np.isfinite(greatest)] = 0.0
+    with np.errstate(divide="ignore"):
+        total = np.log(np.exp(scores - greatest).sum(axis, keepdims=True))
+    return np.asarray((total + greatest).squeeze(axis))
+
+
 def check_lengths(lengths: Integers, width: int) -> None:
     """Raise ValueError for lengths that are negative or exceed the padded width of the batch."""
     if len(lengths) and (lengths.min() < 0 or lengths.max() > width):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ner.crf.core.forward_backward import logsumexp
-from ner.crf.core.linear_space import PackedMessages
-from ner.crf.core.scores import ChainScores, Doubles, Integers, Messages
+from ner.crf.core.scores import ChainScores, Doubles, Integers, Messages, logsumexp
 
-AnyMessages = Messages | PackedMessages
+if TYPE_CHECKING:
+    from ner.crf.core.linear_space import PackedMessages
+
+    AnyMessages = Messages | PackedMessages
 
 
 @dataclass(frozen=True, slots=True, eq=False)
