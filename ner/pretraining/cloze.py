@@ -72,9 +72,10 @@ class ClozeNetwork(nn.Module):
         if self.encoder.bidirectional:
             last = torch.arange(batch.rows.shape[1]) == batch.lengths[:, None] - 1
             after = F.pad(states[:, 1:, width:], (0, 0, 0, 1)).masked_fill(last.unsqueeze(2), 0.0)
-            scores = scores + self.back(after[known])
+            scores = torch.addmm(scores, after[known], self.back.weight.T)
         wanted = batch.classes[known]
-        right = (scores.argmax(1) == wanted).float().mean()
+        own = scores.detach().gather(1, wanted.unsqueeze(1)).squeeze(1)
+        right = (own == scores.detach().amax(1)).float().mean()  # argmax is six times slower
         return F.cross_entropy(scores, wanted), right
 
     def settings(self) -> dict[str, Any]:
