@@ -124,7 +124,7 @@ class _Paragraph:
         length: The characters of its text.
         written: The characters up to the last one that is not white space.
         open: The entities that have begun: element, label, where, how many characters at their
-            end are no part of them, and on which line.
+            end lie outside them, and on which line.
         spans: Those that have ended too.
     """
 
