@@ -31,6 +31,15 @@ def test_documents_of_new_names_go_first_and_the_seed_decides():
     assert len(choose_documents(documents, frozenset(), tokens=10**6, seed=1)) == 120
 
 
+def test_a_long_document_is_drawn_from_part_by_part():
+    document = [(f"Name{number}", "is", "here", ".") for number in range(1000)]
+    all_of_it = choose_documents([document], frozenset(), tokens=10**6, seed=1)
+    assert [one for part in all_of_it for one in part] == document
+    some = choose_documents([document], frozenset(), tokens=400, seed=1)
+    assert 400 <= sum(len(one) for part in some for one in part) < 600
+    assert some[0][0] != document[0], "not just the beginning"
+
+
 def sum_(documents):
     return [sentence for one in documents for sentence in one]
 

@@ -21,7 +21,7 @@ from ner.sentence import Document, Sentence, Span, in_document
 from ner.storage.atomic import atomic_write
 
 LONGEST = 120  # tokens of a sentence
-SENTENCES = 40  # of a document; the beginning is dense in names
+SENTENCES = 40  # of a document; longer ones are cut
 EAGERNESS = 3.0  # by how much documents of new names go before others
 TOGETHER = 2_000  # sentences that are annotated at a time
 
@@ -53,7 +53,7 @@ def choose_documents(
     One pass and bounded memory: the best so far are kept (Efraimidis and Spirakis 2006).
 
     Args:
-        documents: The documents.
+        documents: The documents; a long one is cut, and each part drawn for itself.
         known: The lower-cased words of the annotated sentences.
         tokens: About how many tokens to choose.
         seed: Of the draw.
@@ -61,8 +61,7 @@ def choose_documents(
     random = np.random.default_rng(seed)
     kept: list[tuple[float, int, list[Tokens]]] = []
     total = 0
-    for number, document in enumerate(documents):
-        some = document[:SENTENCES]
+    for number, some in enumerate(_cut(documents)):
         size = sum(map(len, some))
         if size < LEAST_TOKENS:
             continue
@@ -73,6 +72,12 @@ def choose_documents(
             heapq.heappop(kept)
             total -= least
     return [some for _, _, some in sorted(kept, key=lambda one: one[1])]
+
+
+def _cut(documents: Iterable[list[Tokens]]) -> Iterator[list[Tokens]]:
+    for document in documents:
+        for first in range(0, len(document), SENTENCES):
+            yield document[first : first + SENTENCES]
 
 
 def _density(document: list[Tokens], known: frozenset[str]) -> float:
