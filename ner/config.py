@@ -89,7 +89,7 @@ def load(path: Path) -> dict[str, Any]:
         return parse(text)
     except ConfigError as error:
         other = path.suffix.lower() not in (".yaml", ".yml")  # a corpus, most likely
-        hint = "; expected a configuration in YAML" if other else ""
+        hint = "; expected a configuration in YAML (--train gives a corpus)" if other else ""
         raise ConfigError(f"{path}: {error}{hint}") from None
 
 

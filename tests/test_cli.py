@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,33 @@ def test_what_is_too_much_is_told_with_the_help_of_its_verb(capsys):
     assert capsys.readouterr().err == (
         "error: unrecognized arguments: out.conll; see `ner convert --help`\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--epochs", "expected a whole number, got 'x'"),
+        ("--max-drop", "expected a number, got 'x'"),
+    ],
+)
+def test_what_is_no_number_is_said_in_plain_words(option, said, capsys):
+    assert main(["train", option, "x"]) == 2
+    assert capsys.readouterr().err == f"error: argument {option}: {said}; see `ner train --help`\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_said_to_be_that(tmp_path, capsys):
+    (tmp_path / "a.conll").write_text("Ada\tB-PER\n")
+    assert main(["convert", str(tmp_path / "a.conll"), "/dev/full", "--to", "conll"]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: the output cannot be written: No space left on device\n"
+
+
+def test_a_corpus_in_place_of_a_configuration_is_recognised(tmp_path, capsys):
+    path = tmp_path / "a.conll"
+    path.write_text("Ada\tB-PER\nleft\tO\n")
+    assert main(["train", str(path)]) == 2
+    assert "expected a configuration in YAML (--train gives a corpus)" in capsys.readouterr().err
 
 
 def test_a_misspelt_option_is_met_with_the_nearest_one(capsys):

@@ -7,6 +7,7 @@ A verb module has ``add_arguments(parser)`` and ``run(arguments) -> int``, the e
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import os
 import re
@@ -48,6 +49,9 @@ VERBS = {
     "select": "choose the sentences to annotate next",
 }
 NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+_JARGON = {"invalid int value:": "expected a whole number, got"}
+_JARGON["invalid float value:"] = "expected a number, got"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 
@@ -58,6 +62,8 @@ class Parser(argparse.ArgumentParser):
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
         meant = nearest(unknown[1], self._option_string_actions) if unknown else None
         hint = f"; did you mean {meant}?" if meant else ";"
+        for jargon, plain in _JARGON.items():
+            message = message.replace(jargon, plain)
         raise ConfigError(f"{message}{hint} see `{self.prog} --help`")
 
 
@@ -172,7 +178,9 @@ def _without_verb(given: list[str]) -> int:
         epilog="verbs:\n" + "\n".join(f"  {verb:{width}}  {text}" for verb, text in VERBS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="store_true", help="show the version and what computes")
+    parser.add_argument(
+        "--version", action="store_true", help="show the version and the kernels in use"
+    )
     if given and not given[0].startswith("-"):
         lookup(VERBS, given[0], of="verb")
     if parser.parse_args(given).version:
@@ -204,4 +212,6 @@ def _one_line(error: BaseException) -> str:
     """Return the message of an error, with the file name for a system error."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"the output cannot be written: {error.strerror}"
     return str(error) or type(error).__name__

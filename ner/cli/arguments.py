@@ -91,7 +91,7 @@ def add_model(parser: Parser, what: str = "a model directory") -> None:
 
 def add_include(parser: Parser) -> None:
     """Add ``--include-transformer``."""
-    text = "store the weights of a frozen transformer with the model, which refers to it otherwise"
+    text = "store the weights of a frozen transformer in the model (default: refer to them)"
     parser.add_argument("--include-transformer", action="store_true", help=text)
 
 
@@ -245,7 +245,7 @@ def add_settings(parser: Parser, config: str, *, needed: bool = True) -> None:
     parser.add_argument("config", metavar="CONFIG.yaml", nargs=count, help=config)
     text = "change a setting, such as model.encoder.width=200"
     add_repeated(parser, "--set", text, "assignments")
-    add_reading(parser, "the files of `data`, before its own settings")
+    add_reading(parser, "the files of the configuration, in place of what it sets")
 
 
 def add_patterns(parser: Parser, what: str) -> None:

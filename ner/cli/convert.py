@@ -68,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = f"scheme of the tags: {', '.join(SCHEMES)}, IO (default: that of INPUT, or BIO)"
     add("--scheme", help=text)
     add_repeated(parser, "--writer", "writer option, such as layout=same")
-    text = "what INPUT was suggested (see `ner select --suggest`): say what people changed"
+    text = "the suggestions that people corrected to INPUT (see `ner select --suggest`): report "
+    text += "what they changed"
     add("--suggestions", metavar="FILE", help=text)
     text = "make the changes accepted on the page of `ner suspects --html`"
     add("--decisions", metavar="FILE", help=text)

@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also train on gold alone for as many steps, to see what the silver text is worth",
     )
     add_resuming(parser)
-    add_reading(parser, "the files of `data`, before its own settings")
+    add_reading(parser, "the files of the configuration, in place of what it sets")
     add_outcome(parser)
 
 

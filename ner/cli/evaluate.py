@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--plots", metavar="DIR", help="write the plots as SVG files")
     add_report(showing)
     add_compared(parser)
-    add_reading(parser, "the --train file, as GOLD is read unless given", prefix="train")
+    add_reading(parser, "the --train file, if it is not read as GOLD is", prefix="train")
 
 
 def run(arguments: argparse.Namespace) -> int:

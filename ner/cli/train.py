@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_number(parser, "--seeds", 1, text)
     text = "start from a trained model; its labels are matched by name"
     add("--init-from", metavar="MODEL", help=text)
-    text = "with --init-from, save nothing where F1 of the old labels falls by more than this"
+    text = "with --init-from, save nothing if F1 of the old labels falls by more than this"
     add("--max-drop", type=float, metavar="POINTS", help=text)
     add_include(parser)
     add_tracking(parser)

@@ -139,7 +139,7 @@ FORMATS: dict[str, Format] = {
             "conll",
             ".conll .txt .tsv .bio .iob .iob1 .iob2 .bioes .iobes .bilou .bmes .io .train .testa"
             " .testb .conll02 .conll03",
-            "one token a line, its tag in the last column (CoNLL-2002, CoNLL-2003)",
+            "one token per line, its tag in the last column (CoNLL-2002, CoNLL-2003)",
             columns=None,
         ),
         _format(
@@ -158,9 +158,9 @@ FORMATS: dict[str, Format] = {
             ),
         ),
         _format(
-            "jsonl", ".jsonl .json .ndjson", "one JSON object a sentence or a text", columns=None
+            "jsonl", ".jsonl .json .ndjson", "one JSON object per sentence or text", columns=None
         ),
-        _format("brat", ".ann", "brat standoff, a .txt and an .ann file a document", "folder"),
+        _format("brat", ".ann", "brat standoff, a .txt and an .ann file per document", "folder"),
         _format("docbin", ".spacy", "spaCy's DocBin", "binary"),
         _format("brackets", ".brackets", "inline: [PER Ada Obi] joined [ORG Kestrel] ."),
         _format(
