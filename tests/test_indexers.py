@@ -158,6 +158,18 @@ def test_what_is_said_of_mentions_is_what_looking_at_each_of_them_says(documents
         assert_same([indexer.index(sentence)], [arrays])
 
 
+@given(DOCUMENTS)
+def test_a_sentence_without_a_document_is_one_and_nothing_of_it_is_remembered(documents):
+    """Alone, which is a way of its own, as beside others."""
+    indexer = DocumentIndexer(WORDS)
+    for tokens in (tokens for rows in documents for tokens in rows):
+        (own,) = in_document([Sentence(tokens)])
+        assert_same([indexer.index(Sentence(tokens))], DocumentIndexer(WORDS).index_all([own]))
+        assert len(indexer._known) == 0
+        several = indexer.index_all([Sentence(tokens), Sentence(("Obi",))])
+        assert_same([indexer.index(Sentence(tokens))], several[:1])
+
+
 @settings(max_examples=30)
 @given(DOCUMENTS, st.randoms())
 def test_the_topic_does_not_depend_on_the_order_or_the_company_of_sentences(documents, random):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate, chain, count
 from typing import Any, NamedTuple
@@ -109,6 +108,9 @@ class DocumentIndexer(ContextIndexer):
 
     def index_all(self, sentences: Sequence[Sentence]) -> list[Arrays]:
         """Return ``index`` of each sentence; new documents are processed together."""
+        if len(sentences) == 1 and sentences[0].document is None:  # nothing to remember
+            ((_, only),) = self._read([_document_of(sentences[0])])
+            return [tuple(array.astype(np.int64) for array in only)]
         documents = [_document_of(sentence) for sentence in sentences]
         known = {document: self._known.get(document) for document in documents}
         new = [document for document, found in known.items() if found is None]
@@ -266,15 +268,18 @@ def _without_others(numbers: Sequence[int]) -> tuple[Kept, ...] | None:
     Args:
         numbers: The value of ``TokenFacts`` for each token.
     """
-    counts = Counter([number >> FORM for number in numbers])
-    own = [place for place, number in enumerate(numbers) if number & NAME]
-    if any(counts[numbers[place] >> FORM] > 1 for place in own):
+    named = {number >> FORM for number in numbers if number & NAME}
+    if sum([number >> FORM in named for number in numbers]) > len(named):
         return None
-    flags = np.zeros((len(numbers), len(FLAGS)), dtype=np.int32)
-    flags[own] = 1
-    flags[[place for place in own if numbers[place] & LOWER], 1] = 2
     before, after = np.zeros((2, len(numbers), OTHERS), dtype=np.int32)
-    return flags, before, after
+    bits = np.array(numbers, np.int64) & (NAME | LOWER)
+    return _ALONE.take(bits, 0), before, after
+
+
+# The flags of a form that is mentioned once, by the bits NAME and LOWER of its facts.
+_ALONE = np.zeros((1 + (NAME | LOWER), len(FLAGS)), dtype=np.int32)
+_ALONE[[NAME, NAME | LOWER]] = 1
+_ALONE[NAME | LOWER, 1] = 2
 
 
 def _flags(tokens: _Tokens, own: Integers, counts: Integers) -> Integers:

@@ -210,15 +210,13 @@ class _Member:
     ) -> Floats:
         """Return the emissions of packed tokens, sentence by sentence, ``(tokens, tags)``."""
         (first, *above), directions = self._kernels, self._layers[0].directions
-        places = np.stack(packed.orders[:directions])
-        counts, gates, index = np.array(packed.counts), table, rows[places]
+        places, counts = packed.orders[:directions], packed.counts
         if self._contexts:
-            gates = np.empty((*index.shape, table.shape[-1]), np.float32)
-            for own, way, out in zip(table, index, gates, strict=True):
-                own.take(way, 0, out, "clip")  # "raise" would copy; all rows are in the table
-            index = np.tile(np.arange(len(rows)), (directions, 1))
+            gates, index = table.take(rows, 1), places
             for part, place in zip(self._contexts, self._places, strict=True):
-                part.add_to(gates, contexts[place], packed)
+                part.add_to(gates, contexts[place], packed.lengths)
+        else:
+            gates, index = table, rows[places]
         outputs = first.run(gates, index, places, counts)
         for layer, kernel in zip(self._layers[1:], above, strict=True):
             outputs = kernel.run(layer.gates(outputs), places, places, counts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from itertools import chain
 from threading import Lock
 from typing import Generic, TypeVar
@@ -201,42 +201,24 @@ class PackedSequence:
     Attributes:
         lengths: Tokens per sentence, descending, ``(batch,)``.
         counts: The number of active sentences at each step.
-        forward: The flat index of each packed token, ``(tokens,)``.
-        backward: The same for the backward direction, ``(tokens,)``.
+        orders: The flat index of each packed token, forward and backward, ``(2, tokens)``.
     """
 
     lengths: Integers
-    counts: list[int]
-    forward: Integers
-    backward: Integers
+    counts: Integers
+    orders: Integers
 
     @staticmethod
     def of(lengths: Integers) -> PackedSequence:
         """Lay out sentences of these lengths, which must be descending and positive."""
         if len(lengths) == 1:
             one = np.arange(lengths[0])
-            return PackedSequence(lengths, [1] * len(one), one, one[::-1].copy())
+            return PackedSequence(lengths, np.ones_like(one), np.array((one, one[::-1])))
         steps = np.arange(lengths[0])[:, None]
         running = steps < lengths
         first = np.cumsum(lengths) - lengths
-        return PackedSequence(
-            lengths,
-            running.sum(1).tolist(),
-            (first + steps)[running],
-            (first + lengths - 1 - steps)[running],
-        )
-
-    @property
-    def orders(self) -> tuple[Integers, Integers]:
-        """The flat indices of packed tokens, for each direction."""
-        return self.forward, self.backward
-
-
-def inverse(order: Integers) -> Integers:
-    """Return the inverse of a permutation."""
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    return places
+        orders = np.stack(((first + steps)[running], (first + lengths - 1 - steps)[running]))
+        return PackedSequence(lengths, running.sum(1), orders)
 
 
 class ContextGates:
@@ -264,66 +246,60 @@ class ContextGates:
             compute = partial(_remembered_shares, part, weights, self.constant, nothing, directions)
             gates = weights.shape[1] // directions
             self._remembered = TokenCache[bytes](compute, (directions, FEWEST, gates))
+            self._like = nothing
 
-    def add_to(self, gates: Floats, sentences: Sequence[Arrays], packed: PackedSequence) -> None:
-        """Add the contribution to gates in packed order, ``(directions, tokens, gates)``.
+    def add_to(self, gates: Floats, sentences: Sequence[Arrays], lengths: Integers) -> None:
+        """Add the contribution to the gates of sentences, ``(directions, tokens, gates)``.
 
         Args:
             gates: Modified in place.
-            sentences: The embedding's indices for each packed sentence.
-            packed: The layout of the tokens.
+            sentences: The embedding's indices for each sentence.
+            lengths: The number of tokens of each.
         """
         if self.part.sentencewise:
-            self._add_by_sentence(gates, sentences, packed)
+            self._add_by_sentence(gates, sentences, lengths)
         elif self.part.tokenwise:
-            arrays = [np.concatenate(arrays) for arrays in zip(*sentences, strict=True)]
-            places = np.flatnonzero(reduce(np.logical_or, map(_rows_with_any, arrays)))
+            columns = [np.concatenate(arrays) for arrays in zip(*sentences, strict=True)]
+            rows = np.concatenate([own.reshape(len(own), -1) for own in columns], 1)
+            places = np.flatnonzero(rows.any(1))
             for start in range(0, len(places), AT_ONCE):
                 some = places[start : start + AT_ONCE]
-                self._add_some(gates, tuple(a[some] for a in arrays), some, packed)
+                for own, share in zip(gates, self._shares_of(rows[some]), strict=True):
+                    own[some] += share
         else:
             vectors = np.concatenate([self.part.vectors(*arrays) for arrays in sentences])
-            shares = _by_direction(vectors @ self._weights, self._directions)
-            for own, share, order in zip(gates, shares, packed.orders, strict=False):
-                own += share[order]
+            gates += _by_direction(vectors @ self._weights, self._directions)
 
     def _add_by_sentence(
-        self, gates: Floats, sentences: Sequence[Arrays], packed: PackedSequence
+        self, gates: Floats, sentences: Sequence[Arrays], lengths: Integers
     ) -> None:
-        """Add the contribution of sentences to all their tokens, step by step."""
+        """Add the contribution of sentences to all their tokens."""
         firsts = [np.stack([a[0] for a in arrays]) for arrays in zip(*sentences, strict=True)]
         if not any(array.any() for array in firsts):
             return
-        for own, way in zip(gates, self._less_constant(firsts), strict=True):
-            if len(sentences) == 1:
-                own += way
-                continue
-            for step in np.split(own, np.cumsum(packed.counts)[:-1]):
-                step += way[: len(step)]
+        ways, start = self._less_constant(firsts), 0
+        for number, length in enumerate(lengths.tolist()):
+            gates[:, start : start + length] += ways[:, number : number + 1]
+            start += length
 
-    def _add_some(
-        self, gates: Floats, arrays: Arrays, places: Integers, packed: PackedSequence
-    ) -> None:
-        """Add the contribution of tokens at flat indices, less the constant in the bias."""
-        differs = reduce(np.logical_or, (_rows_with_any(a[1:] != a[:-1]) for a in arrays))
-        heads = np.flatnonzero(np.concatenate(([True], differs)))  # of runs of equal rows
-        shares = self._shares_of(tuple(a[heads] for a in arrays))
-        if len(heads) < len(places):
-            runs = np.repeat(np.arange(len(heads)), np.diff(heads, append=len(places)))
-            shares = shares.take(runs, 1)
-        for own, share, order in zip(gates, shares, packed.orders, strict=False):
-            own[inverse(order)[places]] += share
+    def _shares_of(self, rows: Integers) -> Floats:
+        """Return the contribution of tokens less the constant, ``(directions, tokens, gates)``.
 
-    def _shares_of(self, arrays: Arrays) -> Floats:
-        """Return the contribution of tokens less the constant, ``(directions, tokens, gates)``."""
-        if len(arrays[0]) > FEW:  # computing them together is faster than looking them up
-            return self._less_constant(arrays)
-        keys = [b"".join([row.tobytes() for row in own]) for own in zip(*arrays, strict=True)]
-        table, rows = self._remembered.look_up([keys])
-        return table.take(rows, 1)
+        Args:
+            rows: All indices of each token, ``(tokens, indices)``.
+        """
+        if len(rows) <= FEW:
+            held, size = rows.tobytes(), rows[0].nbytes
+            keys = [held[place : place + size] for place in range(0, len(held), size)]
+            table, found = self._remembered.look_up([keys])
+            return table.take(found, 1)
+        # computing many together is faster than looking them up; equal neighbours only once
+        differs = np.concatenate(([True], (rows[1:] != rows[:-1]).any(1)))
+        shares = self._less_constant(_arrays(rows[differs], self._like))
+        return shares.take(np.cumsum(differs) - 1, 1)
 
     def _less_constant(self, arrays: Sequence[NDArray[np.int64]]) -> Floats:
-        """Compute what `_shares_of` returns."""
+        """Return the contribution of tokens or sentences less the constant."""
         shares = self.part.vectors(*arrays) @ self._weights
         shares -= self.constant
         return _by_direction(shares, self._directions)
@@ -337,7 +313,7 @@ def _remembered_shares(
     directions: int,
     keys: list[bytes],
 ) -> Floats:
-    """Return the contribution of tokens, given the concatenated bytes of their indices.
+    """Return the contribution of tokens, given the bytes of all their indices.
 
     Args:
         part: The embedding.
@@ -347,14 +323,13 @@ def _remembered_shares(
         directions: The number of directions.
         keys: The bytes of each token.
     """
-    bounds = np.cumsum([array.nbytes for array in like])[:-1]
-    columns = np.split(np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1), bounds, 1)
-    arrays = [
-        column.copy().view(array.dtype).reshape(len(keys), *array.shape[1:])
-        for column, array in zip(columns, like, strict=True)
-    ]
-    return _by_direction(part.vectors(*arrays) @ weights - constant, directions)
+    held = bytearray().join(keys)  # torch wants arrays that may be written to
+    rows = np.frombuffer(held, np.int64).reshape(len(keys), -1)
+    return _by_direction(part.vectors(*_arrays(rows, like)) @ weights - constant, directions)
 
 
-def _rows_with_any(array: NDArray[np.generic]) -> NDArray[np.bool_]:
-    return np.asarray(array.any(axis=tuple(range(1, array.ndim))), dtype=np.bool_)
+def _arrays(rows: Integers, like: Arrays) -> Arrays:
+    """Split the indices of tokens, ``(tokens, indices)``, into arrays like those of some token."""
+    bounds = np.cumsum([array[0].size for array in like])[:-1]
+    parts = zip(np.split(rows, bounds, 1), like, strict=True)
+    return tuple(own.reshape(len(rows), *array.shape[1:]) for own, array in parts)
