@@ -156,6 +156,11 @@ REMARKS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "the columns 1, 2 (counted from 0) hold tags, of which column 2 is read",
         {"tag_column": 1},
     ),
+    "an empty last layer": (
+        "Ada\tB-PER\t_\nObi\tI-PER\t_\nleft\tO\t_\n\nRome\tB-LOC\t_\ngrows\tO\t_\n",
+        "the last column holds nothing but '_', so nothing is annotated; column 1",
+        {"tag_column": 1},
+    ),
     "languages": (
         "en:Ada\tB-PER\nen:Obi\tI-PER\nen:left\tO\n\nen:Rome\tB-LOC\nen:grows\tO\n",
         "every token begins with 'en:'; set token_prefix: 'en:'",

@@ -64,10 +64,16 @@ WRONG: dict[str, tuple[str, bytes | str, str]] = {
     "no header": ("x.csv", "1,Ada,B-PER\n1,left,O\n", "holds the tag 'B-PER'; add a line above"),
     "Excel's separator": ("x.csv", "sep=;\ntoken;tag\nAda;O\n", "is 'sep='; remove it"),
     "nothing": ("x.csv", "", "found an empty line or file"),
+    "a sentence in a row": (
+        "x.csv",
+        "text,labels\nAda Obi left,B-PER I-PER O\n",
+        "x.csv:2: a row should hold a token and its tag, but this holds 3 tags",
+    ),
+    "sentences with tags": ("x.txt", "to/O a/O Rome/B-LOC\n", "set the format to slots"),
     "a list in a row": (
         "x.csv",
         'text,label\nAda left,"[{""start"": 0, ""end"": 3}]"\n',
-        "write a text and its spans as JSON",
+        "write a text and its spans, or its tokens and tags, as JSON",
     ),
     "CoNLL in a .con file": ("x.con", "Ada B-PER\n", "their text x.txt is missing"),
 }

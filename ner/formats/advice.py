@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ner.formats.columns import BOUNDARY, Fields, split
 from ner.formats.csv import NAMES
-from ner.formats.detection import LABEL, PREFIXES, is_any_tag, meant_by
+from ner.formats.detection import LABEL, MISSING, PREFIXES, is_any_tag, meant_by
 from ner.formats.kinds import sniff
 from ner.formats.lines import Faults, numbered
 from ner.formats.table import TableOptions
@@ -327,6 +327,11 @@ def _several(given: Sample) -> str | None:
     width = min(map(len, given.rows), default=0)
     last = width - 1
     others = [place for place in tag_columns(given) if place not in (last, given.token)]
+    if others and set(given.column(last)) == {MISSING}:
+        return (
+            f"the last column holds nothing but {MISSING!r}, so nothing is annotated; column "
+            f"{others[0]} (counted from 0) holds tags; to read it, set tag_column: {others[0]}"
+        )
     if not others or not _mostly(given.column(last)) or _alike(given, others[-1], last):
         return None
     found = ", ".join(map(str, [*others, last]))

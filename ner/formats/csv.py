@@ -113,9 +113,8 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
                 met.setdefault(one, line)
         found = counts.detect(None if given.scheme is None else file_scheme_named(given.scheme))
         for one, line in met.items():
-            if one[:1] in "[{" and one[-1:] in "]}" and len(one) > 1:
-                told = "a row should hold a token and its tag, but this holds a list"
-                faults.add(line, f"{told}: {one!r:.80}; write a text and its spans as JSON")
+            if told := _of_text(one):
+                faults.refuse(line, told)
             elif line and (wrong := complaint(one, found.scheme)):
                 faults.add(line, wrong)
         faults.check()
@@ -124,6 +123,22 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
             repairs.note(piece.lines, table.tags(piece))
             yield table.sentence(piece, found.scheme)
         repairs.warn()
+
+
+def _of_text(tag: str) -> str | None:
+    """Return what is wrong with a row that holds a whole text in place of a token."""
+    if tag[:1] in "[{" and tag[-1:] in "]}" and len(tag) > 1:
+        return (
+            "a row should hold a token and its tag, but this holds a list: "
+            f"{tag!r:.80}; write a text and its spans, or its tokens and tags, as JSON"
+        )
+    tags = tag.split()
+    if len(tags) > 1 and all(map(is_any_tag, tags)):
+        return (
+            f"a row should hold a token and its tag, but this holds {len(tags)} tags: "
+            f"{tag!r:.80}; write a row for each token"
+        )
+    return None
 
 
 def _check_delimiter(given: str) -> None:

@@ -154,7 +154,7 @@ _TEXTS: tuple[tuple[re.Pattern[str], FileKind], ...] = tuple(
             FileKind("JSON", "name it .jsonl or .json, or set the format to jsonl", "jsonl"),
         ),
         (
-            r"(?:\S+/(?:o|nr|ns|nt)(?:[ \t]+|(?=\n)|\Z)){2,}",
+            r"(?:\S+/(?-i:o|nr|ns|nt)(?:[ \t]+|(?=\n)|\Z)){2,}",
             FileKind(
                 "MSRA's corpus of words with a type, such as \u7c73\u62c9/nr",
                 "write one character a line with its tag: B-nr, I-nr, O",
