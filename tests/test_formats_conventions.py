@@ -313,10 +313,6 @@ WRONG: dict[str, Any] = {
     "'spans.responses[0]' looks like annotation": {"text": TEXT, "spans.responses": [PLACES]},
     "'label' should hold a list, found a list as text": {"text": TEXT, "label": '[[0, 7, "PER"]]'},
     "'tags' should hold a list, found a list as text": {"tokens": ["a", "b"], "tags": "B-PER O"},
-    "the entity 'Ada Oby' is not in the text": {
-        "text": TEXT,
-        "entities": [{"text": "Ada Oby", "label": "PER"}],
-    },
     "'data' holds the pieces of one text, as in Dialogflow and Snips": {
         "data": [{"text": "fly to "}, {"text": "Lagos", "entity": "city"}]
     },
@@ -397,6 +393,13 @@ def test_the_key_of_the_annotation_can_be_chosen(tmp_path: Path) -> None:
     assert list(read(path, tokenizer="plain", annotation="mine")) == [ADA]
     tags = {"tokens": TOKENS, "tags": ["O"] * 5, "gold": ["B-PER", "I-PER", "O", "B-ORG", "O"]}
     assert list(read(save(tmp_path, tags), annotation="gold")) == [ADA]
+
+
+def test_an_entity_that_the_text_does_not_hold_is_told(tmp_path: Path) -> None:
+    named = [{"text": "Ada Oby", "label": "PER"}, {"text": "Kestrel", "label": "ORG"}]
+    with pytest.warns(DataWarning, match="1 record with entities that are not in its text"):
+        (found,) = read(save(tmp_path, {"text": TEXT, "entities": named}), tokenizer="plain")
+    assert found.spans == (Span(3, 4, "ORG"),)
 
 
 def test_a_tag_of_the_whole_text_is_told_and_no_annotation(tmp_path: Path) -> None:

@@ -70,7 +70,6 @@ READ: dict[str, Any] = {
     "a language model": {
         "text": TEXT,
         "entities": [
-            {"text": "Nowhere", "label": "LOC"},
             {"text": TEXT[15:22], "type": "ORG"},
             {"text": TEXT[:7], "label": "PER"},
         ],

@@ -16,6 +16,7 @@ from ner.formats.json_values import Object, as_object
 CAS_ENTITY = "NamedEntity"  # how the type of an entity of UIMA ends
 _CAS_OTHERS = {"Sentence", "Token", "Lemma", "POS", "DocumentMetaData", "DocumentAnnotation"}
 _CONTAINERS = ("data", "documents", "examples", "records", "items", "rows", "sentences", "dataset")
+LOST = " lost"  # marks a record with entities that its text does not hold
 _NO_LABEL = -100  # in place of a tag, where a loss passes over the token
 _SPECIAL = re.compile(r"\[(?:CLS|SEP|PAD|MASK)\]|</?s>|<pad>|<mask>|<\|endoftext\|>")
 _BEGINNINGS = ("\u2581", "\u0120")  # of a word, in SentencePiece and in byte-level BPE
@@ -463,14 +464,13 @@ def _quoted(value: Object) -> Object | None:
     if not all(isinstance(one["text"], str) for one in given):
         return None
     labels = {one["text"]: one.get("label", one.get("type")) for one in given}
-    if lost := [words for words in labels if words not in text]:
-        raise ValueError(f"the entity {lost[0]!r} is not in the text")
     spans = [
         {"start": found.start(), "end": found.end(), "label": labels[words]}
         for words in labels
         for found in re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", text)
     ]
-    return {**value, "entities": spans}
+    lost = any(words not in text for words in labels)
+    return {**value, "entities": spans, **({LOST: True} if lost else {})}
 
 
 _RENAMES: dict[str, Callable[[Object], Object | None]] = {

@@ -34,7 +34,7 @@ from ner.formats.annotations import (
     score,
     span_items,
 )
-from ner.formats.conventions import canonical
+from ner.formats.conventions import LOST, canonical
 from ner.formats.detection import MISSING, is_any_tag, spans_of
 from ner.formats.json_values import Object, ValueOptions
 from ner.formats.offsets import CHARACTERS, Counting, Evidence, counting_named, tokenizer_named
@@ -143,6 +143,8 @@ class RecordReader:
         given = unwrapped(value)
         if given.get("answer") not in ACCEPTED:
             self.remarks[f"with the answer {given['answer']!r}, read as unannotated"] += 1
+        if LOST in given:
+            self.remarks["with entities that are not in its text, left out"] += 1
         tokens = first(given, TOKENS)
         found: tuple[Sentence, ...]
         if isinstance(tokens, list):
