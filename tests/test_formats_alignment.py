@@ -45,7 +45,7 @@ def test_a_span_that_ends_within_a_token_is_told(
 ) -> None:
     noted = Misfits("x.jsonl", line=3)
     assert align(TEXT, OFFSETS, [Characters(4, 19, "X")], how, noted) == kept
-    with pytest.warns(DataWarning, match=r"of 1 spans, 1 not on token boundaries") as caught:
+    with pytest.warns(DataWarning, match=r"of 1 span, 1 not on token boundaries") as caught:
         noted.warn()
     assert "x.jsonl:3: " in str(caught[0].message)
     assert said in str(caught[0].message)

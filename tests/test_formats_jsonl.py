@@ -226,7 +226,7 @@ def test_spans_counted_in_utf16_are_understood(tmp_path: Path) -> None:
 
 def test_spans_that_do_not_fit_are_told_with_their_line(tmp_path: Path) -> None:
     path = save(tmp_path, {"text": "fine"}, {"text": "Berliner", "label": [[0, 6, "LOC"]]})
-    with pytest.warns(DataWarning, match="of 1 spans, 1 not on token boundaries") as caught:
+    with pytest.warns(DataWarning, match="of 1 span, 1 not on token boundaries") as caught:
         found = list(read(path))
     assert found[1].spans == ()
     assert f"{path}:2: 'Berlin' (0, 6) LOC, nearest tokens 'Berliner'" in str(caught[0].message)

@@ -114,7 +114,7 @@ class Misfits:
         counted = ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
         faults = [Fault(self.path, one.line, kind_of(one), str(one)) for one in self._shown]
         warning = DataWarning(
-            f"of {self.spans} spans, {counted}",
+            f"of {self.spans} span{'s' * (self.spans != 1)}, {counted}",
             path=self.path,
             kind="misaligned",
             count=self.counts.total(),
