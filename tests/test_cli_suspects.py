@@ -231,7 +231,7 @@ def test_a_seed_draws_the_same_sentences(model, raw, tmp_path):
     assert found[0] == found[1]
 
 
-@pytest.mark.filterwarnings("ignore:.*hold only predictions")
+@pytest.mark.filterwarnings("ignore:.*with only predictions")
 @pytest.mark.parametrize("tool", ["labelstudio", "prodigy", "doccano", "argilla", "conll", "jsonl"])
 def test_suggestions_are_written_read_back_and_compared_with_what_people_made_of_them(
     model, raw, tmp_path, tool, capsys
@@ -253,6 +253,7 @@ def test_suggestions_are_written_read_back_and_compared_with_what_people_made_of
     assert main(list(map(str, call))) == 0
     said = capsys.readouterr().err
     assert "2 of 3 suggested sentences came back annotated, 1 of them unchanged" in said
+    assert "only predictions" not in said  # which suggestions are
     words = " ".join(first.tokens[first.spans[0].start : first.spans[0].end])
     assert f"label  {first.spans[0].label} {words}  ->  ORG {words}" in said
 

@@ -118,7 +118,7 @@ def _suggested(arguments: argparse.Namespace) -> list[Sentence]:
     if not arguments.suggestions:
         return []
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*hold only predictions")  # as it should be
+        warnings.filterwarnings("ignore", message=".*with only predictions")  # as it should be
         found = list(read(arguments.suggestions, **reading_of(arguments)))
     if all(one.spans is None for one in found):
         raise DataError(f"{arguments.suggestions}: no sentence with suggestions")
