@@ -171,6 +171,15 @@ def test_bad_input_is_one_clear_line_and_nothing_is_written(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["bad.conll", "good.conll"]
 
 
+def test_a_file_does_not_replace_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.conll"
+    ner.write(file, GIVEN)
+    before = file.read_bytes()
+    assert main(["convert", str(file), str(file), "--scheme", "BIOES"]) == 2
+    assert "is an input and would be overwritten; name another" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
 @pytest.mark.parametrize("target", [name for name in FORMATS if name not in RETOKENIZED])
 def test_a_real_corpus_goes_through_every_format_and_back(
     target: str, shared: Path, tmp_path: Path

@@ -75,6 +75,11 @@ WRONG: dict[str, tuple[str, bytes | str, str]] = {
         'text,label\nAda left,"[{""start"": 0, ""end"": 3}]"\n',
         "write a text and its spans, or its tokens and tags, as JSON",
     ),
+    "an entity in a row": (
+        "x.csv",
+        "text,start,end,label\nAda Obi left,0,7,PER\n",
+        "x.csv:2: a row should hold a token and its tag, but this holds 3 words",
+    ),
     "CoNLL in a .con file": ("x.con", "Ada B-PER\n", "their text x.txt is missing"),
 }
 

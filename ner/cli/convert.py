@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ner.cli.arguments import (
+    Output,
     add_patterns,
     add_quiet,
     add_reading,
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ner convert``."""
     add = parser.add_argument
     add("input", metavar="INPUT", help="a file, or a glob in quotes; - is standard input")
-    add("output", metavar="OUTPUT", help="a file; - is standard output")
+    add("output", metavar="OUTPUT", type=Output, help="a file; - is standard output")
     add_reading(parser, "INPUT")
     text = "format of OUTPUT (default: by its extension, else conll)"
     add("--to", metavar="FORMAT", choices=KNOWN, help=text)

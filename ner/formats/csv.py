@@ -104,18 +104,19 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
     """
     given = CsvOptions(**with_preset(PRESETS, options))
     with rereadable(source) as path:
-        faults, counts, met = Faults(source), TagCounts(MISSING), {MISSING: 0}
+        faults, counts, met = Faults(source), TagCounts(MISSING), {MISSING: (0, "")}
         table = _Table(path, given, faults)
         for piece in table.pieces():
             tags = table.tags(piece)
             counts.add(tags)
-            for line, one in zip(piece.lines, tags, strict=True):
-                met.setdefault(one, line)
+            for line, one, token in zip(piece.lines, tags, table.tokens(piece), strict=True):
+                met.setdefault(one, (line, token))
         found = counts.detect(None if given.scheme is None else file_scheme_named(given.scheme))
-        for one, line in met.items():
-            if told := _of_text(one):
+        for one, (line, token) in met.items():
+            wrong = complaint(one, found.scheme) if line else None
+            if told := _of_text(token, one, wrong is not None):
                 faults.refuse(line, told)
-            elif line and (wrong := complaint(one, found.scheme)):
+            elif wrong:
                 faults.add(line, wrong)
         faults.check()
         repairs = Repairs(faults.path, found, counts.illegal_pairs(found.scheme))
@@ -125,8 +126,14 @@ def read(source: str | Path, **options: Any) -> Iterator[Sentence]:
         repairs.warn()
 
 
-def _of_text(tag: str) -> str | None:
-    """Return what is wrong with a row that holds a whole text in place of a token."""
+def _of_text(token: str, tag: str, bad: bool) -> str | None:
+    """Return what is wrong with a row that holds a whole text in place of a token.
+
+    Args:
+        token: What stands where a token should.
+        tag: What stands where its tag should.
+        bad: Whether that is not a tag.
+    """
     if tag[:1] in "[{" and tag[-1:] in "]}" and len(tag) > 1:
         return (
             "a row should hold a token and its tag, but this holds a list: "
@@ -137,6 +144,11 @@ def _of_text(tag: str) -> str | None:
         return (
             f"a row should hold a token and its tag, but this holds {len(tags)} tags: "
             f"{tag!r:.80}; write a row for each token"
+        )
+    if bad and len(words := token.split()) > 1:
+        return (
+            f"a row should hold a token and its tag, but this holds {len(words)} words: "
+            f"{token!r:.80}; write a text and its spans as JSON"
         )
     return None
 
@@ -218,6 +230,10 @@ class _Table:
         place = self._places["tag"]
         return [row[place or 0].strip() or MISSING for row in piece.rows]
 
+    def tokens(self, piece: SentenceRows) -> list[str]:
+        """The tokens of a sentence."""
+        return [row[self._places["token"] or 0] for row in piece.rows]
+
     def sentence(self, piece: SentenceRows, scheme: Scheme) -> Sentence:
         """The sentence of some rows."""
         columns = tuple(zip(*piece.rows, strict=True))
@@ -228,8 +244,7 @@ class _Table:
             if place not in places and name
         }
         spans, unknown = spans_of(self.tags(piece), scheme, MISSING)
-        tokens = columns[self._places["token"] or 0]
-        return Sentence(tokens, spans, others, unknown, line=piece.lines[0])
+        return Sentence(tuple(self.tokens(piece)), spans, others, unknown, line=piece.lines[0])
 
     def _rows(self) -> Iterator[Row]:
         """The rows after the header; one without fields only ends a sentence."""
