@@ -20,6 +20,7 @@ SAMPLED = 2_000  # lines of a misread file that are looked at
 REMARKED = 300  # of a file without errors
 MOSTLY = 0.9  # of the values of a column of tags are tags
 
+_IN_WORD = re.compile(r"[^\x00-\x7f][0-9]")  # a character of Weibo NER
 _LANGUAGE = re.compile(r"[a-z]{2,3}:(?=.)")
 _INLINE = {  # how the first lines of some formats look, one of which may hold no entity
     "brackets": re.compile(r"(?:.*\s)?\[[A-Z][\w-]*(?: [^\[\]\s]+)+\](?!\()"),
@@ -301,7 +302,7 @@ def remarks(given: Sample, options: TableOptions) -> Iterator[str]:
     starts = {found[0] if (found := _LANGUAGE.match(token)) else "" for token in tokens}
     if len(tokens) > 2 and len(starts) == 1 and (start := starts.pop()):
         yield (f"every token begins with {start!r}; set token_prefix: {start!r} to strip it")
-    if len(tokens) > 2 and all(len(one) == 2 and one[1].isdigit() for one in tokens):
+    if len(tokens) > 2 and all(map(_IN_WORD.fullmatch, tokens)):
         yield (
             "every token is a character with a digit after it, as in Weibo NER, where it is the "
             "place in the word; remove the digits"

@@ -324,7 +324,7 @@ def _remembered_shares(
         keys: The bytes of each token.
     """
     held = bytearray().join(keys)  # torch wants arrays that may be written to
-    rows = np.frombuffer(held, np.int64).reshape(len(keys), -1)
+    rows = np.frombuffer(held, np.result_type(*like)).reshape(len(keys), -1)
     return _by_direction(part.vectors(*_arrays(rows, like)) @ weights - constant, directions)
 
 
