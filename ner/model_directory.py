@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import stat
@@ -23,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from ner.errors import ModelError as ModelError
 from ner.storage.atomic import atomic_directory
-from ner.storage.manifest import Manifest
+from ner.storage.manifest import Manifest, tensor_facts
 from ner.storage.manifest import checksum as checksum
 from ner.storage.manifest import read_json as read_json
 from ner.stored import StoredNetwork, Weights, plan, shapes_of
@@ -38,7 +37,6 @@ DESCRIPTION, WEIGHTS = "tagger.json", "weights.safetensors"
 MANIFEST = Manifest(DESCRIPTION, FORMAT, frozenset({"network"}), frozenset({WEIGHTS}))
 NAMES = 1000  # the maximum number of names of settings
 TENSORS = 5000  # a hundred members have fewer
-METADATA = "__metadata__"  # what safetensors calls all of a header that is not a tensor
 
 
 def write(
@@ -223,11 +221,11 @@ def _tensors(file: Path) -> Weights:
     long.
     """
     with file.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        facts = tensor_facts(opened)
         values = np.fromfile(opened, "<f4")
-    bounds = {name: facts["data_offsets"] for name, facts in header.items() if name != METADATA}
+    bounds = {name: one["data_offsets"] for name, one in facts.items()}
     return {
-        name: values[first // 4 : last // 4].reshape(header[name]["shape"])
+        name: values[first // 4 : last // 4].reshape(facts[name]["shape"])
         for name, (first, last) in bounds.items()
     }
 

@@ -49,9 +49,10 @@ VERBS = {
     "select": "choose the sentences to annotate next",
 }
 NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
-_JARGON = {"invalid int value:": "expected a whole number, got"}
-_JARGON["invalid float value:"] = "expected a number, got"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_JARGON = {
+    "invalid int value:": "expected a whole number, got",
+    "invalid float value:": "expected a number, got",
+}
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 
@@ -212,6 +213,8 @@ def _one_line(error: BaseException) -> str:
     """Return the message of an error, with the file name for a system error."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, OSError) and error.errno in _FULL:
+    from ner.storage.atomic import FULL
+
+    if isinstance(error, OSError) and error.errno in (*FULL, errno.EIO):
         return f"the output cannot be written: {error.strerror}"
     return str(error) or type(error).__name__

@@ -22,13 +22,7 @@ SPANS = dict.fromkeys(
 PREDICTED = dict.fromkeys(("predictions", "prediction"))  # where nothing else is annotated
 _MAY_BE_WORDS = ("label", "labels", "tags", "ner")  # which tags, or labels of the whole text, are
 _START = (
-    "start",
-    "start_offset",
-    "begin",
-    "startOffset",
-    "start_char",
-    "offset",
-    "start_idx",
+    *("start", "start_offset", "begin", "startOffset", "start_char", "offset", "start_idx"),
     "start_position",
 )
 _END = ("end", "end_offset", "stop", "endOffset", "end_char", "end_idx", "end_position")

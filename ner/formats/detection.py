@@ -29,6 +29,9 @@ _LOOK_ALIKE: dict[int, int | str] = {
     ),
 }
 LABEL = re.compile(r"-?[^\W\d_][\w&/.+'\u2019-]*")
+_MEANS_OUTSIDE = frozenset(
+    ("o", "0", "\u039f", "\u041e", "OUT", *("Other", "OTHER", "other", "None", "NONE", "none"))
+)  # a Greek and a Cyrillic O among them
 _INNER = frozenset("IMEL")  # prefixes of tags that go on with a span
 
 
@@ -294,19 +297,7 @@ def _translated(prefix: str, scheme: Scheme) -> str:
 
 def meant_by(tag: str, prefixes: Sequence[str]) -> str | None:
     """The tag somebody who wrote this one had in mind, if it can be guessed."""
-    if tag in (
-        "o",
-        "0",
-        "Ο",
-        "О",
-        "OUT",
-        "Other",
-        "OTHER",
-        "other",
-        "None",
-        "NONE",
-        "none",
-    ):  # a Greek and a Cyrillic O
+    if tag in _MEANS_OUTSIDE:
         return OUTSIDE
     plain = tag.translate(_LOOK_ALIKE)
     if plain != tag and complaint(plain) is None:

@@ -171,14 +171,8 @@ _BEGINNINGS = {
     "sgml": r"\s*<[A-Za-z!?][^<>]*>[ \t]*(?:[\r\n]|$)",
 }
 _TAG = re.compile(r"O|[BIESMLU]-\S+")
-OWN = (
-    "conll2012",
-    "webanno",
-    "pubtator",
-    "bioc",
-    "i2b2",
-    "csv",
-)  # formats that contents show, not names
+# Formats that contents show, not names:
+OWN = ("conll2012", "webanno", "pubtator", "bioc", "i2b2", "csv")
 
 
 def kind_of(path: str | Path, *, text: bool = True) -> FileKind | None:

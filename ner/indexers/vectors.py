@@ -5,7 +5,6 @@ In memory there are only two numbers for each word: a hash of it and the place o
 
 from __future__ import annotations
 
-import json
 import mmap
 import struct
 from abc import ABC, abstractmethod
@@ -22,6 +21,7 @@ from ner.errors import ConfigError
 from ner.indexers.base import Arrays, TypeIndexer
 from ner.indexers.words import forms
 from ner.storage.atomic import known_sha256
+from ner.storage.manifest import tensor_facts
 
 LONGEST_WORD = 1000  # bytes of a word in a binary format; more means another format
 LARGEST_HEADER = 1 << 20  # bytes of the header of a safetensors file of one tensor
@@ -204,14 +204,11 @@ _UNUSABLE = (ValueError, EOFError, AttributeError, LookupError, TypeError, Recur
 def _only_tensor(path: Path) -> tuple[int, tuple[int, ...]]:
     """Return where the values of the only tensor of a safetensors file begin, and its shape."""
     with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if size > LARGEST_HEADER:
-            raise ValueError("not a safetensors file")
-        header = json.loads(file.read(size))
-    tensors = [one for name, one in header.items() if name != "__metadata__"]
+        tensors = list(tensor_facts(file, LARGEST_HEADER).values())
+        begin = file.tell()
     if len(tensors) != 1 or tensors[0]["dtype"] != "F32":
         raise ValueError("expected one tensor of type F32")
-    return 8 + size + int(tensors[0]["data_offsets"][0]), tuple(tensors[0]["shape"])
+    return begin + int(tensors[0]["data_offsets"][0]), tuple(tensors[0]["shape"])
 
 
 class FastText(MappedVectors):

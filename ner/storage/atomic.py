@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors that only writing causes
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors that only writing causes
 _UNSUPPORTED = (
     errno.EINVAL,
     errno.ENOSYS,
@@ -234,7 +234,7 @@ def _remove(name: Path) -> None:
 def _is_of(error: OSError, fresh: Path) -> bool:
     """Return whether an error was caused by writing, rather than by reading in the block."""
     if error.filename is None:
-        return error.errno in _FULL
+        return error.errno in FULL
     path = Path(os.fsdecode(error.filename))
     ours = path.parent == fresh.parent and path.suffix == ".lock" and path.name.startswith(".")
     return ours or path == fresh.parent or path.is_relative_to(fresh)

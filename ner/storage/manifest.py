@@ -16,7 +16,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from ner.errors import ModelError
 from ner.storage.atomic import recover, sha256
@@ -262,6 +262,25 @@ def parse_json(content: bytes) -> Any:
     if halves:
         json.dumps(value, ensure_ascii=False).encode()  # raises for a lone surrogate
     return value
+
+
+def tensor_facts(file: IO[bytes], largest: int = 100_000_000) -> dict[str, Any]:
+    """Read the type, shape and offsets of each tensor from the header of a safetensors file.
+
+    The values begin where this leaves the file.
+
+    Args:
+        file: The file, at its beginning.
+        largest: The maximum bytes of the header; by default that of safetensors.
+
+    Raises:
+        ValueError: The header is larger, or not JSON.
+    """
+    size = int.from_bytes(file.read(8), "little")
+    if size > largest:
+        raise ValueError("not a safetensors file")
+    header = json.loads(file.read(size))
+    return {name: facts for name, facts in header.items() if name != "__metadata__"}
 
 
 def _count(content: bytes, signs: bytes) -> int:
