@@ -23,8 +23,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ner.analysis.calibration import Lattices, choose_decoding
+from ner.analysis.calibration import Chooser, Lattices
 from ner.evaluation import Score, evaluate
+from ner.inference.decoding import VITERBI
 from ner.network import Ensemble
 from ner.sentence import Sentence, Span
 from ner.tagger import Tagger, load
@@ -76,19 +77,23 @@ def one(path: Path, seed: int, options: argparse.Namespace, corpora: Corpora) ->
         "seconds": round(seconds),
         "tokens_per_second": round(statistics.median(e.tokens_per_second for e in run.epochs)),
     }
+    tagger = run.tagger
+    decide(tagger, settings, corpora)
     if options.test:
-        result["test"] = scored(corpora.test, run.tagger.predict(corpora.test))
+        result["test"] = scored(corpora.test, tagger.predict(corpora.test))
     if options.save:
-        run.tagger.save(options.save / f"{path.stem}-{seed}")
+        tagger.save(options.save / f"{path.stem}-{seed}")
     say(path, result)
     return result
 
 
 def joined(options: argparse.Namespace, settings: RunSettings, corpora: Corpora) -> dict[str, Any]:
     """Several trained models as one ensemble, which ``--save`` writes as one directory."""
-    network = Ensemble([load(path).network for path in options.join])
-    chosen = settings.decoding or choose_decoding(Lattices(network, corpora.development))
-    tagger = Tagger(network, decoding=chosen)
+    tagger = Tagger(
+        Ensemble([load(path).network for path in options.join]),
+        decoding=settings.decoding or VITERBI,
+    )
+    decide(tagger, settings, corpora)
     result: dict[str, Any] = {"members": len(options.join)}
     result["development"] = scored(corpora.development, tagger.predict(corpora.development))
     if options.test:
@@ -96,6 +101,14 @@ def joined(options: argparse.Namespace, settings: RunSettings, corpora: Corpora)
     if options.save:
         tagger.save(options.save)
     return result
+
+
+def decide(tagger: Tagger, settings: RunSettings, corpora: Corpora) -> None:
+    """Set the decoding that development sentences give evidence for, as ``ner train`` does."""
+    if settings.decoding is None and corpora.development:
+        chooser = Chooser(Lattices(tagger.network, corpora.development))
+        if chooser.enough:
+            tagger.decoding = chooser.best()
 
 
 def peer(name: str, corpora: Corpora) -> dict[str, Any]:

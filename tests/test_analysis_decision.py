@@ -9,7 +9,15 @@ from training_runs import config
 
 import ner
 from ner.analysis.alternatives import ClampedEngine
-from ner.analysis.calibration import LEAST, TEMPERATURES, Chooser, Lattices, choose_decoding, fitted
+from ner.analysis.calibration import (
+    LEAST,
+    TEMPERATURES,
+    Chooser,
+    Lattices,
+    choose_decoding,
+    fitted,
+    gain_of,
+)
 from ner.evaluation import Score, evaluate
 from ner.inference import Decoding, FastEngine, PlainEngine
 from ner.inference.decoding import VITERBI
@@ -157,19 +165,68 @@ def test_thresholds_of_labels_are_those_of_every_engine(network, development):
     assert counted == lattices.counts(way).sum(0)[:2].tolist()
 
 
-def test_thresholds_of_labels_are_kept_only_if_they_are_better_on_other_folds(
+EVERY = slice(None)
+
+
+def gaining(base, correct):
+    """Counts with more correct and predicted spans in some sentences."""
+    counts = base.copy()
+    counts[correct, :2] += 1
+    return counts
+
+
+def test_thresholds_of_labels_are_chosen_only_if_they_gain_more_than_chance(
     network, development, monkeypatch
 ):
+    """Thresholds of labels have to gain two standard errors."""
     chooser = Chooser(Lattices(network, development))
-    labelled = chooser.fit_labels()
+    everywhere = np.ones(len(development), bool)
+    posterior, labelled = chooser.fit_posterior(everywhere), chooser.fit_labels(everywhere)
     assert labelled.label_thresholds
     assert Decoding.read(asdict(labelled)) == labelled
-    for better, expected in ((0.9, labelled), (0.1, chooser.fit())):
-        folds = {
-            True: Score(9, 10, 10) if better > 0.5 else Score(1, 10, 10),
-            False: Score(5, 10, 10),
-        }
-        monkeypatch.setattr(chooser, "_cross_fitted", folds)
+    base = np.tile([5, 8, 10], (len(development), 1))
+    lost = base.copy()
+    lost[::2, 0] -= 1  # as many are lost as are found: no gain, some error
+    lost[1::2, 0] += 1
+    lost[1, 0] += 1  # little more
+    monkeypatch.setattr(chooser, "_best_path", base)
+    best_path = Decoding(temperature=posterior.temperature)
+    more = gaining(base, EVERY)
+    for posteriors, labels, expected in (
+        (base, base, best_path),
+        (base, lost, best_path),
+        (more, more + lost - base, posterior),
+        (more, more, posterior),
+        (more, gaining(more, EVERY), labelled),
+        (base, more, labelled),
+    ):
+        found = {"fit_posterior": posteriors, "fit_labels": labels}
+        monkeypatch.setattr(chooser, "_crossed", found)
         assert chooser.best() == expected
+    assert chooser.report(best_path).cross_fitted == chooser.report(best_path).best_path
     with pytest.raises(ner.errors.ConfigError, match="labels with thresholds"):
         Decoding(label_thresholds={"PER": 2.0})
+
+
+def test_the_error_of_a_gain_is_that_of_the_bootstrap():
+    rng = np.random.default_rng(1)
+    units = np.repeat(np.arange(300), 2)
+    gold = rng.integers(0, 5, 600)
+    first, second = (
+        np.stack([rng.binomial(gold, p), rng.binomial(gold, q) + rng.binomial(gold, p), gold], 1)
+        for p, q in ((0.7, 0.2), (0.8, 0.25))
+    )
+    first[:, 1], second[:, 1] = (np.maximum(c[:, 0], c[:, 1]) for c in (first, second))
+    gain, error = gain_of(second, first, units)
+
+    def f1(counts):
+        correct, predicted, total = counts.sum(0)
+        return 2.0 * correct / (predicted + total)
+
+    assert gain == pytest.approx(f1(second) - f1(first))
+    gains = []
+    for _ in range(2_000):
+        weights = np.repeat(rng.multinomial(300, np.full(300, 1 / 300)), 2)[:, None]
+        gains.append(f1(weights * second) - f1(weights * first))
+    assert error == pytest.approx(np.std(gains), rel=0.1)
+    assert gain_of(first, first, units) == (0.0, 0.0)

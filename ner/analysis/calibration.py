@@ -2,13 +2,13 @@
 
 The temperature maximises the likelihood of the annotation (Guo et al. 2017). Keeping the spans more
 probable than half of the F1 reached maximises the expected F1 (Lipton, Elkan and Narayanaswamy
-2014). If the best path has a higher F1, it is chosen instead.
+2014). The best path is kept if its F1 is higher.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import compress
 from typing import Any
@@ -224,7 +224,10 @@ class Chooser:
         self.lattices = lattices
         self._losses = lattices.losses()
         self._best_path = lattices.counts(VITERBI)
-        self._cross_fitted: dict[bool, Score] = {}
+        self._everywhere = np.ones(len(lattices.sentences), bool)
+        self._crossed: dict[str, Integers] = {}
+        enough = int(lattices.units.max(initial=-1)) + 1 >= FOLDS
+        self._units = lattices.units if enough else np.arange(len(lattices.sentences))
 
     @property
     def enough(self) -> bool:
@@ -232,21 +235,39 @@ class Chooser:
         known = [is_known(sentence) for sentence in self.lattices.sentences]
         return int(self._best_path[known, 2].sum()) >= ENOUGH
 
-    def fit(self, within: Bools | None = None) -> Decoding:
-        """Return the best decoding for the sentences selected by a mask; by default, for all."""
-        within = self._within(within)
-        best_path = Score(*self._best_path[within].sum(0).tolist())
-        _, decoding, score = self._half(within, best_path)
-        if score.f1 < best_path.f1:
-            return Decoding(temperature=decoding.temperature)
-        return decoding
+    def fit(self) -> Decoding:
+        """Return the decoding with the higher F1: the best path or posterior decoding."""
+        _, decoding, score = self._half(self._everywhere)
+        best_path = Score(*self._best_path.sum(0).tolist())
+        return self._viterbi() if score.f1 < best_path.f1 else decoding
 
-    def fit_labels(self, within: Bools | None = None) -> Decoding:
+    def best(self) -> Decoding:
+        """Return the decoding with the highest cross-fitted F1, of three.
+
+        Thresholds of labels have to gain more than two standard errors of the difference. If
+        probabilities are calibrated, one threshold is best for all labels; others may suit nothing
+        but these sentences, whose labels are often more alike than those of later ones.
+        """
+        chosen, reached = self._viterbi(), self._best_path
+        for fit, errors in ((self.fit_posterior, 0), (self.fit_labels, 2)):
+            crossed = self._cross_fitted(fit)
+            gain, error = gain_of(crossed, reached, self._units)
+            if gain > errors * error:
+                chosen, reached = fit(self._everywhere), crossed
+        return chosen
+
+    def _viterbi(self) -> Decoding:
+        """Return the decoding of the best path with calibrated probabilities."""
+        return Decoding(temperature=fitted(self._losses.sum(0)))
+
+    def fit_posterior(self, within: Bools) -> Decoding:
+        """Return posterior decoding for some sentences: the threshold is half of its F1."""
+        return self._half(within)[1]
+
+    def fit_labels(self, within: Bools) -> Decoding:
         """Return the best thresholds of labels with `ENOUGH` entities, by coordinate ascent."""
-        within = self._within(within)
-        best_path = Score(*self._best_path[within].sum(0).tolist())
-        spans, decoding, score = self._half(within, best_path)
-        labels = self.lattices.network.labels
+        spans, decoding, score = self._half(within)
+        labels, gold = self.lattices.network.labels, score.gold
         counts = Counter(
             span.label
             for sentence in compress(self.lattices.sentences, within.tolist())
@@ -258,7 +279,7 @@ class Chooser:
                 tried = chosen.copy()
                 tried[number] = min(max(decoding.threshold * factor, LEAST), MOST)
                 correct, predicted = spans.counts(tried, within).tolist()
-                f1 = Score(correct, predicted, best_path.gold).f1
+                f1 = Score(correct, predicted, gold).f1
                 if f1 > highest:
                     chosen, highest = tried, f1
         pairs = zip(labels, chosen.tolist(), strict=True)
@@ -267,19 +288,9 @@ class Chooser:
             label_thresholds={name: one for name, one in pairs if one != decoding.threshold},
         )
 
-    def best(self) -> Decoding:
-        """Return the best decoding, with thresholds of labels if these are cross-fitted better."""
-        labelled = self.fit_labels()
-        if not labelled.label_thresholds:
-            return self.fit()
-        better = self.cross_fitted(by_label=True).f1 > self.cross_fitted().f1
-        return labelled if better else self.fit()
-
-    def _within(self, within: Bools | None) -> Bools:
-        return np.ones(len(self.lattices.sentences), bool) if within is None else within
-
-    def _half(self, within: Bools, best_path: Score) -> tuple[ProbableSpans, Decoding, Score]:
+    def _half(self, within: Bools) -> tuple[ProbableSpans, Decoding, Score]:
         """Return posterior decoding with half of its F1 as the threshold, and its score."""
+        best_path = Score(*self._best_path[within].sum(0).tolist())
         temperature = fitted(self._losses[within].sum(0))
         spans = self.lattices.probable(Decoding(temperature=temperature), LEAST)
         score, threshold = best_path, 0.0
@@ -292,32 +303,51 @@ class Chooser:
             score = Score(correct, predicted, best_path.gold)
         return spans, Decoding("posterior", threshold, temperature), score
 
-    def cross_fitted(self, *, by_label: bool = False) -> Score:
-        """Return the score if each fold is decoded as the other folds suggest.
+    def _cross_fitted(self, fit: Callable[[Bools], Decoding]) -> Integers:
+        """Return the counts of each sentence if it is decoded as the other folds suggest.
 
-        Documents are not split across folds.
-
-        Args:
-            by_label: Whether the decodings have thresholds of labels.
+        Documents are not split across folds, if there are as many.
         """
-        if by_label in self._cross_fitted:
-            return self._cross_fitted[by_label]
-        fit = self.fit_labels if by_label else self.fit
-        units = self.lattices.units
-        folds = units * FOLDS // (int(units.max()) + 1)
-        total = Score()
-        for fold in np.unique(folds):
-            counts = self.lattices.counts(fit(folds != fold))
-            total += Score(*counts[folds == fold].sum(0).tolist())
-        self._cross_fitted[by_label] = total
-        return total
+        name = fit.__name__
+        if name not in self._crossed:
+            folds = self._units * FOLDS // (int(self._units.max()) + 1)
+            found = np.zeros_like(self._best_path)
+            for fold in np.unique(folds):
+                own = folds == fold
+                found[own] = self.lattices.counts(fit(~own))[own]
+            self._crossed[name] = found
+        return self._crossed[name]
 
     def report(self, decoding: Decoding) -> DecodingChoice:
         """Return a decoding from `best` with its scores."""
-        own, best = self.lattices.counts(decoding).sum(0), self._best_path.sum(0)
-        f1 = [Score(*counts.tolist()).f1 for counts in (own, best)]
-        fitted_on_others = self.cross_fitted(by_label=bool(decoding.label_thresholds))
-        return DecodingChoice(decoding, f1[0], fitted_on_others.f1, f1[1])
+        own, crossed = self.lattices.counts(decoding), self._best_path
+        if decoding.decode != VITERBI.decode:
+            by_label = bool(decoding.label_thresholds)
+            crossed = self._cross_fitted(self.fit_labels if by_label else self.fit_posterior)
+        f1 = [Score(*c.sum(0).tolist()).f1 for c in (own, crossed, self._best_path)]
+        return DecodingChoice(decoding, *f1)
+
+
+def gain_of(counts: Integers, others: Integers, units: Integers) -> tuple[float, float]:
+    """Return by how much F1 is higher than another, and the standard error of that.
+
+    F = 2c / n, for c correct spans and n predicted and gold ones. To first order, a unit i changes
+    it by r_i = (2 c_i - F n_i) / n; the variance of a difference is the sum of the squared
+    differences of r (the delta method).
+
+    Args:
+        counts: The correct, predicted and gold spans of each sentence, ``(sentences, 3)``.
+        others: Those of the other.
+        units: The unit of each sentence, from 0: sentences of one document are not independent.
+    """
+    found, residuals = [], []
+    for own in (counts, others):
+        correct, size = (np.bincount(units, c) for c in (own[:, 0], own[:, 1] + own[:, 2]))
+        total = max(size.sum(), 1.0)
+        found.append(2.0 * correct.sum() / total)
+        residuals.append((2.0 * correct - found[-1] * size) / total)
+    error = np.sqrt(np.square(residuals[0] - residuals[1]).sum())
+    return float(found[0] - found[1]), float(error)
 
 
 def choose_decoding(lattices: Lattices) -> Decoding:
