@@ -178,7 +178,11 @@ class Stack:
 
     def emissions(self, batch: Batch) -> Tensor:
         """Return its own scores of tags before the CRF, ``(batch, length, tags)``."""
-        scores: Tensor = self.projection(self.encoder(self.vectors(batch), batch.lengths))
+        return self.scores(self.vectors(batch), batch.lengths)
+
+    def scores(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """Return the same of vectors ``(batch, length, width)``."""
+        scores: Tensor = self.projection(self.encoder(vectors, lengths))
         return scores
 
 

@@ -46,7 +46,14 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (POSITIVE, "more than 0", lambda value: value > 0),
     (("warmup", "average", "momentum"), "at least 0 and below 1", lambda value: 0 <= value < 1),
     (
-        ("rehearsal", "max_drop", "length_noise", "weight_decay", "plateau_patience"),
+        (
+            "rehearsal",
+            "max_drop",
+            "length_noise",
+            "weight_decay",
+            "plateau_patience",
+            "adversarial",
+        ),
         "at least 0, and finite",
         lambda value: 0 <= value < math.inf,
     ),
@@ -182,6 +189,9 @@ class TrainingSettings:
         costs: The costs of errors in training (softmax-margin, Gimpel and Smith 2010): ``miss`` for
             tokens of entities taken for others, ``false_alarm`` for the reverse, and a label for
             all errors at tokens of its entities. 1 is neutral; more makes an error rarer.
+        adversarial: The length of perturbations of the vectors of tokens, relative to the vectors:
+            half of the loss is that of the vectors moved so that it rises (adversarial training,
+            Miyato, Dai and Goodfellow 2017), which regularises the network. 0 for none.
         average: The decay of a moving average of the weights, which is scored and saved; 0 for
             none.
         patience: Stop after this many epochs without a better development F1; null for never.
@@ -222,6 +232,7 @@ class TrainingSettings:
     accumulate: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     costs: dict[str, float] = field(default_factory=dict)
+    adversarial: float = 0.0
     average: float = 0.998
     patience: int | None = None
     rehearsal: float = 0.0

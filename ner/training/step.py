@@ -156,9 +156,7 @@ class Stepper:
         with self.rows.watching():
             for sentences in batches:
                 if share := self._processes.share(sentences):
-                    loss = self._loss(share) * (len(share) / count)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    total += loss.item() * count
+                    total += self._add_gradients(share, len(share) / count) * count
         self.rows.coalesce()
         groups = self.optimizer.param_groups
         dense = [p for group in groups for p in group["params"] if p.requires_grad]
@@ -205,26 +203,73 @@ class Stepper:
         changed = {name for name, p in self.network.named_parameters() if p.requires_grad}
         return {name: t for name, t in self.average.weights.items() if name in changed}
 
-    def _loss(self, sentences: Sequence[Indexed]) -> Tensor:
+    def _add_gradients(self, sentences: Sequence[Indexed], weight: float) -> float:
+        """Add the gradients of the mean loss of sentences times a weight, and return this product.
+
+        In adversarial training, half of the weight is that of the loss at perturbed vectors. The
+        embeddings go backward once, with the sum of the gradients of both.
+        """
         batch = self.network.collate(sentences, self.table).to(self._device)
+        with self._precision():
+            vectors = [stack.vectors(batch) for stack in self.network.stacks]
+        if not self._settings.adversarial:
+            return self._backward(batch, vectors, weight)
+        plain = [v.detach().requires_grad_() for v in vectors]
+        loss = self._backward(batch, plain, weight / 2)
+        moved = [perturbed(v, self._settings.adversarial) for v in plain]
+        loss += self._backward(batch, moved, weight / 2)
+        for v, first, second in zip(vectors, plain, moved, strict=True):
+            if v.requires_grad and first.grad is not None and second.grad is not None:
+                torch.autograd.backward(v, first.grad + second.grad)
+        return loss
+
+    def _backward(self, batch: Batch, vectors: Sequence[Tensor], weight: float) -> float:
+        """Compute the gradients of the loss at vectors of tokens, and return the loss."""
         try:
-            if self._settings.precision == "float32":
-                return self._loss_of(batch)
-            with autocast_bfloat16(self.network, self._device):
-                return self._loss_of(batch)
+            with self._precision():
+                loss = self._loss(batch, vectors) * weight
         except ValueError as error:  # the CRF raises for emissions that contain NaN
             raise DivergedError(str(error)) from error
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
 
-    def _loss_of(self, batch: Batch) -> Tensor:
-        if self._costs is None or batch.tags is None:
-            loss = self.network.loss(batch)
-        else:
+    def _precision(self) -> contextlib.AbstractContextManager[None]:
+        if self._settings.precision == "float32":
+            return contextlib.nullcontext()
+        return autocast_bfloat16(self.network, self._device)
+
+    def _loss(self, batch: Batch, vectors: Sequence[Tensor]) -> Tensor:
+        if batch.tags is None:
+            raise ValueError("training needs annotated sentences, but some have spans=None")
+        each = [
+            stack.scores(v, batch.lengths)
+            for stack, v in zip(self.network.stacks, vectors, strict=True)
+        ]
+        if self._costs is not None:
             costs = self._costs[batch.tags]
             if batch.candidates is not None:  # what is open may be anything at no cost
                 costs = costs * (batch.candidates.sum(2, keepdim=True) == 1)
-            each = [emissions + costs for emissions in self.network.each(batch)]
-            loss = self.network.loss_of(each, batch.lengths, batch.tags, batch.candidates)
+            each = [emissions + costs for emissions in each]
+        loss = self.network.loss_of(each, batch.lengths, batch.tags, batch.candidates)
         return loss if self._distillation is None else loss + self._distillation.loss(batch)
+
+
+def perturbed(vectors: Tensor, size: float) -> Tensor:
+    """Return vectors moved to where the loss is higher (Miyato, Dai and Goodfellow 2017).
+
+    With the gradient g_i of token i, x_i becomes x_i + size |x_i| g_i / max_j |g_j|, j over the
+    tokens of the sentence: the token with the greatest influence moves furthest.
+
+    Args:
+        vectors: The vectors of the tokens, ``(batch, length, width)``, with their gradients.
+        size: The length of the largest movement, relative to the vector.
+    """
+    assert vectors.grad is not None
+    lengths = vectors.grad.norm(dim=2, keepdim=True)
+    largest = lengths.amax(1, keepdim=True).clamp_min(torch.finfo(lengths.dtype).tiny)
+    own = vectors.detach()
+    moved: Tensor = own + size * own.norm(dim=2, keepdim=True) / largest * vectors.grad
+    return moved.requires_grad_()
 
 
 def cost_table(network: Scorer, costs: Mapping[str, float]) -> Tensor:
