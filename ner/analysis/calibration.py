@@ -242,7 +242,7 @@ class Chooser:
         return self._viterbi() if score.f1 < best_path.f1 else decoding
 
     def best(self) -> Decoding:
-        """Return the decoding with the highest cross-fitted F1, of three.
+        """Return the best by cross-fitted F1: best path, one threshold, or thresholds of labels.
 
         Thresholds of labels have to gain more than two standard errors of the difference. If
         probabilities are calibrated, one threshold is best for all labels; others may suit nothing

@@ -308,7 +308,7 @@ def _by_label(report: Report) -> dict[str, Any]:
 
 
 def decide(tagger: Tagger, sentences: Sequence[Sentence], known: Score | None) -> dict[str, Any]:
-    """Set the decoding of a finished tagger: that of its epoch, or one with thresholds of labels.
+    """Set the decoding of a finished tagger: `Chooser.best` of the development sentences.
 
     Args:
         tagger: The tagger, reloaded from disk.

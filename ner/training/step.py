@@ -268,7 +268,7 @@ def perturbed(vectors: Tensor, size: float) -> Tensor:
     lengths = vectors.grad.norm(dim=2, keepdim=True)
     largest = lengths.amax(1, keepdim=True).clamp_min(torch.finfo(lengths.dtype).tiny)
     own = vectors.detach()
-    moved: Tensor = own + size * own.norm(dim=2, keepdim=True) / largest * vectors.grad
+    moved: Tensor = own + vectors.grad / largest * own.norm(dim=2, keepdim=True) * size
     return moved.requires_grad_()
 
 
