@@ -34,6 +34,7 @@ from ner.training.settings import TrainingSettings
 
 M_MMAP_THRESHOLD = -3  # of <malloc.h>
 RELEASED = 64  # steps after which freed memory goes back to the system
+_LEAST = 1e-20  # a gradient that moves nothing
 
 
 def release_memory() -> None:
@@ -214,13 +215,14 @@ class Stepper:
             vectors = [stack.vectors(batch) for stack in self.network.stacks]
         if not self._settings.adversarial:
             return self._backward(batch, vectors, weight)
-        plain = [v.detach().requires_grad_() for v in vectors]
-        loss = self._backward(batch, plain, weight / 2)
-        moved = [perturbed(v, self._settings.adversarial) for v in plain]
-        loss += self._backward(batch, moved, weight / 2)
-        for v, first, second in zip(vectors, plain, moved, strict=True):
-            if v.requires_grad and first.grad is not None and second.grad is not None:
-                torch.autograd.backward(v, first.grad + second.grad)
+        inputs = [v.detach().requires_grad_() for v in vectors]
+        loss = self._backward(batch, inputs, weight / 2)
+        for x in inputs:
+            perturb(x, self._settings.adversarial)
+        loss += self._backward(batch, inputs, weight / 2)
+        for v, x in zip(vectors, inputs, strict=True):
+            if v.requires_grad:
+                torch.autograd.backward(v, x.grad)
         return loss
 
     def _backward(self, batch: Batch, vectors: Sequence[Tensor], weight: float) -> float:
@@ -254,8 +256,9 @@ class Stepper:
         return loss if self._distillation is None else loss + self._distillation.loss(batch)
 
 
-def perturbed(vectors: Tensor, size: float) -> Tensor:
-    """Return vectors moved to where the loss is higher (Miyato, Dai and Goodfellow 2017).
+@torch.no_grad()
+def perturb(vectors: Tensor, size: float) -> None:
+    """Move vectors, in place, to where the loss is higher (Miyato, Dai and Goodfellow 2017).
 
     With the gradient g_i of token i, x_i becomes x_i + size |x_i| g_i / max_j |g_j|, j over the
     tokens of the sentence: the token with the greatest influence moves furthest.
@@ -266,10 +269,8 @@ def perturbed(vectors: Tensor, size: float) -> Tensor:
     """
     assert vectors.grad is not None
     lengths = vectors.grad.norm(dim=2, keepdim=True)
-    largest = lengths.amax(1, keepdim=True).clamp_min(torch.finfo(lengths.dtype).tiny)
-    own = vectors.detach()
-    moved: Tensor = own + vectors.grad / largest * own.norm(dim=2, keepdim=True) * size
-    return moved.requires_grad_()
+    largest = lengths.amax(1, keepdim=True).clamp_min(_LEAST)
+    vectors.addcmul_(vectors.grad, vectors.norm(dim=2, keepdim=True) * size / largest)
 
 
 def cost_table(network: Scorer, costs: Mapping[str, float]) -> Tensor:
