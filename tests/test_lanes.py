@@ -12,12 +12,13 @@ import ner
 from ner.inference import PlainEngine, plain
 from ner.inference.fast import CPUNetwork
 from ner.inference.span_decoder import Moves, SpanDecoder, SpanExtractor
-from ner.scorer import Scorer
+from ner.scorer import Scorer, Stack
 from ner.training import Run, read_settings
 from ner.training.corpora import Corpora
 
 DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
-OWNERS = {one.__name__: one for one in (Scorer, CPUNetwork, Moves, SpanDecoder, SpanExtractor)}
+PARTS = (Scorer, Stack, CPUNetwork, Moves, SpanDecoder, SpanExtractor)
+OWNERS = {one.__name__: one for one in PARTS}
 ROW = re.compile(r"\| (\w+) \| `([\w.]+)` \| `(\w+)` \| `(\w+)` \|")
 
 
