@@ -75,7 +75,7 @@ def test_training_takes_its_lane(walk, toy):
         "training", lambda: list(Run(settings, device="cpu", corpora=Corpora(toy, toy, ())))
     )
     assert rows == table("training")
-    assert len(rows) == 4
+    assert len(rows) == 5
 
 
 def test_tagging_takes_its_lane(walk, small_model, toy):
