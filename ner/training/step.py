@@ -221,8 +221,9 @@ class Stepper:
             perturb(x, self._settings.adversarial)
         loss += self._backward(batch, inputs, weight / 2)
         for v, x in zip(vectors, inputs, strict=True):
-            if v.requires_grad and x.grad is not None:  # as a sum: without one, torch loads sympy
-                torch.dot(v.view(-1), x.grad.view(-1)).backward()  # type: ignore[no-untyped-call]
+            if v.requires_grad and x.grad is not None:
+                change = torch.dot(v.reshape(-1), x.grad.reshape(-1))
+                change.backward()  # type: ignore[no-untyped-call]  # v.backward(...) loads sympy
         return loss
 
     def _backward(self, batch: Batch, vectors: Sequence[Tensor], weight: float) -> float:
