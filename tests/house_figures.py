@@ -38,6 +38,8 @@ OTHER_RECURRENCES = {
     "ner.inference.fast.TorchRecurrence.run": "an LSTM",
     "ner.inference.fast.TorchRecurrence._along": "an LSTM",
     "ner.inference.fast.TorchRecurrence._one": "an LSTM",
+    "ner.training.step.Stepper._add_gradients": "members of an ensemble",
+    "ner.training.step.Stepper._gradients": "batches of a step",
     "ner.pretraining.vectors._decomposed": "power iterations of a decomposition",
     "ner.pretraining.vectors._nearest": "blocks of words",
     "ner.pretraining.vectors.word_classes": "rounds of k-means",
