@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ner.analysis.calibration import Chooser, Lattices
 from ner.evaluation import Score, evaluate
 from ner.inference.decoding import VITERBI
 from ner.network import Ensemble
@@ -31,6 +30,7 @@ from ner.sentence import Sentence, Span
 from ner.tagger import Tagger, load
 from ner.training import Run, RunSettings, read_settings
 from ner.training.corpora import Corpora, read_corpora
+from ner.training.results import decide
 
 
 def main() -> None:
@@ -78,7 +78,8 @@ def one(path: Path, seed: int, options: argparse.Namespace, corpora: Corpora) ->
         "tokens_per_second": round(statistics.median(e.tokens_per_second for e in run.epochs)),
     }
     tagger = run.tagger
-    decide(tagger, settings, corpora)
+    if settings.decoding is None and corpora.development:
+        decide(tagger, corpora.development, None)
     if options.test:
         result["test"] = scored(corpora.test, tagger.predict(corpora.test))
     if options.save:
@@ -93,7 +94,8 @@ def joined(options: argparse.Namespace, settings: RunSettings, corpora: Corpora)
         Ensemble([load(path).network for path in options.join]),
         decoding=settings.decoding or VITERBI,
     )
-    decide(tagger, settings, corpora)
+    if settings.decoding is None:
+        decide(tagger, corpora.development, None)
     result: dict[str, Any] = {"members": len(options.join)}
     result["development"] = scored(corpora.development, tagger.predict(corpora.development))
     if options.test:
@@ -101,14 +103,6 @@ def joined(options: argparse.Namespace, settings: RunSettings, corpora: Corpora)
     if options.save:
         tagger.save(options.save)
     return result
-
-
-def decide(tagger: Tagger, settings: RunSettings, corpora: Corpora) -> None:
-    """Set the decoding that development sentences give evidence for, as ``ner train`` does."""
-    if settings.decoding is None and corpora.development:
-        chooser = Chooser(Lattices(tagger.network, corpora.development))
-        if chooser.enough:
-            tagger.decoding = chooser.best()
 
 
 def peer(name: str, corpora: Corpora) -> dict[str, Any]:

@@ -165,16 +165,6 @@ def test_thresholds_of_labels_are_those_of_every_engine(network, development):
     assert counted == lattices.counts(way).sum(0)[:2].tolist()
 
 
-EVERY = slice(None)
-
-
-def gaining(base, correct):
-    """Counts with more correct and predicted spans in some sentences."""
-    counts = base.copy()
-    counts[correct, :2] += 1
-    return counts
-
-
 def test_thresholds_of_labels_are_chosen_only_if_they_gain_more_than_chance(
     network, development, monkeypatch
 ):
@@ -191,13 +181,14 @@ def test_thresholds_of_labels_are_chosen_only_if_they_gain_more_than_chance(
     lost[1, 0] += 1  # little more
     monkeypatch.setattr(chooser, "_best_path", base)
     best_path = Decoding(temperature=posterior.temperature)
-    more = gaining(base, EVERY)
+    another = np.array([1, 1, 0])  # correct span in every sentence
+    more = base + another
     for posteriors, labels, expected in (
         (base, base, best_path),
         (base, lost, best_path),
         (more, more + lost - base, posterior),
         (more, more, posterior),
-        (more, gaining(more, EVERY), labelled),
+        (more, more + another, labelled),
         (base, more, labelled),
     ):
         found = {"fit_posterior": posteriors, "fit_labels": labels}
